@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Little-endian wire integers, and loads and stores of them at any alignment.
+ *
+ * leap_le16/32/64 are plain unsigned integers that hold wire order; the name
+ * says that a conversion is due before arithmetic.  The get/put helpers take
+ * byte pointers, never require alignment, and never read a byte twice.  They
+ * are for private memory: memory that another side may write goes through
+ * util/atomic.h first.
+ */
+#ifndef LEAP__UTIL_ENDIAN_H
+#define LEAP__UTIL_ENDIAN_H
+
+#include <stdint.h>
+#include <string.h>
+
+typedef uint16_t leap_le16;
+typedef uint32_t leap_le32;
+typedef uint64_t leap_le64;
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+static inline uint16_t leap__le16_to_cpu(leap_le16 v) { return v; }
+static inline uint32_t leap__le32_to_cpu(leap_le32 v) { return v; }
+static inline uint64_t leap__le64_to_cpu(leap_le64 v) { return v; }
+#elif __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+static inline uint16_t leap__le16_to_cpu(leap_le16 v)
+{
+	return __builtin_bswap16(v);
+}
+
+static inline uint32_t leap__le32_to_cpu(leap_le32 v)
+{
+	return __builtin_bswap32(v);
+}
+
+static inline uint64_t leap__le64_to_cpu(leap_le64 v)
+{
+	return __builtin_bswap64(v);
+}
+#else
+#error "unknown byte order"
+#endif
+
+static inline leap_le16 leap__cpu_to_le16(uint16_t v)
+{
+	return leap__le16_to_cpu(v);
+}
+
+static inline leap_le32 leap__cpu_to_le32(uint32_t v)
+{
+	return leap__le32_to_cpu(v);
+}
+
+static inline leap_le64 leap__cpu_to_le64(uint64_t v)
+{
+	return leap__le64_to_cpu(v);
+}
+
+static inline uint16_t leap__get_le16(const void *p)
+{
+	leap_le16 v;
+
+	memcpy(&v, p, sizeof(v));
+	return leap__le16_to_cpu(v);
+}
+
+static inline uint32_t leap__get_le32(const void *p)
+{
+	leap_le32 v;
+
+	memcpy(&v, p, sizeof(v));
+	return leap__le32_to_cpu(v);
+}
+
+static inline uint64_t leap__get_le64(const void *p)
+{
+	leap_le64 v;
+
+	memcpy(&v, p, sizeof(v));
+	return leap__le64_to_cpu(v);
+}
+
+/* 24-bit lengths exist in keyed SGL descriptors. */
+static inline uint32_t leap__get_le24(const void *p)
+{
+	const uint8_t *b = p;
+
+	return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16;
+}
+
+static inline void leap__put_le16(void *p, uint16_t v)
+{
+	leap_le16 w = leap__cpu_to_le16(v);
+
+	memcpy(p, &w, sizeof(w));
+}
+
+static inline void leap__put_le24(void *p, uint32_t v)
+{
+	uint8_t *b = p;
+
+	b[0] = v & 0xff;
+	b[1] = v >> 8 & 0xff;
+	b[2] = v >> 16 & 0xff;
+}
+
+static inline void leap__put_le32(void *p, uint32_t v)
+{
+	leap_le32 w = leap__cpu_to_le32(v);
+
+	memcpy(p, &w, sizeof(w));
+}
+
+static inline void leap__put_le64(void *p, uint64_t v)
+{
+	leap_le64 w = leap__cpu_to_le64(v);
+
+	memcpy(p, &w, sizeof(w));
+}
+
+/* Network order: RDMA private data and a few protocol headers want it. */
+static inline uint16_t leap__get_be16(const void *p)
+{
+	const uint8_t *b = p;
+
+	return (uint16_t)(b[0] << 8 | b[1]);
+}
+
+static inline uint32_t leap__get_be32(const void *p)
+{
+	const uint8_t *b = p;
+
+	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 |
+	       (uint32_t)b[2] << 8 | b[3];
+}
+
+static inline uint64_t leap__get_be64(const void *p)
+{
+	const uint8_t *b = p;
+
+	return (uint64_t)leap__get_be32(b) << 32 | leap__get_be32(b + 4);
+}
+
+static inline void leap__put_be16(void *p, uint16_t v)
+{
+	uint8_t *b = p;
+
+	b[0] = v >> 8 & 0xff;
+	b[1] = v & 0xff;
+}
+
+static inline void leap__put_be32(void *p, uint32_t v)
+{
+	uint8_t *b = p;
+
+	leap__put_be16(b, (uint16_t)(v >> 16));
+	leap__put_be16(b + 2, (uint16_t)v);
+}
+
+static inline void leap__put_be64(void *p, uint64_t v)
+{
+	uint8_t *b = p;
+
+	leap__put_be32(b, (uint32_t)(v >> 32));
+	leap__put_be32(b + 4, (uint32_t)v);
+}
+
+#endif
