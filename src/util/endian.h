@@ -99,9 +99,9 @@ static inline void leap__put_le24(void *p, uint32_t v)
 {
 	uint8_t *b = p;
 
-	b[0] = v & 0xff;
-	b[1] = v >> 8 & 0xff;
-	b[2] = v >> 16 & 0xff;
+	b[0] = (uint8_t)v;
+	b[1] = (uint8_t)(v >> 8);
+	b[2] = (uint8_t)(v >> 16);
 }
 
 static inline void leap__put_le32(void *p, uint32_t v)
@@ -123,7 +123,7 @@ static inline uint16_t leap__get_be16(const void *p)
 {
 	const uint8_t *b = p;
 
-	return (uint16_t)(b[0] << 8 | b[1]);
+	return (uint16_t)((uint32_t)b[0] << 8 | b[1]);
 }
 
 static inline uint32_t leap__get_be32(const void *p)
@@ -145,8 +145,8 @@ static inline void leap__put_be16(void *p, uint16_t v)
 {
 	uint8_t *b = p;
 
-	b[0] = v >> 8 & 0xff;
-	b[1] = v & 0xff;
+	b[0] = (uint8_t)(v >> 8);
+	b[1] = (uint8_t)v;
 }
 
 static inline void leap__put_be32(void *p, uint32_t v)

@@ -221,6 +221,15 @@ int leap__sqc_init(struct leap__sqc *sqc, const struct leap__ring_opts *opts);
 void leap__sqc_restore(struct leap__sqc *sqc, uint64_t seq);
 
 /*
+ * leap__sqc_shadow - go over from trapped to shadow doorbells, or back (NULL)
+ * The controller's duty on Doorbell Buffer Config: both words are set to the
+ * tail known now before the host starts to use them.
+ * Errors: -EINVAL alignment, or @eventidx without @doorbell
+ */
+int leap__sqc_shadow(struct leap__sqc *sqc, leap_le32 *doorbell,
+		     leap_le32 *eventidx);
+
+/*
  * leap__sqc_trap - a doorbell write arrived as a call or message
  * Returns: entries waiting.  Errors: -EPROTO value >= size; or, without a
  *          shadow doorbell, one that takes back entries already announced
@@ -325,6 +334,10 @@ int leap__cqp_init(struct leap__cqp *cqp, const struct leap__ring_opts *opts);
  */
 int leap__cqp_restore(struct leap__cqp *cqp, uint16_t tail, uint8_t phase,
 		      uint16_t head);
+
+/* As leap__sqc_shadow, with the head. */
+int leap__cqp_shadow(struct leap__cqp *cqp, leap_le32 *doorbell,
+		     leap_le32 *eventidx);
 
 /* As leap__sqc_trap, for the CQ head doorbell.  Returns: room. */
 int leap__cqp_trap(struct leap__cqp *cqp, uint32_t value);
