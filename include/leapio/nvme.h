@@ -78,7 +78,7 @@ LEAP_ASSERT_AT(struct leap_sgl_keyed, type, 15);
 #define LEAP_SGL_SUB_ADDRESS	0x0
 #define LEAP_SGL_SUB_OFFSET	0x1	/* into in-capsule data */
 #define LEAP_SGL_SUB_TRANSPORT	0xa
-#define LEAP_SGL_SUB_INVALIDATE	0xf	/* keyed: invalidate the key after use */
+#define LEAP_SGL_SUB_INVALIDATE	0xf	/* keyed: and invalidate the key */
 
 #define LEAP_SGL_ID(type, sub)	((uint8_t)((type) << 4 | (sub)))
 #define LEAP_SGL_ID_TYPE(id)	((id) >> 4)
