@@ -1,59 +1,48 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Little-endian wire integers, and loads and stores of them at any alignment.
+ * Wire integers inside the library: the conversions of <leapio/endian.h>
+ * under internal names, and loads and stores at any alignment.
  *
- * leap_le16/32/64 are plain unsigned integers that hold wire order; the name
- * says that a conversion is due before arithmetic.  The get/put helpers take
- * byte pointers, never require alignment, and never read a byte twice.  They
+ * The get/put helpers never require alignment and read no byte twice.  They
  * are for private memory: memory that another side may write goes through
  * util/atomic.h first.
  */
 #ifndef LEAP__UTIL_ENDIAN_H
 #define LEAP__UTIL_ENDIAN_H
 
+#include <leapio/endian.h>
+
 #include <stdint.h>
 #include <string.h>
 
-typedef uint16_t leap_le16;
-typedef uint32_t leap_le32;
-typedef uint64_t leap_le64;
-
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-static inline uint16_t leap__le16_to_cpu(leap_le16 v) { return v; }
-static inline uint32_t leap__le32_to_cpu(leap_le32 v) { return v; }
-static inline uint64_t leap__le64_to_cpu(leap_le64 v) { return v; }
-#elif __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 static inline uint16_t leap__le16_to_cpu(leap_le16 v)
 {
-	return __builtin_bswap16(v);
+	return leap_from_le16(v);
 }
 
 static inline uint32_t leap__le32_to_cpu(leap_le32 v)
 {
-	return __builtin_bswap32(v);
+	return leap_from_le32(v);
 }
 
 static inline uint64_t leap__le64_to_cpu(leap_le64 v)
 {
-	return __builtin_bswap64(v);
+	return leap_from_le64(v);
 }
-#else
-#error "unknown byte order"
-#endif
 
 static inline leap_le16 leap__cpu_to_le16(uint16_t v)
 {
-	return leap__le16_to_cpu(v);
+	return leap_to_le16(v);
 }
 
 static inline leap_le32 leap__cpu_to_le32(uint32_t v)
 {
-	return leap__le32_to_cpu(v);
+	return leap_to_le32(v);
 }
 
 static inline leap_le64 leap__cpu_to_le64(uint64_t v)
 {
-	return leap__le64_to_cpu(v);
+	return leap_to_le64(v);
 }
 
 static inline uint16_t leap__get_le16(const void *p)
