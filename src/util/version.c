@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The version that configure was given.  Lowest layer; knows nothing of the rest
+ * The version that configure was given. Lowest layer; knows nothing of the rest
  * of the library.
  */
 #include "config.h"
 
-#include <leapio/version.h>
+#include <leapio/base.h>
 
 const char *leap_version(void)
 {
