@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include <leapio/version.h>
+#include <leapio/base.h>
 
 const char *leap_version(void)
 {

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include <leapio/version.h>
+#include <leapio/base.h>
 
 static void version_is_ours(void **state)
 {
