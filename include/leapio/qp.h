@@ -43,7 +43,7 @@ struct leap_req {
 	uint64_t lib[3];		/* library's */
 };
 
-LEAP_STATIC_ASSERT(sizeof(struct leap_req) == 128, "leap_req is 128 bytes");
+LEAP_STATIC_ASSERT(sizeof(struct leap_req) == 128);
 
 /**
  * leap_req_status - how a completed request ended
