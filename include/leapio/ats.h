@@ -185,18 +185,20 @@ LEAP_API int leap_ats_prp(struct leap_ats_view *view, leap_gpa_t prp1,
 			  struct leap_piece *pieces, uint32_t max, uint32_t *nr,
 			  struct leap_pins *pins, uint16_t *status);
 
+/* What a controller supports of SGLs. */
+#define LEAP_SGL_BIT_BUCKET	1u	/* SGLS bit 16 */
+#define LEAP_SGL_OVERSIZED	2u	/* SGLS bit 18 */
+#define LEAP_SGL_DWORD		4u	/* SGLS 1:0 = 10b */
+
 /**
  * leap_ats_sgl - walk an SGL to pieces
  *
  * @sgl1:  the descriptor of the command, already private
- * @flags: LEAP_SGL_* below: what this controller supports
+ * @flags: LEAP_SGL_*: what this controller supports
  * Context: owner, hot path
  * Returns: as leap_ats_prp; bit buckets of a read give no piece
  * Spec:    NVMe Base 2.0 s4.1.2 (SGL)
  */
-#define LEAP_SGL_BIT_BUCKET	1u	/* SGLS bit 16 */
-#define LEAP_SGL_OVERSIZED	2u	/* SGLS bit 18 */
-#define LEAP_SGL_DWORD		4u	/* SGLS 1:0 = 10b */
 LEAP_API int leap_ats_sgl(struct leap_ats_view *view,
 			  const struct leap_sgl_desc *sgl1, uint64_t len_bytes,
 			  uint32_t flags, uint32_t perm,
