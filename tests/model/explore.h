@@ -18,17 +18,17 @@
  *    wait.  The thread itself sees its stores at once.
  *  - leap__full_fence() and the acquire-release read-modify-writes wait until
  *    the buffer is empty.  A relaxed one waits for stores to its own bytes.
+ *    Only the fence also keeps later loads behind: a read-modify-write may
+ *    have read as early as its value was there, and orders no more than that.
  *  - A load may have been performed at any moment since the thread's last
  *    ordering point, and so return an older value; acquire loads, and
  *    leap__dma_observe() for all loads before it, are ordering points at the
- *    moment of their own value; full fences and read-modify-writes are one
- *    now.  Loads of the same bytes never go back in time.
+ *    moment of their own value; full fences are one now.  Loads of the same bytes never go back in time.
  *  - Address and control dependencies order nothing (weaker than ARM).
  *  - Memory is multi-copy atomic, as ARMv8 and x86 are.
  *  - Copies of 64 bytes move as two halves of 32 bytes, each at once.
  * Not covered: a store that becomes visible before an older load of its
- * thread is performed (load buffering); the read half and the write half of
- * a read-modify-write coming apart.
+ * thread is performed (load buffering).
  *
  * A signal on an eventfd orders as a release, a wait as an acquire, as the
  * lock inside the kernel does.

@@ -492,8 +492,18 @@ static void do_rmw(struct thread *t)
 {
 	const struct op *op = &t->op;
 	uint64_t old = narrow(op->addr, op->bytes), v = op->value;
+	uint32_t earliest = t->floor, i;
 	uint8_t data[8];
 
+	/*
+	 * Its read half may have been performed as early as the value it read
+	 * was there, and that is all that acquire orders later loads after:
+	 * it is no store-load fence.
+	 */
+	for (i = 0; i < x.m.nr_log; i++)
+		if (overlap(x.m.log[i].addr, x.m.log[i].bytes, op->addr,
+			    op->bytes) && x.m.log[i].time > earliest)
+			earliest = x.m.log[i].time;
 	if (op->kind == OP_CAS)
 		t->ok = old == op->expect;
 	else if (op->sub == LEAP__EXPLORE_FETCH_ADD)
@@ -503,9 +513,8 @@ static void do_rmw(struct thread *t)
 	if (op->kind == OP_RMW || t->ok)
 		commit(t, op->addr, op->bytes, data);
 	if (op->order != LEAP__EXPLORE_RELAXED)
-		raise_floor(t, x.m.now);
-	else
-		set_coherence(t, op->addr, op->bytes, x.m.now);
+		raise_floor(t, earliest);
+	set_coherence(t, op->addr, op->bytes, x.m.now);
 }
 
 void do_op(struct thread *t, uint32_t time, uint32_t choice)

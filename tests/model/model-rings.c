@@ -24,16 +24,18 @@ struct world {
 
 static struct world world;
 
+enum sleeps { POLLS, SQ_EVENTIDX, BOTH_EVENTIDX };
+
 static void build(struct world *w, uint32_t sq_size, uint32_t cq_size,
-		  uint32_t nr_cmds, bool eventidx)
+		  uint32_t nr_cmds, enum sleeps how)
 {
 	struct leap__ring_opts sq = {
 		.entries = w->sq, .size = sq_size, .doorbell = &w->db[0],
-		.eventidx = eventidx ? &w->db[2] : NULL,
+		.eventidx = how ? &w->db[2] : NULL,
 	};
 	struct leap__ring_opts cq = {
 		.entries = w->cq, .size = cq_size, .doorbell = &w->db[1],
-		.eventidx = eventidx ? &w->db[3] : NULL,
+		.eventidx = how == BOTH_EVENTIDX ? &w->db[3] : NULL,
 	};
 
 	w->nr_cmds = nr_cmds;
@@ -41,11 +43,11 @@ static void build(struct world *w, uint32_t sq_size, uint32_t cq_size,
 	leap__cqc_init(&w->cqc, &cq);
 	leap__sqc_init(&w->sqc, &sq);
 	leap__cqp_init(&w->cqp, &cq);
-	if (!eventidx)
-		return;
 	/* As Doorbell Buffer Config does it. */
-	leap__sqc_shadow(&w->sqc, &w->db[0], &w->db[2]);
-	leap__cqp_shadow(&w->cqp, &w->db[1], &w->db[3]);
+	if (how)
+		leap__sqc_shadow(&w->sqc, &w->db[0], &w->db[2]);
+	if (how == BOTH_EVENTIDX)
+		leap__cqp_shadow(&w->cqp, &w->db[1], &w->db[3]);
 }
 
 static void kick(void)
@@ -185,22 +187,22 @@ static void final(void *world, unsigned int stuck)
 
 static void setup_small(void *world)
 {
-	build(world, 2, 2, 5, false);
+	build(world, 2, 2, 5, POLLS);
 }
 
 static void setup_batch(void *world)
 {
-	build(world, 3, 2, 4, false);
+	build(world, 3, 2, 4, POLLS);
 }
 
 static void setup_eventidx(void *world)
 {
-	build(world, 2, 2, 2, true);
+	build(world, 2, 2, 2, BOTH_EVENTIDX);
 }
 
 static void setup_eventidx_batch(void *world)
 {
-	build(world, 3, 3, 2, true);
+	build(world, 3, 3, 2, SQ_EVENTIDX);
 }
 
 static const struct explore_model small = {
