@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * listener.c - "shm:/run/leap.sock": accepts, and the table of the transport
+ */
+#include "transport/shm/shm.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/io/pollgroup.h"
+#include "core/io/transport.h"
+#include "util/err.h"
+
+struct shm_listener {
+	struct leap_listener *listener;
+	struct leap__world *world;
+	struct leap__wfd *wfd;
+	struct leap__io accept;
+};
+
+int leap__shm_address(const char *call, const char *path,
+		      struct sockaddr_un *addr)
+{
+	size_t len = strlen(path);
+
+	if (!len || len >= sizeof(addr->sun_path))
+		return leap__err(-EINVAL, "%s: socket path of %zu bytes, not "
+				 "1..%zu", call, len,
+				 sizeof(addr->sun_path) - 1);
+	memset(addr, 0, sizeof(*addr));
+	addr->sun_family = AF_UNIX;
+	memcpy(addr->sun_path, path, len + 1);
+	return 0;
+}
+
+static void accepted(struct leap__io *io)
+{
+	struct shm_listener *l = io->arg;
+
+	if (io->res == -ECANCELED)
+		return;
+	/* An error of one connection (or of no descriptors) is not ours. */
+	if (io->res == 0 && leap__shm_target_start(l->listener, io->wfd_out))
+		l->world->ops->close(io->wfd_out);
+	leap__io_submit(l->world, io);
+}
+
+static int shm_listen(struct leap_listener *listener, const char *address,
+		      char *bound, size_t bound_max)
+{
+	const struct leap_listener_opts *opts = leap_listener_opts(listener);
+	struct shm_listener *l = leap_listener_priv(listener);
+	struct sockaddr_un addr;
+	int err;
+
+	err = leap__shm_address("leap_listener_create", address, &addr);
+	if (err)
+		return err;
+	l->listener = listener;
+	l->world = leap__pollgroup_world(leap_listener_pollgroup(listener));
+	err = l->world->ops->listen(l->world, (struct sockaddr *)&addr,
+				    sizeof(addr), (int)opts->backlog,
+				    opts->mode ? opts->mode : 0600, &l->wfd);
+	if (err)
+		return leap__err(err, "leap_listener_create: %s: %s", address,
+				 strerror(-err));
+	snprintf(bound, bound_max, "%s", address);
+	l->accept = (struct leap__io){
+		.op = LEAP__IO_ACCEPT, .wfd = l->wfd, .done = accepted,
+		.arg = l,
+	};
+	leap__io_submit(l->world, &l->accept);
+	return 0;
+}
+
+static void shm_unlisten(struct leap_listener *listener)
+{
+	struct shm_listener *l = leap_listener_priv(listener);
+
+	if (l->wfd)
+		l->world->ops->close(l->wfd);
+	l->wfd = NULL;
+}
+
+const struct leap_transport_ops leap__shm_transport = {
+	.size = sizeof(struct leap_transport_ops),
+	.name = "shm",
+	.trtype = 0,
+	.listener_bytes = sizeof(struct shm_listener),
+	.qp_bytes = LEAP__SHM_QP_BYTES,
+	.qp_connect = leap__shm_qp_connect,
+	.qp_submit = leap__shm_qp_submit,
+	.qp_kick = leap__shm_qp_kick,
+	.qp_close = leap__shm_qp_close,
+	.listen = shm_listen,
+	.unlisten = shm_unlisten,
+	.cmd_pull = leap__shm_cmd_pull,
+	.cmd_complete = leap__shm_cmd_complete,
+	.vqp_resume = leap__shm_vqp_resume,
+	.vqp_detach = leap__shm_vqp_detach,
+	.vqp_attach = leap__shm_vqp_attach,
+	.vqp_close = leap__shm_vqp_close,
+	.vqp_destroy = leap__shm_vqp_destroy,
+	.vqp_peer_closed = leap__shm_vqp_peer_closed,
+};
