@@ -53,7 +53,7 @@ struct leap__shm_msg leap__shm_msg(enum leap__shm_type type)
 
 static void receive(struct leap__shm_chan *chan)
 {
-	if (chan->dead)
+	if (chan->dead || chan->paused || chan->rx_busy)
 		return;
 	chan->rx_iov.iov_base = (uint8_t *)&chan->in + chan->in_bytes;
 	chan->rx_iov.iov_len = sizeof(chan->in) - chan->in_bytes;
@@ -103,6 +103,8 @@ static void received(struct leap__io *io)
 		leap__pollgroup_defer(chan->pg, &chan->defer);
 		return;
 	}
+	if (io->res == -ECANCELED && chan->paused)
+		return;
 	if (io->res <= 0) {
 		leap__shm_chan_kill(chan, (int)io->res);
 		return;
@@ -110,8 +112,21 @@ static void received(struct leap__io *io)
 	chan->in_bytes += (uint32_t)io->res;
 	if (chan->in_bytes == sizeof(chan->in))
 		one_message(chan);
-	if (!chan->rx_busy)
-		receive(chan);
+	receive(chan);
+}
+
+bool leap__shm_chan_pause(struct leap__shm_chan *chan)
+{
+	if (!chan->paused && chan->rx_busy)
+		chan->world->ops->cancel(chan->world, &chan->rx);
+	chan->paused = true;
+	return !chan->rx_busy && !chan->tx_busy;
+}
+
+void leap__shm_chan_resume(struct leap__shm_chan *chan)
+{
+	chan->paused = false;
+	receive(chan);
 }
 
 static void send_next(struct leap__shm_chan *chan)

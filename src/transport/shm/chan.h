@@ -48,6 +48,7 @@ struct leap__shm_chan {
 	bool rx_busy;
 	bool tx_busy;
 	bool kick;			/* a kick waits to be sent */
+	bool paused;
 	bool dead;
 	bool told;
 	int err;
@@ -70,7 +71,17 @@ void leap__shm_chan_kick(struct leap__shm_chan *chan);
  * owner */
 void leap__shm_chan_kill(struct leap__shm_chan *chan, int err);
 
-/* Take it to another poll group: on the old thread, then on the new one. */
+/*
+ * Stop receiving, so that it can be moved: true when no operation is under way
+ * any more, false = it will be, try again in a later poll. Context: owner
+ */
+bool leap__shm_chan_pause(struct leap__shm_chan *chan);
+
+/* Receive again; no-op when it does. Context: owner */
+void leap__shm_chan_resume(struct leap__shm_chan *chan);
+
+/* Take it to another poll group, paused: on the old thread, then on the new
+ * one. */
 void leap__shm_chan_detach(struct leap__shm_chan *chan);
 int leap__shm_chan_attach(struct leap__shm_chan *chan,
 			  struct leap_pollgroup *pg);

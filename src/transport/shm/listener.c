@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * listener.c - "shm:/run/leap.sock": accepts, and the table of the transport
+ * listener.c - "shm:/run/leap.sock": accepts connections
  */
 #include "transport/shm/shm.h"
 
@@ -9,15 +9,7 @@
 #include <string.h>
 
 #include "core/io/pollgroup.h"
-#include "core/io/transport.h"
 #include "util/err.h"
-
-struct shm_listener {
-	struct leap_listener *listener;
-	struct leap__world *world;
-	struct leap__wfd *wfd;
-	struct leap__io accept;
-};
 
 int leap__shm_address(const char *call, const char *path,
 		      struct sockaddr_un *addr)
@@ -36,7 +28,7 @@ int leap__shm_address(const char *call, const char *path,
 
 static void accepted(struct leap__io *io)
 {
-	struct shm_listener *l = io->arg;
+	struct leap__shm_listener *l = io->arg;
 
 	if (io->res == -ECANCELED)
 		return;
@@ -46,11 +38,11 @@ static void accepted(struct leap__io *io)
 	leap__io_submit(l->world, io);
 }
 
-static int shm_listen(struct leap_listener *listener, const char *address,
-		      char *bound, size_t bound_max)
+int leap__shm_listen(struct leap_listener *listener, const char *address,
+		     char *bound, size_t bound_max)
 {
 	const struct leap_listener_opts *opts = leap_listener_opts(listener);
-	struct shm_listener *l = leap_listener_priv(listener);
+	struct leap__shm_listener *l = leap_listener_priv(listener);
 	struct sockaddr_un addr;
 	int err;
 
@@ -74,33 +66,11 @@ static int shm_listen(struct leap_listener *listener, const char *address,
 	return 0;
 }
 
-static void shm_unlisten(struct leap_listener *listener)
+void leap__shm_unlisten(struct leap_listener *listener)
 {
-	struct shm_listener *l = leap_listener_priv(listener);
+	struct leap__shm_listener *l = leap_listener_priv(listener);
 
 	if (l->wfd)
 		l->world->ops->close(l->wfd);
 	l->wfd = NULL;
 }
-
-const struct leap_transport_ops leap__shm_transport = {
-	.size = sizeof(struct leap_transport_ops),
-	.name = "shm",
-	.trtype = 0,
-	.listener_bytes = sizeof(struct shm_listener),
-	.qp_bytes = LEAP__SHM_QP_BYTES,
-	.qp_connect = leap__shm_qp_connect,
-	.qp_submit = leap__shm_qp_submit,
-	.qp_kick = leap__shm_qp_kick,
-	.qp_close = leap__shm_qp_close,
-	.listen = shm_listen,
-	.unlisten = shm_unlisten,
-	.cmd_pull = leap__shm_cmd_pull,
-	.cmd_complete = leap__shm_cmd_complete,
-	.vqp_resume = leap__shm_vqp_resume,
-	.vqp_detach = leap__shm_vqp_detach,
-	.vqp_attach = leap__shm_vqp_attach,
-	.vqp_close = leap__shm_vqp_close,
-	.vqp_destroy = leap__shm_vqp_destroy,
-	.vqp_peer_closed = leap__shm_vqp_peer_closed,
-};

@@ -23,15 +23,19 @@ void leap__shm_vqp_close(struct leap_vqp *vqp);
 void leap__shm_vqp_destroy(struct leap_vqp *vqp);
 int leap__shm_vqp_peer_closed(struct leap_vqp *vqp);
 
-/* host.c */
-extern const uint32_t leap__shm_qp_bytes;
-int leap__shm_qp_connect(struct leap_qp *qp, const char *address);
-int leap__shm_qp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
-			unsigned int n);
-void leap__shm_qp_kick(struct leap_qp *qp);
-void leap__shm_qp_close(struct leap_qp *qp);
+/* listener.c */
+struct leap__shm_listener {
+	struct leap_listener *listener;
+	struct leap__world *world;
+	struct leap__wfd *wfd;
+	struct leap__io accept;
+};
 
-/* listener.c: "/run/leap.sock" as a socket address. 0, or -EINVAL with text. */
+int leap__shm_listen(struct leap_listener *listener, const char *address,
+		     char *bound, size_t bound_max);
+void leap__shm_unlisten(struct leap_listener *listener);
+
+/* "/run/leap.sock" as a socket address. 0, or -EINVAL with last error text. */
 int leap__shm_address(const char *call, const char *path,
 		      struct sockaddr_un *addr);
 

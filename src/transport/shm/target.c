@@ -20,6 +20,7 @@
 #include <leapio/nvmf.h>
 
 #include "core/io/ring.h"
+#include "core/io/transport.h"
 #include "core/io/wake.h"
 #include "transport/shm/chan.h"
 
@@ -56,10 +57,9 @@ struct target {
 	bool starved;			/* until vqp_resume */
 	bool armed;
 	bool posted;			/* since the last wake decision */
-	bool moved;			/* while fetching: another thread's */
-	bool fetching;
+	bool *moved;			/* of fetch: set by detach */
 	bool closing;
-	uint8_t connect_data[sizeof(struct leap_nvmf_connect_data)];
+	uint8_t connect_data[sizeof(struct leap_connect_data)];
 };
 
 static struct target *of_vqp(struct leap_vqp *vqp)
@@ -143,6 +143,8 @@ void leap__shm_cmd_complete(struct leap_cmd *cmd)
 		leap_cmd_put(cmd);
 		return;
 	}
+	if (t->chan.paused)
+		leap__shm_chan_resume(&t->chan);
 	if (!t->blocked && (leap__cqp_room(&t->cqp) ||
 			    leap__cqp_space(&t->cqp) > 0)) {
 		post(t, cmd);
@@ -158,7 +160,7 @@ void leap__shm_cmd_complete(struct leap_cmd *cmd)
 
 static uint32_t perm_of(const struct leap_sqe *sqe)
 {
-	uint8_t bits = sqe->opc == LEAP_OPC_FABRICS ?
+	uint8_t bits = sqe->opc == LEAP_ADM_FABRICS ?
 		(uint8_t)(leap_from_le32(sqe->nsid) & 3) : sqe->opc & 3;
 
 	return (bits & 1 ? LEAP_PERM_READ : 0) |
@@ -275,14 +277,25 @@ void leap__shm_cmd_pull(struct leap_cmd *cmd, uint32_t len_bytes)
 
 /* ---- commands -------------------------------------------------------------- */
 
+/*
+ * Until Connect is answered there is one command at a time, and nothing under
+ * way on the socket, so that the queue can be moved to another poll group.
+ */
+static int may_fetch(struct target *t, int n)
+{
+	if (t->vqp.connected)
+		return n > FETCH_MAX ? FETCH_MAX : n;
+	return !t->vqp.nr_cmds && leap__shm_chan_pause(&t->chan);
+}
+
 /* Returns how many were delivered; stops when the queue moves or dies. */
 static int fetch(struct target *t, int n)
 {
 	struct leap_cmd *cmd;
+	bool moved = false;
 	int done = 0;
 
-	t->fetching = true;
-	t->moved = false;
+	t->moved = &moved;
 	while (done < n && !t->closing) {
 		cmd = leap_cmd_get(&t->vqp);
 		if (!cmd) {
@@ -293,12 +306,12 @@ static int fetch(struct target *t, int n)
 		cmd->priv[0] = 0;
 		done++;
 		leap_vqp_deliver(&t->vqp, cmd);
-		if (t->moved)
-			return done;
+		if (moved)
+			return done;	/* another thread's by now */
 		if (t->chan.dead)
 			break;
 	}
-	t->fetching = false;
+	t->moved = NULL;
 	return done;
 }
 
@@ -322,9 +335,7 @@ static int target_poll(struct leap_poller *poller, unsigned int budget)
 		bad_ring(t);
 		return 1;
 	}
-	if (!n)
-		return 0;
-	return fetch(t, n > FETCH_MAX ? FETCH_MAX : n);
+	return n ? fetch(t, may_fetch(t, n)) : 0;
 }
 
 static int target_arm(struct leap_poller *poller)
@@ -334,6 +345,8 @@ static int target_arm(struct leap_poller *poller)
 
 	if (t->chan.dead || t->starved || t->closing)
 		return 0;
+	if (!t->vqp.connected && t->vqp.nr_cmds)
+		return 0;	/* its completion is an event */
 	t->armed = true;
 	if (leap__sqc_arm(&t->sqc))
 		return 1;
@@ -502,13 +515,10 @@ int leap__shm_vqp_peer_closed(struct leap_vqp *vqp)
 
 static void target_free(struct target *t)
 {
-	struct array *a;
-
 	leap_ats_detach(t->view);
 	leap_ats_destroy(t->ats);
 	leap_dmabuf_put(t->mem);
-	a = t->all_arrays;
-	free(a);
+	free(t->all_arrays);
 	free(t);
 }
 
@@ -521,7 +531,8 @@ void leap__shm_vqp_detach(struct leap_vqp *vqp)
 {
 	struct target *t = of_vqp(vqp);
 
-	t->moved = true;
+	*t->moved = true;
+	t->moved = NULL;
 	leap_pollgroup_del_poller(vqp->pg, &t->poller);
 	leap__pollgroup_undefer(vqp->pg, &t->end_of_batch);
 	leap__shm_chan_detach(&t->chan);
@@ -534,7 +545,6 @@ int leap__shm_vqp_attach(struct leap_vqp *vqp)
 	struct target *t = of_vqp(vqp);
 	int err;
 
-	t->fetching = false;
 	t->starved = false;
 	err = leap_ats_attach(t->ats, vqp->pg, &t->view);
 	leap_pollgroup_add_poller(vqp->pg, &t->poller);
