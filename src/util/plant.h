@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Planted bugs: switches that put a real bug back, so that the models and the
+ * simulator can show that they would have found it.
+ *
+ *	if (!LEAP_PLANT(LOST_WAKE))
+ *		leap__full_fence();
+ *
+ * LEAP_PLANT(NAME) is the constant 0 in ordinary builds and leaves no trace
+ * in the object.  Built with -DLEAP_PLANTED (or -DLEAP_EXPLORE, which implies
+ * it) it is true while leap__plant_select(LEAP_PLANT_NAME) holds.  One bug is
+ * selected at a time, for the whole test process.  A new bug is one line in
+ * LEAP__PLANT_LIST and one LEAP_PLANT() beside the code that it breaks.
+ */
+#ifndef LEAP__UTIL_PLANT_H
+#define LEAP__UTIL_PLANT_H
+
+#if defined(LEAP_EXPLORE) && !defined(LEAP_PLANTED)
+#define LEAP_PLANTED 1
+#endif
+
+/*        name                what is broken while it is selected */
+#define LEAP__PLANT_LIST(X) \
+	/* rings */ \
+	X(MISSING_RELEASE_SQ,	"SQ tail published without release") \
+	X(MISSING_ACQUIRE_SQ,	"SQ tail observed without acquire") \
+	X(MISSING_RELEASE_CQE,	"CQE phase published without release") \
+	X(MISSING_ACQUIRE_CQE,	"CQE phase observed without acquire") \
+	X(PHASE_OFF_BY_ONE,	"phase flips one entry late on wrap") \
+	X(CQ_FULL_IGNORED,	"CQE posted over an unconsumed one") \
+	X(EARLY_SLOT_FREE,	"SQ head passed on before the copy") \
+	/* sleep and wake */ \
+	X(LOST_WAKE,		"sleeper does not fence flag from re-check") \
+	X(LOST_KICK,		"producer does not fence publish from flag") \
+	X(WAKE_NO_RECHECK,	"sleeper does not look again after arming") \
+	X(EVENTIDX_NO_REREAD,	"tail not read again after EventIdx") \
+	X(EVENTIDX_NO_FENCE,	"EventIdx not fenced from the re-read") \
+	X(DOORBELL_NO_FENCE,	"tail not fenced from reading EventIdx") \
+	/* message queue */ \
+	X(MSGQ_MISSING_RELEASE,	"message published without release") \
+	/* in-flight record */ \
+	X(RECORD_EARLY_FREE,	"slot freed before its CQE is visible") \
+	X(RECORD_NO_COMPLETING,	"CQE published without 'completing'") \
+	X(RECORD_LATE_STATE,	"slot state visible before its SQE") \
+	X(RECORD_REWRITES_CQE,	"recovery rewrites a visible CQE") \
+	X(RECORD_NO_RESCAN,	"recovery trusts a stored SQ head") \
+	X(MISSING_SIGNAL,	"no interrupt for a published CQE") \
+	/* data path and others */ \
+	X(ACK_BEFORE_FLUSH,	"FLUSH answered before the medium has it") \
+	X(STALE_TRANSLATION,	"unmapped range still translates") \
+	X(LATE_WRITE_RECONNECT,	"old association's write lands late") \
+	X(DOUBLE_FETCH,		"guest memory read again after the check") \
+	X(LOST_ABORT,		"aborted command never completes") \
+	X(DOUBLE_COMPLETE,	"a command completes twice") \
+	X(PIN_LEAK,		"pin not released on the error path") \
+	X(FUA_IGNORED,		"FUA write answered from the cache") \
+	X(DIGEST_UNCHECKED,	"data digest not compared") \
+	X(R2T_OVERLAP,		"R2T window accounting off by one")
+
+enum leap_plant {
+	LEAP_PLANT_NONE,
+#define LEAP__PLANT_ENUM(name, text) LEAP_PLANT_##name,
+	LEAP__PLANT_LIST(LEAP__PLANT_ENUM)
+#undef LEAP__PLANT_ENUM
+	LEAP_PLANT_NR,
+};
+
+#ifdef LEAP_PLANTED
+/* Selects one bug, or LEAP_PLANT_NONE.  Context: setup, test programs. */
+void leap__plant_select(enum leap_plant plant);
+enum leap_plant leap__plant_selected(void);
+/* By name ("LOST_WAKE"); returns LEAP_PLANT_NONE for an unknown one. */
+enum leap_plant leap__plant_by_name(const char *name);
+const char *leap__plant_name(enum leap_plant plant);
+const char *leap__plant_text(enum leap_plant plant);
+
+#define LEAP_PLANT(name) (leap__plant_selected() == LEAP_PLANT_##name)
+#else
+#define LEAP_PLANT(name) 0
+#endif
+
+#endif
