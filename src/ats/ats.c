@@ -239,7 +239,7 @@ static int insert(struct leap_ats *ats, struct leap__ats_range *range)
 
 int leap_ats_map(struct leap_ats *ats, const struct leap_ats_range *user)
 {
-	struct leap__ats_range *range;
+	struct leap__ats_range *range = NULL;
 	struct leap_ats_range r;
 	int err;
 
