@@ -26,51 +26,39 @@ int leap__shm_address(const char *call, const char *path,
 	return 0;
 }
 
-static void accepted(struct leap__io *io)
+static int accepted(void *arg, struct leap__wfd *conn)
 {
-	struct leap__shm_listener *l = io->arg;
-
-	if (io->res == -ECANCELED)
-		return;
-	/* An error of one connection (or of no descriptors) is not ours. */
-	if (io->res == 0 && leap__shm_target_start(l->listener, io->wfd_out))
-		l->world->ops->close(io->wfd_out);
-	leap__io_submit(l->world, io);
+	return leap__shm_target_start(arg, conn);
 }
 
 int leap__shm_listen(struct leap_listener *listener, const char *address,
 		     char *bound, size_t bound_max)
 {
 	const struct leap_listener_opts *opts = leap_listener_opts(listener);
+	struct leap_pollgroup *pg = leap_listener_pollgroup(listener);
 	struct leap__shm_listener *l = leap_listener_priv(listener);
+	struct leap__world *world = leap__pollgroup_world(pg);
 	struct sockaddr_un addr;
+	struct leap__wfd *wfd;
 	int err;
 
 	err = leap__shm_address("leap_listener_create", address, &addr);
 	if (err)
 		return err;
-	l->listener = listener;
-	l->world = leap__pollgroup_world(leap_listener_pollgroup(listener));
-	err = l->world->ops->listen(l->world, (struct sockaddr *)&addr,
-				    sizeof(addr), (int)opts->backlog,
-				    opts->mode ? opts->mode : 0600, &l->wfd);
+	err = world->ops->listen(world, (struct sockaddr *)&addr, sizeof(addr),
+				 opts->backlog ? (int)opts->backlog : 128,
+				 opts->mode ? opts->mode : 0600, &wfd);
 	if (err)
 		return leap__err(err, "leap_listener_create: %s: %s", address,
 				 strerror(-err));
 	snprintf(bound, bound_max, "%s", address);
-	l->accept = (struct leap__io){
-		.op = LEAP__IO_ACCEPT, .wfd = l->wfd, .done = accepted,
-		.arg = l,
-	};
-	leap__io_submit(l->world, &l->accept);
-	return 0;
+	return leap__acceptor_start(pg, wfd, accepted, listener, &l->acceptor);
 }
 
 void leap__shm_unlisten(struct leap_listener *listener)
 {
 	struct leap__shm_listener *l = leap_listener_priv(listener);
 
-	if (l->wfd)
-		l->world->ops->close(l->wfd);
-	l->wfd = NULL;
+	leap__acceptor_stop(l->acceptor);
+	l->acceptor = NULL;
 }

@@ -7,7 +7,7 @@
 
 #include <leapio/plugin/transport_ops.h>
 
-#include "core/io/world.h"
+#include "core/io/acceptor.h"
 
 #include <sys/un.h>
 
@@ -25,10 +25,7 @@ int leap__shm_vqp_peer_closed(struct leap_vqp *vqp);
 
 /* listener.c */
 struct leap__shm_listener {
-	struct leap_listener *listener;
-	struct leap__world *world;
-	struct leap__wfd *wfd;
-	struct leap__io accept;
+	struct leap__acceptor *acceptor;
 };
 
 int leap__shm_listen(struct leap_listener *listener, const char *address,
