@@ -221,6 +221,8 @@ static int take_events(struct leap__real *r, struct epoll_event *ev, int n)
 			r->timer_at_ns = 0;
 		else if (ev[i].data.ptr)
 			take_event(r, ev[i].data.ptr, ev[i].events);
+		else
+			r->woken = true;
 	return n;
 }
 
@@ -302,6 +304,7 @@ int leap__real_poll(struct leap__world *w, unsigned int max)
 	struct leap__real *r = leap__real(w);
 
 	gather(r);
+	r->woken = false;	/* arm looks at the queues again */
 	leap__real_try_all(r);
 	return leap__real_run_done(r, max);
 }
@@ -332,13 +335,17 @@ int leap__real_arm(struct leap__world *w, uint64_t deadline_ns)
 {
 	struct leap__real *r = leap__real(w);
 
-	/* Stale edges would wake us for nothing: take them all first. */
+	/*
+	 * Stale edges would wake us for nothing: take them all first. A wake
+	 * among them may be that of a sender who found us armed a moment ago:
+	 * taking it without looking at the queues again would lose it.
+	 */
 	leap__real_try_all(r);
 	leap__real_look(r);
 	leap__real_try_all(r);
 	r->fresh = false;
 	r->look = true;		/* after the sleep */
-	if (r->nr_done)
+	if (r->nr_done || r->woken)
 		return 1;
 	return set_timer(r, deadline_ns) ? 1 : 0;
 }

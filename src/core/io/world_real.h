@@ -66,6 +66,7 @@ struct leap__real {
 	uint64_t timer_at_ns;	/* what timer_fd is set to, 0 = nothing */
 	bool look;		/* epoll must be asked in the next poll */
 	bool fresh;		/* the last sleep has asked it just now */
+	bool woken;		/* by another thread, since the last poll */
 	bool no_pwait2;
 	uint32_t skipped;	/* polls without asking epoll */
 	uint32_t crowded;	/* polls to go with too many busy sockets */
