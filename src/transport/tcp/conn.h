@@ -11,6 +11,8 @@
 #ifndef LEAP_TCP_CONN_H
 #define LEAP_TCP_CONN_H
 
+#include <leapio/mem.h>
+
 #include "core/io/pollgroup.h"
 #include "core/io/world.h"
 #include "transport/tcp/pdu.h"

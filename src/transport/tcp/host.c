@@ -596,7 +596,7 @@ static void qp_close(struct leap_qp *qp)
 	leap__tcp_kill(&h->c, -ECANCELED);
 }
 
-const struct leap_transport_ops leap__tcp_ops = {
+const struct leap_transport_ops leap__tcp_transport = {
 	.size = sizeof(struct leap_transport_ops),
 	.name = "tcp",
 	.trtype = LEAP_TRTYPE_TCP,

@@ -34,8 +34,7 @@ struct tcp_listener {
 	struct listening *l;
 };
 
-LEAP_STATIC_ASSERT(sizeof(struct tcp_listener) == sizeof(void *),
-		   "listener_bytes of the table");
+LEAP_STATIC_ASSERT(sizeof(struct tcp_listener) == sizeof(void *));
 
 static int bad_address(const char *call, const char *text)
 {

@@ -248,7 +248,9 @@ static void recv_done(struct leap__io *io)
 		/* Nobody reads it any more. */
 	} else if (rx->direct) {
 		if (rx->digest)
-			rx->crc = leap__crc32c(rx->crc, rx->iov.iov_base, n);
+			rx->crc = leap__crc32c(rx->crc,
+					(uint8_t *)rx->cur.piece->addr +
+					rx->cur.off, n);
 		rx_advance(rx, n);
 	} else {
 		rx->tail += n;

@@ -41,8 +41,7 @@ struct tcmd {
 	uint8_t flags;
 };
 
-LEAP_STATIC_ASSERT(sizeof(struct tcmd) <= sizeof(((struct leap_cmd *)0)->priv),
-		   "tcmd fits");
+LEAP_STATIC_ASSERT(sizeof(struct tcmd) <= sizeof(((struct leap_cmd *)0)->priv));
 
 struct slot {
 	struct leap_cmd *cmd;
@@ -786,7 +785,7 @@ int leap__tcp_target_start(struct leap_pollgroup *pg,
 	t->limits = *limits;
 	if (t->limits.inline_bytes > LEAP__TCP_MAX_INLINE)
 		t->limits.inline_bytes = LEAP__TCP_MAX_INLINE;
-	leap_vqp_init(&t->vqp, &leap__tcp_ops, pg, listener);
+	leap_vqp_init(&t->vqp, &leap__tcp_transport, pg, listener);
 	t->vqp.max_data_bytes = limits->max_data;
 	t->wait.tail = &t->wait.head;
 	t->r2t.tail = &t->r2t.head;

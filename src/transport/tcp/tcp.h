@@ -49,6 +49,6 @@ int leap__tcp_listen(struct leap_listener *listener, const char *address,
 void leap__tcp_unlisten(struct leap_listener *listener);
 
 /* host.c */
-extern const struct leap_transport_ops leap__tcp_ops;
+extern const struct leap_transport_ops leap__tcp_transport;
 
 #endif
