@@ -642,9 +642,17 @@ static void test_slow_reader(void **state)
 	free(data);
 }
 
-/* A whole exchange in two parts: before and after the R2T. */
+/*
+ * Tags of the R2T below. In bits of the stream: the first slot, its third use
+ * after Connect and a write. In one go: the second slot, because the write
+ * before it still has the first.
+ */
+#define TAG_BITS (3 << 7)
+#define TAG_AT_ONCE (1 << 7 | 1)
+
+/* A whole exchange in four parts; a host waits for an answer between them. */
 static uint32_t script(struct peer *p, uint8_t *out, uint8_t dgst,
-		       uint32_t *cut)
+		       uint16_t tag, uint32_t *cut)
 {
 	static uint8_t data[2000];
 	struct leap_connect_data cd;
@@ -669,11 +677,9 @@ static uint32_t script(struct peer *p, uint8_t *out, uint8_t dgst,
 	peer_sqe(&pdu, LEAP_NVM_WRITE, 3, 0, 600, SGL_STREAM);
 	n += peer_build(p, out + n, &pdu, NULL, 0);
 	cut[2] = n;
-	/* Its tag: the first slot, third use (Connect, write, this). */
-	peer_data(&pdu, LEAP_TCP_H2C_DATA, 3, 3 << 7, 0, 300, 0);
+	peer_data(&pdu, LEAP_TCP_H2C_DATA, 3, tag, 0, 300, 0);
 	n += peer_build(p, out + n, &pdu, data, 300);
-	peer_data(&pdu, LEAP_TCP_H2C_DATA, 3, 3 << 7, 300, 300,
-		  LEAP_TCP_F_LAST);
+	peer_data(&pdu, LEAP_TCP_H2C_DATA, 3, tag, 300, 300, LEAP_TCP_F_LAST);
 	n += peer_build(p, out + n, &pdu, data, 300);
 	cut[3] = n;
 	return n;
@@ -723,7 +729,7 @@ static void test_every_byte(void **state)
 		/* Split at every byte. */
 		for (i = 1; i < 80; i += 1 + i / 8) {
 			new_peer(&w);
-			n = script(w.p, bytes, dgst, cut);
+			n = script(w.p, bytes, dgst, TAG_BITS, cut);
 			send_script(&w, bytes, cut, n, i);
 			if (i > 40 || i == 1) {
 				int hd = w.p->hdgst;
@@ -736,16 +742,16 @@ static void test_every_byte(void **state)
 			end_peer(&w);
 		}
 		/* The host is gone after any byte. */
-		n = script(w.p, bytes, dgst, cut);
+		n = script(w.p, bytes, dgst, TAG_AT_ONCE, cut);
 		for (i = 0; i <= n; i++) {
 			new_peer(&w);
-			script(w.p, bytes, dgst, cut);
+			script(w.p, bytes, dgst, TAG_AT_ONCE, cut);
 			send_script(&w, bytes, cut, i, 4096);
 			end_peer(&w);
 		}
 	}
 	new_peer(&w);
-	n = script(w.p, bytes, 0, cut);
+	n = script(w.p, bytes, 0, TAG_BITS, cut);
 	send_script(&w, bytes, cut, n, 1);
 	peer_expect(w.p, LEAP_TCP_IC_RESP);
 	expect_rsp(w.p, 0x4321, 0);
@@ -756,7 +762,7 @@ static void test_every_byte(void **state)
 	expect_rsp(w.p, 3, 0);
 	end_peer(&w);
 	new_peer(&w);
-	n = script(w.p, bytes, 0, cut);
+	n = script(w.p, bytes, 0, TAG_AT_ONCE, cut);
 	send_script(&w, bytes, cut, n, 4096);
 	expect_script(w.p);
 	end_peer(&w);
