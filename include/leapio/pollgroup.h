@@ -148,8 +148,11 @@ LEAP_API void leap_pollgroup_send(struct leap_pollgroup *pg,
 struct leap_timer {
 	void (*run)(struct leap_timer *timer);
 	uint64_t at_ns;			/* library's from here on */
+	uint64_t key_ns;
 	struct leap_timer *link[3];
 	uint32_t armed;
+	uint32_t at_seq;
+	uint32_t key_seq;
 	uint32_t reserved;
 };
 
