@@ -68,8 +68,8 @@ struct leap__ioqp {
 	struct leap__lmsg gone;		/* QP_DEL reply: nothing is left */
 	/* Admin half's. */
 	void *owner;
-	uint8_t owner_state[8];
-	struct leap__list owner_link;
+	uint32_t owner_state;
+	uint32_t del_again;
 };
 
 enum {
