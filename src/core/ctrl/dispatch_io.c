@@ -149,7 +149,7 @@ static void bio_done(struct leap_bio *bio, leap_status_t status)
 	q->nr_in--;
 	if (unlikely(io->orphan))
 		orphan_left(g, cmd);
-	if (likely(io->kind == LEAP__IO_PLAIN))
+	if (likely(io->kind == LEAP__IOC_PLAIN))
 		finish(q, ns, cmd, status);
 	else
 		leap__io_next(q, ns, cmd, status);
@@ -216,7 +216,7 @@ void leap__io_begin(struct leap__ioqp *q, struct leap__ions *ns,
 {
 	struct leap__iocmd *io = leap__iocmd(cmd);
 
-	if (likely(io->kind == LEAP__IO_PLAIN))
+	if (likely(io->kind == LEAP__IOC_PLAIN))
 		leap__io_issue(q, ns, cmd, plain_op(cmd), io->range.slba,
 			       io->range.nr_lbas, cmd->pieces, cmd->nr_pieces);
 	else
@@ -333,7 +333,7 @@ static void rw_ready(struct leap_cmd *cmd, leap_status_t status)
 	}
 	io->range.slba = leap_sqe_slba(&cmd->sqe);
 	io->range.nr_lbas = leap_sqe_nlb(&cmd->sqe);
-	io->kind = LEAP__IO_PLAIN;
+	io->kind = LEAP__IOC_PLAIN;
 	io->orphan = 0;
 	io->bio_flags = 0;
 	io->stepping = 0;
@@ -343,11 +343,11 @@ static void rw_ready(struct leap_cmd *cmd, leap_status_t status)
 			io->bio_flags = LEAP_BIO_FUA;
 	} else if (unlikely(cmd->sqe.opc == LEAP_NVM_COMPARE)) {
 		if (!(ns->caps & LEAP_BDEV_COMPARE))
-			io->kind = LEAP__IO_COMPARE;
+			io->kind = LEAP__IOC_COMPARE;
 	} else if (unlikely((leap_from_le32(cmd->sqe.cdw12) &
 			     LEAP_IO_CDW12_FUA) &&
 			    (ns->caps & LEAP_BDEV_FLUSH))) {
-		io->kind = LEAP__IO_FUA_READ;
+		io->kind = LEAP__IOC_FUA_READ;
 	}
 	io->step = 0;
 	leap__io_start(q, ns, cmd);
@@ -418,12 +418,12 @@ static void io_range(struct leap__ioqp *q, struct leap_cmd *cmd)
 	io->range.slba = leap_sqe_slba(sqe);
 	io->range.nr_lbas = leap_sqe_nlb(sqe);
 	if (sqe->opc == LEAP_NVM_VERIFY) {
-		io->kind = LEAP__IO_VERIFY;
+		io->kind = LEAP__IOC_VERIFY;
 	} else {
 		if (q->write_through || (cdw12 & LEAP_IO_CDW12_FUA))
 			io->bio_flags |= LEAP_BIO_FUA;
 		if (!(ns->caps & LEAP_BDEV_WRITE_ZEROES))
-			io->kind = LEAP__IO_ZERO;
+			io->kind = LEAP__IOC_ZERO;
 		else if ((cdw12 & LEAP_IO_CDW12_DEAC) &&
 			 (ns->caps & LEAP_BDEV_ZERO_DISCARD))
 			io->bio_flags |= LEAP_BIO_DEAC;

@@ -62,7 +62,7 @@ static uint32_t chunk_lbas(const struct leap__ions *ns,
 			   const struct leap__iocmd *io)
 {
 	uint64_t left = io->range.nr_lbas - io->done;
-	uint32_t max = LEAP__IO_SCRATCH_BYTES >> ns->lba_shift;
+	uint32_t max = LEAP__IOC_SCRATCH_BYTES >> ns->lba_shift;
 
 	return left < max ? (uint32_t)left : max;
 }
@@ -98,7 +98,7 @@ static void io_flush(struct leap__ioqp *q, struct leap_cmd *cmd)
 		return;
 	}
 	memset(io, 0, sizeof(*io));
-	io->kind = LEAP__IO_FLUSH;
+	io->kind = LEAP__IOC_FLUSH;
 	io->step = nsid == LEAP_NSID_ALL ? 1 : nsid;
 	leap__io_next(q, NULL, cmd, 0);
 }
@@ -179,7 +179,7 @@ static void dsm_ready(struct leap_cmd *cmd, leap_status_t status)
 		return;
 	}
 	memset(io, 0, sizeof(*io));
-	io->kind = LEAP__IO_DSM;
+	io->kind = LEAP__IOC_DSM;
 	leap__io_start(q, ns, cmd);
 }
 
@@ -266,7 +266,7 @@ static int scratch_step(struct leap__ioqp *q, struct leap__ions *ns,
 	if (g->comparing == cmd) {
 		uint32_t nr = chunk_lbas(ns, io);
 
-		if (!status && io->kind == LEAP__IO_COMPARE &&
+		if (!status && io->kind == LEAP__IOC_COMPARE &&
 		    !same(cmd, io->done << ns->lba_shift, g->scratch,
 			  nr << ns->lba_shift))
 			status = DNR(LEAP_SC_COMPARE_FAILED);
@@ -319,7 +319,7 @@ static int zero_next(struct leap__ioqp *q, struct leap__ions *ns,
 	 * The piece is shared by all who write zeroes, so it stays whole; a
 	 * last, shorter chunk goes LBA by LBA with a piece per format.
 	 */
-	if (nr << ns->lba_shift == LEAP__IO_SCRATCH_BYTES)
+	if (nr << ns->lba_shift == LEAP__IOC_SCRATCH_BYTES)
 		return leap__io_issue(q, ns, cmd, LEAP_BIO_WRITE, slba, nr,
 				      &g->zero_piece, 1);
 	io->done -= nr - 1;
@@ -336,7 +336,7 @@ static int step(struct leap__ioqp *q, struct leap__ions *ns,
 {
 	struct leap__iocmd *io = leap__iocmd(cmd);
 
-	if (io->kind == LEAP__IO_COMPARE || io->kind == LEAP__IO_VERIFY)
+	if (io->kind == LEAP__IOC_COMPARE || io->kind == LEAP__IOC_VERIFY)
 		return scratch_step(q, ns, cmd, status);
 	if (!status && q->state == LEAP__IOQP_ENDED)
 		status = LEAP_SC_ABORT_SQ_DELETED;
@@ -345,18 +345,18 @@ static int step(struct leap__ioqp *q, struct leap__ions *ns,
 		return 0;
 	}
 	switch (io->kind) {
-	case LEAP__IO_FLUSH:
+	case LEAP__IOC_FLUSH:
 		return flush_next(q, cmd);
-	case LEAP__IO_DSM:
+	case LEAP__IOC_DSM:
 		return dsm_next(q, ns, cmd);
-	case LEAP__IO_ZERO:
+	case LEAP__IOC_ZERO:
 		return zero_next(q, ns, cmd);
 	}
-	/* LEAP__IO_FUA_READ */
+	/* LEAP__IOC_FUA_READ */
 	if (!io->step++)
 		return leap__io_issue(q, ns, cmd, LEAP_BIO_FLUSH, 0, 0, NULL,
 				      0);
-	io->kind = LEAP__IO_PLAIN;
+	io->kind = LEAP__IOC_PLAIN;
 	io->stepping = 0;
 	leap__io_begin(q, ns, cmd);
 	return 0;

@@ -14,8 +14,8 @@
 #include "core/ctrl/orphans.h"
 #include "core/io/vqp.h"
 
-#define LEAP__IO_SCRATCH_BYTES	65536	/* compare and zeroes, by chunks */
-#define LEAP__IO_NR_ERRORS	16	/* error-log messages under way */
+#define LEAP__IOC_SCRATCH_BYTES	65536	/* compare and zeroes, by chunks */
+#define LEAP__IOC_NR_ERRORS	16	/* error-log messages under way */
 
 /* A namespace on one I/O group. */
 struct leap__ions {
@@ -99,13 +99,13 @@ struct leap__iogroup {
 	struct leap_cmd **compares_tail;
 	struct leap_cmd *comparing;
 	int releasing;
-	uint8_t *scratch;		/* LEAP__IO_SCRATCH_BYTES */
+	uint8_t *scratch;		/* LEAP__IOC_SCRATCH_BYTES */
 	uint8_t *zeroes;
 	struct leap_piece piece;	/* of the scratch buffer */
 	struct leap_piece zero_piece;	/* all of the zeroes */
 	struct leap_piece zero_lba[2];	/* 512 and 4096 bytes of them */
 	/* Error-log messages. */
-	struct leap__lmsg errors[LEAP__IO_NR_ERRORS];
+	struct leap__lmsg errors[LEAP__IOC_NR_ERRORS];
 	struct leap__lmsg *free_errors;
 	uint64_t errors_dropped;
 };
@@ -113,7 +113,7 @@ struct leap__iogroup {
 /* What the I/O half keeps in a command (leap_cmd.owner_priv). */
 struct leap__iocmd {
 	struct leap__orphan range;
-	uint8_t kind;		/* LEAP__IO_* */
+	uint8_t kind;		/* LEAP__IOC_* */
 	uint8_t orphan;
 	uint8_t bio_flags;
 	uint8_t stepping;	/* dispatch_multi.c's */
@@ -126,13 +126,13 @@ _Static_assert(sizeof(struct leap__iocmd) <=
 	       "fits in a command");
 
 enum {
-	LEAP__IO_PLAIN = 0,	/* one bio, then complete */
-	LEAP__IO_FLUSH,		/* one namespace, or one after the other */
-	LEAP__IO_FUA_READ,	/* flush, then read */
-	LEAP__IO_ZERO,		/* write zeroes by writes */
-	LEAP__IO_DSM,
-	LEAP__IO_COMPARE,	/* by read and memcmp */
-	LEAP__IO_VERIFY,	/* by read */
+	LEAP__IOC_PLAIN = 0,	/* one bio, then complete */
+	LEAP__IOC_FLUSH,		/* one namespace, or one after the other */
+	LEAP__IOC_FUA_READ,	/* flush, then read */
+	LEAP__IOC_ZERO,		/* write zeroes by writes */
+	LEAP__IOC_DSM,
+	LEAP__IOC_COMPARE,	/* by read and memcmp */
+	LEAP__IOC_VERIFY,	/* by read */
 };
 
 static inline struct leap__iocmd *leap__iocmd(struct leap_cmd *cmd)

@@ -127,7 +127,7 @@ static int add_group(struct leap_target *t, struct leap_pollgroup *pg)
 		free(hello);
 		return err;
 	}
-	for (i = 0; i < LEAP__IO_NR_ERRORS; i++)
+	for (i = 0; i < LEAP__IOC_NR_ERRORS; i++)
 		g->errors[i].arrived = leap__error_arrived;
 	t->groups[t->nr_groups++] = g;
 	leap__link_init(hello, LEAP_LINK_HELLO, hello_answered, NULL);
