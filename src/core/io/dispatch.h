@@ -4,27 +4,17 @@
  *
  * One leap__dispatch a poll group: the pool of commands that are being served,
  * the payload buffers, the controller ends that wait for either, and the host
- * identity of its queue pairs. The poll group makes it at create (options with
- * their defaults filled in), frees it at destroy, and keeps the pointer in the
- * first member of struct leap_pollgroup, so that the hot path finds it by one
- * load.
+ * identity of its queue pairs. The poll group makes it at create and frees it
+ * at destroy; the hot path finds it by one load.
  */
 #ifndef LEAP_CORE_IO_DISPATCH_H
 #define LEAP_CORE_IO_DISPATCH_H
 
-#include <leapio/pollgroup.h>
 #include <leapio/plugin/transport_ops.h>
 
-#define LEAP__DISPATCH_PEERS 64
+#include "core/io/pollgroup.h"
 
-/* struct leap_pollgroup opens with this. */
-struct leap__pollgroup_head {
-	struct leap__dispatch *dispatch;
-	/* Queue pairs, controller ends, listeners, ... that use the group:
-	 * leap_pollgroup_destroy answers -EBUSY while it is not 0. */
-	uint32_t users;
-	uint32_t reserved;
-};
+#define LEAP__DISPATCH_PEERS 64
 
 struct leap__dispatch {
 	struct leap_pollgroup *pg;
@@ -61,31 +51,16 @@ struct leap__dispatch {
 
 static inline struct leap__dispatch *leap__dispatch(struct leap_pollgroup *pg)
 {
-	return ((struct leap__pollgroup_head *)pg)->dispatch;
-}
-
-static inline void leap__pollgroup_hold(struct leap_pollgroup *pg)
-{
-	((struct leap__pollgroup_head *)pg)->users++;
-}
-
-static inline void leap__pollgroup_release(struct leap_pollgroup *pg)
-{
-	((struct leap__pollgroup_head *)pg)->users--;
+	return pg->head.dispatch;
 }
 
 /*
- * leap__dispatch_create - for a poll group that is being created
+ * leap__dispatch_create - at the end of leap_pollgroup_create; sets
+ * head.dispatch, and dispatch_free for leap_pollgroup_destroy
  *
- * @opts: nr_cmds, nr_bufs and buf_bytes checked and not 0
  * Returns: 0, -ENOMEM
  */
-int leap__dispatch_create(struct leap_pollgroup *pg,
-			  const struct leap_pollgroup_opts *opts,
-			  struct leap__dispatch **out);
-
-/* leap__dispatch_destroy - nothing may be in use; NULL is a no-op */
-void leap__dispatch_destroy(struct leap__dispatch *d);
+int leap__dispatch_create(struct leap_pollgroup *pg);
 
 /* leap__dispatch_stats - fills cmds_in_use, bufs_in_use and pool_empty */
 void leap__dispatch_stats(const struct leap__dispatch *d,

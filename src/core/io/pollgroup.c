@@ -16,6 +16,7 @@
 #include "config.h"
 
 #include "core/io/pollgroup.h"
+#include "core/io/dispatch.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -107,6 +108,12 @@ int leap_pollgroup_create(const struct leap_pollgroup_opts *opts,
 	ring_init(&pg->pollers);
 	ring_init(&pg->fresh);
 	leap__msgq_init(&pg->msgq, NULL);
+	rc = leap__dispatch_create(pg);
+	if (rc < 0) {
+		pg->world->ops->destroy(pg->world);
+		free(pg);
+		return rc;
+	}
 	*out = pg;
 	return 0;
 }
@@ -377,6 +384,7 @@ int leap_pollgroup_stats(const struct leap_pollgroup *pg,
 		all.size = size;
 	}
 	all.syscalls = pg->world->syscalls;
+	leap__dispatch_stats(pg->head.dispatch, &all);
 	memcpy(stats, &all, all.size);
 	return 0;
 }
