@@ -17,6 +17,8 @@
 
 #include "core/io/pollgroup.h"
 #include "core/io/dispatch.h"
+#include "util/err.h"
+#include "util/opts.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -40,26 +42,36 @@ static struct leap_msg *msg_of(struct leap__msg *link)
 static int world_create(const struct leap_pollgroup_opts *opts,
 			struct leap__world **out)
 {
-	struct leap__sim_head *sim;
+	static const char call[] = "leap_pollgroup_create";
+	struct leap__sim_head *sim = (struct leap__sim_head *)opts->sim;
 	int rc;
 
 	switch (opts->world) {
 	case LEAP_WORLD_AUTO:
 		rc = leap__world_uring_create(out);
-		if (rc < 0 && rc != -ENOMEM && rc != -EMFILE)
+		if (rc)		/* no io_uring here, which is fine */
 			rc = leap__world_epoll_create(out);
-		return rc;
+		break;
 	case LEAP_WORLD_EPOLL:
-		return leap__world_epoll_create(out);
+		rc = leap__world_epoll_create(out);
+		break;
 	case LEAP_WORLD_URING:
-		return leap__world_uring_create(out);
+		rc = leap__world_uring_create(out);
+		break;
 	case LEAP_WORLD_SIM:
-		if (!opts->sim)
-			return -EINVAL;
-		sim = (struct leap__sim_head *)opts->sim;
-		return sim->world_create(opts->sim, out);
+		if (!sim)
+			return leap__err(-EINVAL, "%s: world sim needs a "
+					 "simulator in opts.sim", call);
+		rc = sim->world_create(opts->sim, out);
+		break;
+	default:
+		return leap__err(-EINVAL, "%s: world %u is none of enum "
+				 "leap_world_kind", call, opts->world);
 	}
-	return -EINVAL;
+	if (rc)
+		leap__err(rc, "%s: world %u: %s", call, opts->world,
+			  strerror(-rc));
+	return rc;
 }
 
 static void ring_init(struct leap_poller *head)
@@ -77,8 +89,15 @@ static int opts_fill(struct leap_pollgroup_opts *o)
 		o->buf_bytes = 131072;
 	if (!o->spin_ns)
 		o->spin_ns = SPIN_NS_DEFAULT;
-	if (o->nr_cmds > 65535 || o->buf_bytes % 4096 || o->spin_ns < -1)
-		return -EINVAL;
+	if (o->nr_cmds > 65535)
+		return leap__err(-EINVAL, "leap_pollgroup_create: nr_cmds %u "
+				 "exceeds 65535", o->nr_cmds);
+	if (o->buf_bytes % 4096)
+		return leap__err(-EINVAL, "leap_pollgroup_create: buf_bytes "
+				 "%u is no multiple of 4096", o->buf_bytes);
+	if (o->spin_ns < -1)
+		return leap__err(-EINVAL, "leap_pollgroup_create: spin_ns "
+				 "%lld is below -1", (long long)o->spin_ns);
 	return 0;
 }
 
@@ -88,13 +107,13 @@ int leap_pollgroup_create(const struct leap_pollgroup_opts *opts,
 	struct leap_pollgroup *pg;
 	int rc;
 
-	pg = aligned_alloc(64, (sizeof(*pg) + 63) / 64 * 64);
+	pg = aligned_alloc(64, sizeof(*pg));
 	if (!pg)
-		return -ENOMEM;
+		return leap__err(-ENOMEM, "leap_pollgroup_create: no memory");
 	memset(pg, 0, sizeof(*pg));
-	if (opts)
-		pg->opts = *opts;
-	rc = opts_fill(&pg->opts);
+	rc = leap__opts_copy(&pg->opts, sizeof(pg->opts), opts);
+	if (!rc)
+		rc = opts_fill(&pg->opts);
 	if (!rc)
 		rc = world_create(&pg->opts, &pg->world);
 	if (rc < 0) {
@@ -118,15 +137,33 @@ int leap_pollgroup_create(const struct leap_pollgroup_opts *opts,
 	return 0;
 }
 
+/* What still needs the group, NULL = nothing. */
+static const char *in_use(const struct leap_pollgroup *pg)
+{
+	if (pg->polling)
+		return "called from a callback";
+	if (pg->head.users)
+		return "queue pairs, listeners or targets use it";
+	if (pg->nr_timers)
+		return "timers run";
+	if (pg->pollers.link[0] != &pg->pollers ||
+	    pg->fresh.link[0] != &pg->fresh)
+		return "pollers are there";
+	if (pg->msgs || leap__load_relaxed(&pg->msgq.top) || pg->defers)
+		return "messages wait, poll first";
+	return NULL;
+}
+
 int leap_pollgroup_destroy(struct leap_pollgroup *pg)
 {
+	const char *why;
+
 	if (!pg)
 		return 0;
-	if (pg->head.users || pg->nr_timers || pg->polling || pg->defers ||
-	    pg->pollers.link[0] != &pg->pollers ||
-	    pg->fresh.link[0] != &pg->fresh ||
-	    pg->msgs || !leap__msgq_empty(&pg->msgq))
-		return -EBUSY;
+	why = in_use(pg);
+	if (why)
+		return leap__err(-EBUSY, "leap_pollgroup_destroy: %s: %s",
+				 pg->name, why);
 	if (pg->dispatch_free)
 		pg->dispatch_free(pg);
 	pg->world->ops->destroy(pg->world);
