@@ -10,6 +10,7 @@
 
 #include <leapio/target.h>
 
+#include "block/bdev.h"
 #include "core/ctrl/iogroup.h"
 #include "core/io/pollgroup.h"
 #include "util/err.h"
@@ -65,6 +66,7 @@ struct leap__ns {
 	struct leap_subsystem *ss;
 	struct leap_ns_desc desc;	/* block_bytes is the LBA format's */
 	struct leap_bdev *bdev;
+	struct leap__bdev_user user;
 	uint32_t stack_bytes;	/* block of the stack */
 	uint32_t state;
 	uint32_t pending;	/* messages out: opening, closing */

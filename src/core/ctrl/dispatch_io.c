@@ -422,9 +422,7 @@ static void io_range(struct leap__ioqp *q, struct leap_cmd *cmd)
 	} else {
 		if (q->write_through || (cdw12 & LEAP_IO_CDW12_FUA))
 			io->bio_flags |= LEAP_BIO_FUA;
-		if (!(ns->caps & LEAP_BDEV_WRITE_ZEROES))
-			io->kind = LEAP__IOC_ZERO;
-		else if ((cdw12 & LEAP_IO_CDW12_DEAC) &&
+		if ((cdw12 & LEAP_IO_CDW12_DEAC) &&
 			 (ns->caps & LEAP_BDEV_ZERO_DISCARD))
 			io->bio_flags |= LEAP_BIO_DEAC;
 	}

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * I/O commands that take several steps: flush of all namespaces, dataset
- * management, and what a stack does not offer by itself: compare, write
- * zeroes, verify, and reads with FUA. One bio at a time per command; a command
+ * management, and what a stack does not offer by itself: compare, verify, and
+ * reads with FUA. One bio at a time per command; a command
  * whose connection has died takes no further step.
  *
  * Payload that holds LBAs may lie in memory that the peer can still change: it
  * is copied out, checked and used from the copy, once per use.
  *
  * Spec: NVM Command Set 1.0 s3.2.1 (Compare), s3.2.3 (Dataset Management),
- * s3.2.8 (Write Zeroes); Base 2.0 s7.1 (Flush)
+ * s3.2.5 (Verify); Base 2.0 s7.1 (Flush)
  */
 #include "core/ctrl/iogroup.h"
 
@@ -302,31 +302,6 @@ uint32_t leap__io_abort_compares(struct leap__iogroup *g, struct leap_vqp *vqp,
 	return found;
 }
 
-static int zero_next(struct leap__ioqp *q, struct leap__ions *ns,
-		     struct leap_cmd *cmd)
-{
-	struct leap__iogroup *g = q->group;
-	struct leap__iocmd *io = leap__iocmd(cmd);
-	uint32_t nr = chunk_lbas(ns, io);
-	uint64_t slba = io->range.slba + io->done;
-
-	if (!nr) {
-		leap_cmd_complete(cmd, 0);
-		return 0;
-	}
-	io->done += nr;
-	/*
-	 * The piece is shared by all who write zeroes, so it stays whole; a
-	 * last, shorter chunk goes LBA by LBA with a piece per format.
-	 */
-	if (nr << ns->lba_shift == LEAP__IOC_SCRATCH_BYTES)
-		return leap__io_issue(q, ns, cmd, LEAP_BIO_WRITE, slba, nr,
-				      &g->zero_piece, 1);
-	io->done -= nr - 1;
-	return leap__io_issue(q, ns, cmd, LEAP_BIO_WRITE, slba, 1,
-			      &g->zero_lba[ns->lba_shift == 12], 1);
-}
-
 /* ---- one more step ---- */
 
 /* 1: a bio is out, or has come back meanwhile; 0: the command has ended, or
@@ -349,8 +324,6 @@ static int step(struct leap__ioqp *q, struct leap__ions *ns,
 		return flush_next(q, cmd);
 	case LEAP__IOC_DSM:
 		return dsm_next(q, ns, cmd);
-	case LEAP__IOC_ZERO:
-		return zero_next(q, ns, cmd);
 	}
 	/* LEAP__IOC_FUA_READ */
 	if (!io->step++)

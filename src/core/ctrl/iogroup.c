@@ -472,16 +472,6 @@ void leap__orphans_wake(void *group)
 		leap_pollgroup_send(g->pg, &g->recheck);
 }
 
-static void set_pieces(struct leap__iogroup *g)
-{
-	g->zero_piece.addr = g->zeroes;
-	g->zero_piece.len_bytes = LEAP__IOC_SCRATCH_BYTES;
-	g->zero_lba[0] = g->zero_piece;
-	g->zero_lba[0].len_bytes = 512;
-	g->zero_lba[1] = g->zero_piece;
-	g->zero_lba[1].len_bytes = 4096;
-}
-
 int leap__iogroup_create(struct leap_pollgroup *pg, struct leap_pollgroup *home,
 			 struct leap__orphans *orphans, uint32_t index,
 			 struct leap__iogroup **out)
@@ -502,13 +492,10 @@ int leap__iogroup_create(struct leap_pollgroup *pg, struct leap_pollgroup *home,
 	leap__list_init(&g->qps);
 	g->inflight = calloc(g->nr_cmds, sizeof(*g->inflight));
 	g->scratch = aligned_alloc(4096, LEAP__IOC_SCRATCH_BYTES);
-	g->zeroes = aligned_alloc(4096, LEAP__IOC_SCRATCH_BYTES);
-	if (!g->inflight || !g->scratch || !g->zeroes) {
+	if (!g->inflight || !g->scratch) {
 		leap__iogroup_destroy(g);
 		return -ENOMEM;
 	}
-	memset(g->zeroes, 0, LEAP__IOC_SCRATCH_BYTES);
-	set_pieces(g);
 	for (i = 0; i < LEAP__IOC_NR_ERRORS; i++) {
 		g->errors[i].link.type = LEAP_LINK_ERROR;
 		error_is_back(g, &g->errors[i]);
@@ -524,6 +511,5 @@ void leap__iogroup_destroy(struct leap__iogroup *g)
 		return;
 	free(g->inflight);
 	free(g->scratch);
-	free(g->zeroes);
 	free(g);
 }

@@ -14,7 +14,7 @@
 #include "core/ctrl/orphans.h"
 #include "core/io/vqp.h"
 
-#define LEAP__IOC_SCRATCH_BYTES	65536	/* compare and zeroes, by chunks */
+#define LEAP__IOC_SCRATCH_BYTES	65536	/* compare and verify, by chunks */
 #define LEAP__IOC_NR_ERRORS	16	/* error-log messages under way */
 
 /* A namespace on one I/O group. */
@@ -100,10 +100,7 @@ struct leap__iogroup {
 	struct leap_cmd *comparing;
 	int releasing;
 	uint8_t *scratch;		/* LEAP__IOC_SCRATCH_BYTES */
-	uint8_t *zeroes;
 	struct leap_piece piece;	/* of the scratch buffer */
-	struct leap_piece zero_piece;	/* all of the zeroes */
-	struct leap_piece zero_lba[2];	/* 512 and 4096 bytes of them */
 	/* Error-log messages. */
 	struct leap__lmsg errors[LEAP__IOC_NR_ERRORS];
 	struct leap__lmsg *free_errors;
@@ -129,7 +126,6 @@ enum {
 	LEAP__IOC_PLAIN = 0,	/* one bio, then complete */
 	LEAP__IOC_FLUSH,		/* one namespace, or one after the other */
 	LEAP__IOC_FUA_READ,	/* flush, then read */
-	LEAP__IOC_ZERO,		/* write zeroes by writes */
 	LEAP__IOC_DSM,
 	LEAP__IOC_COMPARE,	/* by read and memcmp */
 	LEAP__IOC_VERIFY,	/* by read */

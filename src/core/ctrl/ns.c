@@ -32,9 +32,10 @@ static void closed(struct leap__ns *ns)
 	struct leap_subsystem *ss = ns->ss;
 	void (*done)(int err, void *arg) = ns->done;
 	void *arg = ns->arg;
-	int err = ns->err;
-	int close_err = leap_bdev_close(ns->bdev);
+	int err = ns->err, close_err;
 
+	leap__bdev_unuse(ns->bdev, &ns->user);
+	close_err = leap_bdev_close(ns->bdev);
 	ss->ns[ns->desc.nsid] = NULL;
 	ss->nr_ns--;
 	free_ns(ns);
@@ -75,6 +76,8 @@ static void start_closing(struct leap__ns *ns)
 
 /* ---- opening ---- */
 
+static void tell_size(struct leap__ns *ns);
+
 static void opened(struct leap__ns *ns)
 {
 	void (*done)(int err, void *arg) = ns->done;
@@ -85,6 +88,10 @@ static void opened(struct leap__ns *ns)
 	}
 	ns->done = NULL;
 	ns->state = LEAP__NS_ACTIVE;
+	if (ns->resize_again) {
+		ns->resize_again = 0;
+		tell_size(ns);
+	}
 	leap__aer_ns_changed(ns->ss, ns->desc.nsid);
 	if (done)
 		done(0, ns->arg);
@@ -179,6 +186,8 @@ static int describe(struct leap__ns *ns, const struct leap_ns_opts *o)
 	return 0;
 }
 
+static void stack_resized(struct leap__bdev_user *user);
+
 int leap_ns_add(struct leap_subsystem *ss, const struct leap_ns_opts *opts,
 		void (*added)(int err, void *arg), void *arg)
 {
@@ -202,6 +211,7 @@ int leap_ns_add(struct leap_subsystem *ss, const struct leap_ns_opts *opts,
 	ns->ss = ss;
 	ns->desc.nsid = o.nsid;
 	ns->bdev = o.bdev;
+	ns->user.resized = stack_resized;
 	ns->done = added;
 	ns->arg = arg;
 	err = describe(ns, &o);
@@ -216,6 +226,8 @@ int leap_ns_add(struct leap_subsystem *ss, const struct leap_ns_opts *opts,
 	ns->pending = 1;
 	for (i = 0; i < ss->target->nr_groups && !ns->err; i++)
 		ns->err = leap__ns_add_group(ns, i);
+	if (ns->pending > 1)
+		leap__bdev_use(ns->bdev, &ns->user);
 	if (!--ns->pending) {
 		ss->ns[o.nsid] = NULL;
 		ss->nr_ns--;
@@ -285,11 +297,25 @@ static void resized_one(struct leap__lmsg *m)
 	leap__aer_ns_changed(ns->ss, ns->desc.nsid);
 }
 
+/* The stack says so: by leap_ns_resize, or because its medium changed. */
+static void stack_resized(struct leap__bdev_user *user)
+{
+	struct leap__ns *ns = leap__list_entry(user, struct leap__ns, user);
+	struct leap_bdev_info info = { .size = sizeof(info) };
+
+	if (leap_bdev_info(ns->bdev, &info))
+		return;
+	ns->desc.nr_blocks = info.nr_blocks /
+			     (ns->desc.block_bytes / info.block_bytes);
+	if (ns->resizing || ns->state == LEAP__NS_OPENING)
+		ns->resize_again = 1;
+	else if (ns->state == LEAP__NS_ACTIVE)
+		tell_size(ns);
+}
+
 int leap_ns_resize(struct leap_subsystem *ss, uint32_t nsid, uint64_t bytes)
 {
-	struct leap_bdev_info info = { .size = sizeof(info) };
 	struct leap__ns *ns = leap__ns_active(ss, nsid);
-	int err;
 
 	if (!ns)
 		return leap__err(-ENOENT, "leap_ns_resize: no nsid %u", nsid);
@@ -297,18 +323,7 @@ int leap_ns_resize(struct leap_subsystem *ss, uint32_t nsid, uint64_t bytes)
 		return leap__err(-EINVAL,
 			"leap_ns_resize: %llu bytes are no multiple of %u",
 			(unsigned long long)bytes, ns->desc.block_bytes);
-	err = leap_bdev_resize(ns->bdev, bytes);
-	if (!err)
-		err = leap_bdev_info(ns->bdev, &info);
-	if (err)
-		return err;
-	ns->desc.nr_blocks = info.nr_blocks /
-			     (ns->desc.block_bytes / info.block_bytes);
-	if (ns->resizing)
-		ns->resize_again = 1;
-	else
-		tell_size(ns);
-	return 0;
+	return leap_bdev_resize(ns->bdev, bytes);
 }
 
 struct leap_bdev *leap_ns_bdev(const struct leap_subsystem *ss, uint32_t nsid)
