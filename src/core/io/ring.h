@@ -110,8 +110,9 @@ struct leap__cqp {
 	struct leap__cqe_wire *entries;
 	leap_le32 *doorbell;
 	leap_le32 *eventidx;
+	uint64_t seq;		/* completions posted so far */
 	uint32_t size;
-	uint16_t tail;		/* next slot to write */
+	uint16_t tail;		/* next slot to write: seq % size */
 	uint16_t head;		/* last good head */
 	uint8_t phase;		/* phase of the entry at tail */
 	bool window;
@@ -329,11 +330,11 @@ int leap__cqp_init(struct leap__cqp *cqp, const struct leap__ring_opts *opts);
 
 /*
  * leap__cqp_restore - continue where a predecessor stopped
- * @tail, @phase: of the next entry to write; @head: last head known
- * Errors: -EINVAL an index >= size or a phase > 1
+ * @seq:  of the next entry to write; its slot and phase follow from it
+ * @head: last value of the head doorbell
+ * Errors: -EPROTO @head >= size
  */
-int leap__cqp_restore(struct leap__cqp *cqp, uint16_t tail, uint8_t phase,
-		      uint16_t head);
+int leap__cqp_restore(struct leap__cqp *cqp, uint64_t seq, uint32_t head);
 
 /* As leap__sqc_shadow, with the head. */
 int leap__cqp_shadow(struct leap__cqp *cqp, leap_le32 *doorbell,
@@ -357,10 +358,10 @@ static inline uint32_t leap__cqp_room(const struct leap__cqp *cqp)
  */
 int leap__cqp_space(struct leap__cqp *cqp);
 
-/* Where the next completion goes: index | phase << 16. */
-static inline uint32_t leap__cqp_pos(const struct leap__cqp *cqp)
+/* The phase of the entry with sequence number @seq: 1 in the first lap. */
+static inline uint8_t leap__cq_phase(uint64_t seq, uint32_t size)
 {
-	return cqp->tail | (uint32_t)cqp->phase << 16;
+	return !(seq / size & 1);
 }
 
 /*
@@ -387,6 +388,7 @@ static inline void leap__cqp_post(struct leap__cqp *cqp,
 		leap__store_relaxed(&dw[3], dw3);
 	else
 		leap__store_release(&dw[3], dw3);
+	cqp->seq++;
 	cqp->tail = leap__ring_next(cqp->tail, cqp->size);
 	if (cqp->tail == (LEAP_PLANT(PHASE_OFF_BY_ONE) ? 1 : 0))
 		cqp->phase ^= 1;
