@@ -173,8 +173,7 @@ static void run_connect(struct run *r, struct tcp_fixture *f)
 {
 	unsigned int i;
 
-	for (i = 0; i < 100000 && !r->connected; i++)
-		poll_both(r, f);
+	TCP_WAIT(r->connected, poll_both(r, f));
 	assert_int_equal(r->connected, 1);
 	assert_int_equal(r->status, 0);
 	assert_int_equal(f->target.data.cntlid, leap_to_le16(7));
@@ -185,8 +184,7 @@ static void run_close(struct run *r, struct tcp_fixture *f)
 	unsigned int i;
 
 	leap_qp_close(r->qp, on_closed, r);
-	for (i = 0; i < 100000 && !r->closed; i++)
-		poll_both(r, f);
+	TCP_WAIT(r->closed, poll_both(r, f));
 	assert_int_equal(r->closed, 1);
 	for (i = 0; i < COUNT(r->ios); i++) {
 		assert_false(r->ios[i].busy);
@@ -202,8 +200,7 @@ static void run_ios(struct run *r, struct tcp_fixture *f, unsigned int n)
 	r->done = 0;
 	for (i = 0; i < COUNT(r->ios); i++)
 		next_io(&r->ios[i]);
-	for (i = 0; i < 10000000 && r->done < n; i++)
-		poll_both(r, f);
+	TCP_WAIT(r->done == n, poll_both(r, f));
 	assert_int_equal(r->done, n);
 	assert_int_equal(r->failed, 0);
 }
