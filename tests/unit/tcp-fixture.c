@@ -179,14 +179,26 @@ uint64_t tcp_now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-struct leap_pollgroup *tcp_pollgroup(uint32_t nr_bufs, uint32_t buf_bytes)
+static struct leap_pollgroup *create(uint32_t nr_bufs, uint32_t buf_bytes,
+				     uint32_t nr_cmds)
 {
 	struct leap_pollgroup_opts opts = LEAP_POLLGROUP_OPTS_INIT;
 	struct leap_pollgroup *pg;
 
 	opts.world = LEAP_WORLD_EPOLL;
+	opts.nr_cmds = nr_cmds;
 	opts.nr_bufs = nr_bufs;
 	opts.buf_bytes = buf_bytes;
 	assert_int_equal(leap_pollgroup_create(&opts, &pg), 0);
 	return pg;
+}
+
+struct leap_pollgroup *tcp_pollgroup(uint32_t nr_bufs, uint32_t buf_bytes)
+{
+	return create(nr_bufs, buf_bytes, 0);
+}
+
+struct leap_pollgroup *tcp_pollgroup_few(uint32_t nr_cmds)
+{
+	return create(16, 65536, nr_cmds);
 }

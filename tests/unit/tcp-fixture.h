@@ -59,5 +59,6 @@ void tcp_fixture_stop(struct tcp_fixture *f);
 uint64_t tcp_now_ns(void);
 
 struct leap_pollgroup *tcp_pollgroup(uint32_t nr_bufs, uint32_t buf_bytes);
+struct leap_pollgroup *tcp_pollgroup_few(uint32_t nr_cmds);
 
 #endif
