@@ -4,8 +4,9 @@
  *
  * Brings commands in (capsule, in-capsule data, R2T and H2CData) and carries
  * answers out (C2HData, CapsuleResp). Payload lives in buffers of the poll
- * group; in-capsule data in memory of the connection, one place per slot, so
- * that the stream never waits for a buffer that only the stream could free.
+ * group; in-capsule data in memory of the connection, one place per slot, and
+ * capsules that find no command wait beside the stream: so the stream never
+ * waits for a buffer or a command that only the stream could free.
  *
  *	wait: pull found no buffers   r2t: R2Ts to send   done: answers to send
  *	slot: TTAG, in-capsule place, and pieces of a command that needs them
@@ -53,6 +54,13 @@ struct queue {
 	struct leap_cmd *head, **tail;
 };
 
+/* A capsule that waits for a command; its data follows. */
+struct aside {
+	struct leap_sqe sqe;
+	uint32_t bytes;
+	int ok;
+};
+
 struct target {
 	struct leap_vqp vqp;		/* first */
 	struct leap__tcp_conn c;
@@ -73,6 +81,8 @@ struct target {
 	uint8_t *capsules;		/* max_depth in-capsule places */
 	uint32_t capsule_bytes;		/* of one */
 	struct leap_piece *pieces;	/* max_depth x max_bufs */
+	uint8_t *aside;			/* ring of max_depth, made when needed */
+	uint32_t aside_head, nr_aside;
 	struct queue wait, r2t, done;
 	struct leap_cmd *sending;	/* payload is in the pending send */
 	struct leap_cmd *tx_cmd;	/* its payload is being gathered */
@@ -106,6 +116,14 @@ static struct leap_cmd *pop(struct queue *q)
 	if (!q->head)
 		q->tail = &q->head;
 	return cmd;
+}
+
+static struct aside *aside_at(const struct target *t, uint32_t i)
+{
+	if (i >= t->limits.max_depth)
+		i -= t->limits.max_depth;
+	return (struct aside *)(t->aside + (size_t)i * (sizeof(struct aside) +
+							t->capsule_bytes));
 }
 
 static int slot_get(struct target *t, struct leap_cmd *cmd)
@@ -263,6 +281,7 @@ static int gather_done(struct target *t, struct leap_cmd *cmd)
 }
 
 static void retry_waiting(struct target *t);
+static void retry_aside(struct target *t);
 
 static void target_gather(struct leap__tcp_conn *c)
 {
@@ -272,6 +291,8 @@ static void target_gather(struct leap__tcp_conn *c)
 		return;
 	if (t->wait.head)
 		retry_waiting(t);
+	if (t->nr_aside)
+		retry_aside(t);
 	if (t->ic_due)
 		gather_ic(t);
 	while (t->r2t.head && !leap__tcp_tx_full(c))
@@ -513,13 +534,86 @@ static void take_capsule(struct target *t, struct leap_cmd *cmd,
 	       len);
 }
 
+/* 0 = no command or slot is free now */
+static int take_cmd(struct target *t, const struct leap_sqe *sqe,
+		    const uint8_t *data, uint32_t bytes, int ok)
+{
+	struct leap_cmd *cmd = leap_cmd_get(&t->vqp);
+	struct tcmd *tc;
+
+	if (!cmd)
+		return 0;
+	tc = priv(cmd);
+	memset(tc, 0, sizeof(*tc));
+	tc->slot = NO_SLOT;
+	cmd->sqe = *sqe;
+	tc->dir = direction(&cmd->sqe);
+	if (bytes && cmd->sqe.sgl1.type ==
+	    LEAP_SGL_ID(LEAP_SGL_TYPE_DATA, LEAP_SGL_SUB_OFFSET)) {
+		if (!slot_get(t, cmd)) {
+			leap_cmd_put(cmd);
+			return 0;
+		}
+		take_capsule(t, cmd, data, bytes);
+	}
+	cmd->sqhd = t->vqp.sq_flow_off ? 0 : t->sqhd;
+	if (!ok) {
+		cmd->status = LEAP_SC_TRANSIENT_TRANSPORT;
+		push(&t->done, cmd);
+		leap__tcp_work(&t->c);
+		return 1;
+	}
+	leap_vqp_deliver(&t->vqp, cmd);
+	return 1;
+}
+
+/*
+ * Out of commands: the capsule is put aside, because behind it in the stream
+ * may be the data that commands which have one are waiting for.
+ */
+__attribute__((cold)) static int put_aside(struct target *t,
+		const struct leap_sqe *sqe, const uint8_t *data, uint32_t bytes,
+		int ok)
+{
+	struct aside *a;
+
+	if (!t->aside)
+		t->aside = malloc(t->limits.max_depth *
+				  (sizeof(*a) + t->capsule_bytes));
+	if (!t->aside) {
+		/* Not even that: the stream has to wait after all. */
+		t->inflight--;
+		t->sqhd--;
+		return 1;
+	}
+	a = aside_at(t, t->aside_head + t->nr_aside++);
+	a->sqe = *sqe;
+	a->bytes = bytes;
+	a->ok = ok;
+	memcpy(a + 1, data, bytes);
+	return 0;
+}
+
+static void retry_aside(struct target *t)
+{
+	while (t->nr_aside && t->c.state <= LEAP__TCP_READY) {
+		struct aside *a = aside_at(t, t->aside_head);
+
+		if (!take_cmd(t, &a->sqe, (uint8_t *)(a + 1), a->bytes, a->ok))
+			return;
+		t->nr_aside--;
+		t->aside_head = t->aside_head + 1 == t->limits.max_depth ?
+			0 : t->aside_head + 1;
+	}
+}
+
 static int on_cmd(struct target *t, const union leap__tcp_pdu *pdu,
 		  const struct leap__tcp_shape *s, const uint8_t *data, int ok)
 {
-	uint32_t depth = t->vqp.depth ? t->vqp.depth : t->limits.max_depth;
-	struct leap_cmd *cmd;
-	struct tcmd *tc;
+	uint32_t depth = t->vqp.depth;
 
+	if (!depth || depth > t->limits.max_depth)
+		depth = t->limits.max_depth;
 	/* Up to Connect one at a time, so that the queue pair can move. */
 	if (!t->live) {
 		if (t->inflight || t->c.tx.busy)
@@ -530,33 +624,12 @@ static int on_cmd(struct target *t, const union leap__tcp_pdu *pdu,
 		   pdu->cmd.sqe.opc != LEAP_ADM_FABRICS) {
 		return fatal(t, pdu, LEAP_TCP_FES_LIMIT, 0);
 	}
-	cmd = leap_cmd_get(&t->vqp);
-	if (!cmd)
-		return 1;
-	tc = priv(cmd);
-	memset(tc, 0, sizeof(*tc));
-	tc->slot = NO_SLOT;
-	cmd->sqe = pdu->cmd.sqe;
-	tc->dir = direction(&cmd->sqe);
-	if (s->data && cmd->sqe.sgl1.type ==
-	    LEAP_SGL_ID(LEAP_SGL_TYPE_DATA, LEAP_SGL_SUB_OFFSET)) {
-		if (!slot_get(t, cmd)) {
-			leap_cmd_put(cmd);
-			return 1;
-		}
-		take_capsule(t, cmd, data, s->data);
-	}
 	t->inflight++;
 	if (++t->sqhd >= depth)
-		t->sqhd = 0;
-	cmd->sqhd = t->vqp.sq_flow_off ? 0 : t->sqhd;
-	if (!ok) {
-		cmd->status = LEAP_SC_TRANSIENT_TRANSPORT;
-		push(&t->done, cmd);
-		return 0;
-	}
+		t->sqhd -= (uint16_t)depth;
 	t->c.rx.hold = !t->live;
-	leap_vqp_deliver(&t->vqp, cmd);
+	if (t->nr_aside || !take_cmd(t, &pdu->cmd.sqe, data, s->data, ok))
+		return put_aside(t, &pdu->cmd.sqe, data, s->data, ok);
 	return 0;
 }
 
@@ -696,6 +769,7 @@ void leap__tcp_vqp_resume(struct leap_vqp *vqp)
 	if (t->c.state > LEAP__TCP_CLOSING)
 		return;
 	retry_waiting(t);
+	retry_aside(t);
 	leap__tcp_resume(&t->c);
 }
 
@@ -739,6 +813,7 @@ static void target_free(struct target *t)
 	leap__tcp_conn_fini(&t->c);
 	free(t->slots);
 	free(t->capsules);
+	free(t->aside);
 	free(t->pieces);
 	free(t);
 }
@@ -753,8 +828,9 @@ static int target_memory(struct target *t)
 	uint32_t each = leap_pollgroup_buf_bytes(t->vqp.pg), i;
 	uint32_t n = t->limits.max_depth;
 
-	t->capsule_bytes = t->limits.inline_bytes > LEAP_TCP_ADMIN_ICD ?
+	t->c.rules.max_capsule = t->limits.inline_bytes > LEAP_TCP_ADMIN_ICD ?
 		t->limits.inline_bytes : LEAP_TCP_ADMIN_ICD;
+	t->capsule_bytes = (t->c.rules.max_capsule + 63) & ~63u;
 	t->max_bufs = (t->limits.max_data + each - 1) / each;
 	t->slots = calloc(n, sizeof(*t->slots));
 	/* Large and mostly never touched: costs address space only. */
@@ -794,7 +870,6 @@ int leap__tcp_target_start(struct leap_pollgroup *pg,
 	err = leap__tcp_conn_init(&t->c, &target_end, pg, NULL);
 	if (!err)
 		err = target_memory(t);
-	t->c.rules.max_capsule = t->capsule_bytes;
 	t->c.world->ops->peer_text(wfd, t->vqp.peer, sizeof(t->vqp.peer));
 	if (!err && listener)
 		err = leap_listener_accepted(listener, &t->vqp);
