@@ -168,8 +168,9 @@ static const char *run_on(struct rig *rig, struct leap_qp *qp,
 		append(t, "%s: %s\n", c->name, why);
 	} else {
 		why = judge(c, &r, buf);
+		/* M: the error log had room, which is a matter of time. */
 		append(t, "%s: %04x %llx %08x\n", c->name,
-		       leap_req_status(&r.req),
+		       leap_req_status(&r.req) & ~LEAP_STATUS_MORE,
 		       c->no_data ? 0 : (unsigned long long)
 					leap_req_result(&r.req),
 		       c->no_data || !to_host(c) || leap_req_status(&r.req) ?
