@@ -101,7 +101,7 @@ int leap_sim_disk(struct leap_sim *sim, const char *name, uint64_t bytes)
 	return 0;
 }
 
-/* ---- versions ------------------------------------------------------------- */
+/* ---- versions ------------------------------------------------------------ */
 
 /* To the medium: all versions up to @seq, oldest first. */
 static void flush_to(struct sim_disk *d, uint64_t seq)
@@ -177,7 +177,7 @@ static void land_write(struct leap_sim *sim, struct sim_dio *o, uint32_t part)
 			     (end - 1) / SIM_SECTOR);
 }
 
-/* ---- operations ----------------------------------------------------------- */
+/* ---- operations ---------------------------------------------------------- */
 
 static bool is_write(const struct sim_dio *o)
 {
@@ -356,7 +356,7 @@ void sim_disk_cancel(struct sim_world *w, struct leap__io *io)
 	sim_done(w, io, -ECANCELED);
 }
 
-/* ---- files ---------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------- */
 
 int sim_disk_open(struct sim_world *w, const char *path, uint32_t flags,
 		  uint64_t create_bytes, struct sim_fd **out)
@@ -438,7 +438,7 @@ void sim_disk_free(struct leap_sim *sim)
 	}
 }
 
-/* ---- faults --------------------------------------------------------------- */
+/* ---- faults -------------------------------------------------------------- */
 
 void leap_sim_disk_fail(struct leap_sim *sim, const char *name, uint32_t what,
 			int err, uint32_t per_1000, uint32_t times)

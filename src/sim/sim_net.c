@@ -364,7 +364,7 @@ static void try_connect(struct sim_world *w, struct sim_fd *f)
 		syn_send(sim, syn);
 }
 
-/* ---- sending and receiving ------------------------------------------------ */
+/* ---- sending and receiving ----------------------------------------------- */
 
 static void gather(const struct leap__io *io, uint64_t skip,
 		   unsigned char *out, size_t bytes)
@@ -550,7 +550,7 @@ void sim_net_try(struct sim_world *w, struct sim_fd *f)
 	}
 }
 
-/* ---- ends ----------------------------------------------------------------- */
+/* ---- ends ---------------------------------------------------------------- */
 
 static void close_listener(struct leap_sim *sim, struct sim_fd *l)
 {
@@ -618,7 +618,7 @@ void sim_net_free(struct leap_sim *sim)
 		conn_free(sim, sim->conns);
 }
 
-/* ---- faults --------------------------------------------------------------- */
+/* ---- faults -------------------------------------------------------------- */
 
 static bool is(int process, int pattern)
 {

@@ -77,7 +77,7 @@ static void connect_two(struct leap_sim *sim, struct world_test *a,
 	wb->ops->close(l);
 }
 
-/* ---- replay --------------------------------------------------------------- */
+/* ---- replay -------------------------------------------------------------- */
 
 /* A server that echoes and writes each byte it gets to its disk; a client that
  * checks. All by callbacks, so that the order is the scheduler's. */
@@ -215,7 +215,7 @@ static void test_replay(void **state)
 	}
 }
 
-/* ---- sleeping, messages, timers -------------------------------------------- */
+/* ---- sleeping, messages, timers ------------------------------------------ */
 
 struct ping {
 	struct leap_msg msg;
@@ -293,7 +293,7 @@ static void test_clock(void **state)
 	leap_sim_destroy(sim);
 }
 
-/* ---- network faults --------------------------------------------------------- */
+/* ---- network faults ------------------------------------------------------ */
 
 static void test_hold(void **state)
 {
@@ -403,7 +403,7 @@ static void test_streams(void **state)
 	leap_sim_destroy(sim);
 }
 
-/* ---- disks ------------------------------------------------------------------ */
+/* ---- disks --------------------------------------------------------------- */
 
 static void disk_op(struct leap_sim *sim, struct world_test *t,
 		    struct leap__wfd *f, int op, int flags, void *buf,
