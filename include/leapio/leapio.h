@@ -15,6 +15,7 @@
 #include <leapio/nvmf.h>
 #include <leapio/pollgroup.h>
 #include <leapio/qp.h>
+#include <leapio/record.h>
 #include <leapio/status.h>
 #include <leapio/target.h>
 

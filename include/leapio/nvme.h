@@ -100,12 +100,12 @@ static inline void leap_sgl_keyed_set(struct leap_sgl_keyed *s, uint64_t addr,
 				      uint32_t len, uint32_t key, uint8_t type)
 {
 	s->addr = leap_to_le64(addr);
-	s->len[0] = (uint8_t)len;
-	s->len[1] = (uint8_t)(len >> 8);
-	s->len[2] = (uint8_t)(len >> 16);
-	s->key[0] = (uint8_t)key;
-	s->key[1] = (uint8_t)(key >> 8);
-	s->key[2] = (uint8_t)(key >> 16);
+	s->len[0] = len & 0xff;
+	s->len[1] = len >> 8 & 0xff;
+	s->len[2] = len >> 16 & 0xff;
+	s->key[0] = key & 0xff;
+	s->key[1] = key >> 8 & 0xff;
+	s->key[2] = key >> 16 & 0xff;
 	s->key[3] = (uint8_t)(key >> 24);
 	s->type = type;
 }

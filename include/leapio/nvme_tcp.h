@@ -114,9 +114,9 @@ static inline uint32_t leap_tcp_term_fei(const struct leap_tcp_term *t)
 
 static inline void leap_tcp_term_set_fei(struct leap_tcp_term *t, uint32_t fei)
 {
-	t->fei[0] = (uint8_t)fei;
-	t->fei[1] = (uint8_t)(fei >> 8);
-	t->fei[2] = (uint8_t)(fei >> 16);
+	t->fei[0] = fei & 0xff;
+	t->fei[1] = fei >> 8 & 0xff;
+	t->fei[2] = fei >> 16 & 0xff;
 	t->fei[3] = (uint8_t)(fei >> 24);
 }
 

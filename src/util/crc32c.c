@@ -67,7 +67,7 @@ static uint32_t update_table(uint32_t state, const unsigned char *src,
 	return state;
 }
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(__CHECKER__)
 
 #include <immintrin.h>
 

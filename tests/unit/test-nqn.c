@@ -22,7 +22,7 @@ static void good_names(void **state)
 		"nqn.2024-01.com.example:",
 		"nqn.2024-01.com.example:a b:c/\xc3\xa9\xe2\x82\xac",
 		"nqn.2016-06.io.x-y_z.d2:cnode\xf0\x9f\x92\xbe",
-		"nqn.2014-08.org.nvmexpress:uuid:"
+		LEAP_NQN_UUID_PREFIX
 		"12345678-9abc-def0-1234-56789abcDEF0",
 		"nqn.2014-08.org.nvmexpress:NVMf:uuid:not-checked",
 	};
@@ -64,9 +64,9 @@ static void bad_names(void **state)
 		"nqn.2024-01.com.example:\xf4\x90\x80\x80",
 		"nqn.2024-01.com.example:\xff",
 		"nqn.2014-08.org.nvmexpress:uuid:",
-		"nqn.2014-08.org.nvmexpress:uuid:"
+		LEAP_NQN_UUID_PREFIX
 		"12345678-9abc-def0-1234-56789abcdefg",
-		"nqn.2014-08.org.nvmexpress:uuid:"
+		LEAP_NQN_UUID_PREFIX
 		"12345678-9abc-def0-1234-56789abcdef01",
 	};
 	size_t i;

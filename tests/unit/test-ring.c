@@ -185,9 +185,8 @@ static void do_post(struct world *w)
 			.status = (uint16_t)(w->posted & 0x7fff),
 		};
 
-		assert_int_equal(leap__cqp_pos(&w->cqp),
-				 w->posted % w->size |
-				 (w->posted / w->size % 2 ? 0 : 1) << 16);
+		assert_int_equal(w->cqp.tail, w->posted % w->size);
+		assert_int_equal(w->cqp.phase, !(w->posted / w->size % 2));
 		leap__cqp_post(&w->cqp, &cqe);
 		w->posted++;
 	}
@@ -354,11 +353,15 @@ static void test_hostile_head(void **state)
 	assert_int_equal(leap__cqp_trap(&w.cqp, 6), -EPROTO);
 	assert_int_equal(leap__cqp_trap(&w.cqp, 1), 5);
 	assert_int_equal(leap__cqp_trap(&w.cqp, 0), -EPROTO);
-	assert_int_equal(leap__cqp_restore(&w.cqp, 6, 0, 0), -EINVAL);
-	assert_int_equal(leap__cqp_restore(&w.cqp, 0, 2, 0), -EINVAL);
-	assert_int_equal(leap__cqp_restore(&w.cqp, 0, 0, 6), -EINVAL);
-	assert_int_equal(leap__cqp_restore(&w.cqp, 5, 0, 4), 0);
+	assert_int_equal(leap__cqp_restore(&w.cqp, 17, 6), -EPROTO);
+	assert_int_equal(leap__cqp_restore(&w.cqp, 17, 0xffff), -EPROTO);
+	assert_int_equal(leap__cqp_restore(&w.cqp, 17, 4), 0);
+	assert_int_equal(w.cqp.tail, 5);
+	assert_int_equal(w.cqp.phase, 1);
 	assert_int_equal(leap__cqp_room(&w.cqp), 4);
+	assert_int_equal(leap__cqp_restore(&w.cqp, 18, 5), 0);
+	assert_int_equal(w.cqp.tail, 0);
+	assert_int_equal(w.cqp.phase, 0);
 	world_fini(&w);
 }
 

@@ -202,14 +202,15 @@ int leap__cqp_init(struct leap__cqp *cqp, const struct leap__ring_opts *opts)
 	return 0;
 }
 
-int leap__cqp_restore(struct leap__cqp *cqp, uint16_t tail, uint8_t phase,
-		      uint16_t head)
+int leap__cqp_restore(struct leap__cqp *cqp, uint64_t seq, uint32_t head)
 {
-	if (tail >= cqp->size || head >= cqp->size || phase > 1)
-		return -EINVAL;
-	cqp->tail = tail;
-	cqp->phase = phase;
-	cqp->head = head;
+	head &= 0xffff;
+	if (head >= cqp->size)
+		return -EPROTO;
+	cqp->seq = seq;
+	cqp->tail = (uint16_t)(seq % cqp->size);
+	cqp->phase = leap__cq_phase(seq, cqp->size);
+	cqp->head = (uint16_t)head;
 	return 0;
 }
 

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Slots and the writing side of the in-flight record: one function through
+ * which every command passes from fetched to completed.  Sits between the
+ * rings and the controller's I/O half.  Must not know what a command means,
+ * and never reads the shared record back: that is recover.c.
+ */
+#include "core/ctrl/record.h"
+
+#include <stdlib.h>
+
+int leap__slots_init(struct leap__slots *s, uint32_t nr)
+{
+	uint32_t i;
+
+	if (!nr || nr > LEAP_RECORD_SLOTS_MAX)
+		return -EINVAL;
+	*s = (struct leap__slots) { .nr = nr, .nr_free = nr };
+	s->slot = calloc(nr, sizeof(*s->slot));
+	s->free = calloc(nr, sizeof(*s->free));
+	if (!s->slot || !s->free) {
+		leap__slots_fini(s);
+		return -ENOMEM;
+	}
+	/* A stack: tag 0 first, and the cache-warm one again soon. */
+	for (i = 0; i < nr; i++)
+		s->free[i] = (uint16_t)(nr - 1 - i);
+	return 0;
+}
+
+void leap__slots_fini(struct leap__slots *s)
+{
+	free(s->slot);
+	free(s->free);
+	*s = (struct leap__slots) { .nr = 0 };
+}
+
+void leap__slots_detach(struct leap__slots *s)
+{
+	s->shared = NULL;
+}
+
+/*
+ * Publish a state together with the sequence number it is about.  Release:
+ * whatever the state promises is visible first.  Partner: the acquire loads
+ * of recover.c.
+ */
+static void store_control(struct leap__slots *s, uint16_t tag, uint64_t seq,
+			  enum leap_record_state state)
+{
+	uint64_t v = (seq + 1) << LEAP_RECORD_STATE_BITS | (uint64_t)state;
+
+	if (!s->shared)
+		return;
+	if (s->window)
+		leap__dma_publish();
+	if (LEAP_PLANT(RECORD_LATE_STATE))
+		leap__store_relaxed(&s->shared[tag].control,
+				    leap__cpu_to_le64(v));
+	else
+		leap__store_release(&s->shared[tag].control,
+				    leap__cpu_to_le64(v));
+}
+
+static void step_fetched(struct leap__slots *s, uint16_t tag,
+			 const struct leap__slot_step *step)
+{
+	s->slot[tag] = (struct leap__slot) {
+		.seq = step->seq, .state = LEAP_RECORD_FETCHED,
+	};
+	if (!s->shared)
+		return;
+	leap__store_relaxed(&s->shared[tag].note, 0);
+	leap__copy_to_shared(s->shared[tag].sqe, step->sqe, LEAP__SQE_BYTES);
+	store_control(s, tag, step->seq, LEAP_RECORD_FETCHED);
+}
+
+/*
+ * What comes next may change media or guest memory.  Stores of this process
+ * that it made before it was killed are all visible to whoever comes after
+ * it; across a window some may be lost, hence the barrier.
+ */
+static void step_issued(struct leap__slots *s, uint16_t tag)
+{
+	s->slot[tag].state = LEAP_RECORD_ISSUED;
+	store_control(s, tag, s->slot[tag].seq, LEAP_RECORD_ISSUED);
+	if (s->shared && s->window && !LEAP_PLANT(RECORD_ISSUED_LATE))
+		leap__dma_publish();
+}
+
+/* The answer and its place, before anything says that they are there. */
+static void step_completing(struct leap__slots *s, uint16_t tag,
+			    const struct leap__slot_step *step)
+{
+	struct leap_record_slot *slot;
+
+	if (!s->shared || LEAP_PLANT(RECORD_NO_COMPLETING))
+		return;
+	slot = &s->shared[tag];
+	leap__store_relaxed(&slot->result, leap__cpu_to_le64(
+		step->cqe->dw0 | (uint64_t)step->cqe->dw1 << 32));
+	leap__store_relaxed(&slot->status, leap__cpu_to_le32(
+		step->cqe->status));
+	leap__store_relaxed(&slot->cq, leap__cpu_to_le64(step->cqp->seq + 1));
+	store_control(s, tag, s->slot[tag].seq, LEAP_RECORD_COMPLETING);
+}
+
+static void step_free(struct leap__slots *s, uint16_t tag)
+{
+	s->slot[tag].state = LEAP_RECORD_FREE;
+	s->free[s->nr_free++] = tag;
+	store_control(s, tag, s->slot[tag].seq, LEAP_RECORD_FREE);
+}
+
+/* May a slot go from one state to another, and is the step complete? */
+static bool step_is_legal(const struct leap__slots *s, uint16_t tag,
+			  const struct leap__slot_step *step)
+{
+	uint8_t from;
+
+	if (tag >= s->nr)
+		return false;
+	from = s->slot[tag].state;
+	switch (step->to) {
+	case LEAP_RECORD_FETCHED:
+		/* The tag on top of the stack, so that it can be popped. */
+		return from == LEAP_RECORD_FREE && s->nr_free &&
+		       s->free[s->nr_free - 1] == tag && step->sqe;
+	case LEAP_RECORD_ISSUED:
+		return from == LEAP_RECORD_FETCHED;
+	case LEAP_RECORD_COMPLETING:
+		return from != LEAP_RECORD_FREE && step->cqp && step->cqe;
+	case LEAP_RECORD_FREE:
+		return from != LEAP_RECORD_FREE;
+	default:
+		return false;
+	}
+}
+
+int leap__slot_advance(struct leap__slots *s, uint16_t tag,
+		       const struct leap__slot_step *step)
+{
+	if (!step_is_legal(s, tag, step))
+		return -EINVAL;
+	switch (step->to) {
+	case LEAP_RECORD_FETCHED:
+		s->nr_free--;
+		step_fetched(s, tag, step);
+		break;
+	case LEAP_RECORD_ISSUED:
+		step_issued(s, tag);
+		break;
+	case LEAP_RECORD_COMPLETING:
+		if (!leap__cqp_room(step->cqp))
+			return -EAGAIN;
+		step_completing(s, tag, step);
+		if (LEAP_PLANT(RECORD_EARLY_FREE)) {
+			step_free(s, tag);
+			leap__cqp_post(step->cqp, step->cqe);
+			break;
+		}
+		leap__cqp_post(step->cqp, step->cqe);
+		step_free(s, tag);
+		break;
+	case LEAP_RECORD_FREE:
+		step_free(s, tag);
+		break;
+	}
+	return 0;
+}
+
+void leap__slot_note(struct leap__slots *s, uint16_t tag, uint64_t note)
+{
+	if (!s->shared || tag >= s->nr)
+		return;
+	leap__store_relaxed(&s->shared[tag].note, leap__cpu_to_le64(note));
+	leap__dma_publish();
+}
