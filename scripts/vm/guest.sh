@@ -163,11 +163,13 @@ start_qemu() {
 	[ $net = 0 ] || net_dev=(-netdev "user,id=n0$net_args"
 		-device 'virtio-net-pci,netdev=n0,romfile=')
 	lab_host_ld
+	# One thread for all processors: with several, one may run code that another
+	# has just patched, and now and then a kernel dies of a stale breakpoint.
 	setpriv --pdeathsig KILL \
 		"${LAB_LD[@]}" "$LAB_TREE/usr/bin/qemu-system-x86_64" \
 		-L "$LAB_TREE/usr/share/qemu" -L "$LAB_TREE/usr/share/seabios" \
 		-nodefaults -no-user-config -no-reboot -display none \
-		-machine "$machine" -accel tcg,thread=multi -cpu max \
+		-machine "$machine" -accel tcg,thread=single -cpu max \
 		-smp "$smp" -m "$mem" \
 		-kernel "$LAB_KERNEL/vmlinux" -initrd "$D/initrd" \
 		-append "console=ttyS0 quiet loglevel=1 panic=-1 nokaslr \
@@ -211,7 +213,7 @@ main() {
 	start_qemu
 	setpriv --pdeathsig KILL sleep "$limit" </dev/null >/dev/null 2>&1 &
 	TIMER=$!
-	wait -n -p ended $QEMU $TIMER || true
+	wait -n -p ended $QEMU $TIMER 2>/dev/null || true
 	if [ "$ended" = $TIMER ]; then
 		echo "guest.sh: the guest ran longer than $limit s" >&2
 		exit 124

@@ -18,7 +18,7 @@ lab_die() {
 lab_host_ld() {
 	local lib=$LAB_TREE/usr/lib/x86_64-linux-gnu
 
-	LAB_LD=("$lib/ld-linux-x86-64.so.2" --library-path "$lib:$LAB_TREE/usr/lib")
+	LAB_LD=("$lib/ld-linux-x86-64.so.2" --library-path "$lib:$lib/ceph")
 }
 
 # lab_run NAME ARGS...: run a program of the tree; NAME is also its argv[0],
@@ -37,11 +37,17 @@ lab_run() {
 	lab_die "$name is not in $LAB_TREE (remove $LAB and run setup.sh again)"
 }
 
-# lab_libs BINARY: the shared libraries that a program of the tree needs.
+# lab_libs BINARY: the shared libraries that a program of the tree needs. One
+# that is found elsewhere belongs to the host and must not be mixed in.
 lab_libs() {
+	local libs alien
+
 	lab_host_ld
-	"${LAB_LD[@]}" --list "$1" |
-		sed -n 's/.*=> \(\/[^ ]*\) (.*/\1/p; s/^[[:space:]]*\(\/[^ ]*\) (.*/\1/p'
+	libs=$("${LAB_LD[@]}" --list "$1" |
+		sed -n 's/.*=> //; s/^[[:space:]]*\(\/[^ ]*\) (.*/\1/p')
+	alien=$(grep -v "^$LAB_TREE/" <<<"$libs" || true)
+	[ -z "$alien" ] || lab_die "$1 needs what the tree lacks: $alien"
+	echo "$libs"
 }
 
 # lab_cpio DIR FILE: append everything under DIR to FILE as an initramfs piece.

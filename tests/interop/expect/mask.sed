@@ -1,0 +1,1 @@
+# What depends on the run: counters, times, temperatures, generated names.

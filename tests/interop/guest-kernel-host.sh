@@ -1,0 +1,198 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck disable=SC1091
+#
+# In a guest: the Linux kernel as NVMe/TCP host of the target at $ADDR:$PORT.
+# kernel-host-tcp.sh starts it, counts its checks and answers its host calls.
+
+. /run/guest-lib.sh
+
+fio_verify() {	# NAME DEVICE ARGUMENTS...
+	local name=$1 dev=$2
+
+	shift 2
+	fio --name="$name" --filename="/dev/$dev" --ioengine=libaio --direct=1 \
+		--iodepth=16 --verify=crc32c --verify_fatal=1 --do_verify=1 \
+		--randseed=7 --eta=never \
+		--output="/tmp/$name.out" "$@" || { cat "/tmp/$name.out"; return 1; }
+}
+
+discovery() {
+	nvme discover -t tcp -a "$ADDR" -s "$PORT" -o json >/tmp/disc.json &&
+		grep -q "\"subnqn\":\"$NQN\"" /tmp/disc.json &&
+		grep -q "\"traddr\":\"$ADDR\"" /tmp/disc.json &&
+		grep -q "\"trsvcid\":\"$PORT\"" /tmp/disc.json &&
+		return
+	cat /tmp/disc.json
+	return 1
+}
+
+connect_all() {
+	nvme connect-all -t tcp -a "$ADDR" -s "$PORT" &&
+		wait_for 10 state_is live && wait_for 10 ns 1 && wait_for 10 ns 2
+}
+
+# One connection with QUEUES I/O queues and digest FLAGS: writes that fit in a
+# capsule, writes that need R2Ts, and both read back.
+matrix() {
+	local queues=$1 label dev count
+
+	shift
+	label="$queues I/O queues${*:+ $*}"
+	check "$label: connect" connect -i "$queues" "$@" || return
+	count=$(cat "/sys/class/nvme/$(ctrl)/queue_count")
+	[ "$count" = $((queues + 1)) ]
+	ok $? "$label: the kernel got all its queues ($count with the admin queue)"
+	dev=/dev/$(ns 1)
+	dd if=/dev/urandom of=/tmp/small bs=4k count=32 2>/dev/null
+	dd if=/dev/urandom of=/tmp/large bs=1M count=4 2>/dev/null
+	put /tmp/small "$dev" 4k >/tmp/put.out && same /tmp/small "$dev"
+	ok $? "$label: 4 KiB writes read back"
+	put /tmp/large "$dev" 1M >/tmp/put.out && same /tmp/large "$dev"
+	ok $? "$label: 1 MiB writes read back"
+	check "$label: disconnect" disconnect
+}
+
+filesystem() {
+	local dev
+
+	dev=/dev/$(ns 2)
+	# by its path: busybox's shell prefers its own mke2fs, which knows no ext4
+	check "mkfs.ext4" /usr/bin/mke2fs -q -t ext4 -F "$dev"
+	mount -t ext4 "$dev" /mnt && mkdir /mnt/tree &&
+		cp -a /usr /bin /modules /mnt/tree/ && umount /mnt
+	ok $? "copy a tree"
+	check "fsck -f after the copy" e2fsck -f -n "$dev"
+	echo 3 >/proc/sys/vm/drop_caches
+	mount -t ext4 "$dev" /mnt && diff -r /usr /mnt/tree/usr >/tmp/diff.out &&
+		diff -r /modules /mnt/tree/modules >/tmp/diff.out
+	ok $? "the tree reads back"
+	rm -rf /mnt/tree/usr && umount /mnt
+	check "fsck -f after deleting half" e2fsck -f -n "$dev"
+}
+
+mixed_fio() {
+	local dev discards
+
+	dev=$(ns 1)
+	check "fio: 512 B to 1 MiB, verified, with trims" \
+		fio_verify mixed "$dev" --rw=randtrimwrite --size=48m \
+		--bssplit=512/10:4k/40:16k/20:64k/20:256k/7:1m/3
+	discards=$(awk '{ print $12 }' "/sys/block/$dev/stat")
+	[ "$discards" -gt 0 ]
+	ok $? "the trims reached the device"
+	blkdiscard -o 0 -l 16777216 "/dev/$dev" && dd if=/dev/zero bs=1M count=16 \
+		of=/tmp/zero 2>/dev/null && same /tmp/zero "/dev/$dev"
+	ok $? "what was trimmed reads as zeroes"
+}
+
+# Namespaces come, grow and go while fio is busy on another one.
+namespaces() {
+	local busy
+
+	fio_verify busy "$(ns 2)" --rw=randwrite --bs=8k --size=16m --rate=2m &
+	busy=$!
+	sleep 1
+	check "host: add namespace 3" host ns-add 3 16M
+	check "namespace 3 appears" wait_for 10 ns_is 3 16
+	dd if=/dev/urandom of=/tmp/new bs=64k count=8 2>/dev/null
+	put /tmp/new "/dev/$(ns 3)" 64k >/tmp/put.out && same /tmp/new "/dev/$(ns 3)"
+	ok $? "namespace 3 holds data"
+	check "host: grow namespace 1" host ns-resize 1 128M
+	check "the new size is seen" wait_for 10 ns_is 1 128
+	check "host: remove namespace 3" host ns-remove 3
+	check "namespace 3 is gone" wait_for 10 no_ns 3
+	kill -0 $busy
+	ok $? "fio was busy all the time"
+	wait $busy
+	ok $? "fio on namespace 2 saw nothing of it"
+}
+
+resets() {
+	local busy
+
+	fio_verify reset "$(ns 2)" --rw=randwrite --bs=4k --size=8m --rate=1m &
+	busy=$!
+	sleep 1
+	check "nvme reset" nvme reset "/dev/$(ctrl)"
+	check "live after the reset" wait_for 20 state_is live
+	wait $busy
+	ok $? "fio over the reset"
+	put /tmp/small "/dev/$(ns 2)" 4k >/tmp/put.out
+	check "disconnect" disconnect
+	check "reconnect" connect -i 2
+	check "the data is still there" same /tmp/small "/dev/$(ns 2)"
+}
+
+# A target that is killed loses nothing that it has acknowledged.
+killed_target() {
+	local busy
+
+	fio_verify killed "$(ns 2)" --rw=randwrite --bssplit=4k/70:64k/30 \
+		--size=24m --rate=3m &
+	busy=$!
+	sleep 3
+	check "host: SIGKILL the target" host target-kill
+	check "the kernel notices" wait_for 20 state_is connecting
+	kill -0 $busy
+	ok $? "fio is still at it"
+	check "host: start the target again" host target-start
+	check "the kernel reconnects" wait_for 40 state_is live
+	wait $busy
+	ok $? "fio finishes and every acknowledged write is there"
+}
+
+keep() {	# NAME COMMAND...: its output becomes an expectation
+	local name=$1
+
+	shift
+	"$@" >/tmp/keep.out 2>&1 && [ -s /tmp/keep.out ] &&
+		host put "$name.json" "$(base64 -w 0 /tmp/keep.out)"
+	ok $? "$name answers"
+}
+
+answers() {
+	local c fid
+
+	c=/dev/$(ctrl)
+	keep id-ctrl nvme id-ctrl "$c" -o json
+	keep id-ns-1 nvme id-ns "$c" -n 1 -o json
+	keep ns-descs-1 nvme ns-descs "$c" -n 1 -o json
+	keep list-ns nvme list-ns "$c" -o json
+	keep smart-log nvme smart-log "$c" -o json
+	keep error-log nvme error-log "$c" -e 4 -o json
+	keep effects-log nvme effects-log "$c" -o json
+	keep show-regs nvme show-regs "$c" -o json
+	for fid in $FEATURES; do
+		keep "feature-$fid" nvme get-feature "$c" -f $fid -o json
+	done
+}
+
+# Everything that the kernel said since the start is on the list, or is shown.
+kernel_log() {
+	dmesg | sed '1,/leapio: test starts/d' |
+		sed 's/^\[ *[0-9.]*\] //' | grep -v -x -E -f /run/dmesg.allow \
+		>/tmp/dmesg.bad
+	[ ! -s /tmp/dmesg.bad ]
+	ok $? "the kernel log has only expected lines"
+	head -n 20 /tmp/dmesg.bad
+}
+
+echo "leapio: test starts" >/dev/kmsg
+check "discover names the subsystem and where it is" discovery
+check "connect-all goes where the discovery log points" connect_all || exit 1
+check "disconnect" disconnect
+matrix 1
+matrix 2 -g
+matrix 2 -G
+matrix 4 -g -G
+check "connect" connect -i 4
+answers
+filesystem
+mixed_fio
+namespaces
+resets
+killed_target
+check "disconnect at the end" disconnect
+kernel_log
+exit 0
