@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# shellcheck shell=bash disable=SC2034
+# shellcheck shell=dash disable=SC2034
 #
 # Every command line of the project's own programs that the interop tests use.
-# When a program's options change, this is the one place to follow.
+# When a program's options change, this is the one place to follow. A guest's
+# shell reads it too, so it keeps to what busybox knows.
 
 NQN=${NQN:-nqn.2024-01.io.libleapio:interop}
 
@@ -32,17 +33,17 @@ LEAP_PERF=${LEAP_PERF:-$(program leap-perf)}
 # $1 port, $2 address that the discovery log gives for it, $3 control socket,
 # then a stack per namespace, numbered from 1
 socp_run() {
-	local listen=tcp://127.0.0.1:$1,advertise=$2 ctl=$3 nsid=0 stack
-	local args=()
+	local listen=tcp://127.0.0.1:$1,advertise=$2 ctl=$3 nsid=0 last
 
 	shift 3
-	for stack in "$@"; do
+	last=$#
+	while [ $nsid -lt "$last" ]; do
 		nsid=$((nsid + 1))
-		args+=(--ns "nsid=$nsid,stack=$stack")
+		set -- "$@" --ns "nsid=$nsid,stack=$1"
+		shift
 	done
 	# shellcheck disable=SC2086 # SOCP may carry arguments
-	exec $SOCP --listen "$listen" --subsystem "$NQN" "${args[@]}" \
-		--control "$ctl"
+	exec $SOCP --listen "$listen" --subsystem "$NQN" "$@" --control "$ctl"
 }
 
 # $1 control socket, then NSID and size
@@ -58,7 +59,8 @@ ctl_ns_resize() {
 	$LEAPCTL --control "$1" ns resize "$NQN" "$2" "$3"
 }
 
-# $1 extra query of the address ("" or "?hdgst=1&ddgst=1"), $2 seconds
+# $1 extra query of the address ("" or "?hdgst=1&ddgst=1"), $2 seconds. Some of
+# the writes are small enough for a capsule and some are not.
 perf_verify() {
 	# shellcheck disable=SC2086 # LEAP_PERF may carry arguments
 	$LEAP_PERF --verify --duration "$2" "tcp://127.0.0.1:$PORT/$NQN$1"

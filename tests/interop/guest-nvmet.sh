@@ -3,7 +3,7 @@
 #
 # In a guest: Linux nvmet-tcp on 10.0.2.2:$PORT with namespace 2 on the disk that
 # the host gave, the others on loop devices (512-byte blocks) over tmpfs; then
-# does what the host asks, until "stop".
+# does what the host asks, until "stop". With $ONLY_DISK the disk is namespace 1.
 
 cfg=/sys/kernel/config/nvmet
 sub=$cfg/subsystems/$NQN
@@ -46,7 +46,11 @@ echo tcp >"$port/addr_trtype"
 echo ipv4 >"$port/addr_adrfam"
 echo 10.0.2.2 >"$port/addr_traddr"
 echo "$PORT" >"$port/addr_trsvcid"
-ns_add 1 64M && ns_on 2 /dev/vda && port_up || exit 1
+if [ -n "$ONLY_DISK" ]; then
+	ns_on 1 /dev/vda
+else
+	ns_add 1 64M && ns_on 2 /dev/vda
+fi && port_up || exit 1
 echo "nvmet serves $NQN"
 while :; do
 	# shellcheck disable=SC2046 # words on purpose

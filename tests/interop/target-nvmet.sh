@@ -12,7 +12,8 @@ target_start() {
 	[ -p "$WORK/ask" ] || mkfifo "$WORK/ask" "$WORK/answer"
 	# The guest has the address that its discovery log gives out.
 	"$VM/guest.sh" --script "$HERE/guest-nvmet.sh" --timeout "${LIMIT:-900}" \
-		--env "NQN=$NQN" --env "PORT=$PORT" --mem 768 \
+		--env "NQN=$NQN" --env "PORT=$PORT" \
+		--env "ONLY_DISK=${ONLY_DISK:-}" --mem 768 \
 		--module loop --module nvmet-tcp --module virtio_blk \
 		--module crc32c_generic --net --ip 10.0.2.2/24 \
 		--net-args "host=10.0.2.100,dns=10.0.2.101,hostfwd=tcp:127.0.0.1:$PORT-10.0.2.2:$PORT" \
