@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * host.h - a controller that somebody else serves, used from here
+ *
+ * Connects the admin queue, enables the controller, identifies it, opens I/O
+ * queues, keeps it alive, passes its events on, and brings everything back
+ * after a lost connection, with the commands that were in flight.
+ */
+#ifndef LEAPIO_HOST_H
+#define LEAPIO_HOST_H
+
+#include <leapio/qp.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct leap_host;
+
+enum leap_host_state {
+	LEAP_HOST_CONNECTING = 0,
+	LEAP_HOST_LIVE = 1,
+	LEAP_HOST_RECONNECTING = 2,	/* requests wait */
+	LEAP_HOST_FAILED = 3,	/* gave up; requests fail with path status */
+};
+
+struct leap_host_opts {
+	size_t size;
+	const char *url;	/* as leap_qp_opts.url */
+	const char *hostnqn;
+	uint8_t hostid[16];
+	uint32_t nr_io_queues;	/* 0 = none for discovery, else 1 */
+	uint32_t depth;		/* of each I/O queue; 0 = 128 */
+	uint32_t kato_ms;	/* 0 = 15000; UINT32_MAX = off */
+	uint32_t flags;		/* LEAP_QP_* */
+	uint32_t reconnect_ms;	/* wait between tries; 0 = 1000 */
+	uint32_t loss_ms;	/* give up after; 0 = 600000; UINT32_MAX: at
+				 * once, no reconnection */
+	struct leap_target *target;	/* loop:// only */
+	/* State changes, in poll; @sys_errno and @status say why. */
+	void (*state)(struct leap_host *host, enum leap_host_state state,
+		      leap_status_t status, int sys_errno, void *arg);
+	/* An asynchronous event, DW0 of the AER; the log has been read and
+	 * the namespace table refreshed before. */
+	void (*event)(struct leap_host *host, uint32_t dw0, void *arg);
+	void *arg;
+};
+
+#define LEAP_HOST_OPTS_INIT { sizeof(struct leap_host_opts) }
+
+/**
+ * leap_host_connect - start using a controller
+ *
+ * @out: the caller owns it (leap_host_close)
+ * Context: owner
+ * Returns: 0 = under way; opts->state tells the rest
+ * Errors:  as leap_qp_connect
+ */
+LEAP_API int leap_host_connect(struct leap_pollgroup *pg,
+			       const struct leap_host_opts *opts,
+			       struct leap_host **out);
+
+/**
+ * leap_host_close - shut the controller down (CC.SHN) and free all
+ *
+ * Requests that wait or are in flight complete with path status first.
+ * Context: owner; not from a callback of a request of this host
+ */
+LEAP_API void leap_host_close(struct leap_host *host,
+			      void (*closed)(void *arg), void *arg);
+
+/* leap_host_state - where it stands. Context: owner */
+LEAP_API enum leap_host_state leap_host_state(const struct leap_host *host);
+
+/* leap_host_nr_queues - I/O queues that the controller granted. Context: owner */
+LEAP_API uint32_t leap_host_nr_queues(const struct leap_host *host);
+
+/**
+ * leap_host_submit - queue commands on an I/O queue, or admin commands
+ *
+ * While reconnecting, requests are taken and wait. A request in flight when
+ * the connection is lost is sent again on the new one.
+ * @queue: 0 = admin, 1..leap_host_nr_queues()
+ * Context: owner, hot path
+ * Returns: number accepted, 0..n
+ * Errors:  -EINVAL no such queue, -ENOTCONN failed for good
+ */
+LEAP_API int leap_host_submit(struct leap_host *host, uint32_t queue,
+			      struct leap_req *const *reqs, unsigned int n);
+
+/* leap_host_kick - as leap_qp_kick. Context: owner, hot path */
+LEAP_API void leap_host_kick(struct leap_host *host, uint32_t queue);
+
+struct leap_host_ns {
+	size_t size;
+	uint32_t nsid;
+	uint32_t block_bytes;	/* 512 or 4096 usually */
+	uint64_t nr_blocks;
+	uint8_t uuid[16];	/* zeros = none */
+	uint8_t nguid[16];
+	uint8_t eui64[8];
+};
+
+/**
+ * leap_host_ns_next - walk the active namespaces
+ *
+ * @after: 0 for the first
+ * Context: owner
+ * Returns: 0 and @ns, or -ENOENT at the end
+ */
+LEAP_API int leap_host_ns_next(const struct leap_host *host, uint32_t after,
+			       struct leap_host_ns *ns);
+
+/* leap_host_identify - Identify Controller data, 4096 bytes, borrowed until
+ * the next reconnection. Context: owner */
+LEAP_API const struct leap_id_ctrl *
+leap_host_identify(const struct leap_host *host);
+
+struct leap_host_stats {
+	size_t size;
+	uint64_t reconnects;
+	uint64_t redriven;	/* requests sent again */
+	uint64_t events;
+};
+
+/* leap_host_stats - counters. Context: owner. Returns: 0, -EINVAL */
+LEAP_API int leap_host_stats(const struct leap_host *host,
+			     struct leap_host_stats *stats);
+
+/*
+ * Convenience for set-up code and small programs: polls @pg until the request
+ * is done. Context: owner, not from a callback.
+ * Returns: 0 (see leap_req_status), or a negative errno of submit.
+ */
+LEAP_API int leap_host_sync(struct leap_host *host, struct leap_pollgroup *pg,
+			    uint32_t queue, struct leap_req *req);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

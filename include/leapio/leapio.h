@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* leapio.h - all of libleapio; every header also stands alone */
+#ifndef LEAPIO_LEAPIO_H
+#define LEAPIO_LEAPIO_H
+
+#include <leapio/ats.h>
+#include <leapio/base.h>
+#include <leapio/bdev.h>
+#include <leapio/dmabuf.h>
+#include <leapio/endian.h>
+#include <leapio/host.h>
+#include <leapio/link.h>
+#include <leapio/mem.h>
+#include <leapio/nvme.h>
+#include <leapio/nvmf.h>
+#include <leapio/pollgroup.h>
+#include <leapio/qp.h>
+#include <leapio/status.h>
+#include <leapio/target.h>
+
+#endif

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * link.h - what the two halves of a controller say to each other
+ *
+ * The admin half owns what must not be lost: registers or properties, admin
+ * queue, features, events. The I/O half borrows queue pairs, an address space
+ * and namespaces, and may die. They exchange only these messages: as structs
+ * between two poll groups of one process, or encoded (little-endian, length
+ * first, one bounded decoder) over a Unix socket, a window or a network. A
+ * message that needs an answer is answered by the same type with
+ * LEAP_LINK_REPLY and the same id.
+ */
+#ifndef LEAPIO_LINK_H
+#define LEAPIO_LINK_H
+
+#include <leapio/ats.h>
+#include <leapio/nvme.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LEAP_LINK_VERSION 1u
+
+enum leap_link_type {
+	LEAP_LINK_HELLO = 1,	/* version, capabilities, role */
+	LEAP_LINK_MEM_ADD = 2,	/* a range of an address space (+fd) */
+	LEAP_LINK_MEM_DEL = 3,	/* reply = nothing touches it any more */
+	LEAP_LINK_QP_ADD = 4,	/* serve an I/O queue pair */
+	LEAP_LINK_QP_DEL = 5,	/* reply = its commands have left */
+	LEAP_LINK_NS_ADD = 6,	/* serve a namespace; reply describes it */
+	LEAP_LINK_NS_DEL = 7,	/* reply = its commands have left */
+	LEAP_LINK_NS_CHANGED = 8,	/* from the I/O half: new description */
+	LEAP_LINK_TRANSLATE = 9,	/* runtimes without a full table */
+	LEAP_LINK_INVALIDATE = 10,	/* reply = range no longer used */
+	LEAP_LINK_IRQ = 11,	/* raise a vector (no eventfd reachable) */
+	LEAP_LINK_PQP_GRANT = 12,	/* a physical queue pair, lent */
+	LEAP_LINK_PQP_REVOKE = 13,
+	LEAP_LINK_QUIESCE = 14,	/* reply = no command is below */
+	LEAP_LINK_RESUME = 15,
+	LEAP_LINK_HANDOFF = 16,	/* a successor takes over */
+	LEAP_LINK_KEEPALIVE = 17,
+	LEAP_LINK_ABORT = 18,	/* qid, cid; reply says whether it was found */
+	LEAP_LINK_ERROR = 19,	/* from the I/O half: an error-log entry */
+	LEAP_LINK_STATS = 20,	/* reply: SMART counters of a controller */
+	LEAP_LINK_FEATURE = 21,	/* a feature that the I/O half obeys */
+};
+
+#define LEAP_LINK_REPLY 1u	/* flags */
+
+/* What a namespace answers: all that the admin half needs to identify it. */
+struct leap_ns_desc {
+	uint32_t nsid;
+	uint32_t block_bytes;
+	uint64_t nr_blocks;
+	uint32_t caps;		/* LEAP_BDEV_* */
+	uint32_t read_only;
+	uint32_t optimal_blocks;
+	uint32_t csi;		/* command set: 0 NVM */
+	uint8_t uuid[16];
+	uint8_t nguid[16];
+	uint8_t eui64[8];
+};
+
+/* Where an I/O queue pair is. */
+struct leap_qp_desc {
+	uint16_t qid;
+	uint16_t cntlid;
+	uint32_t sq_depth;	/* entries, one-based */
+	uint32_t cq_depth;
+	uint32_t flags;		/* LEAP_QPD_* */
+	leap_gpa_t sq;		/* rings in the address space @ats_id */
+	leap_gpa_t cq;
+	uint64_t doorbells;	/* offset in the agent's state memory */
+	uint64_t record;	/* offset of the in-flight record in it */
+	uint32_t ats_id;
+	uint32_t vector;	/* interrupt vector; UINT32_MAX = none */
+	uint8_t hostid[16];	/* whose commands these are */
+};
+
+#define LEAP_QPD_SHADOW		1u	/* shadow doorbells are set up */
+#define LEAP_QPD_RESUME		2u	/* record may hold commands in flight */
+
+/* SMART counters of one controller, since it was created. */
+struct leap_io_counters {
+	uint64_t host_reads;	/* commands */
+	uint64_t host_writes;
+	uint64_t blocks_512_read;	/* units of 512 bytes */
+	uint64_t blocks_512_written;
+	uint64_t media_errors;
+	uint64_t busy_ns;
+};
+
+/* One error for the error log. */
+struct leap_error_desc {
+	uint16_t sqid;
+	uint16_t cid;
+	uint16_t status;	/* leap_status_t */
+	uint16_t location;	/* parameter error location, FFFFh = none */
+	uint32_t nsid;
+	uint8_t opcode;
+	uint8_t csi;
+	uint16_t reserved;
+	uint64_t lba;
+};
+
+struct leap_link_msg {
+	uint16_t type;		/* enum leap_link_type */
+	uint16_t flags;
+	uint32_t id;		/* of the question */
+	int32_t err;		/* replies: 0 or negative errno */
+	uint16_t cntlid;	/* controller it is about; 0 = none */
+	uint16_t reserved;
+	union {
+		struct {
+			uint32_t version;
+			uint32_t caps;
+			uint32_t role;	/* 1 agent, 2 runtime */
+			uint32_t reserved;
+		} hello;
+		struct {
+			uint32_t ats_id;
+			uint32_t perm;
+			leap_gpa_t gpa;
+			uint64_t bytes;
+			uint64_t offset;	/* in the fd or window */
+			uint32_t source;	/* enum leap_ats_source */
+			uint32_t key;
+		} mem;
+		struct leap_qp_desc qp;
+		struct leap_ns_desc ns;
+		struct {
+			uint16_t qid;
+			uint16_t cid;
+			uint32_t found;
+		} abort;
+		struct leap_error_desc error;
+		struct leap_io_counters stats;
+		struct {
+			uint32_t fid;
+			uint32_t nsid;
+			uint32_t value;
+			uint32_t reserved;
+		} feature;
+		struct {
+			uint32_t vector;
+			uint32_t reserved;
+		} irq;
+	} u;
+};
+
+/**
+ * leap_link_encode - one message as bytes
+ *
+ * Context: any
+ * Returns: bytes written
+ * Errors:  -EINVAL unknown type, -ENOSPC @max too small
+ */
+LEAP_API int leap_link_encode(const struct leap_link_msg *msg, void *buf,
+			      size_t max);
+
+/**
+ * leap_link_decode - the first message of a byte stream
+ *
+ * The stream is not trusted: every length, type and count is checked.
+ * Context: any
+ * Returns: bytes consumed, or 0 = not all there yet
+ * Errors:  -EPROTO malformed: end the link
+ */
+LEAP_API int leap_link_decode(const void *buf, size_t len,
+			      struct leap_link_msg *msg);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

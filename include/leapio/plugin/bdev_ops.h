@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * plugin/bdev_ops.h - how to write a layer of a block stack
+ *
+ * A layer is a table of at most a dozen functions. The dispatcher (bdev.c) has
+ * checked range, flags and payload before it calls one, fills in defaults for
+ * missing slots, and counts; nobody re-checks. Each poll group that uses the
+ * stack has a channel of each layer; a channel is used by one thread.
+ *
+ * A bio is one operation. It comes with scratch for every layer below it, laid
+ * out when the stack is opened, so that no layer allocates on the data path:
+ * a service gets its child bios from leap_bio_child().
+ */
+#ifndef LEAPIO_PLUGIN_BDEV_OPS_H
+#define LEAPIO_PLUGIN_BDEV_OPS_H
+
+#include <leapio/bdev.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum leap_bio_op {
+	LEAP_BIO_READ = 0,
+	LEAP_BIO_WRITE = 1,
+	LEAP_BIO_FLUSH = 2,	/* all completed writes become durable */
+	LEAP_BIO_WRITE_ZEROES = 3,
+	LEAP_BIO_DISCARD = 4,	/* advisory */
+	LEAP_BIO_COMPARE = 5,	/* payload against media */
+};
+
+#define LEAP_BIO_FUA	1u	/* durable before it completes */
+#define LEAP_BIO_DEAC	2u	/* write zeroes: may deallocate */
+
+/* What a layer can do; services usually pass on what their children have. */
+#define LEAP_BDEV_FUA		1u	/* LEAP_BIO_FUA; else flush after */
+#define LEAP_BDEV_FLUSH		2u	/* has a volatile cache */
+#define LEAP_BDEV_DISCARD	4u
+#define LEAP_BDEV_WRITE_ZEROES	8u
+#define LEAP_BDEV_COMPARE	16u
+#define LEAP_BDEV_ZERO_DISCARD	32u	/* discarded blocks read as zeroes */
+#define LEAP_BDEV_READONLY	64u
+#define LEAP_BDEV_REMOTE_PIECES	128u	/* accepts pieces that are not direct */
+#define LEAP_BDEV_FENCEABLE	256u	/* its lock outlives in-flight writes */
+
+struct leap_chan;
+
+struct leap_bio {
+	uint8_t op;		/* enum leap_bio_op */
+	uint8_t flags;		/* LEAP_BIO_* */
+	uint16_t nr_pieces;
+	uint32_t nr_blocks;	/* one-based; 0 for flush */
+	uint64_t block;		/* first block */
+	const struct leap_piece *pieces;	/* borrowed until done */
+	/* Runs exactly once; may run before submit returns. */
+	void (*done)(struct leap_bio *bio, leap_status_t status);
+	void *arg;		/* submitter's */
+	struct leap_chan *chan;	/* dispatcher's: where it was submitted */
+	uint64_t start_ns;	/* dispatcher's */
+	uint64_t tag;		/* submitter's: for traces and orphans */
+	/* scratch of the layers follows */
+};
+
+struct leap_bdev_ops {
+	size_t size;
+	const char *name;
+	const char *help;	/* one line per option, for listings */
+	uint32_t nr_children_min;
+	uint32_t nr_children_max;
+	uint32_t bdev_bytes;	/* private memory of a bdev, zeroed */
+	uint32_t chan_bytes;	/* private memory of a channel, zeroed */
+	uint32_t bio_bytes;	/* private scratch in each bio */
+	uint32_t bio_children;	/* child bios of each bio, per child layer */
+
+	/*
+	 * Children are open already. Read the options with leap_bdev_opt_*,
+	 * set the geometry with leap_bdev_set. Unknown options are refused by
+	 * the dispatcher after this returns. 0 or -errno + last error text.
+	 */
+	int (*open)(struct leap_bdev *bdev);
+	void (*close)(struct leap_bdev *bdev);
+
+	/* On the thread of the poll group. Channels of children are open. */
+	int (*chan_open)(struct leap_chan *chan);
+	void (*chan_close)(struct leap_chan *chan);
+
+	/* Hot path: start @bio; call leap_bio_done() now or later. */
+	void (*submit)(struct leap_chan *chan, struct leap_bio *bio);
+
+	/* Control thread: change the size; then leap_bdev_set. */
+	int (*resize)(struct leap_bdev *bdev, uint64_t bytes);
+	/* A child changed its size. Default: pass it on. */
+	void (*child_resized)(struct leap_bdev *bdev);
+};
+
+/* leap_bdev_priv - the bdev_bytes of a layer. Context: any, hot path */
+LEAP_API void *leap_bdev_priv(const struct leap_bdev *bdev);
+
+/* leap_bdev_pollgroup - the group the stack was opened with. Context: any */
+LEAP_API struct leap_pollgroup *leap_bdev_pollgroup(const struct leap_bdev *b);
+
+/**
+ * leap_bdev_set - set or change geometry and capabilities
+ *
+ * In open, in resize, or on the control thread when the medium changed; those
+ * who use the bdev are told of a new size.
+ * @block_bytes: 512 or 4096, fixed once opened
+ * Context: owner of the pg the stack was opened with
+ */
+LEAP_API void leap_bdev_set(struct leap_bdev *bdev, uint32_t block_bytes,
+			    uint64_t nr_blocks, uint32_t caps);
+
+/* leap_bdev_arg - the text after "name:", or NULL. Context: open */
+LEAP_API const char *leap_bdev_arg(const struct leap_bdev *bdev);
+
+/**
+ * leap_bdev_opt_* - an option of the stack text, or @fallback
+ *
+ * Mark the option as known. Numbers take k, M, G, T suffixes of 1024.
+ * Context: open
+ * Returns: 0 and *@out; -EINVAL with last error text for a malformed value
+ */
+LEAP_API int leap_bdev_opt_u64(struct leap_bdev *bdev, const char *key,
+			       uint64_t fallback, uint64_t max, uint64_t *out);
+LEAP_API int leap_bdev_opt_bool(struct leap_bdev *bdev, const char *key,
+				int fallback, int *out);
+LEAP_API int leap_bdev_opt_str(struct leap_bdev *bdev, const char *key,
+			       const char *fallback, const char **out);
+
+/* leap_chan_priv - the chan_bytes of a channel. Context: owner, hot path */
+LEAP_API void *leap_chan_priv(const struct leap_chan *chan);
+
+/* leap_chan_bdev - whose channel it is. Context: owner, hot path */
+LEAP_API struct leap_bdev *leap_chan_bdev(const struct leap_chan *chan);
+
+/* leap_chan_pollgroup - its poll group. Context: owner, hot path */
+LEAP_API struct leap_pollgroup *leap_chan_pollgroup(const struct leap_chan *c);
+
+/* leap_chan_child - channel of the i-th child. Context: owner, hot path */
+LEAP_API struct leap_chan *leap_chan_child(const struct leap_chan *chan,
+					   uint32_t i);
+
+/* leap_bio_priv - this layer's scratch (bio_bytes). Context: owner, hot path */
+LEAP_API void *leap_bio_priv(const struct leap_bio *bio);
+
+/**
+ * leap_bio_child - a bio for the i-th child, n-th of bio_children
+ *
+ * A copy of @bio with @done set and arg = @bio, ready for leap_bio_submit.
+ * Context: owner, hot path
+ */
+LEAP_API struct leap_bio *
+leap_bio_child(struct leap_bio *bio, uint32_t i, uint32_t n,
+	       void (*done)(struct leap_bio *child, leap_status_t status));
+
+/* leap_bio_submit - hand a bio to a channel. Context: owner, hot path */
+LEAP_API void leap_bio_submit(struct leap_chan *chan, struct leap_bio *bio);
+
+/* leap_bio_done - the layer has finished @bio. Context: owner, hot path */
+LEAP_API void leap_bio_done(struct leap_bio *bio, leap_status_t status);
+
+/*
+ * For those who stand above a stack.
+ */
+
+/**
+ * leap_chan_open - a channel of a stack for a poll group
+ *
+ * @nr_bios: how many bios may be out at once
+ * Context: owner of @pg
+ * Returns: 0
+ * Errors:  -ENOMEM, or what a layer answered
+ */
+LEAP_API int leap_chan_open(struct leap_bdev *bdev, struct leap_pollgroup *pg,
+			    uint32_t nr_bios, struct leap_chan **out);
+
+/* leap_chan_close - 0, or -EBUSY while bios are out. Context: owner */
+LEAP_API int leap_chan_close(struct leap_chan *chan);
+
+/* leap_bio_get - a bio of a channel's pool, or NULL. Context: owner, hot path */
+LEAP_API struct leap_bio *leap_bio_get(struct leap_chan *chan);
+
+/* leap_bio_put - and back. Context: owner, hot path */
+LEAP_API void leap_bio_put(struct leap_chan *chan, struct leap_bio *bio);
+
+/**
+ * leap_bdev_open_with - leap_bdev_open with layers of the program's own
+ *
+ * @own: NULL-terminated; looked at before the built-in ones; borrowed until
+ *       the stack is closed
+ * Context: as leap_bdev_open
+ * Returns, Errors: as leap_bdev_open; -EINVAL a table without submit
+ */
+LEAP_API int leap_bdev_open_with(struct leap_pollgroup *pg, const char *stack,
+				 const struct leap_bdev_ops *const *own,
+				 struct leap_bdev **out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
