@@ -3,8 +3,9 @@
 # shellcheck disable=SC1091
 #
 # In a guest: the Linux kernel as NVMe/TCP host of the target at $ADDR:$PORT.
-# kernel-host-tcp.sh starts it, counts its checks and answers its host calls.
-# With $BRIEF it stops after the first connections.
+# 10-kernel-host-tcp.sh starts it, counts its checks and answers its host calls.
+# With $BRIEF it stops after the first connections, with $LONG it tries
+# every number of queues with every choice of digests.
 
 . /run/guest-lib.sh
 
@@ -180,10 +181,21 @@ kernel_log() {
 }
 
 digests() {
-	matrix 1
-	matrix 2 -g
-	matrix 2 -G
-	matrix 4 -g -G
+	local queues
+
+	if [ -z "$LONG" ]; then
+		matrix 1
+		matrix 2 -g
+		matrix 2 -G
+		matrix 4 -g -G
+		return
+	fi
+	for queues in 1 2 4; do
+		matrix $queues
+		matrix $queues -g
+		matrix $queues -G
+		matrix $queues -g -G
+	done
 }
 
 first_light() {

@@ -8,7 +8,7 @@ set -u
 HERE=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 TOP=$(realpath "$HERE/../..")
 VM=$TOP/scripts/vm
-BUILD=${BUILD:-$TOP/build}
+BUILD=${BUILD:-$TOP/build/unit}
 PORT=${PORT:-14420}
 . "$HERE/commands.sh"
 

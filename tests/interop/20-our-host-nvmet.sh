@@ -1,17 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# usage: our-host-nvmet.sh [--lab-only] [--port PORT]
+# usage: 20-our-host-nvmet.sh [--lab-only] [--port PORT] [--long]
 #
 # Our NVMe/TCP host end (leap-perf) against Linux nvmet in a guest, behind a
 # forwarded port on 127.0.0.1. The namespace is a disk that outlives the guest,
 # so "nothing lost" can be asked of a target that was killed. TAP. --lab-only
 # tries the target without leap-perf.
 
-TARGET=nvmet lab_only=0 ONLY_DISK=1
+TARGET=nvmet lab_only=0 ONLY_DISK=1 rounds=1
 while [ $# -gt 0 ]; do
 	case $1 in
 	--lab-only) lab_only=1 ;;
+	--long) rounds=5 ;;
 	--port) PORT=$2; shift ;;
 	*) sed -n '4s/^# //p' "$0" >&2; exit 2 ;;
 	esac
@@ -53,16 +54,21 @@ bounce_port() { target_port_down && sleep 2 && target_port_up; }
 kill_and_start() { target_kill && target_start; }
 
 client_checks() {
-	CHECKS=$((CHECKS + 7))
+	local i
+
+	CHECKS=$((CHECKS + 5 + 2 * rounds))
 	perf_discover >"$WORK/disc" 2>&1 && grep -qF "$NQN" "$WORK/disc"
 	tap $? "discovery finds the subsystem"
 	tap_cmd "verified I/O" perf_verify "" 5
 	tap_cmd "verified I/O, header digest" perf_verify "?hdgst=1" 5
 	tap_cmd "verified I/O, data digest" perf_verify "?ddgst=1" 5
 	tap_cmd "verified I/O, both digests" perf_verify "?hdgst=1&ddgst=1" 5
-	tap_cmd "the port goes and comes under load" load 15 bounce_port
-	tap_cmd "the target is killed and started under load" \
-		load 30 kill_and_start
+	for i in $(seq $rounds); do
+		tap_cmd "$i: the port goes and comes under load" \
+			load 15 bounce_port
+		tap_cmd "$i: the target is killed and started under load" \
+			load 30 kill_and_start
+	done
 }
 
 work_open

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# usage: tshark.sh [--target socp|nvmet] [--term] [--port PORT]
+# usage: 40-tshark.sh [--target socp|nvmet] [--term] [--port PORT]
 #
 # What our two ends put on the wire, as tshark reads it: every PDU kind is seen
 # from the end that sends it, nothing is malformed, every digest is right. socp
@@ -15,6 +15,7 @@ while [ $# -gt 0 ]; do
 	--target) TARGET=$2; shift ;;
 	--port) PORT=$2; shift ;;
 	--term) term=1 ;;
+	--long) ;; # no more to do than always
 	*) sed -n '4s/^# //p' "$0" >&2; exit 2 ;;
 	esac
 	shift

@@ -1,13 +1,20 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# usage: flush.sh [--target socp|nvmet]
+# usage: 30-flush.sh [--target socp|nvmet]
 #
 # Flush and FUA reach the medium: socp and the kernel that connects to it run in
 # one guest, and the guest's disks count the flushes that arrive. TAP.
 
 TARGET=socp
-[ "${1:-}" != --target ] || TARGET=$2
+while [ $# -gt 0 ]; do
+	case $1 in
+	--target) TARGET=$2; shift ;;
+	--long) ;; # no more to do than always
+	*) sed -n '4s/^# //p' "$0" >&2; exit 2 ;;
+	esac
+	shift
+done
 . "$(dirname "$(realpath "$0")")/lib.sh"
 
 args=()

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# usage: kernel-host-tcp.sh [--target-cmd CMD] [--target socp|nvmet]
-#                           [--update-expect] [--port PORT]
+# usage: 10-kernel-host-tcp.sh [--target-cmd CMD] [--target socp|nvmet]
+#                              [--update-expect] [--port PORT] [--long]
 #
 # The Linux kernel in a guest as NVMe/TCP host of a target on 127.0.0.1: socp,
 # or CMD in its place. TAP. --target nvmet takes Linux' own target instead, to
@@ -10,13 +10,14 @@
 # the like is then only shown to be there, not compared. --update-expect writes
 # expect/*.json from this run instead of comparing.
 
-TARGET=socp update=0
+TARGET=socp update=0 long=
 while [ $# -gt 0 ]; do
 	case $1 in
 	--target-cmd) SOCP=$2; shift ;;
 	--target) TARGET=$2; shift ;;
 	--port) PORT=$2; shift ;;
 	--update-expect) update=1 ;;
+	--long) long=1 ;;
 	*) sed -n '4,5s/^# //p' "$0" >&2; exit 2 ;;
 	esac
 	shift
@@ -34,6 +35,7 @@ for fid in $FEATURES; do
 	ANSWERS="$ANSWERS feature-$fid"
 done
 CHECKS=$((58 + $(wc -w <<<"$ANSWERS")))
+[ -z "$long" ] || CHECKS=$((CHECKS + 8 * 5))
 
 # mask FILE: values that differ from run to run become "*".
 mask() {
@@ -60,7 +62,7 @@ tap_cmd "the target starts" target_start
 guest "kernel host" --script "$HERE/guest-kernel-host.sh" \
 	--file "$HERE/guest-lib.sh:/run/guest-lib.sh" \
 	--file "$HERE/expect/dmesg.allow:/run/dmesg.allow" \
-	--env "FEATURES=$FEATURES" --env "NQN=$NQN" --env ADDR=10.0.2.2 --env "PORT=$PORT" \
+	--env "FEATURES=$FEATURES" --env "LONG=$long" --env "NQN=$NQN" --env ADDR=10.0.2.2 --env "PORT=$PORT" \
 	--with nvme --with fio --with e2fs --smp 4 --mem 1536 --timeout 480 \
 	--module nvme-tcp --module ext4 --module crc32c_generic --net \
 	--hook "$HERE/hook.sh"
