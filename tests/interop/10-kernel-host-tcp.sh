@@ -34,7 +34,7 @@ FEATURES="0x06 0x07 0x0b 0x0f"
 for fid in $FEATURES; do
 	ANSWERS="$ANSWERS feature-$fid"
 done
-CHECKS=$((58 + $(wc -w <<<"$ANSWERS")))
+CHECKS=$((57 + $(wc -w <<<"$ANSWERS")))
 [ -z "$long" ] || CHECKS=$((CHECKS + 8 * 5))
 
 # mask FILE: values that differ from run to run become "*".

@@ -16,7 +16,10 @@ fio_verify() {	# NAME DEVICE ARGUMENTS...
 	fio --name="$name" --filename="/dev/$dev" --ioengine=libaio --direct=1 \
 		--iodepth=16 --verify=crc32c --verify_fatal=1 --do_verify=1 \
 		--randseed=7 --eta=never \
-		--output="/tmp/$name.out" "$@" || { cat "/tmp/$name.out"; return 1; }
+		--output="/tmp/$name.out" "$@" || {
+		grep -m 8 -E 'verify|error|err=' "/tmp/$name.out"
+		return 1
+	}
 }
 
 discovery() {
@@ -88,13 +91,26 @@ mixed_fio() {
 	ok $? "what was trimmed reads as zeroes"
 }
 
-# Namespaces come, grow and go while fio is busy on another one.
-namespaces() {
-	local busy
-
-	fio_verify busy "$(ns 2)" --rw=randwrite --bs=8k --size=16m --rate=2m &
+# busy NSID: verified I/O, again and again until busy_end, which has its result
+busy() {
+	rm -f /tmp/busy.end
+	until [ -e /tmp/busy.end ]; do
+		fio_verify busy "$(ns "$1")" --rw=randwrite --bs=8k --size=4m ||
+			return 1
+	done &
 	busy=$!
 	sleep 1
+}
+
+busy_end() {
+	kill -0 $busy || return 1
+	touch /tmp/busy.end
+	wait $busy
+}
+
+# Namespaces come, grow and go while fio is busy on another one.
+namespaces() {
+	busy 2
 	check "host: add namespace 3" host ns-add 3 16M
 	check "namespace 3 appears" wait_for 10 ns_is 3 16
 	dd if=/dev/urandom of=/tmp/new bs=64k count=8 2>/dev/null
@@ -104,22 +120,14 @@ namespaces() {
 	check "the new size is seen" wait_for 10 ns_is 1 128
 	check "host: remove namespace 3" host ns-remove 3
 	check "namespace 3 is gone" wait_for 10 no_ns 3
-	kill -0 $busy
-	ok $? "fio was busy all the time"
-	wait $busy
-	ok $? "fio on namespace 2 saw nothing of it"
+	check "fio on namespace 2 saw nothing of it" busy_end
 }
 
 resets() {
-	local busy
-
-	fio_verify reset "$(ns 2)" --rw=randwrite --bs=4k --size=8m --rate=1m &
-	busy=$!
-	sleep 1
+	busy 2
 	check "nvme reset" nvme reset "/dev/$(ctrl)"
 	check "live after the reset" wait_for 20 state_is live
-	wait $busy
-	ok $? "fio over the reset"
+	check "fio goes on over the reset" busy_end
 	put /tmp/small "/dev/$(ns 2)" 4k >/tmp/put.out
 	check "disconnect" disconnect
 	check "reconnect" connect -i 2
@@ -128,19 +136,19 @@ resets() {
 
 # A target that is killed loses nothing that it has acknowledged.
 killed_target() {
-	local busy
+	local writer
 
 	fio_verify killed "$(ns 2)" --rw=randwrite --bssplit=4k/70:64k/30 \
 		--size=24m --rate=3m &
-	busy=$!
+	writer=$!
 	sleep 3
 	check "host: SIGKILL the target" host target-kill
 	check "the kernel notices" wait_for 20 state_is connecting
-	kill -0 $busy
+	kill -0 $writer
 	ok $? "fio is still at it"
 	check "host: start the target again" host target-start
 	check "the kernel reconnects" wait_for 40 state_is live
-	wait $busy
+	wait $writer
 	ok $? "fio finishes and every acknowledged write is there"
 }
 
