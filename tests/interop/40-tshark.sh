@@ -123,7 +123,8 @@ tap_cmd "tshark captures" capture_start
 tap_cmd "the two ends talk" talk
 tap_cmd "the capture is complete" capture_stop
 tap_cmd "tshark decodes it" decode
-echo "# $(wc -l <"$WORK/frames") frames, digests: $(digests 3 1) header, $(digests 4 1) data"
+echo "# $(wc -l <"$WORK/frames") frames, good digests: $(digests 3 1) header," \
+	"$(digests 4 1) data"
 verdict
 target_stop
 tap_done $((16 + 2 * term))

@@ -72,7 +72,8 @@ on() {	# NSID DISK WHAT
 	ok $? "$3: each FUA write and each flush reaches the disk"
 }
 
-/usr/bin/mke2fs -q -t ext4 -F /dev/vdb && mount -t ext4 -o commit=600 /dev/vdb /mnt
+/usr/bin/mke2fs -q -t ext4 -F /dev/vdb &&
+	mount -t ext4 -o commit=600 /dev/vdb /mnt
 dd if=/dev/zero of=/mnt/leaf bs=1M count=16 2>/dev/null
 sync
 check "the disks count flushes" [ "$(flushes vdb)" -gt 0 ]

@@ -152,6 +152,29 @@ killed_target() {
 	ok $? "fio finishes and every acknowledged write is there"
 }
 
+# A target that stands still for a while: keep-alives time out on both sides.
+frozen_target() {
+	busy 2
+	check "host: freeze the target" host target-freeze
+	check "the kernel misses it" wait_for 60 state_is connecting
+	check "host: thaw the target" host target-thaw
+	check "the kernel is back" wait_for 60 state_is live
+	check "fio goes on" busy_end
+}
+
+# A command that is refused comes back with its status and is in the error log.
+refused() {
+	local dev
+
+	dev=/dev/$(ns 1)
+	nvme io-passthru "$dev" --opcode=2 --namespace-id=1 --data-len=512 \
+		--cdw10=0x7fffffff --read >/tmp/refused.out 2>&1
+	check "a read past the end: $REFUSAL" grep -i "$REFUSAL" /tmp/refused.out ||
+		cat /tmp/refused.out
+	nvme error-log "/dev/$(ctrl)" -e 1 -o json >/tmp/refused.out
+	check "the error log has it" grep -E '"lba":2147483647' /tmp/refused.out
+}
+
 keep() {	# NAME COMMAND...: its output becomes an expectation
 	local name=$1
 
@@ -218,6 +241,7 @@ first_light
 digests
 [ -z "$BRIEF" ] || exit 0
 check "connect" connect -i 4
+refused
 answers
 filesystem
 mixed_fio
@@ -226,4 +250,8 @@ resets
 killed_target
 check "disconnect at the end" disconnect
 kernel_log
+[ -n "$LONG" ] || exit 0
+check "connect once more" connect -i 2
+frozen_target
+check "disconnect at last" disconnect
 exit 0

@@ -10,6 +10,8 @@ case $1 in
 target-start) target_start ;;
 target-kill) target_kill ;;
 target-stop) target_stop ;;
+target-freeze) target_freeze ;;
+target-thaw) target_thaw ;;
 ns-add) target_ns_add "$2" "$3" ;;
 ns-remove) target_ns_remove "$2" ;;
 ns-resize) target_ns_resize "$2" "$3" ;;

@@ -8,6 +8,8 @@
 target_program() { [ -x "$VM/guest.sh" ]; }
 
 target_start() {
+	local net=host=10.0.2.100,dns=10.0.2.101
+
 	[ -e "$WORK/ns2.img" ] || truncate -s 256M "$WORK/ns2.img"
 	[ -p "$WORK/ask" ] || mkfifo "$WORK/ask" "$WORK/answer"
 	# The guest has the address that its discovery log gives out.
@@ -16,7 +18,7 @@ target_start() {
 		--env "ONLY_DISK=${ONLY_DISK:-}" --mem 768 \
 		--module loop --module nvmet-tcp --module virtio_blk \
 		--module crc32c_generic --net --ip 10.0.2.2/24 \
-		--net-args "host=10.0.2.100,dns=10.0.2.101,hostfwd=tcp:127.0.0.1:$PORT-10.0.2.2:$PORT" \
+		--net-args "$net,hostfwd=tcp:127.0.0.1:$PORT-10.0.2.2:$PORT" \
 		--hook "$HERE/hook.sh" --pidfile "$WORK/target.pid" \
 		-- -drive "file=$WORK/ns2.img,if=none,id=d0,format=raw,discard=unmap" \
 		-device virtio-blk-pci,drive=d0 \
@@ -24,6 +26,8 @@ target_start() {
 	wait_for 60 target_answers
 }
 
+target_freeze() { kill -STOP "$(cat "$WORK/target.pid")"; }
+target_thaw() { kill -CONT "$(cat "$WORK/target.pid")"; }
 target_kill() { stop_pid KILL "$WORK/target.pid"; }
 target_stop() { nvmet_do stop; stop_pid TERM "$WORK/target.pid"; }
 target_ns_add() { nvmet_do ns_add "$1" "$2"; }

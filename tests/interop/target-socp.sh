@@ -17,6 +17,8 @@ target_start() {
 	wait_for 10 target_answers
 }
 
+target_freeze() { kill -STOP "$(cat "$WORK/target.pid")"; }
+target_thaw() { kill -CONT "$(cat "$WORK/target.pid")"; }
 target_kill() { stop_pid KILL "$WORK/target.pid"; }
 target_stop() { stop_pid TERM "$WORK/target.pid"; }
 target_ns_add() { ctl_ns_add "$WORK/ctl.sock" "$1" "$2"; }
