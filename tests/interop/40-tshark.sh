@@ -80,8 +80,7 @@ talk() {
 		! grep '^not ok' "$WORK/talk"
 		return
 	fi
-	perf_verify "" 2 && perf_verify "?hdgst=1" 2 &&
-		perf_verify "?ddgst=1" 2 && perf_verify "?hdgst=1&ddgst=1" 2
+	perf_verify 2 && perf_verify 2 --digest
 }
 
 verdict() {
