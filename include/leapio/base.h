@@ -21,6 +21,17 @@ extern "C" {
 
 #define LEAP_API __attribute__((visibility("default")))
 
+#ifdef __cplusplus
+#define LEAP_STATIC_ASSERT(cond) static_assert(cond, #cond)
+#else
+#define LEAP_STATIC_ASSERT(cond) _Static_assert(cond, #cond)
+#endif
+/* Wire structs: byte size, and byte offset of a field. */
+#define LEAP_ASSERT_SIZE(type, size) \
+	LEAP_STATIC_ASSERT(sizeof(type) == (size))
+#define LEAP_ASSERT_AT(type, field, off) \
+	LEAP_STATIC_ASSERT(offsetof(type, field) == (off))
+
 /*
  * Address spaces. Each is a type of its own, so that an address of one space
  * does not convert to an address of another, nor to a pointer.

@@ -44,6 +44,7 @@ enum leap_link_type {
 	LEAP_LINK_ERROR = 19,	/* from the I/O half: an error-log entry */
 	LEAP_LINK_STATS = 20,	/* reply: SMART counters of a controller */
 	LEAP_LINK_FEATURE = 21,	/* a feature that the I/O half obeys */
+	LEAP_LINK_FLUSH = 22,	/* all namespaces of a controller; reply = done */
 };
 
 #define LEAP_LINK_REPLY 1u	/* flags */

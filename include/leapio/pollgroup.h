@@ -113,8 +113,9 @@ LEAP_API int leap_pollgroup_arm(struct leap_pollgroup *pg);
  *
  * @timeout_ns: < 0 = no timeout
  * Context: owner, not from a callback
- * Returns: number of events handled, 0 = timed out or spun without work
- * Errors:  -EINTR a signal ended the sleep
+ * Returns: number of events handled; 0 = none: time is over, a signal ended the
+ *          sleep, or it spun without work
+ * Errors:  those of the sleep's system call, none in practice
  */
 LEAP_API int leap_pollgroup_wait(struct leap_pollgroup *pg, int64_t timeout_ns);
 
@@ -148,8 +149,11 @@ LEAP_API void leap_pollgroup_send(struct leap_pollgroup *pg,
 struct leap_timer {
 	void (*run)(struct leap_timer *timer);
 	uint64_t at_ns;			/* library's from here on */
+	uint64_t key_ns;
 	struct leap_timer *link[3];
 	uint32_t armed;
+	uint32_t at_seq;
+	uint32_t key_seq;
 	uint32_t reserved;
 };
 

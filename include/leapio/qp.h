@@ -43,7 +43,7 @@ struct leap_req {
 	uint64_t lib[3];		/* library's */
 };
 
-LEAP_STATIC_ASSERT(sizeof(struct leap_req) == 128, "leap_req is 128 bytes");
+LEAP_STATIC_ASSERT(sizeof(struct leap_req) == 128);
 
 /**
  * leap_req_status - how a completed request ended
@@ -91,6 +91,13 @@ struct leap_qp_opts {
 	 */
 	void (*lost)(struct leap_qp *qp, int sys_errno, void *arg);
 	void *arg;
+	/*
+	 * Transports with capsules: the payload that an I/O command may carry
+	 * in its capsule, IOCCSZ x 16 - 64 of Identify Controller; 0 = none.
+	 * Admin and fabrics commands carry up to 8192 bytes where the
+	 * transport's standard lets them.
+	 */
+	uint32_t inline_bytes;
 };
 
 #define LEAP_QP_OPTS_INIT { sizeof(struct leap_qp_opts) }

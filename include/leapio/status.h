@@ -32,8 +32,10 @@ typedef uint16_t leap_status_t;
  *
  * @status: any value; DNR, M and CRD are ignored
  *
- * Never NULL. Unknown codes give "SCT 1h SC 30h" style text from a static
- * table of ranges ("vendor specific", "reserved").
+ * Never NULL, always static. Codes without a name give that of their range, as
+ * "Command Specific Status, reserved" or "Path Related Status, vendor
+ * specific". Codes that mean one thing to fabrics commands and another to I/O
+ * commands give both.
  * Context: any
  */
 LEAP_API const char *leap_status_str(leap_status_t status);

@@ -243,7 +243,7 @@ struct leap_ctrl_info {
 	uint16_t cntlid;
 	uint16_t nr_io_queues;
 	uint32_t kato_ms;
-	char hostnqn[LEAP_NQN_FIELD_BYTES];
+	char hostnqn[LEAP_NQN_FIELD];
 	uint8_t hostid[16];
 	char peer[64];		/* transport address of the admin queue */
 	uint64_t age_ns;

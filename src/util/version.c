@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The version that configure was given.  Lowest layer; knows nothing of the rest
+ * The version that configure was given. Lowest layer; knows nothing of the rest
  * of the library.
  */
 #include "config.h"

@@ -168,6 +168,13 @@ struct leap_transport_ops {
 	void (*vqp_close)(struct leap_vqp *vqp);
 	/* The last command is back and lost was told: free it. */
 	void (*vqp_destroy)(struct leap_vqp *vqp);
+	/* Optional. 1 when the peer has closed its side, whatever is still
+	 * unread: such a vqp is ended without executing the rest. After
+	 * vqp_close nothing more may be delivered, in any case. */
+	int (*vqp_peer_closed)(struct leap_vqp *vqp);
+	/* Optional. "HOST:PORT" or "[HOST]:PORT" of our end, for the discovery
+	 * log of a wildcard listener. 0, or negative errno. */
+	int (*vqp_local)(struct leap_vqp *vqp, char *text, size_t max);
 };
 
 /* leap_qp_transport_up - Connect may be sent now. Context: owner */

@@ -11,6 +11,19 @@
  * src/transport/registry.c. */
 const struct leap_transport_ops *const *leap__transports(void);
 
+/* Each defined in src/transport/NAME/, where that is built. */
+extern const struct leap_transport_ops leap__loop_transport;
+extern const struct leap_transport_ops leap__tcp_transport;
+extern const struct leap_transport_ops leap__shm_transport;
+
+/*
+ * leap__target_home - where its listeners live; never changes. The one thing
+ * that loop:// needs of a target beyond what target.h says: its host end sends
+ * a message there, which walks the listeners. Implemented by core/ctrl.
+ * Context: any
+ */
+struct leap_pollgroup *leap__target_home(const struct leap_target *target);
+
 /*
  * Split "tcp://HOST:PORT/NQN" in scheme, address and NQN (NULL when the URL has
  * none and @nqn_needed is 0). @buf takes the pieces. 0, -EINVAL with last error

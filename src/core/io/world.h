@@ -98,11 +98,13 @@ struct leap__world_ops {
 	/* Push out what was submitted, run up to @max completions; 0 = no
 	 * bound. Never sleeps. Returns completions run. */
 	int (*poll)(struct leap__world *w, unsigned int max);
+	/* Push out what was submitted; runs no completions. */
+	void (*flush)(struct leap__world *w);
 	/* About to sleep until @deadline_ns (UINT64_MAX = none): arm the fd.
 	 * 1 when something is complete already. */
 	int (*arm)(struct leap__world *w, uint64_t deadline_ns);
-	/* Sleep on the fd; a real world polls it, the simulator advances. 0,
-	 * or -EINTR. */
+	/* Sleep on the fd; a real world polls it, the simulator advances. 0
+	 * also when a signal ends it. */
 	int (*sleep)(struct leap__world *w, uint64_t deadline_ns);
 	int (*fd)(struct leap__world *w);
 	/* Wake this world from any thread: makes the fd readable. */
@@ -149,7 +151,14 @@ struct leap__wfd {
 
 int leap__world_epoll_create(struct leap__world **out);
 int leap__world_uring_create(struct leap__world **out);	/* -ENOSYS */
-int leap__world_sim_create(struct leap_sim *sim, struct leap__world **out);
+
+/*
+ * struct leap_sim opens with this, so that the library reaches the simulator,
+ * which it does not link, through the pointer that the caller gives it.
+ */
+struct leap__sim_head {
+	int (*world_create)(struct leap_sim *sim, struct leap__world **out);
+};
 
 /* Short forms. */
 struct leap__world *leap__pollgroup_world(struct leap_pollgroup *pg);

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * dispatch.h - what a poll group keeps for the two dispatchers
+ *
+ * One leap__dispatch a poll group: the pool of commands that are being served,
+ * the payload buffers, the controller ends that wait for either, and the host
+ * identity of its queue pairs. The poll group makes it at create and frees it
+ * at destroy; the hot path finds it by one load.
+ */
+#ifndef LEAP_CORE_IO_DISPATCH_H
+#define LEAP_CORE_IO_DISPATCH_H
+
+#include <leapio/plugin/transport_ops.h>
+
+#include "core/io/pollgroup.h"
+
+#define LEAP__DISPATCH_PEERS 64
+
+struct leap__dispatch {
+	struct leap_pollgroup *pg;
+	/* Commands: free ones as a stack; those above nr_fresh were never
+	 * used, and their memory was never touched. */
+	struct leap_cmd *cmds;
+	struct leap_cmd *free_cmd;
+	uint32_t nr_cmds;
+	uint32_t nr_fresh;
+	uint32_t cmds_in_use;
+	uint32_t returned;	/* something came back since the last resume */
+	/* Payload buffers, the same way. */
+	char *bufs;
+	void **free_bufs;	/* stack of nr_free */
+	uint32_t nr_bufs;
+	uint32_t buf_bytes;
+	uint32_t nr_bufs_fresh;
+	uint32_t nr_free;
+	uint32_t bufs_in_use;
+	uint32_t nr_peers;
+	uint64_t pool_empty;
+	/* Controller ends that wait for a pool, first come first served. */
+	struct leap_vqp *starved;
+	struct leap_vqp **starved_tail;
+	/* Dead controller ends whose last command is back. */
+	struct leap_vqp *reap;
+	struct leap_poller poller;	/* on while starved or reap has any */
+	uint32_t polling;
+	uint32_t has_hostid;
+	uint8_t hostid[16];
+	/* Groups that gave us a controller end: whose buffers may end here. */
+	struct leap__dispatch *peers[LEAP__DISPATCH_PEERS];
+};
+
+static inline struct leap__dispatch *leap__dispatch(struct leap_pollgroup *pg)
+{
+	return pg->head.dispatch;
+}
+
+/*
+ * leap__dispatch_create - at the end of leap_pollgroup_create; sets
+ * head.dispatch, and dispatch_free for leap_pollgroup_destroy
+ *
+ * Returns: 0, -ENOMEM
+ */
+int leap__dispatch_create(struct leap_pollgroup *pg);
+
+/* leap__dispatch_stats - fills cmds_in_use, bufs_in_use and pool_empty */
+void leap__dispatch_stats(const struct leap__dispatch *d,
+			  struct leap_pollgroup_stats *stats);
+
+#endif

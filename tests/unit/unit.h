@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * unit.h - what every unit test includes first
+ */
+#ifndef LEAP_TESTS_UNIT_H
+#define LEAP_TESTS_UNIT_H
+
+#include "config.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <leapio/base.h>
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+/* The last failure's text has to say this. */
+#define assert_last_error(part) \
+	assert_non_null(strstr(leap_last_error(), part))
+
+/*
+ * A copy of @n bytes in its own allocation: sanitizers and valgrind then see
+ * any read or write one byte outside.
+ */
+static inline void *exact_copy(const void *p, size_t n)
+{
+	void *copy = malloc(n ? n : 1);
+
+	assert_non_null(copy);
+	if (n)
+		memcpy(copy, p, n);
+	return copy;
+}
+
+static inline char *exact_string(const char *s)
+{
+	return exact_copy(s, strlen(s) + 1);
+}
+
+#endif
