@@ -126,9 +126,9 @@ static void host_submit(struct world *w)
 }
 
 /* Sends what fits (the first time in setup), sleeps on the interrupt. */
-static void host(void *world)
+static void host(void *arg)
 {
-	struct world *w = world;
+	struct world *w = arg;
 
 	for (;;) {
 		explore_wait(IRQ_FD);
@@ -240,25 +240,25 @@ static void take_over(struct world *w, struct runtime *rt)
 }
 
 /* Threads: 0 host, 1 first runtime, 2 and 3 successors. */
-static void runtime0(void *world)
+static void runtime0(void *arg)
 {
-	struct world *w = world;
+	struct world *w = arg;
 
 	explore_check(leap__slots_attach(&w->rt[0].slots, &w->where) == 0);
 	serve(w, &w->rt[0]);
 }
 
-static void runtime1(void *world)
+static void runtime1(void *arg)
 {
-	struct world *w = world;
+	struct world *w = arg;
 
 	if (explore_join(1))
 		take_over(w, &w->rt[1]);
 }
 
-static void runtime2(void *world)
+static void runtime2(void *arg)
 {
-	struct world *w = world;
+	struct world *w = arg;
 
 	if (explore_join(2))
 		take_over(w, &w->rt[2]);
@@ -266,9 +266,9 @@ static void runtime2(void *world)
 
 /* ---- models --------------------------------------------------------------- */
 
-static void final(void *world, unsigned int stuck)
+static void final(void *arg, unsigned int stuck)
 {
-	struct world *w = world;
+	struct world *w = arg;
 	uint32_t n;
 
 	if (stuck) {
@@ -318,24 +318,24 @@ static void setup(struct world *w, uint32_t nr_cmds, uint32_t ring_size,
 	host_submit(w);
 }
 
-static void setup_wrap(void *world)
+static void setup_wrap(void *arg)
 {
-	setup(world, 3, 2, false);
+	setup(arg, 3, 2, false);
 }
 
-static void setup_two(void *world)
+static void setup_two(void *arg)
 {
-	setup(world, 2, 3, false);
+	setup(arg, 2, 3, false);
 }
 
-static void setup_window(void *world)
+static void setup_window(void *arg)
 {
-	setup(world, 2, 3, true);
+	setup(arg, 2, 3, true);
 }
 
-static void setup_window_wrap(void *world)
+static void setup_window_wrap(void *arg)
 {
-	setup(world, 2, 2, true);
+	setup(arg, 2, 2, true);
 }
 
 #define QUIET \
