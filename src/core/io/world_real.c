@@ -225,7 +225,7 @@ static void take_events(struct leap__real *r, struct epoll_event *ev, int n)
 			r->timer_at_ns = 0;
 		else if (ptr == &r->wake_fd)
 			r->woken = true;
-		else if (ptr != &r->uring)	/* its ring is looked at anyway */
+		else if (ptr != &r->uring)	/* looked at anyway */
 			take_event(r, ptr, ev[i].events);
 	}
 }
@@ -390,6 +390,10 @@ int leap__real_sleep(struct leap__world *w, uint64_t deadline_ns)
 	struct epoll_event ev[EVENTS_MAX];
 	int n = wait_until(r, ev, deadline_ns);
 
+	/* The kernel's own work (a ring that is torn down) ends a sleep like a
+	 * signal does: whoever waits for a signal has a handler to say so. */
+	if (n == -EINTR)
+		n = 0;
 	if (n < 0)
 		return n;
 	take_events(r, ev, n);
