@@ -110,7 +110,7 @@ void leap__ctrl_end(struct leap__ctrl *c)
 
 /* ---- I/O queues ---- */
 
-enum { DEL_SENT = 1, DEL_BACK = 2, GONE = 4 };
+enum { DEL_SENT = 1, DEL_BACK = 2, GONE = 4, MOVING = 8 };
 
 static void ioq_settle(struct leap__ioqp *q)
 {
@@ -143,6 +143,11 @@ static void delete_ioq(struct leap__ioqp *q, uint32_t flags)
 {
 	if (q->owner_state & GONE)
 		return;
+	if (q->owner_state & MOVING) {
+		/* Not the group's yet: once it is. */
+		q->del_again = 1;
+		return;
+	}
 	if (q->owner_state & DEL_SENT) {
 		q->del_again |= !flags;
 		return;
@@ -188,15 +193,14 @@ static void ioq_added(struct leap__lmsg *m)
 	(void)m;	/* an error there ends the queue pair by itself */
 }
 
-static void ioq_gone(struct leap__lmsg *m)
+void leap__ctrl_drop_ioq(struct leap__ioqp *q)
 {
-	struct leap__ioqp *q = m->subject;
 	struct leap__ctrl *c = q->owner;
 	struct leap_target *t = c->target;
 
 	c->ioq[q->desc.qid] = NULL;
 	c->nr_ioqs--;
-	t->connections--;
+	q->owner_state &= ~(uint32_t)MOVING;
 	q->owner_state |= GONE;
 	if (!c->nr_ioqs && !c->dead) {
 		if (c->resetting)
@@ -208,9 +212,27 @@ static void ioq_gone(struct leap__lmsg *m)
 	leap__target_settle(t);
 }
 
+void leap__ctrl_ioq_moved(struct leap__ioqp *q)
+{
+	q->owner_state &= ~(uint32_t)MOVING;
+	if (q->del_again) {
+		q->del_again = 0;
+		delete_ioq(q, 0);
+	}
+}
+
+static void ioq_gone(struct leap__lmsg *m)
+{
+	struct leap__ioqp *q = m->subject;
+
+	((struct leap__ctrl *)q->owner)->target->connections--;
+	leap__ctrl_drop_ioq(q);
+}
+
 void leap__ctrl_add_ioq(struct leap__ctrl *c, struct leap__ioqp *q)
 {
 	q->owner = c;
+	q->owner_state = MOVING;
 	c->refs++;
 	c->nr_ioqs++;
 	c->ioq[q->desc.qid] = q;
