@@ -13,6 +13,10 @@
 static void op_done(struct leap_req *req);
 static void load_next(struct op *op);
 
+static const char *const names[OP_NR] = {
+	"read", "write", "flush", "zeroes", "dsm", "admin",
+};
+
 void op_init(struct op *op, struct host *h)
 {
 	memset(op, 0, sizeof(*op));
@@ -138,6 +142,10 @@ void op_send(struct op *op)
 		op->submit = op->w->submit;
 	op->busy = true;
 	h->w->busy++;
+	world_note(h->w, "host %u op %d: %s nsid %u blocks %u+%u%s id %llu",
+		   h->i, (int)(op - h->ops), names[op->kind], op->nsid,
+		   op->block, op->nr, op->fua ? " fua" : "",
+		   op->w ? (unsigned long long)op->w->id : 0);
 	n = leap_host_submit(h->host, op->queue, &req, 1);
 	if (n != 1)
 		world_fail(h->w, "host %u: submit says %d", h->i, n);
@@ -175,9 +183,15 @@ static bool may_fail(const struct op *op, leap_status_t status)
 		/* fallthrough */
 	case LEAP_SC_UNRECOVERED_READ:
 	case LEAP_SC_CAPACITY_EXCEEDED:
-		return (what & W_DISK) && !op->final;
+		return what & W_DISK;
 	}
 	return false;
+}
+
+/* An answer that was under way when the power failed: true, and of no use. */
+static bool before_cut(const struct op *op)
+{
+	return op->h->w->cut_ns > op->h->live_ns && !op->fua;
 }
 
 static void ended_well(struct op *op)
@@ -198,7 +212,10 @@ static void ended_well(struct op *op)
 		break;
 	case OP_WRITE:
 	case OP_ZEROES:
-		model_ack(m, op->w, op->fua);
+		if (before_cut(op))
+			model_maybe(m, op->w);
+		else
+			model_ack(m, op->w, op->fua);
 		break;
 	case OP_DSM:		/* a hint: the old data may stay */
 		model_maybe(m, op->w);
@@ -224,6 +241,8 @@ static void op_done(struct leap_req *req)
 	w->busy--;
 	w->done++;
 	op->status = leap_req_status(req);
+	world_note(w, "host %u op %d: %s ends with %#x", op->h->i,
+		   (int)(op - op->h->ops), names[op->kind], op->status);
 	if (op->kind == OP_ADMIN)
 		return;
 	if (!op->status) {
@@ -352,7 +371,7 @@ void load_reset_controller(struct host *h)
 void load_check_all(struct world *w)
 {
 	struct op *op = &w->hosts[0].ops[0];
-	uint32_t i, at, n = 64;
+	uint32_t i, at, n = 64, tries;
 
 	for (i = 0; i < w->nr_ns; i++)
 		for (at = 0; at < MODEL_BLOCKS && w->ns[i].there; at += n) {
@@ -360,6 +379,10 @@ void load_check_all(struct world *w)
 			op->queue = 1;
 			op_read(op, i + 1, at, n);
 			op_sync(op);
+			/* A stack that lets reads fail does so to the end. */
+			for (tries = 0; op->status && tries < 20 &&
+			     w->what & W_DISK && !w->failed[0]; tries++)
+				op_sync(op);
 			if (w->failed[0])
 				return;
 			if (op->status) {

@@ -207,10 +207,12 @@ static void one_trouble(struct world *w, uint32_t what)
 		leap_sim_continue(w->sim, TARGET);
 		break;
 	case W_KILL:
-		world_kill_target(w);
+		if (w->done >= w->done_at_kill + 15)
+			world_kill_target(w);
 		break;
 	case W_CUT:
-		world_cut_power(w);
+		if (w->done >= w->done_at_kill + 15)
+			world_cut_power(w);
 		break;
 	case W_DISK:
 		disk_trouble(w);

@@ -114,6 +114,7 @@ struct host {
 	struct world *w;
 	uint32_t i;
 	int state;		/* enum leap_host_state */
+	uint64_t live_ns;	/* since when */
 	struct leap_pollgroup *pg;
 	struct leap_host *host;
 	uint32_t flags;		/* LEAP_QP_* */
@@ -150,6 +151,8 @@ struct world {
 	uint32_t busy;		/* commands sent and not done */
 	uint32_t kato_ms;
 	uint64_t done;
+	uint64_t cut_ns;	/* of the last power cut */
+	uint64_t done_at_kill;	/* commands, when the target last died */
 	uint32_t gone;
 	char failed[256];
 };

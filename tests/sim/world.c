@@ -181,6 +181,7 @@ static void bury_target(struct world *w)
 	uint32_t i;
 
 	leap_sim_kill(w->sim, TARGET);
+	w->done_at_kill = w->done;
 	for (i = 0; i < w->nr_tpg; i++)
 		keep(w->tpg[i]);
 	keep(w->target);
@@ -211,6 +212,7 @@ void world_cut_power(struct world *w)
 	world_note(w, "power cut");
 	bury_target(w);
 	leap_sim_power_cut(w->sim, NULL);
+	w->cut_ns = leap_sim_now_ns(w->sim);
 	for (i = 0; i < w->nr_ns; i++)
 		model_power_cut(w->ns[i].model);
 	world_run(w, disks_free, w, 10 * SECOND, "a free lock after the cut");
@@ -229,6 +231,7 @@ static void state_changed(struct leap_host *host, enum leap_host_state state,
 	world_note(h->w, "host %u: state %d (%#x, %d)", h->i, (int)state,
 		   status, sys_errno);
 	h->state = (int)state;
+	h->live_ns = leap_sim_now_ns(h->w->sim);
 	if (state == LEAP_HOST_FAILED)
 		world_fail(h->w, "host %u gave up: status %#x, errno %d", h->i,
 			   status, sys_errno);

@@ -461,7 +461,11 @@ void leap__tcp_cmd_complete(struct leap_cmd *cmd)
 	struct target *t = (struct target *)cmd->vqp;
 	struct leap_fab_sqe fab;
 
-	if (t->vqp.dead || t->c.state > LEAP__TCP_CLOSING) {
+	/* A command that ends because its queue does is not answered: the host
+	 * sends it again, where an error would reach the application. */
+	if (t->vqp.dead || t->c.state > LEAP__TCP_CLOSING ||
+	    (t->c.state == LEAP__TCP_CLOSING &&
+	     cmd->status == LEAP_SC_ABORT_SQ_DELETED)) {
 		release(t, cmd);
 		return;
 	}
