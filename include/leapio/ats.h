@@ -27,8 +27,8 @@ struct leap_pollgroup;
 
 struct leap_ats_opts {
 	size_t size;
-	uint32_t max_ranges;	/* 0 = 65535 */
-	uint32_t iotlb_entries;	/* per view, a power of two; 0 = 64 */
+	uint32_t max_ranges;	/* 0 = 65535, which is the most */
+	uint32_t iotlb_entries;	/* per view, power of two <= 4096; 0 = 64 */
 };
 
 #define LEAP_ATS_OPTS_INIT { sizeof(struct leap_ats_opts) }
@@ -87,7 +87,7 @@ LEAP_API int leap_ats_map(struct leap_ats *ats,
 /**
  * leap_ats_unmap - take a range back
  *
- * New translations fail from now on. @done runs once, when no view can reach
+ * New translations fail, in each view as soon as it has heard. @done runs once, when no view can reach
  * the range and every pin in it has been released: only then may the guest be
  * told that the memory is its own again. With no pins @done may run before
  * this returns.
@@ -95,7 +95,7 @@ LEAP_API int leap_ats_map(struct leap_ats *ats,
  * @done: runs on the thread of the last release, or of this call
  * Context: any-locked (one control thread at a time)
  * Returns: 0
- * Errors:  -ENOENT no such range, -EBUSY already being unmapped
+ * Errors:  -ENOENT no such range (any more), -ENOMEM; @done will not run
  */
 LEAP_API int leap_ats_unmap(struct leap_ats *ats, leap_gpa_t gpa,
 			    uint64_t bytes,
@@ -119,13 +119,13 @@ LEAP_API int leap_ats_attach(struct leap_ats *ats, struct leap_pollgroup *pg,
  */
 LEAP_API int leap_ats_detach(struct leap_ats_view *view);
 
+#define LEAP_PINS_MAX 7
+
 /* What one command holds: give it to leap_ats_release when it has left. */
 struct leap_pins {
-	uint32_t nr;		/* distinct ranges pinned, <= LEAP_PINS_MAX */
-	uint32_t range[3];	/* library's */
+	uint16_t nr;		/* distinct ranges pinned */
+	uint16_t range[LEAP_PINS_MAX];	/* library's */
 };
-
-#define LEAP_PINS_MAX 3
 
 /**
  * leap_ats_translate - pieces for one range of guest addresses, pinned
@@ -137,8 +137,8 @@ struct leap_pins {
  * Context: owner, hot path
  * Returns: entries written, 1..max
  * Errors:  -EFAULT hole, -EACCES permission, -ENOBUFS more than @max pieces or
- *          more than LEAP_PINS_MAX ranges; nothing stays pinned by a failing
- *          call beyond what @pins says
+ *          more than LEAP_PINS_MAX ranges, -EINVAL no bytes; what is pinned
+ *          then is in @pins all the same
  */
 LEAP_API int leap_ats_translate(struct leap_ats_view *view, leap_gpa_t gpa,
 				uint64_t len_bytes, uint32_t perm,

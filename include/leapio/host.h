@@ -35,7 +35,8 @@ struct leap_host_opts {
 	uint32_t flags;		/* LEAP_QP_* */
 	uint32_t reconnect_ms;	/* wait between tries; 0 = 1000 */
 	uint32_t loss_ms;	/* give up after; 0 = 600000; UINT32_MAX: at
-				 * once, no reconnection */
+				 * once, no reconnection. The first connection
+				 * is tried once */
 	struct leap_target *target;	/* loop:// only */
 	/* State changes, in poll; @sys_errno and @status say why. */
 	void (*state)(struct leap_host *host, enum leap_host_state state,
@@ -83,7 +84,8 @@ LEAP_API uint32_t leap_host_nr_queues(const struct leap_host *host);
  * @queue: 0 = admin, 1..leap_host_nr_queues()
  * Context: owner, hot path
  * Returns: number accepted, 0..n
- * Errors:  -EINVAL no such queue, -ENOTCONN failed for good
+ * Errors:  -EINVAL no such queue, or as leap_qp_submit; -ENOTCONN not live
+ *          yet, or failed for good
  */
 LEAP_API int leap_host_submit(struct leap_host *host, uint32_t queue,
 			      struct leap_req *const *reqs, unsigned int n);

@@ -113,8 +113,9 @@ LEAP_API int leap_pollgroup_arm(struct leap_pollgroup *pg);
  *
  * @timeout_ns: < 0 = no timeout
  * Context: owner, not from a callback
- * Returns: number of events handled, 0 = timed out or spun without work
- * Errors:  -EINTR a signal ended the sleep
+ * Returns: number of events handled; 0 = none: time is over, a signal ended the
+ *          sleep, or it spun without work
+ * Errors:  those of the sleep's system call, none in practice
  */
 LEAP_API int leap_pollgroup_wait(struct leap_pollgroup *pg, int64_t timeout_ns);
 

@@ -39,6 +39,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 
 #ifdef LEAP_EXPLORE
 
@@ -72,6 +73,7 @@ int leap__explore_cas(void *p, void *expect, uint64_t v, size_t bytes,
 void leap__explore_fence(enum leap__explore_fence kind);
 void leap__explore_copy_from(void *dst, const void *src, size_t bytes);
 void leap__explore_copy_to(void *dst, const void *src, size_t bytes);
+int leap__explore_signal(int fd);
 
 /* Pointers and integers both pass through one 64-bit argument. */
 #define LEAP__EXPLORE_U64(v)	((uint64_t)(v))
@@ -107,6 +109,7 @@ void leap__explore_copy_to(void *dst, const void *src, size_t bytes);
 	leap__explore_copy_from((dst), (src), (n))
 #define leap__copy_to_shared(dst, src, n) \
 	leap__explore_copy_to((dst), (src), (n))
+#define leap__eventfd_signal(fd)	leap__explore_signal(fd)
 
 #else /* !LEAP_EXPLORE */
 
@@ -219,6 +222,17 @@ static inline void leap__copy_to_shared(void *dst, const void *src, size_t n)
 {
 	memcpy(dst, src, n);
 	__asm__ volatile("" : : : "memory");
+}
+
+/*
+ * leap__eventfd_signal(fd): one write of 1, as write(2) answers.  Here so that
+ * the explorer can see who wakes whom.
+ */
+static inline ssize_t leap__eventfd_signal(int fd)
+{
+	const uint64_t one = 1;
+
+	return write(fd, &one, sizeof(one));
 }
 
 #endif /* LEAP_EXPLORE */

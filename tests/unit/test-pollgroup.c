@@ -17,6 +17,9 @@
 #include <time.h>
 #include <cmocka.h>
 
+/* The world that the cases run in. */
+static uint32_t kind;
+
 #define SENDERS 3
 #define ROUNDS 20000
 
@@ -147,12 +150,12 @@ static void messages(struct leap_pollgroup *pg, int by_wait)
 
 static void test_messages_wait(void **state)
 {
-	messages(create(LEAP_WORLD_EPOLL, -1), 1);
+	messages(create(kind, -1), 1);
 }
 
 static void test_messages_arm(void **state)
 {
-	messages(create(LEAP_WORLD_EPOLL, -1), 0);
+	messages(create(kind, -1), 0);
 }
 
 /* ---- pollers ----------------------------------------------------------- */
@@ -190,7 +193,7 @@ static int arm_it(struct leap_poller *p)
 
 static void test_pollers(void **state)
 {
-	struct leap_pollgroup *pg = create(LEAP_WORLD_EPOLL, -1);
+	struct leap_pollgroup *pg = create(kind, -1);
 	struct test_poller t[4];
 	int i;
 
@@ -249,7 +252,7 @@ static void deferred(struct leap__defer *d)
 
 static void test_defer(void **state)
 {
-	struct leap_pollgroup *pg = create(LEAP_WORLD_EPOLL, -1);
+	struct leap_pollgroup *pg = create(kind, -1);
 	struct test_defer a = { { deferred }, pg, NULL, 0 }, b = a, c = a;
 
 	a.other = &b;
@@ -278,7 +281,7 @@ static void tick(struct leap_timer *t)
 
 static void test_timer_wakes(void **state)
 {
-	struct leap_pollgroup *pg = create(LEAP_WORLD_EPOLL, -1);
+	struct leap_pollgroup *pg = create(kind, -1);
 	struct leap_timer t = { tick };
 	uint64_t before = leap_pollgroup_now_ns(pg);
 
@@ -301,7 +304,7 @@ static void test_timer_wakes(void **state)
 
 static void test_spin(void **state)
 {
-	struct leap_pollgroup *pg = create(LEAP_WORLD_EPOLL, INT64_MAX);
+	struct leap_pollgroup *pg = create(kind, INT64_MAX);
 	struct leap_pollgroup_stats st = { sizeof(st) };
 	int i;
 
@@ -318,7 +321,7 @@ static void test_spin(void **state)
 /* An idle group, armed, is not woken, with any number of timers far off. */
 static void test_idle(void **state)
 {
-	struct leap_pollgroup *pg = create(LEAP_WORLD_EPOLL, -1);
+	struct leap_pollgroup *pg = create(kind, -1);
 	struct leap_pollgroup_stats before = { sizeof(before) };
 	struct leap_pollgroup_stats after = { sizeof(after) };
 	struct leap_timer t[3] = { { tick }, { tick }, { tick } };
@@ -363,7 +366,7 @@ static void test_log(void **state)
 
 	o.log = sink;
 	o.log_arg = &lines;
-	o.world = LEAP_WORLD_EPOLL;
+	o.world = kind;
 	assert_int_equal(leap_pollgroup_create(&o, &pg), 0);
 	errno = EPERM;
 	leap__pg_log(pg, LEAP_LOG_WARN, "queue %d", 3);
@@ -378,7 +381,7 @@ static void test_log(void **state)
 	leap__pg_log_limited(pg, &limit, LEAP_LOG_INFO, "bad pdu");
 	assert_int_equal(lines, 12);
 	assert_int_equal(leap_pollgroup_destroy(pg), 0);
-	pg = create(LEAP_WORLD_EPOLL, 0);
+	pg = create(kind, 0);
 	leap__pg_log(pg, LEAP_LOG_ERROR, "to nobody");
 	assert_int_equal(lines, 12);
 	assert_int_equal(leap_pollgroup_destroy(pg), 0);
@@ -398,5 +401,21 @@ int main(void)
 		cmocka_unit_test(test_log),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	struct leap_pollgroup *pg;
+	int failed, rc;
+
+	kind = LEAP_WORLD_EPOLL;
+	failed = cmocka_run_group_tests_name("epoll", tests, NULL, NULL);
+	kind = LEAP_WORLD_URING;
+	rc = leap_pollgroup_create(&(struct leap_pollgroup_opts) {
+			sizeof(struct leap_pollgroup_opts), .world = kind },
+			&pg);
+	if (rc == -ENOSYS) {
+		printf("uring: not to be had here, nothing tested over it\n");
+		return failed;
+	}
+	if (!rc)
+		leap_pollgroup_destroy(pg);
+	return failed +
+		cmocka_run_group_tests_name("uring", tests, NULL, NULL);
 }

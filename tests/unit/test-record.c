@@ -314,7 +314,7 @@ static void test_sequence_wrap(void **state)
 		w->db[1] = leap__cpu_to_le32(w->cqc.head);
 		/* The whole ring as it was after base completions. */
 		for (i = 0; i < CQ_SIZE; i++)
-			w->cq[i].dw[3] = leap__cpu_to_le32((uint32_t)
+			w->cq[i].last = leap__cpu_to_le32((uint32_t)
 				(i < w->cqc.head ? w->cqc.phase :
 				 !w->cqc.phase) << 16);
 		kill_and_recover(w);
@@ -488,7 +488,7 @@ static void test_nonsense(void **state)
 			default: m->control = v; break;
 			}
 		}
-		w->cq[test_rand_below(&w->rnd, CQ_SIZE)].dw[3] =
+		w->cq[test_rand_below(&w->rnd, CQ_SIZE)].last =
 			(uint32_t)test_rand_next(&w->rnd);
 		if (recover_with(w, &rec) < 0)
 			bad++;
@@ -539,7 +539,7 @@ static void test_impossible(void **state)
 	assert_int_equal(recover_with(w, &rec), -EPROTO);	/* too large */
 	a->control = 0;
 	/* The host has the answer: freed, also in the record. */
-	w->cq[2].dw[3] = leap__cpu_to_le32(1u << 16);
+	w->cq[2].last = leap__cpu_to_le32(1u << 16);
 	assert_int_equal(recover_with(w, &rec), 0);
 	assert_int_equal(rec.nr, 0);
 	assert_true(rec.cq_seq == 3);

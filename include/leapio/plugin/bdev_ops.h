@@ -116,6 +116,8 @@ LEAP_API const char *leap_bdev_arg(const struct leap_bdev *bdev);
 /**
  * leap_bdev_opt_* - an option of the stack text, or @fallback
  *
+ * @key: NULL = the text after "name:", so that "null:1G" needs no key
+ *
  * Mark the option as known. Numbers take k, M, G, T suffixes of 1024.
  * Context: open
  * Returns: 0 and *@out; -EINVAL with last error text for a malformed value

@@ -145,13 +145,13 @@ static bool cqe_is_visible(const struct leap__recovery *rec, uint64_t cq,
 			   uint32_t cq_size)
 {
 	const struct leap__cqe_wire *e;
-	uint32_t dw3;
+	uint32_t last;
 
 	if (!cq)
 		return false;
 	e = &rec->cqes[(cq - 1) % cq_size];
-	dw3 = leap__le32_to_cpu(leap__load_acquire(&e->dw[3]));
-	return (dw3 >> 16 & 1) == leap__cq_phase(cq - 1, cq_size);
+	last = leap__le32_to_cpu(leap__load_acquire(&e->last));
+	return (last >> 16 & 1) == leap__cq_phase(cq - 1, cq_size);
 }
 
 /*

@@ -35,6 +35,13 @@ struct leap__pollgroup_head {
 	uint32_t reserved;
 };
 
+/* One per kind of message that a peer can provoke; zero it. */
+struct leap__log_limit {
+	uint64_t window_ns;	/* start of the current one */
+	uint32_t used;
+	uint32_t dropped;
+};
+
 struct leap_pollgroup {
 	struct leap__pollgroup_head head;
 	struct leap__world *world;
@@ -55,6 +62,8 @@ struct leap_pollgroup {
 	struct leap_pollgroup_stats stats;
 	/* Freed at destroy before the world; set with head.dispatch. */
 	void (*dispatch_free)(struct leap_pollgroup *pg);
+	/* Protocol errors of peers. */
+	struct leap__log_limit peer_limit;
 	char name[32];
 
 	/* Other threads write these two. */
@@ -104,13 +113,6 @@ void leap__pollgroup_undefer(struct leap_pollgroup *pg,
  */
 void leap__pg_log(struct leap_pollgroup *pg, enum leap_log_level level,
 		  const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-
-/* One per kind of message that a peer can provoke; zero it. */
-struct leap__log_limit {
-	uint64_t window_ns;	/* start of the current one */
-	uint32_t used;
-	uint32_t dropped;
-};
 
 /*
  * leap__pg_log_limited - as leap__pg_log, at most 10 lines per 5 s; says how

@@ -79,9 +79,11 @@ struct leap__cqe {
 	uint16_t status;	/* DNR<<14 | M<<13 | CRD<<11 | SCT<<8 | SC */
 };
 
-/* The dwords of an entry in a CQ; dw3 = cid | (status << 1 | phase) << 16. */
+/* An entry as it lies in a CQ; last = cid | (status << 1 | phase) << 16. */
 struct leap__cqe_wire {
-	leap_le32 dw[4];
+	leap_le64 result;	/* DW0 and DW1 */
+	leap_le32 sq;		/* sqhd | sqid << 16 */
+	leap_le32 last;		/* what publishes the rest */
 };
 
 struct leap__sqp {
@@ -374,20 +376,20 @@ static inline uint8_t leap__cq_phase(uint64_t seq, uint32_t size)
 static inline void leap__cqp_post(struct leap__cqp *cqp,
 				  const struct leap__cqe *cqe)
 {
-	leap_le32 *dw = cqp->entries[cqp->tail].dw;
+	struct leap__cqe_wire *e = &cqp->entries[cqp->tail];
 	uint32_t st = (uint32_t)cqe->status << 1 | cqp->phase;
-	uint32_t dw3 = leap__cpu_to_le32(cqe->cid | st << 16);
+	leap_le32 last = leap__cpu_to_le32(cqe->cid | st << 16);
 
-	leap__store_relaxed(&dw[0], leap__cpu_to_le32(cqe->dw0));
-	leap__store_relaxed(&dw[1], leap__cpu_to_le32(cqe->dw1));
-	leap__store_relaxed(&dw[2], leap__cpu_to_le32(cqe->sqhd |
+	leap__store_relaxed(&e->result, leap__cpu_to_le64(cqe->dw0 |
+				(uint64_t)cqe->dw1 << 32));
+	leap__store_relaxed(&e->sq, leap__cpu_to_le32(cqe->sqhd |
 				(uint32_t)cqe->sqid << 16));
 	if (cqp->window)
 		leap__dma_publish();
 	if (LEAP_PLANT(MISSING_RELEASE_CQE))
-		leap__store_relaxed(&dw[3], dw3);
+		leap__store_relaxed(&e->last, last);
 	else
-		leap__store_release(&dw[3], dw3);
+		leap__store_release(&e->last, last);
 	cqp->seq++;
 	cqp->tail = leap__ring_next(cqp->tail, cqp->size);
 	if (cqp->tail == (LEAP_PLANT(PHASE_OFF_BY_ONE) ? 1 : 0))
@@ -412,9 +414,9 @@ int leap__cqc_init(struct leap__cqc *cqc, const struct leap__ring_opts *opts);
 /* Is a completion there?  A hint: no order, no state. */
 static inline bool leap__cqc_ready(const struct leap__cqc *cqc)
 {
-	uint32_t dw3 = leap__load_relaxed(&cqc->entries[cqc->head].dw[3]);
+	leap_le32 last = leap__load_relaxed(&cqc->entries[cqc->head].last);
 
-	return (leap__le32_to_cpu(dw3) >> 16 & 1) == cqc->phase;
+	return (leap__le32_to_cpu(last) >> 16 & 1) == cqc->phase;
 }
 
 /*
@@ -424,23 +426,25 @@ static inline bool leap__cqc_ready(const struct leap__cqc *cqc)
  */
 static inline bool leap__cqc_next(struct leap__cqc *cqc, struct leap__cqe *cqe)
 {
-	const leap_le32 *dw = cqc->entries[cqc->head].dw;
-	uint32_t dw2, dw3;
+	const struct leap__cqe_wire *e = &cqc->entries[cqc->head];
+	uint32_t last, sq;
+	uint64_t result;
 
-	dw3 = leap__le32_to_cpu(LEAP_PLANT(MISSING_ACQUIRE_CQE) ?
-				leap__load_relaxed(&dw[3]) :
-				leap__load_acquire(&dw[3]));
-	if ((dw3 >> 16 & 1) != cqc->phase)
+	last = leap__le32_to_cpu(LEAP_PLANT(MISSING_ACQUIRE_CQE) ?
+				 leap__load_relaxed(&e->last) :
+				 leap__load_acquire(&e->last));
+	if ((last >> 16 & 1) != cqc->phase)
 		return false;
 	if (cqc->window)
 		leap__dma_observe();
-	cqe->dw0 = leap__le32_to_cpu(leap__load_relaxed(&dw[0]));
-	cqe->dw1 = leap__le32_to_cpu(leap__load_relaxed(&dw[1]));
-	dw2 = leap__le32_to_cpu(leap__load_relaxed(&dw[2]));
-	cqe->sqhd = (uint16_t)dw2;
-	cqe->sqid = (uint16_t)(dw2 >> 16);
-	cqe->cid = (uint16_t)dw3;
-	cqe->status = (uint16_t)(dw3 >> 17);
+	result = leap__le64_to_cpu(leap__load_relaxed(&e->result));
+	sq = leap__le32_to_cpu(leap__load_relaxed(&e->sq));
+	cqe->dw0 = (uint32_t)result;
+	cqe->dw1 = (uint32_t)(result >> 32);
+	cqe->sqhd = (uint16_t)sq;
+	cqe->sqid = (uint16_t)(sq >> 16);
+	cqe->cid = (uint16_t)last;
+	cqe->status = (uint16_t)(last >> 17);
 	cqc->head = leap__ring_next(cqc->head, cqc->size);
 	if (!cqc->head)
 		cqc->phase ^= 1;

@@ -36,13 +36,12 @@ bool leap__wake_wanted(leap_le32 *word)
 
 int leap__wake_signal(int fd)
 {
-	const uint64_t one = 1;
 	ssize_t n;
 
 	do
-		n = write(fd, &one, sizeof(one));
+		n = leap__eventfd_signal(fd);
 	while (n < 0 && errno == EINTR);
-	if (n == (ssize_t)sizeof(one) || (n < 0 && errno == EAGAIN))
+	if (n == (ssize_t)sizeof(uint64_t) || (n < 0 && errno == EAGAIN))
 		return 0;
 	return n < 0 ? -errno : -EIO;
 }

@@ -103,8 +103,8 @@ struct leap__world_ops {
 	/* About to sleep until @deadline_ns (UINT64_MAX = none): arm the fd.
 	 * 1 when something is complete already. */
 	int (*arm)(struct leap__world *w, uint64_t deadline_ns);
-	/* Sleep on the fd; a real world polls it, the simulator advances. 0,
-	 * or -EINTR. */
+	/* Sleep on the fd; a real world polls it, the simulator advances. 0
+	 * also when a signal ends it. */
 	int (*sleep)(struct leap__world *w, uint64_t deadline_ns);
 	int (*fd)(struct leap__world *w);
 	/* Wake this world from any thread: makes the fd readable. */

@@ -26,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* While sockets are received from directly, epoll is asked this rarely. */
+/* Polls between two looks at epoll, while looking has found nothing. */
 #define LOOK_EVERY 16
 #define EVENTS_MAX 64
 
@@ -45,7 +45,7 @@ bool leap__ioq_del(struct leap__io_queue *q, struct leap__io *io)
 	return false;
 }
 
-static int add_epoll(struct leap__real *r, int fd, void *ptr)
+int leap__real_add_epoll(struct leap__real *r, int fd, void *ptr)
 {
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
 
@@ -68,9 +68,9 @@ int leap__real_init(struct leap__real *r, const struct leap__world_ops *ops)
 		rc = -errno;
 	/* Edges of these two need no read: each signal is a new one. */
 	if (!rc)
-		rc = add_epoll(r, r->wake_fd, NULL);
+		rc = leap__real_add_epoll(r, r->wake_fd, &r->wake_fd);
 	if (!rc)
-		rc = add_epoll(r, r->timer_fd, &r->timer_fd);
+		rc = leap__real_add_epoll(r, r->timer_fd, &r->timer_fd);
 	if (rc)
 		leap__real_fini(r);
 	return rc;
@@ -210,38 +210,41 @@ static void take_event(struct leap__real *r, struct leap__real_fd *f,
 		f->hup = true;
 	if (f->rx.head || f->tx.head)
 		leap__real_mark(r, f);
+	if (!f->hot)
+		r->found = true;
 }
 
-static int take_events(struct leap__real *r, struct epoll_event *ev, int n)
+static void take_events(struct leap__real *r, struct epoll_event *ev, int n)
 {
+	void *ptr;
 	int i;
 
-	for (i = 0; i < n; i++)
-		if (ev[i].data.ptr == &r->timer_fd)
+	for (i = 0; i < n; i++) {
+		ptr = ev[i].data.ptr;
+		if (ptr == &r->timer_fd)
 			r->timer_at_ns = 0;
-		else if (ev[i].data.ptr)
-			take_event(r, ev[i].data.ptr, ev[i].events);
-		else
+		else if (ptr == &r->wake_fd)
 			r->woken = true;
-	return n;
+		else if (ptr != &r->uring)	/* its ring is looked at anyway */
+			take_event(r, ptr, ev[i].events);
+	}
 }
 
-/* Ask epoll; returns events taken. No callback runs in between, so what an
- * event points to is still there. */
-int leap__real_look(struct leap__real *r)
+/* Ask epoll. No callback runs in between, so what an event points to is still
+ * there. */
+void leap__real_look(struct leap__real *r)
 {
 	struct epoll_event ev[EVENTS_MAX];
-	int n, all = 0;
+	int n;
 
+	r->found = false;
 	do {
 		r->w.syscalls++;
 		n = epoll_wait(r->epfd, ev, EVENTS_MAX, 0);
-		if (n > 0)
-			all += take_events(r, ev, n);
+		take_events(r, ev, n);
 	} while (n == EVENTS_MAX);
 	r->look = false;
 	r->skipped = 0;
-	return all;
 }
 
 void leap__real_try_all(struct leap__real *r)
@@ -252,6 +255,8 @@ void leap__real_try_all(struct leap__real *r)
 		leap__real_unmark(r, f);
 		leap__sock_try(r, f);
 	}
+	if (r->ring)
+		r->ring(r);
 }
 
 /* Completions of this moment; those that callbacks cause wait. */
@@ -276,7 +281,8 @@ int leap__real_run_done(struct leap__real *r, unsigned int max)
 /*
  * An empty recv costs about as much as asking epoll. So while one or two
  * sockets are busy they are received from directly, which finds a message with
- * one call instead of two; else epoll is asked every time.
+ * one call instead of two, and epoll is asked now and then; while more are
+ * busy, epoll is asked every time.
  */
 static void gather(struct leap__real *r)
 {
@@ -288,7 +294,7 @@ static void gather(struct leap__real *r)
 	}
 	if (r->crowded)
 		r->crowded--;
-	if (r->look || r->crowded || !r->nr_hot || ++r->skipped >= LOOK_EVERY) {
+	if (r->look || r->crowded || r->found || ++r->skipped >= LOOK_EVERY) {
 		leap__real_look(r);
 		return;
 	}
@@ -384,6 +390,10 @@ int leap__real_sleep(struct leap__world *w, uint64_t deadline_ns)
 	struct epoll_event ev[EVENTS_MAX];
 	int n = wait_until(r, ev, deadline_ns);
 
+	/* The kernel's own work (a ring that is torn down) ends a sleep like a
+	 * signal does: whoever waits for a signal has a handler to say so. */
+	if (n == -EINTR)
+		n = 0;
 	if (n < 0)
 		return n;
 	take_events(r, ev, n);

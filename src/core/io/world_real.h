@@ -69,6 +69,7 @@ struct leap__real {
 	bool woken;		/* by another thread, since the last poll */
 	bool no_pwait2;
 	uint32_t skipped;	/* polls without asking epoll */
+	bool found;		/* the last look found something */
 	uint32_t crowded;	/* polls to go with too many busy sockets */
 	uint32_t nr_hot;
 	struct leap__real_fd *hot[LEAP__HOT_MAX];
@@ -76,7 +77,8 @@ struct leap__real {
 	struct leap__real_fd *all;
 	struct leap__io_queue done;
 	uint32_t nr_done;
-	/* uring world: the state of the ring, and how it takes part. */
+	/* uring world: submit what waits for the ring, collect what is done. */
+	void (*ring)(struct leap__real *r);
 	struct leap__uring *uring;
 };
 
@@ -91,7 +93,7 @@ static inline struct leap__real_fd *leap__real_fd(struct leap__wfd *f)
 }
 
 /* io->priv[] of the real worlds. */
-enum { LEAP__IO_STATE, LEAP__IO_SOFAR };
+enum { LEAP__IO_STATE, LEAP__IO_SOFAR, LEAP__IO_STEP };
 enum { LEAP__IO_IDLE, LEAP__IO_QUEUED, LEAP__IO_KERNEL, LEAP__IO_DONE };
 
 /* io queues */
@@ -134,9 +136,10 @@ int leap__real_watch(struct leap__real_fd *f, uint32_t events);
 void leap__real_unwatch(struct leap__real_fd *f);
 void leap__real_mark(struct leap__real *r, struct leap__real_fd *f);
 void leap__real_unmark(struct leap__real *r, struct leap__real_fd *f);
-int leap__real_look(struct leap__real *r);
+void leap__real_look(struct leap__real *r);
 void leap__real_try_all(struct leap__real *r);
 int leap__real_run_done(struct leap__real *r, unsigned int max);
+int leap__real_add_epoll(struct leap__real *r, int fd, void *ptr);
 int leap__real_poll(struct leap__world *w, unsigned int max);
 void leap__real_flush(struct leap__world *w);
 int leap__real_arm(struct leap__world *w, uint64_t deadline_ns);

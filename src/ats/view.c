@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * view.c - translate, pin, copy: what the data path asks of an address space
+ *
+ * Runs on the thread of the view's poll group. The last range that was hit is
+ * looked at first; a guest's memory is a few huge ranges, so that is nearly
+ * always the answer.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include <leapio/nvme.h>
+
+#include "ats/ats.h"
+#include "util/atomic.h"
+
+static inline struct leap__ats_range *find(struct leap_ats_view *view,
+					   uint64_t gpa)
+{
+	struct leap__ats_range *range = view->last;
+
+	if (range && gpa >= range->start && gpa <= range->end - 1) {
+		view->hits++;
+		return range;
+	}
+	return leap__ats_lookup(view, gpa);
+}
+
+static inline int pin(struct leap_ats_view *view, struct leap_pins *pins,
+		      uint16_t slot)
+{
+	uint32_t i;
+
+	for (i = 0; i < pins->nr; i++)
+		if (pins->range[i] == slot)
+			return 0;
+	if (pins->nr == LEAP_PINS_MAX)
+		return -ENOBUFS;
+	pins->range[pins->nr++] = slot;
+	view->pins[slot]++;
+	view->nr_pins++;
+	return 0;
+}
+
+int leap__ats_append(struct leap_piece *pieces, uint32_t max, uint32_t *nr,
+		     const struct leap_piece *piece)
+{
+	struct leap_piece *last = *nr ? &pieces[*nr - 1] : NULL;
+
+	if (last && last->buf == piece->buf && last->reach == piece->reach &&
+	    last->key == piece->key &&
+	    last->len_bytes + (uint64_t)piece->len_bytes <= UINT32_MAX &&
+	    (piece->addr ?
+	     (uint8_t *)last->addr + last->len_bytes == piece->addr :
+	     last->remote + last->len_bytes == piece->remote)) {
+		last->len_bytes += piece->len_bytes;
+		return 0;
+	}
+	if (*nr == max)
+		return -ENOBUFS;
+	pieces[(*nr)++] = *piece;
+	return 0;
+}
+
+/* The piece for @len bytes at @gpa, all of them in @range. */
+static void piece_in(const struct leap__ats_range *range, uint64_t gpa,
+		     uint32_t len, struct leap_piece *piece)
+{
+	uint64_t at = gpa - range->start;
+
+	*piece = (struct leap_piece){ .len_bytes = len, .buf = range->buf };
+	switch (range->source) {
+	case LEAP_ATS_REMOTE:
+		piece->reach = LEAP_REACH_ONE_SIDED;
+		piece->remote = range->remote + at;
+		piece->key = range->key;
+		break;
+	case LEAP_ATS_MESSAGE:
+		piece->reach = LEAP_REACH_MESSAGE;
+		piece->remote = gpa;
+		break;
+	default:
+		piece->reach = LEAP_REACH_DIRECT;
+		piece->addr = range->base + at;
+		break;
+	}
+}
+
+int leap__ats_translate_more(struct leap_ats_view *view, uint64_t gpa,
+			     uint64_t len, uint32_t perm,
+			     struct leap_piece *pieces, uint32_t max,
+			     uint32_t *nr, struct leap_pins *pins)
+{
+	struct leap__ats_range *range;
+	struct leap_piece piece;
+	uint64_t part;
+	int err;
+
+	if (!len || len > UINT32_MAX)
+		return -EINVAL;
+	if (gpa + len - 1 < gpa)
+		return -EFAULT;
+	while (len) {
+		range = find(view, gpa);
+		if (!range)
+			return -EFAULT;
+		if ((range->perm & perm) != perm)
+			return -EACCES;
+		part = range->end - gpa;
+		if (part > len)
+			part = len;
+		err = pin(view, pins, range->slot);
+		if (err)
+			return err;
+		piece_in(range, gpa, (uint32_t)part, &piece);
+		err = leap__ats_append(pieces, max, nr, &piece);
+		if (err)
+			return err;
+		gpa += part;
+		len -= part;
+	}
+	return 0;
+}
+
+int leap_ats_translate(struct leap_ats_view *view, leap_gpa_t gpa,
+		       uint64_t len_bytes, uint32_t perm,
+		       struct leap_piece *pieces, uint32_t max,
+		       struct leap_pins *pins)
+{
+	uint32_t nr = 0;
+	int err;
+
+	err = leap__ats_translate_more(view, gpa.addr, len_bytes, perm, pieces,
+				       max, &nr, pins);
+	return err ? err : (int)nr;
+}
+
+/* One direct part of a copy: how many bytes at @gpa are in one range. */
+static int64_t copy_part(struct leap_ats_view *view, uint64_t gpa,
+			 uint64_t len, uint32_t perm, uint8_t **at)
+{
+	struct leap__ats_range *range = find(view, gpa);
+	uint64_t part;
+
+	if (!range)
+		return -EFAULT;
+	if ((range->perm & perm) != perm)
+		return -EACCES;
+	if (!range->base)
+		return -EAGAIN;
+	*at = range->base + (gpa - range->start);
+	part = range->end - gpa;
+	return (int64_t)(part > len ? len : part);
+}
+
+int leap_ats_copy_in(struct leap_ats_view *view, void *dst, leap_gpa_t src,
+		     uint64_t len_bytes)
+{
+	uint8_t *to = dst, *from;
+
+	if (len_bytes && src.addr + len_bytes - 1 < src.addr)
+		return -EFAULT;
+	while (len_bytes) {
+		int64_t part = copy_part(view, src.addr, len_bytes,
+					 LEAP_PERM_READ, &from);
+
+		if (part < 0)
+			return (int)part;
+		leap__copy_from_shared(to, from, (size_t)part);
+		to += part;
+		src.addr += (uint64_t)part;
+		len_bytes -= (uint64_t)part;
+	}
+	return 0;
+}
+
+int leap_ats_copy_out(struct leap_ats_view *view, leap_gpa_t dst,
+		      const void *src, uint64_t len_bytes)
+{
+	const uint8_t *from = src;
+	uint8_t *to;
+
+	if (len_bytes && dst.addr + len_bytes - 1 < dst.addr)
+		return -EFAULT;
+	while (len_bytes) {
+		int64_t part = copy_part(view, dst.addr, len_bytes,
+					 LEAP_PERM_WRITE, &to);
+
+		if (part < 0)
+			return (int)part;
+		leap__copy_to_shared(to, from, (size_t)part);
+		from += part;
+		dst.addr += (uint64_t)part;
+		len_bytes -= (uint64_t)part;
+	}
+	return 0;
+}
+
+leap_status_t leap__ats_status(int err)
+{
+	if (!err)
+		return LEAP_SC_SUCCESS;
+	/* A hole, no permission, or memory that cannot be reached. */
+	return LEAP_SC_DATA_TRANSFER | LEAP_STATUS_DNR;
+}

@@ -1,0 +1,876 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The dispatcher of block layers: the only file that calls their slots.
+ *
+ * Control half: opens a stack from its text, lays out the scratch of bios,
+ * closes, resizes, passes a new size up. Data half: checks every bio once on
+ * its way into a layer, does what the layer cannot (FUA by a flush, zeroes by
+ * writing them), counts it on its way out. Knows no layer by name, and nothing
+ * of NVMe but status codes.
+ */
+#include "config.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <leapio/nvme.h>
+#include <leapio/pollgroup.h>
+
+#include "block/bdev.h"
+#include "core/io/pollgroup.h"
+#include "util/atomic.h"
+#include "util/err.h"
+
+#define BIO_ALIGN	64u
+#define BIO_TOTAL_MAX	65536u
+#define NR_BIOS_MAX	65536u
+#define ZEROES_BYTES	65536u
+
+#define DNR(status)	((leap_status_t)((status) | LEAP_STATUS_DNR))
+
+enum phase {
+	PHASE_IDLE,	/* not submitted, or done */
+	PHASE_PLAIN,	/* as submitted */
+	PHASE_LAST,	/* write whose flush is still to come */
+	PHASE_ZEROES,	/* one of the writes that stand for write zeroes */
+	PHASE_FLUSH,	/* the flush that stands for FUA */
+};
+
+/* The dispatcher's part of a bio, right behind it; the layer's part follows. */
+struct state {
+	uint8_t phase;
+	uint8_t inside;		/* in the layer's submit right now */
+	uint8_t ended;		/* the layer called leap_bio_done inside */
+	uint8_t op;		/* what was submitted, while emulated */
+	uint8_t flags;
+	uint16_t nr_pieces;
+	leap_status_t status;
+	uint32_t nr_blocks;
+	uint64_t block;
+	const struct leap_piece *pieces;
+	struct leap_piece zero;
+};
+
+static uint32_t align_up(uint32_t n)
+{
+	return (n + BIO_ALIGN - 1) & ~(BIO_ALIGN - 1);
+}
+
+#define HEAD_BYTES	(sizeof(struct leap_bio) + sizeof(struct state))
+
+static struct state *state_of(const struct leap_bio *bio)
+{
+	return (struct state *)(bio + 1);
+}
+
+/* ---- data path ------------------------------------------------------------ */
+
+static void finish(struct leap_bio *bio, leap_status_t status)
+{
+	struct leap_chan *chan = bio->chan;
+	uint64_t ns = leap_pollgroup_now_ns(chan->pg) - bio->start_ns;
+
+	state_of(bio)->phase = PHASE_IDLE;
+	leap__chan_count(chan, bio->op,
+			 (uint64_t)bio->nr_blocks << chan->bdev->block_shift,
+			 ns, status != 0);
+	bio->done(bio, status);
+}
+
+static leap_status_t check_payload(const struct leap_bdev *bdev,
+				   const struct leap_bio *bio, uint32_t caps)
+{
+	uint64_t bytes = 0;
+	uint32_t i;
+
+	if (bio->op != LEAP_BIO_READ && bio->op != LEAP_BIO_WRITE &&
+	    bio->op != LEAP_BIO_COMPARE)
+		return bio->nr_pieces ? DNR(LEAP_SC_INVALID_FIELD) : 0;
+	for (i = 0; i < bio->nr_pieces; i++) {
+		bytes += bio->pieces[i].len_bytes;
+		if (bio->pieces[i].reach != LEAP_REACH_DIRECT &&
+		    !(caps & LEAP_BDEV_REMOTE_PIECES))
+			return DNR(LEAP_SC_INVALID_FIELD);
+	}
+	if (bytes != (uint64_t)bio->nr_blocks << bdev->block_shift)
+		return DNR(LEAP_SC_SGL_DATA_LEN);
+	return 0;
+}
+
+static leap_status_t check(const struct leap_bdev *bdev,
+			   const struct leap_bio *bio, uint32_t caps)
+{
+	uint64_t nr_blocks = leap__load_relaxed(&bdev->nr_blocks);
+
+	if (bio->flags & ~(LEAP_BIO_FUA | LEAP_BIO_DEAC))
+		return DNR(LEAP_SC_INVALID_FIELD);
+	if (bio->op == LEAP_BIO_FLUSH)
+		return bio->nr_blocks ? DNR(LEAP_SC_INVALID_FIELD) : 0;
+	if (bio->op > LEAP_BIO_COMPARE)
+		return DNR(LEAP_SC_INVALID_OPCODE);
+	if (!bio->nr_blocks)
+		return DNR(LEAP_SC_INVALID_FIELD);
+	if (bio->block >= nr_blocks || bio->nr_blocks > nr_blocks - bio->block)
+		return DNR(LEAP_SC_LBA_RANGE);
+	if (caps & LEAP_BDEV_READONLY && (bio->op == LEAP_BIO_WRITE ||
+					  bio->op == LEAP_BIO_WRITE_ZEROES ||
+					  bio->op == LEAP_BIO_DISCARD))
+		return DNR(LEAP_SC_NS_WRITE_PROTECTED);
+	return check_payload(bdev, bio, caps);
+}
+
+static void save(struct leap_bio *bio, struct state *st)
+{
+	st->op = bio->op;
+	st->flags = bio->flags;
+	st->nr_pieces = bio->nr_pieces;
+	st->nr_blocks = bio->nr_blocks;
+	st->block = bio->block;
+	st->pieces = bio->pieces;
+}
+
+static void restore(struct leap_bio *bio, const struct state *st)
+{
+	bio->op = st->op;
+	bio->flags = st->flags;
+	bio->nr_pieces = st->nr_pieces;
+	bio->nr_blocks = st->nr_blocks;
+	bio->block = st->block;
+	bio->pieces = st->pieces;
+}
+
+/* The next write of zeroes; bio->block is where it starts. */
+static void zeroes_prepare(struct leap_bio *bio, struct state *st)
+{
+	struct leap_chan *chan = bio->chan;
+	uint32_t shift = chan->bdev->block_shift;
+	uint64_t left = st->block + st->nr_blocks - bio->block;
+
+	bio->nr_blocks = left < ZEROES_BYTES >> shift ? (uint32_t)left :
+			 ZEROES_BYTES >> shift;
+	memset(&st->zero, 0, sizeof(st->zero));
+	st->zero.addr = chan->zeroes;
+	st->zero.len_bytes = bio->nr_blocks << shift;
+	bio->op = LEAP_BIO_WRITE;
+	bio->pieces = &st->zero;
+	bio->nr_pieces = 1;
+}
+
+static void flush_prepare(struct leap_bio *bio, struct state *st)
+{
+	st->phase = PHASE_FLUSH;
+	bio->op = LEAP_BIO_FLUSH;
+	bio->flags = 0;
+	bio->nr_pieces = 0;
+	bio->nr_blocks = 0;
+	bio->block = 0;
+}
+
+/* What comes after a part that went well: 1 = another part, 0 = finished. */
+static int emulate_next(struct leap_bio *bio, struct state *st)
+{
+	uint32_t caps = leap__load_relaxed(&bio->chan->bdev->caps);
+
+	if (st->phase == PHASE_ZEROES) {
+		bio->block += bio->nr_blocks;
+		if (bio->block < st->block + st->nr_blocks) {
+			zeroes_prepare(bio, st);
+			return 1;
+		}
+	}
+	if (st->phase != PHASE_FLUSH && st->flags & LEAP_BIO_FUA &&
+	    !(caps & LEAP_BDEV_FUA) && caps & LEAP_BDEV_FLUSH) {
+		flush_prepare(bio, st);
+		return 1;
+	}
+	return 0;
+}
+
+/*
+ * Submit parts until one stays in the layer or all are done. A layer that ends
+ * a part inside submit is not called again from there: thousands of parts would
+ * nest.
+ */
+static void emulate_run(struct leap_bio *bio)
+{
+	struct state *st = state_of(bio);
+	struct leap_chan *chan = bio->chan;
+
+	for (;;) {
+		st->ended = 0;
+		st->inside = 1;
+		chan->bdev->ops.submit(chan, bio);
+		st->inside = 0;
+		if (!st->ended)
+			return;
+		if (st->status || !emulate_next(bio, st))
+			break;
+	}
+	restore(bio, st);
+	finish(bio, st->status);
+}
+
+static void emulate_done(struct leap_bio *bio, leap_status_t status)
+{
+	struct state *st = state_of(bio);
+
+	st->status = status;
+	if (st->inside) {
+		st->ended = 1;
+		return;
+	}
+	if (!status && emulate_next(bio, st)) {
+		emulate_run(bio);
+		return;
+	}
+	restore(bio, st);
+	finish(bio, status);
+}
+
+/* What the layer has no capability for: finished here, or in parts. */
+static int handled_above(struct leap_chan *chan, struct leap_bio *bio,
+			 uint32_t caps)
+{
+	struct state *st = state_of(bio);
+
+	if ((bio->op == LEAP_BIO_FLUSH && !(caps & LEAP_BDEV_FLUSH)) ||
+	    (bio->op == LEAP_BIO_DISCARD && !(caps & LEAP_BDEV_DISCARD))) {
+		finish(bio, 0);
+		return 1;
+	}
+	if (bio->op == LEAP_BIO_COMPARE && !(caps & LEAP_BDEV_COMPARE)) {
+		finish(bio, DNR(LEAP_SC_INVALID_OPCODE));
+		return 1;
+	}
+	save(bio, st);
+	if (bio->op == LEAP_BIO_WRITE_ZEROES &&
+	    !(caps & LEAP_BDEV_WRITE_ZEROES)) {
+		st->phase = PHASE_ZEROES;
+		bio->flags &= (uint8_t)(caps & LEAP_BDEV_FUA ? LEAP_BIO_FUA : 0);
+		zeroes_prepare(bio, st);
+	} else if (bio->flags & LEAP_BIO_FUA && !(caps & LEAP_BDEV_FUA)) {
+		bio->flags &= (uint8_t)~LEAP_BIO_FUA;
+		/* Without a volatile cache every write is durable. */
+		if (bio->op != LEAP_BIO_WRITE &&
+		    bio->op != LEAP_BIO_WRITE_ZEROES)
+			return 0;
+		if (!(caps & LEAP_BDEV_FLUSH))
+			return 0;
+		st->phase = PHASE_LAST;
+	} else {
+		return 0;
+	}
+	emulate_run(bio);
+	return 1;
+}
+
+void leap_bio_submit(struct leap_chan *chan, struct leap_bio *bio)
+{
+	struct leap_bdev *bdev = chan->bdev;
+	uint32_t caps = leap__load_relaxed(&bdev->caps);
+	struct state *st = state_of(bio);
+	leap_status_t status;
+
+	assert(st->phase == PHASE_IDLE);
+	bio->chan = chan;
+	bio->start_ns = leap_pollgroup_now_ns(chan->pg);
+	st->phase = PHASE_PLAIN;
+	st->inside = 0;
+	status = check(bdev, bio, caps);
+	if (status) {
+		finish(bio, status);
+		return;
+	}
+	if ((bio->op > LEAP_BIO_WRITE || bio->flags) &&
+	    handled_above(chan, bio, caps))
+		return;
+	bdev->ops.submit(chan, bio);
+}
+
+void leap_bio_done(struct leap_bio *bio, leap_status_t status)
+{
+	struct state *st = state_of(bio);
+
+	assert(st->phase != PHASE_IDLE);
+	if (st->phase == PHASE_PLAIN)
+		finish(bio, status);
+	else
+		emulate_done(bio, status);
+}
+
+void *leap_bio_priv(const struct leap_bio *bio)
+{
+	return state_of(bio) + 1;
+}
+
+struct leap_bio *leap_bio_child(struct leap_bio *bio, uint32_t i, uint32_t n,
+				void (*done)(struct leap_bio *child,
+					     leap_status_t status))
+{
+	const struct leap_bdev *bdev = bio->chan->bdev;
+	struct leap_bio *child;
+
+	assert(i < bdev->nr_children && n < bdev->ops.bio_children);
+	child = (struct leap_bio *)((unsigned char *)bio + bdev->child_off[i] +
+				    n * bdev->children[i]->bio_total);
+	*child = *bio;
+	child->done = done;
+	child->arg = bio;
+	return child;
+}
+
+struct leap_bio *leap_bio_get(struct leap_chan *chan)
+{
+	struct leap_bio *bio;
+
+	if (!chan->nr_free)
+		return NULL;
+	bio = chan->free[--chan->nr_free];
+	memset(bio, 0, sizeof(*bio));
+	return bio;
+}
+
+void leap_bio_put(struct leap_chan *chan, struct leap_bio *bio)
+{
+	assert(state_of(bio)->phase == PHASE_IDLE);
+	assert(chan->nr_free < chan->nr_bios);
+	chan->free[chan->nr_free++] = bio;
+}
+
+void *leap_chan_priv(const struct leap_chan *chan)
+{
+	return chan->priv;
+}
+
+struct leap_bdev *leap_chan_bdev(const struct leap_chan *chan)
+{
+	return chan->bdev;
+}
+
+struct leap_pollgroup *leap_chan_pollgroup(const struct leap_chan *c)
+{
+	return c->pg;
+}
+
+struct leap_chan *leap_chan_child(const struct leap_chan *chan, uint32_t i)
+{
+	assert(i < chan->bdev->nr_children);
+	return chan->children[i];
+}
+
+/* ---- channels -------------------------------------------------------------- */
+
+static void chan_free(struct leap_chan *chan)
+{
+	if (chan->zeroes)
+		munmap(chan->zeroes, ZEROES_BYTES);
+	free(chan->bios);
+	free(chan->free);
+	free(chan->children);
+	free(chan->priv);
+	free(chan);
+}
+
+static struct leap_chan *chan_alloc(struct leap_bdev *bdev,
+				    struct leap_pollgroup *pg)
+{
+	struct leap_chan *chan = calloc(1, sizeof(*chan));
+
+	if (!chan)
+		return NULL;
+	chan->bdev = bdev;
+	chan->pg = pg;
+	chan->priv = calloc(1, bdev->ops.chan_bytes + 1);
+	chan->children = calloc(bdev->nr_children + 1,
+				sizeof(*chan->children));
+	if (!chan->priv || !chan->children)
+		goto fail;
+	if (!(bdev->caps & LEAP_BDEV_WRITE_ZEROES)) {
+		/* Never written: all of it is the kernel's zero page. */
+		chan->zeroes = mmap(NULL, ZEROES_BYTES, PROT_READ,
+				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (chan->zeroes == MAP_FAILED) {
+			chan->zeroes = NULL;
+			goto fail;
+		}
+	}
+	return chan;
+fail:
+	chan_free(chan);
+	return NULL;
+}
+
+static void chan_close(struct leap_chan *chan)
+{
+	struct leap_bdev *bdev = chan->bdev;
+	uint32_t i;
+
+	bdev->ops.chan_close(chan);
+	pthread_mutex_lock(&bdev->lock);
+	leap__chan_retire(chan);
+	leap__list_remove(&chan->link);
+	pthread_mutex_unlock(&bdev->lock);
+	for (i = 0; i < bdev->nr_children; i++)
+		chan_close(chan->children[i]);
+	chan_free(chan);
+}
+
+static int chan_open(struct leap_bdev *bdev, struct leap_pollgroup *pg,
+		     struct leap_chan **out)
+{
+	struct leap_chan *chan = chan_alloc(bdev, pg);
+	uint32_t i;
+	int err = 0;
+
+	if (!chan)
+		return leap__err(-ENOMEM, "leap_chan_open: out of memory");
+	for (i = 0; i < bdev->nr_children && !err; i++)
+		err = chan_open(bdev->children[i], pg, &chan->children[i]);
+	if (!err)
+		err = bdev->ops.chan_open(chan);
+	if (err) {
+		for (i = 0; i < bdev->nr_children; i++)
+			if (chan->children[i])
+				chan_close(chan->children[i]);
+		chan_free(chan);
+		return err;
+	}
+	pthread_mutex_lock(&bdev->lock);
+	leap__list_push_back(&bdev->chans, &chan->link);
+	pthread_mutex_unlock(&bdev->lock);
+	*out = chan;
+	return 0;
+}
+
+static int bios_alloc(struct leap_chan *chan, uint32_t nr_bios)
+{
+	uint32_t i, total = chan->bdev->bio_total;
+
+	chan->free = calloc(nr_bios, sizeof(*chan->free));
+	chan->bios = aligned_alloc(BIO_ALIGN, (size_t)nr_bios * total);
+	if (!chan->free || !chan->bios)
+		return leap__err(-ENOMEM, "leap_chan_open: nr_bios %u of %u bytes",
+				 nr_bios, total);
+	memset(chan->bios, 0, (size_t)nr_bios * total);
+	for (i = 0; i < nr_bios; i++)
+		chan->free[i] = (struct leap_bio *)(chan->bios +
+				(size_t)(nr_bios - 1 - i) * total);
+	chan->nr_bios = chan->nr_free = nr_bios;
+	return 0;
+}
+
+int leap_chan_open(struct leap_bdev *bdev, struct leap_pollgroup *pg,
+		   uint32_t nr_bios, struct leap_chan **out)
+{
+	struct leap_chan *chan;
+	int err;
+
+	if (!bdev || !pg)
+		return leap__err(-EINVAL, "leap_chan_open: bdev or pg is NULL");
+	if (!nr_bios || nr_bios > NR_BIOS_MAX)
+		return leap__err(-EINVAL,
+			"leap_chan_open: nr_bios %u is not 1 to %u", nr_bios,
+			NR_BIOS_MAX);
+	err = chan_open(bdev, pg, &chan);
+	if (err)
+		return err;
+	chan->is_top = 1;
+	leap__pollgroup_hold(pg);
+	err = bios_alloc(chan, nr_bios);
+	if (err) {
+		leap__pollgroup_release(pg);
+		chan_close(chan);
+		return err;
+	}
+	*out = chan;
+	return 0;
+}
+
+int leap_chan_close(struct leap_chan *chan)
+{
+	if (!chan)
+		return 0;
+	if (!chan->is_top)
+		return leap__err(-EINVAL,
+			"leap_chan_close: belongs to the layer above");
+	if (chan->nr_free != chan->nr_bios)
+		return leap__err(-EBUSY, "leap_chan_close: %u bios are out",
+				 chan->nr_bios - chan->nr_free);
+	leap__pollgroup_release(chan->pg);
+	chan_close(chan);
+	return 0;
+}
+
+/* ---- control path ----------------------------------------------------------- */
+
+static int open_nothing(struct leap_bdev *bdev)
+{
+	return 0;
+}
+
+static void close_nothing(struct leap_bdev *bdev)
+{
+}
+
+static int chan_open_nothing(struct leap_chan *chan)
+{
+	return 0;
+}
+
+static void chan_close_nothing(struct leap_chan *chan)
+{
+}
+
+static int resize_child(struct leap_bdev *bdev, uint64_t bytes)
+{
+	if (bdev->nr_children != 1)
+		return leap__err(-EOPNOTSUPP, "leap_bdev_resize: %s cannot",
+				 bdev->ops.name);
+	return leap_bdev_resize(bdev->children[0], bytes);
+}
+
+static void follow_child(struct leap_bdev *bdev)
+{
+	if (bdev->nr_children == 1)
+		leap_bdev_set(bdev, bdev->block_bytes,
+			      bdev->children[0]->nr_blocks, bdev->caps);
+}
+
+static int ops_take(struct leap_bdev *bdev, const struct leap_bdev_ops *ops)
+{
+	size_t size = ops->size < sizeof(bdev->ops) ? ops->size :
+		      sizeof(bdev->ops);
+
+	if (size < offsetof(struct leap_bdev_ops, resize))
+		return leap__err(-EINVAL, "leap_bdev_open: table of %zu bytes",
+				 ops->size);
+	memcpy(&bdev->ops, ops, size);
+	if (!bdev->ops.submit)
+		return leap__err(-EINVAL, "leap_bdev_open: %s has no submit",
+				 ops->name);
+	if (!bdev->ops.open)
+		bdev->ops.open = open_nothing;
+	if (!bdev->ops.close)
+		bdev->ops.close = close_nothing;
+	if (!bdev->ops.chan_open)
+		bdev->ops.chan_open = chan_open_nothing;
+	if (!bdev->ops.chan_close)
+		bdev->ops.chan_close = chan_close_nothing;
+	if (!bdev->ops.resize)
+		bdev->ops.resize = resize_child;
+	if (!bdev->ops.child_resized)
+		bdev->ops.child_resized = follow_child;
+	return 0;
+}
+
+static const struct leap_bdev_ops *
+find_ops(const struct leap_bdev_ops *const *tables, const char *name)
+{
+	for (; tables && *tables; tables++)
+		if (!strcmp((*tables)->name, name))
+			return *tables;
+	return NULL;
+}
+
+static void bdev_free(struct leap_bdev *bdev)
+{
+	uint32_t i;
+
+	for (i = 0; bdev->children && i < bdev->nr_children; i++)
+		if (bdev->children[i])
+			bdev_free(bdev->children[i]);
+	pthread_mutex_destroy(&bdev->lock);
+	free(bdev->children);
+	free(bdev->child_off);
+	free(bdev->priv);
+	free(bdev->stack);
+	free(bdev);
+}
+
+static struct leap_bdev *bdev_alloc(struct leap_pollgroup *pg,
+				    struct leap__layer *layer)
+{
+	struct leap_bdev *bdev = calloc(1, sizeof(*bdev));
+
+	if (!bdev)
+		return NULL;
+	bdev->pg = pg;
+	bdev->layer = layer;
+	bdev->nr_children = layer->nr_children;
+	leap__list_init(&bdev->chans);
+	leap__list_init(&bdev->users);
+	pthread_mutex_init(&bdev->lock, NULL);
+	bdev->children = calloc(layer->nr_children + 1,
+				sizeof(*bdev->children));
+	bdev->child_off = calloc(layer->nr_children + 1,
+				 sizeof(*bdev->child_off));
+	if (bdev->children && bdev->child_off)
+		return bdev;
+	bdev_free(bdev);
+	return NULL;
+}
+
+/* Find the tables of all layers before any of them is opened. */
+static int build(struct leap_pollgroup *pg, struct leap__layer *layer,
+		 const struct leap_bdev_ops *const *own, struct leap_bdev **out)
+{
+	const struct leap_bdev_ops *ops = find_ops(own, layer->name);
+	struct leap__layer *below;
+	struct leap_bdev *bdev;
+	uint32_t i = 0;
+	int err;
+
+	if (!ops)
+		ops = find_ops(leap__bdev_builtin(), layer->name);
+	if (!ops)
+		return leap__err(-ENOENT,
+			"leap_bdev_open: column %u: no layer \"%s\" in this build",
+			layer->column, layer->name);
+	if (layer->nr_children < ops->nr_children_min ||
+	    layer->nr_children > ops->nr_children_max)
+		return leap__err(-EINVAL,
+			"leap_bdev_open: column %u: %s has %u layers below, takes %u to %u",
+			layer->column, layer->name, layer->nr_children,
+			ops->nr_children_min, ops->nr_children_max);
+	bdev = bdev_alloc(pg, layer);
+	if (!bdev)
+		return leap__err(-ENOMEM, "leap_bdev_open: out of memory");
+	/* Linked first, so that a failure frees it with the rest. */
+	*out = bdev;
+	bdev->table = ops;
+	err = ops_take(bdev, ops);
+	if (err)
+		return err;
+	bdev->priv = calloc(1, bdev->ops.bdev_bytes + 1);
+	if (!bdev->priv)
+		return leap__err(-ENOMEM, "leap_bdev_open: out of memory");
+	for (below = layer->child; below && !err; below = below->next, i++) {
+		err = build(pg, below, own, &bdev->children[i]);
+		if (bdev->children[i])
+			bdev->children[i]->parent = bdev;
+	}
+	return err;
+}
+
+static int layout(struct leap_bdev *bdev)
+{
+	uint64_t total = align_up(HEAD_BYTES) + (uint64_t)bdev->ops.bio_bytes;
+	uint32_t i;
+
+	total = (total + BIO_ALIGN - 1) & ~(uint64_t)(BIO_ALIGN - 1);
+	for (i = 0; i < bdev->nr_children && total <= BIO_TOTAL_MAX; i++) {
+		bdev->child_off[i] = (uint32_t)total;
+		total += (uint64_t)bdev->ops.bio_children *
+			 bdev->children[i]->bio_total;
+	}
+	if (total > BIO_TOTAL_MAX)
+		return leap__err(-EINVAL,
+			"leap_bdev_open: column %u: bios of %s exceed %u bytes",
+			bdev->layer->column, bdev->ops.name, BIO_TOTAL_MAX);
+	bdev->bio_total = (uint32_t)total;
+	return 0;
+}
+
+static void close_layers(struct leap_bdev *bdev)
+{
+	uint32_t i;
+
+	if (bdev->opened)
+		bdev->ops.close(bdev);
+	bdev->opened = 0;
+	for (i = 0; i < bdev->nr_children; i++)
+		if (bdev->children[i])
+			close_layers(bdev->children[i]);
+}
+
+static int open_layers(struct leap_bdev *bdev)
+{
+	struct leap_bdev *below;
+	uint32_t i;
+	int err = 0;
+
+	for (i = 0; i < bdev->nr_children && !err; i++)
+		err = open_layers(bdev->children[i]);
+	if (!err)
+		err = layout(bdev);
+	if (err)
+		return err;
+	if (bdev->nr_children) {
+		/* What a layer that changes nothing looks like. */
+		below = bdev->children[0];
+		leap_bdev_set(bdev, below->block_bytes, below->nr_blocks,
+			      below->caps);
+		bdev->optimal_blocks = below->optimal_blocks;
+	}
+	err = bdev->ops.open(bdev);
+	if (err)
+		return err;
+	bdev->opened = 1;
+	err = leap__bdev_opts_known(bdev);
+	if (!err && bdev->block_bytes != 512 && bdev->block_bytes != 4096)
+		err = leap__err(-EINVAL,
+			"leap_bdev_open: %s: block %u is not 512 or 4096",
+			bdev->ops.name, bdev->block_bytes);
+	return err;
+}
+
+int leap_bdev_open_with(struct leap_pollgroup *pg, const char *text,
+			const struct leap_bdev_ops *const *own,
+			struct leap_bdev **out)
+{
+	struct leap_bdev *bdev = NULL;
+	struct leap__stack *stack;
+	int err;
+
+	if (!pg || !out)
+		return leap__err(-EINVAL, "leap_bdev_open: pg or out is NULL");
+	err = leap__stack_parse("leap_bdev_open", text, &stack);
+	if (err)
+		return err;
+	err = build(pg, &stack->layers[0], own, &bdev);
+	if (!err)
+		err = open_layers(bdev);
+	if (err) {
+		if (bdev) {
+			close_layers(bdev);
+			bdev_free(bdev);
+		}
+		free(stack);
+		return err;
+	}
+	bdev->stack = stack;
+	leap__pollgroup_hold(pg);
+	*out = bdev;
+	return 0;
+}
+
+int leap_bdev_open(struct leap_pollgroup *pg, const char *stack,
+		   struct leap_bdev **out)
+{
+	return leap_bdev_open_with(pg, stack, NULL, out);
+}
+
+static int busy(struct leap_bdev *bdev)
+{
+	uint32_t i;
+	int used;
+
+	pthread_mutex_lock(&bdev->lock);
+	used = !leap__list_empty(&bdev->chans) ||
+	       !leap__list_empty(&bdev->users);
+	pthread_mutex_unlock(&bdev->lock);
+	for (i = 0; i < bdev->nr_children && !used; i++)
+		used = busy(bdev->children[i]);
+	return used;
+}
+
+int leap_bdev_close(struct leap_bdev *bdev)
+{
+	if (!bdev)
+		return 0;
+	if (bdev->parent)
+		return leap__err(-EINVAL,
+			"leap_bdev_close: %s belongs to the layer above",
+			bdev->ops.name);
+	if (busy(bdev))
+		return leap__err(-EBUSY, "leap_bdev_close: %s is in use",
+				 bdev->ops.name);
+	close_layers(bdev);
+	leap__pollgroup_release(bdev->pg);
+	bdev_free(bdev);
+	return 0;
+}
+
+int leap_bdev_print(const struct leap_bdev *bdev, char *text, size_t max)
+{
+	return leap__stack_print(bdev->layer, text, max);
+}
+
+int leap_bdev_info(const struct leap_bdev *bdev, struct leap_bdev_info *info)
+{
+	struct leap_bdev_info all = { sizeof(all) };
+	size_t size;
+
+	if (!bdev || !info || info->size < sizeof(info->size))
+		return leap__err(-EINVAL, "leap_bdev_info: info.size is not set");
+	all.name = bdev->table->name;
+	all.block_bytes = bdev->block_bytes;
+	all.caps = leap__load_relaxed(&bdev->caps);
+	all.nr_blocks = leap__load_relaxed(&bdev->nr_blocks);
+	all.optimal_blocks = bdev->optimal_blocks;
+	all.nr_children = bdev->nr_children;
+	size = info->size;
+	memset(info, 0, size);
+	all.size = size < sizeof(all) ? size : sizeof(all);
+	memcpy(info, &all, all.size);
+	return 0;
+}
+
+struct leap_bdev *leap_bdev_child(const struct leap_bdev *bdev, uint32_t i)
+{
+	return i < bdev->nr_children ? bdev->children[i] : NULL;
+}
+
+int leap_bdev_resize(struct leap_bdev *bdev, uint64_t bytes)
+{
+	if (!bdev)
+		return leap__err(-EINVAL, "leap_bdev_resize: bdev is NULL");
+	if (!bytes || bytes % bdev->block_bytes)
+		return leap__err(-EINVAL,
+			"leap_bdev_resize: %llu bytes are not blocks of %u",
+			(unsigned long long)bytes, bdev->block_bytes);
+	return bdev->ops.resize(bdev, bytes);
+}
+
+void leap_bdev_set(struct leap_bdev *bdev, uint32_t block_bytes,
+		   uint64_t nr_blocks, uint32_t caps)
+{
+	struct leap__list *pos, *next;
+	int changed = bdev->nr_blocks != nr_blocks;
+
+	assert(!bdev->opened || bdev->block_bytes == block_bytes);
+	bdev->block_bytes = block_bytes;
+	bdev->block_shift = block_bytes == 4096 ? 12 : 9;
+	leap__store_relaxed(&bdev->caps, caps);
+	leap__store_relaxed(&bdev->nr_blocks, nr_blocks);
+	if (!bdev->opened || !changed)
+		return;
+	if (bdev->parent && bdev->parent->opened)
+		bdev->parent->ops.child_resized(bdev->parent);
+	/* Users come and go on this thread, so the list needs no lock. */
+	for (pos = bdev->users.next; pos != &bdev->users; pos = next) {
+		struct leap__bdev_user *user = leap__list_entry(pos,
+					struct leap__bdev_user, link);
+
+		next = pos->next;
+		if (user->resized)
+			user->resized(user);
+	}
+}
+
+void leap__bdev_use(struct leap_bdev *bdev, struct leap__bdev_user *user)
+{
+	pthread_mutex_lock(&bdev->lock);
+	leap__list_push_back(&bdev->users, &user->link);
+	pthread_mutex_unlock(&bdev->lock);
+}
+
+void leap__bdev_unuse(struct leap_bdev *bdev, struct leap__bdev_user *user)
+{
+	pthread_mutex_lock(&bdev->lock);
+	leap__list_remove(&user->link);
+	pthread_mutex_unlock(&bdev->lock);
+}
+
+void *leap_bdev_priv(const struct leap_bdev *bdev)
+{
+	return bdev->priv;
+}
+
+struct leap_pollgroup *leap_bdev_pollgroup(const struct leap_bdev *b)
+{
+	return b->pg;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * bdev.h - layers and channels as the block files see them
+ *
+ * Layers themselves use leapio/plugin/bdev_ops.h and nothing of this; the
+ * controller uses leap__bdev_use.
+ */
+#ifndef LEAP_BLOCK_BDEV_H
+#define LEAP_BLOCK_BDEV_H
+
+#include <pthread.h>
+
+#include <leapio/plugin/bdev_ops.h>
+
+#include "block/stack.h"
+#include "util/list.h"
+
+/* Of one kind of operation, in one channel: written by its thread alone. */
+struct leap__op_stats {
+	uint64_t ops;
+	uint64_t bytes;
+	uint64_t errors;
+	uint64_t hist[LEAP_HIST_BUCKETS];
+};
+
+struct leap_bdev {
+	struct leap_bdev_ops ops;	/* copy, with defaults filled in */
+	const struct leap_bdev_ops *table;	/* what was copied */
+	struct leap_pollgroup *pg;
+	struct leap_bdev *parent;
+	struct leap_bdev **children;
+	struct leap__layer *layer;	/* text: name, argument, options */
+	struct leap__stack *stack;	/* the top owns it */
+	void *priv;
+	uint32_t nr_children;
+	uint32_t opened;	/* by ops.open */
+	/* Read by every channel's thread; changed by leap_bdev_set. */
+	uint32_t block_bytes;
+	uint32_t caps;
+	uint64_t nr_blocks;
+	uint32_t block_shift;
+	uint32_t optimal_blocks;
+	/* Layout of a bio of this layer. */
+	uint32_t bio_total;	/* with all scratch below */
+	uint32_t *child_off;	/* [nr_children]: its first child bio */
+
+	pthread_mutex_t lock;	/* of what follows; control path only */
+	struct leap__list chans;
+	struct leap__list users;
+	struct leap__op_stats retired[LEAP_BDEV_STAT_NR];
+};
+
+struct leap_chan {
+	struct leap_bdev *bdev;
+	struct leap_pollgroup *pg;
+	struct leap_chan **children;
+	void *priv;
+	void *zeroes;		/* to write, where a layer cannot by itself */
+	struct leap__list link;	/* bdev->chans */
+	uint32_t is_top;
+	/* Of a top channel: its bios. */
+	uint32_t nr_bios;
+	uint32_t nr_free;
+	unsigned char *bios;
+	struct leap_bio **free;
+	struct leap__op_stats stats[LEAP_BDEV_STAT_NR];
+};
+
+/* Somebody above a stack who wants to know of a new size. */
+struct leap__bdev_user {
+	/* On the control thread of the stack. */
+	void (*resized)(struct leap__bdev_user *user);
+	struct leap__list link;
+};
+
+/* Pin @bdev (leap_bdev_close answers -EBUSY) and hear of its size. */
+void leap__bdev_use(struct leap_bdev *bdev, struct leap__bdev_user *user);
+void leap__bdev_unuse(struct leap_bdev *bdev, struct leap__bdev_user *user);
+
+/* registry.c: the layers of this build, NULL-terminated. */
+const struct leap_bdev_ops *const *leap__bdev_builtin(void);
+
+/* stats.c: one finished operation of @chan, and a channel that goes away. */
+void leap__chan_count(struct leap_chan *chan, unsigned int op, uint64_t bytes,
+		      uint64_t ns, int failed);
+void leap__chan_retire(struct leap_chan *chan);
+
+/* options.c: 0, or -EINVAL when an option was not asked for by the layer. */
+int leap__bdev_opts_known(const struct leap_bdev *bdev);
+
+#endif

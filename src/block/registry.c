@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The layers of this build, in one table.
+ *
+ * The only file that names a layer. To add one: write its folder, add its table
+ * and its name here.
+ */
+#include "config.h"
+
+#include "block/bdev.h"
+
+extern const struct leap_bdev_ops leap__memory_ops;
+extern const struct leap_bdev_ops leap__null_ops;
+
+static const struct leap_bdev_ops *const layers[] = {
+	&leap__memory_ops,
+	&leap__null_ops,
+	NULL
+};
+
+/* The same, in the same order. */
+static const char *const names[] = {
+	"memory",
+	"null",
+	NULL
+};
+
+_Static_assert(sizeof(names) / sizeof(*names) ==
+	       sizeof(layers) / sizeof(*layers), "one name for each layer");
+
+const struct leap_bdev_ops *const *leap__bdev_builtin(void)
+{
+	return layers;
+}
+
+const char *const *leap_bdev_types(void)
+{
+	return names;
+}

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * admin.h - the admin half: targets, subsystems, namespaces as descriptions,
+ * controllers, and the connections on their way to them
+ *
+ * All of it belongs to the thread of the target's home poll group.
+ */
+#ifndef LEAP_CORE_CTRL_ADMIN_H
+#define LEAP_CORE_CTRL_ADMIN_H
+
+#include <leapio/target.h>
+
+#include "block/bdev.h"
+#include "core/ctrl/iogroup.h"
+#include "core/io/pollgroup.h"
+#include "util/err.h"
+#include "util/list.h"
+
+#define LEAP__DNR(sc)	((leap_status_t)((sc) | LEAP_STATUS_DNR))
+
+#define LEAP__NR_AERS		4	/* AERL + 1 */
+#define LEAP__NR_ABORTS		4	/* ACL + 1 */
+#define LEAP__NR_ERRORS		64	/* ELPE + 1 */
+#define LEAP__NR_CHANGED_NS	1024	/* NVMe Base 2.0, log 04h */
+#define LEAP__KAS_MS		100	/* keep alive granularity */
+#define LEAP__CAP_TO		60	/* 30 s, in 500 ms */
+#define LEAP__CONNECT_MS	10000	/* transport connection to Connect */
+#define LEAP__DISC_KATO_MS	120000	/* discovery without a KATO */
+#define LEAP__FW_REV		"0.1.0   "
+
+/*
+ * A question to every I/O group, and one answer when all have answered.
+ */
+struct leap__round {
+	struct leap__lmsg *m;	/* [nr_groups], made on first use */
+	uint32_t nr;
+	uint32_t pending;
+	int err;		/* of the last group that failed */
+	uint32_t found;		/* KEEPALIVE: of any */
+	struct leap_io_counters sum;	/* STATS */
+	void (*done)(struct leap__round *r);
+	void *arg;
+};
+
+struct leap_listener {
+	struct leap__list link;
+	struct leap_target *target;
+	const struct leap_transport_ops *ops;
+	struct leap_listener_opts opts;
+	char *url;		/* as given */
+	char *advertise;
+	char bound[128];	/* address bound */
+	char text[160];		/* URL with it */
+	uint16_t portid;
+	_Alignas(16) uint8_t priv[];
+};
+
+struct leap__host {
+	struct leap__list link;
+	char nqn[LEAP_NQN_MAX + 1];
+};
+
+enum { LEAP__NS_OPENING, LEAP__NS_ACTIVE, LEAP__NS_CLOSING };
+
+struct leap__ns {
+	struct leap_subsystem *ss;
+	struct leap_ns_desc desc;	/* block_bytes is the LBA format's */
+	struct leap_bdev *bdev;
+	struct leap__bdev_user user;
+	uint32_t stack_bytes;	/* block of the stack */
+	uint32_t state;
+	uint32_t pending;	/* messages out: opening, closing */
+	uint32_t resizing;	/* the same, resize */
+	uint32_t resize_again;
+	int err;
+	void (*done)(int err, void *arg);	/* added, then removed */
+	void *arg;
+	uint32_t nr_ions;
+	struct leap__ions *ions[LEAP__MAX_GROUPS];
+};
+
+struct leap_subsystem {
+	struct leap__list link;
+	struct leap_target *target;
+	char nqn[LEAP_NQN_MAX + 1];
+	char serial[LEAP_SN_LEN + 1];
+	char model[LEAP_MN_LEN + 1];
+	uint32_t allow_any_host;
+	uint32_t max_nsid;
+	uint32_t max_ctrls;
+	uint32_t discovery;
+	uint16_t last_cntlid;
+	uint16_t dying;
+	uint32_t nr_ctrls;
+	uint32_t nr_ns;
+	struct leap__list hosts;
+	struct leap__list ctrls;
+	struct leap__ns **ns;	/* [max_nsid + 1] */
+	struct leap__ioss *ioss[LEAP__MAX_GROUPS];
+	void (*destroyed)(void *arg);
+	void *destroyed_arg;
+	struct leap_timer settle_timer;
+};
+
+/* A connection at home: waiting for Connect, or an admin queue. */
+struct leap__conn {
+	struct leap__list link;		/* of the target */
+	struct leap_target *target;
+	struct leap_vqp *vqp;		/* NULL: moved away, or gone */
+	struct leap__ctrl *ctrl;	/* admin queue */
+	struct leap_cmd *connect;	/* being worked on */
+	struct leap_timer timer;	/* for Connect */
+	struct leap__round barrier;
+	struct leap_connect_data data;
+	char trtype;
+};
+
+enum leap__feat {
+	LEAP__FEAT_ARBITRATION,
+	LEAP__FEAT_POWER,
+	LEAP__FEAT_TEMP_OVER,
+	LEAP__FEAT_TEMP_UNDER,
+	LEAP__FEAT_ERROR_RECOVERY,
+	LEAP__FEAT_WRITE_CACHE,
+	LEAP__FEAT_WRITE_ATOMIC,
+	LEAP__FEAT_ASYNC_EVENT,
+	LEAP__FEAT_NR,
+};
+
+/* Kinds of events; each is pending or masked at most once. */
+enum leap__event {
+	LEAP__EVENT_NS_CHANGED,
+	LEAP__EVENT_DISCOVERY,
+	LEAP__EVENT_SMART,
+	LEAP__EVENT_NR,
+};
+
+struct leap__ctrl {
+	struct leap__list link;
+	struct leap_subsystem *ss;
+	struct leap_target *target;
+	struct leap__conn *conn;	/* NULL: registers only, or lost */
+	uint16_t cntlid;
+	uint8_t dead;			/* accepts nothing; waits for refs */
+	uint8_t resetting;		/* RDY drops when no I/O queue is left */
+	uint32_t refs;			/* I/O queues, messages, the list */
+	char hostnqn[LEAP_NQN_FIELD];
+	uint8_t hostid[16];
+	char peer[64];
+	uint64_t created_ns;
+	/* Properties. */
+	int registers;			/* AQA, ASQ, ACQ matter */
+	uint64_t cap, asq, acq;
+	uint32_t cc, csts, aqa;
+	struct leap__lmsg flush;	/* shutdown */
+	uint8_t flush_out;
+	/* Keep alive. */
+	uint32_t kato_ms;
+	uint32_t kato_connect_ms;
+	struct leap_timer kato_timer;
+	uint64_t seen_ns;
+	struct leap__round kato_round;
+	/* Features. */
+	uint32_t feat[LEAP__FEAT_NR];
+	uint32_t granted;		/* I/O queues, one-based */
+	uint64_t timestamp_ms;		/* at timestamp_ns */
+	uint64_t timestamp_ns;
+	uint8_t timestamp_origin;
+	uint8_t host_behavior[512];
+	struct leap__round feat_round;
+	struct leap_cmd *feat_cmd;
+	/* Events. */
+	struct leap_cmd *aer[LEAP__NR_AERS];
+	uint32_t nr_aers;
+	uint32_t events;		/* bit per leap__event: not told yet */
+	uint32_t masked;		/* told, log not read */
+	uint32_t changed_ns[LEAP__NR_CHANGED_NS];
+	uint32_t nr_changed_ns;		/* one more than that: too many */
+	/* Error log: a ring, newest at error_count - 1. */
+	struct leap_log_error errors[LEAP__NR_ERRORS];
+	uint64_t error_count;
+	/* SMART. */
+	struct leap_io_counters count;	/* of queues that are gone */
+	struct leap__round stats;
+	struct leap_cmd *stats_cmds;	/* answered by this round */
+	struct leap_cmd *stats_next;	/* by the next */
+	/* Aborts. */
+	struct leap__lmsg aborts[LEAP__NR_ABORTS];
+	struct leap_cmd *abort_cmds[LEAP__NR_ABORTS];
+	/* I/O queues, by QID. */
+	uint32_t nr_ioqs;
+	struct leap__ioqp **ioq;	/* [max_io_queues + 1] */
+};
+
+struct leap_target {
+	struct leap_pollgroup *home;
+	struct leap_target_opts opts;	/* defaults filled in; name below */
+	char name[64];
+	/* [0] is home; it serves I/O queues when it is the only one. */
+	struct leap__iogroup *groups[LEAP__MAX_GROUPS];
+	uint32_t nr_groups;
+	uint32_t next_group;
+	struct leap__orphans orphans;
+	struct leap__list subsystems;
+	struct leap__list listeners;
+	struct leap__list conns;
+	struct leap_subsystem *disc;
+	uint16_t next_portid;
+	uint16_t draining;
+	uint64_t genctr;
+	uint64_t connections;
+	uint64_t accepted;
+	uint64_t protocol_errors;
+	uint64_t keep_alive_expired;
+	uint8_t *scratch;		/* log pages and identify data */
+	size_t scratch_bytes;
+	/* Drain and destroy. */
+	struct leap_timer drain_timer;
+	struct leap_timer settle_timer;
+	void (*drained)(void *arg);
+	void *drained_arg;
+	uint32_t destroying;
+	struct leap__round bye;
+	void (*destroyed)(void *arg);
+	void *destroyed_arg;
+};
+
+/* target.c */
+int leap__round_start(struct leap_target *t, struct leap__round *r,
+		      uint16_t type, const void *ctrl);
+struct leap__lmsg *leap__round_prepare(struct leap_target *t,
+				       struct leap__round *r, uint16_t type);
+void leap__round_send(struct leap_target *t, struct leap__round *r);
+void leap__round_fini(struct leap__round *r);
+uint8_t *leap__target_scratch(struct leap_target *t, size_t bytes);
+struct leap__iogroup *leap__target_pick(struct leap_target *t);
+uint32_t leap__target_first_io(const struct leap_target *t);
+/* A connection, subsystem or listener has gone: drained, destroyed? */
+void leap__target_settle(struct leap_target *t);
+/* What the discovery log says has changed. */
+void leap__target_changed(struct leap_target *t);
+
+/* connect.c */
+int leap__conn_accept(struct leap_listener *l, struct leap_vqp *vqp);
+void leap__conn_free(struct leap__conn *conn);
+
+/* subsystem.c */
+int leap__subsystem_make(struct leap_target *t,
+			 const struct leap_subsystem_opts *opts, int discovery,
+			 struct leap_subsystem **out);
+int leap__subsystem_add_group(struct leap_subsystem *ss, uint32_t i);
+int leap__subsystem_allows(const struct leap_subsystem *ss, const char *nqn);
+struct leap__ctrl *leap__subsystem_ctrl(const struct leap_subsystem *ss,
+					uint32_t cntlid);
+void leap__subsystem_settle(struct leap_subsystem *ss);
+
+/* ns.c */
+int leap__ns_add_group(struct leap__ns *ns, uint32_t i);
+static inline struct leap__ns *leap__ns_active(const struct leap_subsystem *ss,
+					       uint32_t nsid)
+{
+	struct leap__ns *ns = nsid && nsid <= ss->max_nsid ? ss->ns[nsid] :
+							     NULL;
+
+	return ns && ns->state == LEAP__NS_ACTIVE ? ns : NULL;
+}
+
+/* ctrl.c */
+int leap__ctrl_create(struct leap_subsystem *ss, struct leap__ctrl **out);
+/* Ends it: AERs forgotten, I/O queues deleted, freed when all is back. */
+void leap__ctrl_end(struct leap__ctrl *c);
+void leap__ctrl_put(struct leap__ctrl *c);
+/*
+ * Register-style access to properties, for fabrics commands and for registers
+ * in memory: @bytes 4 or 8 at @offset; halves of 8-byte registers are allowed.
+ * Returns: 0, -EINVAL no such property or not that way
+ */
+int leap__ctrl_prop_read(struct leap__ctrl *c, uint32_t offset,
+			 uint32_t bytes, uint64_t *value);
+int leap__ctrl_prop_write(struct leap__ctrl *c, uint32_t offset,
+			  uint32_t bytes, uint64_t value);
+/* An I/O queue that the group has done with. */
+void leap__ctrl_add_ioq(struct leap__ctrl *c, struct leap__ioqp *q);
+void leap__ctrl_delete_ioqs(struct leap__ctrl *c, uint32_t flags);
+void leap__ctrl_seen(struct leap__ctrl *c);
+void leap__ctrl_set_kato(struct leap__ctrl *c, uint32_t ms);
+
+/* admin.c */
+extern const struct leap_vqp_handler leap__admin_handler;
+void leap__admin_fail(struct leap__ctrl *c, struct leap_cmd *cmd,
+		      leap_status_t status);
+/*
+ * Answer with data: room for @len, then @fill builds at most @len bytes in
+ * @buf (zeroed) or says what is wrong.
+ */
+void leap__admin_data(struct leap_cmd *cmd, uint32_t len,
+		      leap_status_t (*fill)(struct leap__ctrl *c,
+					    struct leap_cmd *cmd,
+					    uint8_t *buf));
+void leap__cmd_copy_out(struct leap_cmd *cmd, uint32_t offset,
+			const void *buf, uint32_t len);
+void leap__cmd_zero_out(struct leap_cmd *cmd, uint32_t offset, uint32_t len);
+void leap__cmd_copy_in(const struct leap_cmd *cmd, void *buf, uint32_t len);
+struct leap__ctrl *leap__cmd_ctrl(const struct leap_cmd *cmd);
+
+/* identify.c, features.c, logs.c, aer.c, discovery.c */
+void leap__admin_identify(struct leap__ctrl *c, struct leap_cmd *cmd);
+void leap__admin_set_features(struct leap__ctrl *c, struct leap_cmd *cmd);
+void leap__admin_get_features(struct leap__ctrl *c, struct leap_cmd *cmd);
+void leap__features_reset(struct leap__ctrl *c);
+uint32_t leap__features_effects(const struct leap__ctrl *c, uint32_t fid);
+void leap__admin_get_log(struct leap__ctrl *c, struct leap_cmd *cmd);
+void leap__error_log_add(struct leap__ctrl *c,
+			 const struct leap_error_desc *e);
+void leap__error_arrived(struct leap__lmsg *m);
+void leap__admin_aer(struct leap__ctrl *c, struct leap_cmd *cmd);
+uint32_t leap__aer_oaes(const struct leap__ctrl *c);
+void leap__aer_event(struct leap__ctrl *c, enum leap__event ev);
+void leap__aer_unmask(struct leap__ctrl *c, enum leap__event ev);
+void leap__aer_forget(struct leap__ctrl *c, leap_status_t status);
+int leap__aer_abort(struct leap__ctrl *c, uint16_t cid);
+void leap__aer_ns_changed(struct leap_subsystem *ss, uint32_t nsid);
+/* Supported admin commands of a controller: effects, 0 = none. */
+uint32_t leap__admin_effects(const struct leap__ctrl *c, uint32_t opc);
+uint32_t leap__io_effects(const struct leap__ctrl *c, uint32_t opc);
+/* The discovery log as a host sees it, in the target's scratch. 0, -ENOMEM */
+int leap__discovery_log(struct leap__ctrl *c, uint8_t **log, size_t *bytes);
+
+#endif

@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * From opcode to block operation: what happens to an I/O command between its
+ * arrival and its completion. Checks opcode, flags, namespace, range and size,
+ * fetches payload, hands one bio to the namespace's stack, counts. Commands of
+ * several steps continue in dispatch_multi.c.
+ *
+ * While a payload is on its way the transport has the command and may free it
+ * (connection lost), so nothing is held meanwhile: the namespace is looked up
+ * again when the payload is there. Does not know how bytes or blocks travel.
+ *
+ * Spec: NVM Command Set 1.0 s3.2 (I/O commands), Base 2.0 s3.3 (flags)
+ */
+#include "core/ctrl/iogroup.h"
+
+#include <string.h>
+
+#define likely(x)	__builtin_expect(!!(x), 1)
+#define unlikely(x)	__builtin_expect(!!(x), 0)
+
+#define DNR(sc)		((leap_status_t)((sc) | LEAP_STATUS_DNR))
+
+/* ---- endings ---- */
+
+static int is_media_error(leap_status_t status)
+{
+	leap_status_t code = LEAP_STATUS_CODE(status);
+
+	return LEAP_STATUS_SCT(code) == LEAP_SCT_MEDIA &&
+	       code != LEAP_SC_COMPARE_FAILED;
+}
+
+/* Tell the error log; LEAP_STATUS_MORE when there is an entry. */
+static __attribute__((cold)) leap_status_t log_error(struct leap__ioqp *q,
+						     struct leap_cmd *cmd,
+						     leap_status_t status)
+{
+	struct leap__iogroup *g = q->group;
+	struct leap__lmsg *m = g->free_errors;
+	struct leap_error_desc *e;
+
+	if (LEAP_STATUS_CODE(status) == LEAP_SC_ABORT_SQ_DELETED ||
+	    LEAP_STATUS_CODE(status) == LEAP_SC_ABORT_REQUESTED)
+		return 0;
+	if (!m) {
+		g->errors_dropped++;
+		return 0;
+	}
+	g->free_errors = m->next;
+	m->ctrl = q->ctrl;
+	m->link.flags = 0;
+	m->link.cntlid = q->desc.cntlid;
+	e = &m->link.u.error;
+	memset(e, 0, sizeof(*e));
+	e->sqid = q->desc.qid;
+	e->cid = leap_from_le16(cmd->sqe.cid);
+	e->status = status | LEAP_STATUS_MORE;
+	e->location = LEAP_ID16_NONE;
+	e->nsid = leap_from_le32(cmd->sqe.nsid);
+	e->opcode = cmd->sqe.opc;
+	e->lba = leap_sqe_slba(&cmd->sqe);
+	leap__link_tell(g, m);
+	return LEAP_STATUS_MORE;
+}
+
+__attribute__((cold)) void leap__io_fail(struct leap_cmd *cmd,
+					 leap_status_t status)
+{
+	struct leap__ioqp *q = cmd->vqp->handler_priv;
+
+	if (is_media_error(status))
+		q->count.media_errors++;
+	status |= log_error(q, cmd, status);
+	leap_cmd_complete(cmd, status);
+}
+
+static void count(struct leap__ioqp *q, const struct leap__ions *ns,
+		  const struct leap_cmd *cmd)
+{
+	uint64_t units = (uint64_t)leap_sqe_nlb(&cmd->sqe) <<
+			 (ns->lba_shift - 9);
+
+	/* Compare counts as a read; what moves no data counts nothing. */
+	switch (cmd->sqe.opc) {
+	case LEAP_NVM_READ:
+	case LEAP_NVM_COMPARE:
+		q->count.host_reads++;
+		q->count.blocks_512_read += units;
+		break;
+	case LEAP_NVM_WRITE:
+		q->count.host_writes++;
+		q->count.blocks_512_written += units;
+		break;
+	}
+}
+
+/* A command of ours that has been in a leaf ends. */
+static inline void finish(struct leap__ioqp *q, const struct leap__ions *ns,
+			  struct leap_cmd *cmd, leap_status_t status)
+{
+	if (likely(!status)) {
+		count(q, ns, cmd);
+		leap_cmd_complete(cmd, 0);
+	} else {
+		leap__io_fail(cmd, status);
+	}
+}
+
+void leap__io_complete(struct leap_cmd *cmd, leap_status_t status)
+{
+	struct leap__ioqp *q = cmd->vqp->handler_priv;
+	struct leap__ions *ns = leap__io_ns(q, leap_from_le32(cmd->sqe.nsid));
+
+	if (status || !ns)
+		status ? leap__io_fail(cmd, status) : leap_cmd_complete(cmd, 0);
+	else
+		finish(q, ns, cmd, 0);
+}
+
+static __attribute__((cold)) void orphan_left(struct leap__iogroup *g,
+					      struct leap_cmd *cmd)
+{
+	leap__iocmd(cmd)->orphan = 0;
+	leap__orphans_del(g->orphans, &leap__iocmd(cmd)->range);
+}
+
+/* Rare things to look at when a bio has come back. */
+static __attribute__((cold)) void settle(struct leap__ioqp *q)
+{
+	if (q->busy_since) {
+		q->count.busy_ns += leap_pollgroup_now_ns(q->group->pg) -
+				    q->busy_since;
+		q->busy_since = 0;
+	}
+	if (q->state == LEAP__IOQP_DRAINING)
+		leap_vqp_close(q->vqp);
+}
+
+static void bio_done(struct leap_bio *bio, leap_status_t status)
+{
+	struct leap_cmd *cmd = bio->arg;
+	struct leap__ions *ns = cmd->owner;
+	struct leap__ioqp *q = cmd->vqp->handler_priv;
+	struct leap__iogroup *g = q->group;
+	struct leap__iocmd *io = leap__iocmd(cmd);
+
+	leap_bio_put(ns->chan, bio);
+	g->inflight[cmd->tag] = NULL;
+	q->nr_in--;
+	if (unlikely(io->orphan))
+		orphan_left(g, cmd);
+	if (likely(io->kind == LEAP__IOC_PLAIN))
+		finish(q, ns, cmd, status);
+	else
+		leap__io_next(q, ns, cmd, status);
+	if (!q->nr_in && (q->busy_since || q->state))
+		settle(q);
+	ns->busy--;
+	if (unlikely(ns->closing))
+		leap__ions_put(g, ns);
+}
+
+/* ---- starting ---- */
+
+int leap__io_issue(struct leap__ioqp *q, struct leap__ions *ns,
+		   struct leap_cmd *cmd, uint8_t op, uint64_t slba,
+		   uint32_t nr_lbas, const struct leap_piece *pieces,
+		   uint32_t nr_pieces)
+{
+	struct leap__iogroup *g = q->group;
+	struct leap_bio *bio = leap_bio_get(ns->chan);
+
+	if (unlikely(!bio)) {
+		/* As many bios as commands exist, so: never. The host may
+		 * send it again. */
+		leap__io_fail(cmd, LEAP_SC_NS_NOT_READY);
+		return 0;
+	}
+	bio->op = op;
+	bio->flags = leap__iocmd(cmd)->bio_flags;
+	bio->nr_pieces = (uint16_t)nr_pieces;
+	bio->pieces = pieces;
+	bio->block = slba << ns->stack_shift;
+	bio->nr_blocks = nr_lbas << ns->stack_shift;
+	bio->done = bio_done;
+	bio->arg = cmd;
+	bio->tag = cmd->tag;
+	cmd->owner = ns;
+	ns->busy++;
+	q->nr_in++;
+	g->inflight[cmd->tag] = cmd;
+	leap_bio_submit(ns->chan, bio);
+	/* The command may be gone by now; the queue pair goes in a later poll
+	 * at the earliest. */
+	if (q->nr_in && !q->busy_since)
+		q->busy_since = leap_pollgroup_now_ns(g->pg);
+	return 1;
+}
+
+static uint8_t plain_op(const struct leap_cmd *cmd)
+{
+	switch (cmd->sqe.opc) {
+	case LEAP_NVM_WRITE:
+		return LEAP_BIO_WRITE;
+	case LEAP_NVM_WRITE_ZEROES:
+		return LEAP_BIO_WRITE_ZEROES;
+	case LEAP_NVM_COMPARE:
+		return LEAP_BIO_COMPARE;
+	default:
+		return LEAP_BIO_READ;
+	}
+}
+
+void leap__io_begin(struct leap__ioqp *q, struct leap__ions *ns,
+		    struct leap_cmd *cmd)
+{
+	struct leap__iocmd *io = leap__iocmd(cmd);
+
+	if (likely(io->kind == LEAP__IOC_PLAIN))
+		leap__io_issue(q, ns, cmd, plain_op(cmd), io->range.slba,
+			       io->range.nr_lbas, cmd->pieces, cmd->nr_pieces);
+	else
+		leap__io_next(q, ns, cmd, 0);
+}
+
+/* ---- waiting for orphans ---- */
+
+static int must_wait(struct leap__ioqp *q, struct leap_cmd *cmd, int held)
+{
+	struct leap__iocmd *io = leap__iocmd(cmd);
+
+	io->range.nsid = leap_from_le32(cmd->sqe.nsid);
+	io->range.subsystem = q->ss->subsystem;
+	io->range.hostid = q->desc.hostid;
+	return leap__orphans_overlap(q->group->orphans, q->group->index,
+				     &io->range, held);
+}
+
+static __attribute__((cold)) int hold(struct leap__ioqp *q,
+				      struct leap_cmd *cmd)
+{
+	struct leap__iogroup *g = q->group;
+
+	if (!must_wait(q, cmd, 0))
+		return 0;
+	cmd->link[0] = NULL;
+	*g->held_tail = cmd;
+	g->held_tail = &cmd->link[0];
+	return 1;
+}
+
+void leap__io_start(struct leap__ioqp *q, struct leap__ions *ns,
+		    struct leap_cmd *cmd)
+{
+	if (unlikely(leap__orphans_any(q->group->orphans)) && hold(q, cmd))
+		return;
+	leap__io_begin(q, ns, cmd);
+}
+
+void leap__io_recheck(struct leap__iogroup *g)
+{
+	struct leap_cmd *cmd = g->held, *next;
+
+	g->held = NULL;
+	g->held_tail = &g->held;
+	for (; cmd; cmd = next) {
+		struct leap__ioqp *q = cmd->vqp->handler_priv;
+		struct leap__ions *ns;
+
+		next = cmd->link[0];
+		if (must_wait(q, cmd, 1)) {
+			cmd->link[0] = NULL;
+			*g->held_tail = cmd;
+			g->held_tail = &cmd->link[0];
+			continue;
+		}
+		ns = leap__io_ns(q, leap_from_le32(cmd->sqe.nsid));
+		if (ns)
+			leap__io_begin(q, ns, cmd);
+		else
+			leap__io_fail(cmd, DNR(LEAP_SC_INVALID_NS));
+	}
+}
+
+uint32_t leap__io_abort(struct leap__iogroup *g, struct leap_vqp *vqp,
+			int32_t cid)
+{
+	struct leap_cmd **at = &g->held, *cmd;
+	uint32_t found = 0;
+
+	while ((cmd = *at)) {
+		if (cmd->vqp != vqp ||
+		    (cid >= 0 && leap_from_le16(cmd->sqe.cid) != cid)) {
+			at = &cmd->link[0];
+			continue;
+		}
+		*at = cmd->link[0];
+		if (!*at)
+			g->held_tail = at;
+		leap__orphans_unhold(g->orphans, g->index);
+		leap_cmd_complete(cmd, cid >= 0 ? LEAP_SC_ABORT_REQUESTED :
+						  LEAP_SC_ABORT_SQ_DELETED);
+		found++;
+	}
+	return found + leap__io_abort_compares(g, vqp, cid);
+}
+
+/* ---- checks ---- */
+
+static leap_status_t check_range(const struct leap__ions *ns, uint64_t slba,
+				 uint32_t nr)
+{
+	if (unlikely(nr > ns->nr_lbas || slba > ns->nr_lbas - nr))
+		return DNR(LEAP_SC_LBA_RANGE);
+	return 0;
+}
+
+/* Payload or room for it is there. */
+static void rw_ready(struct leap_cmd *cmd, leap_status_t status)
+{
+	struct leap__ioqp *q = cmd->vqp->handler_priv;
+	struct leap__iocmd *io = leap__iocmd(cmd);
+	struct leap__ions *ns;
+
+	if (unlikely(status)) {
+		leap__io_fail(cmd, status);
+		return;
+	}
+	ns = leap__io_ns(q, leap_from_le32(cmd->sqe.nsid));
+	if (unlikely(!ns)) {
+		leap__io_fail(cmd, DNR(LEAP_SC_INVALID_NS));
+		return;
+	}
+	io->range.slba = leap_sqe_slba(&cmd->sqe);
+	io->range.nr_lbas = leap_sqe_nlb(&cmd->sqe);
+	io->kind = LEAP__IOC_PLAIN;
+	io->orphan = 0;
+	io->bio_flags = 0;
+	io->stepping = 0;
+	if (cmd->sqe.opc == LEAP_NVM_WRITE) {
+		if (q->write_through || (leap_from_le32(cmd->sqe.cdw12) &
+					 LEAP_IO_CDW12_FUA))
+			io->bio_flags = LEAP_BIO_FUA;
+	} else if (unlikely(cmd->sqe.opc == LEAP_NVM_COMPARE)) {
+		if (!(ns->caps & LEAP_BDEV_COMPARE))
+			io->kind = LEAP__IOC_COMPARE;
+	} else if (unlikely((leap_from_le32(cmd->sqe.cdw12) &
+			     LEAP_IO_CDW12_FUA) &&
+			    (ns->caps & LEAP_BDEV_FLUSH))) {
+		io->kind = LEAP__IOC_FUA_READ;
+	}
+	io->step = 0;
+	leap__io_start(q, ns, cmd);
+}
+
+static inline leap_status_t check_rw(const struct leap__ioqp *q,
+				     const struct leap__ions *ns,
+				     const struct leap_sqe *sqe,
+				     uint32_t *bytes)
+{
+	uint32_t nr = leap_sqe_nlb(sqe);
+	leap_status_t status;
+
+	if (unlikely(!ns))
+		return DNR(LEAP_SC_INVALID_NS);
+	/* 65536 LBAs of 4096 bytes: no overflow in 32 bits. */
+	*bytes = nr << ns->lba_shift;
+	if (unlikely(*bytes > q->max_bytes))
+		return DNR(LEAP_SC_INVALID_FIELD);
+	status = check_range(ns, leap_sqe_slba(sqe), nr);
+	if (unlikely(status))
+		return status;
+	if (sqe->opc == LEAP_NVM_WRITE) {
+		if (unlikely(ns->read_only))
+			return DNR(LEAP_SC_NS_WRITE_PROTECTED);
+		/* No directives here. */
+		if (unlikely(LEAP_GET(leap_from_le32(sqe->cdw12),
+				      LEAP_IO_CDW12_DTYPE)))
+			return DNR(LEAP_SC_INVALID_FIELD);
+	}
+	return 0;
+}
+
+static inline void io_rw(struct leap__ioqp *q, struct leap_cmd *cmd)
+{
+	const struct leap_sqe *sqe = &cmd->sqe;
+	struct leap__ions *ns = leap__io_ns(q, leap_from_le32(sqe->nsid));
+	leap_status_t status;
+	uint32_t bytes = 0;
+
+	status = check_rw(q, ns, sqe, &bytes);
+	if (likely(!status))
+		leap_cmd_pull(cmd, bytes, rw_ready);
+	else
+		leap__io_fail(cmd, status);
+}
+
+/* Write Zeroes and Verify: a range, and no payload. */
+static void io_range(struct leap__ioqp *q, struct leap_cmd *cmd)
+{
+	const struct leap_sqe *sqe = &cmd->sqe;
+	struct leap__ions *ns = leap__io_ns(q, leap_from_le32(sqe->nsid));
+	struct leap__iocmd *io = leap__iocmd(cmd);
+	uint32_t cdw12 = leap_from_le32(sqe->cdw12);
+	leap_status_t status = 0;
+
+	if (!ns)
+		status = DNR(LEAP_SC_INVALID_NS);
+	else
+		status = check_range(ns, leap_sqe_slba(sqe), leap_sqe_nlb(sqe));
+	if (!status && sqe->opc == LEAP_NVM_WRITE_ZEROES && ns->read_only)
+		status = DNR(LEAP_SC_NS_WRITE_PROTECTED);
+	if (status) {
+		leap__io_fail(cmd, status);
+		return;
+	}
+	memset(io, 0, sizeof(*io));
+	io->range.slba = leap_sqe_slba(sqe);
+	io->range.nr_lbas = leap_sqe_nlb(sqe);
+	if (sqe->opc == LEAP_NVM_VERIFY) {
+		io->kind = LEAP__IOC_VERIFY;
+	} else {
+		if (q->write_through || (cdw12 & LEAP_IO_CDW12_FUA))
+			io->bio_flags |= LEAP_BIO_FUA;
+		if ((cdw12 & LEAP_IO_CDW12_DEAC) &&
+			 (ns->caps & LEAP_BDEV_ZERO_DISCARD))
+			io->bio_flags |= LEAP_BIO_DEAC;
+	}
+	leap__io_start(q, ns, cmd);
+}
+
+/* The last command of a connection that may still come after Connect. */
+static void io_fabrics(struct leap__ioqp *q, struct leap_cmd *cmd)
+{
+	const struct leap_fab_disconnect *d =
+		(const struct leap_fab_disconnect *)(const void *)&cmd->sqe;
+
+	switch (d->fctype) {
+	case LEAP_FCTYPE_CONNECT:
+		leap__io_fail(cmd, DNR(LEAP_SC_CMD_SEQUENCE));
+		break;
+	case LEAP_FCTYPE_DISCONNECT:
+		if (leap_from_le16(d->recfmt)) {
+			leap__io_fail(cmd, DNR(LEAP_SC_FAB_FORMAT));
+			break;
+		}
+		leap_cmd_complete(cmd, 0);
+		leap_vqp_close(q->vqp);
+		break;
+	default:
+		/* Properties are the admin queue's; no authentication. */
+		leap__io_fail(cmd, DNR(LEAP_SC_INVALID_FIELD));
+	}
+}
+
+/*
+ * Fabrics queues take SGLs (PSDT 01b) only, and fused operations are not
+ * offered (FUSES 0).
+ */
+static leap_status_t check_flags(const struct leap_sqe *sqe)
+{
+	if (likely(sqe->flags == LEAP_SQE_PSDT_SGL))
+		return 0;
+	return DNR(LEAP_SC_INVALID_FIELD);
+}
+
+void leap__io_execute(struct leap_vqp *vqp, struct leap_cmd *cmd)
+{
+	struct leap__ioqp *q = vqp->handler_priv;
+	leap_status_t status = check_flags(&cmd->sqe);
+
+	q->nr_seen++;
+	switch (cmd->sqe.opc) {
+	case LEAP_NVM_READ:
+	case LEAP_NVM_WRITE:
+	case LEAP_NVM_COMPARE:
+		if (likely(!status))
+			io_rw(q, cmd);
+		break;
+	case LEAP_NVM_WRITE_ZEROES:
+	case LEAP_NVM_VERIFY:
+		if (!status)
+			io_range(q, cmd);
+		break;
+	case LEAP_NVM_FLUSH:
+	case LEAP_NVM_DSM:
+		if (!status)
+			leap__io_multi(q, cmd);
+		break;
+	case LEAP_NVM_FABRICS:
+		if (!status)
+			io_fabrics(q, cmd);
+		break;
+	default:
+		status = DNR(LEAP_SC_INVALID_OPCODE);
+	}
+	if (unlikely(status))
+		leap__io_fail(cmd, status);
+}

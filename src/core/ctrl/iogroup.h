@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * iogroup.h - the I/O half: what one poll group needs to serve I/O queues
+ *
+ * Owned by the group's thread from the first message on; the admin half
+ * allocates and frees these structs and looks into none of them meanwhile.
+ */
+#ifndef LEAP_CORE_CTRL_IOGROUP_H
+#define LEAP_CORE_CTRL_IOGROUP_H
+
+#include <leapio/plugin/bdev_ops.h>
+
+#include "core/ctrl/halves.h"
+#include "core/ctrl/orphans.h"
+#include "core/io/vqp.h"
+
+#define LEAP__IOC_SCRATCH_BYTES	65536	/* compare and verify, by chunks */
+#define LEAP__IOC_NR_ERRORS	16	/* error-log messages under way */
+
+/* A namespace on one I/O group. */
+struct leap__ions {
+	struct leap_chan *chan;
+	uint64_t nr_lbas;
+	uint32_t lba_shift;	/* log2 of the LBA format's bytes */
+	uint32_t stack_shift;	/* LBAs to blocks of the stack */
+	uint32_t caps;		/* LEAP_BDEV_* */
+	uint32_t read_only;
+	uint32_t busy;		/* bios out, and walkers */
+	uint32_t nsid;
+	struct leap__ioss *ss;
+	struct leap__lmsg *closing;	/* NS_DEL to answer when not busy */
+	/* Admin half's. */
+	struct leap_bdev *bdev;
+	struct leap__lmsg m;
+	struct leap__lmsg m_size;	/* NS_CHANGED */
+};
+
+/* The namespaces of a subsystem on one I/O group, by NSID. */
+struct leap__ioss {
+	const void *subsystem;	/* an identity */
+	uint32_t max_nsid;
+	uint32_t reserved;
+	struct leap__ions *ns[];	/* [max_nsid + 1] */
+};
+
+/* An I/O queue pair of a controller. */
+struct leap__ioqp {
+	struct leap__iogroup *group;
+	struct leap__ioss *ss;
+	struct leap_vqp *vqp;
+	uint32_t max_bytes;	/* MDTS */
+	uint32_t write_through;	/* volatile write cache disabled */
+	uint32_t nr_in;		/* commands in leaves */
+	uint32_t state;		/* IOQP_* */
+	uint64_t nr_seen;	/* commands, for keep alive */
+	uint64_t nr_seen_told;
+	uint64_t busy_since;	/* ns, 0 = idle */
+	struct leap_io_counters count;
+	struct leap_qp_desc desc;
+	const void *ctrl;	/* an identity */
+	struct leap_cmd *connect;	/* until it is answered */
+	struct leap_cmd *parked;	/* draining: arrived too late */
+	struct leap__list link;	/* of the group */
+	struct leap__vqp_move move;
+	struct leap__lmsg add;
+	struct leap__lmsg del;		/* QP_DEL, answered at once */
+	struct leap__lmsg stats;	/* last counters */
+	struct leap__lmsg gone;		/* QP_DEL reply: nothing is left */
+	/* Admin half's. */
+	void *owner;
+	uint32_t owner_state;
+	uint32_t del_again;
+};
+
+enum {
+	LEAP__IOQP_LIVE = 0,
+	LEAP__IOQP_DRAINING = 1,	/* takes no new commands */
+	LEAP__IOQP_ENDED = 2,	/* executes nothing; in leaves = orphans */
+};
+
+#define LEAP__QPDEL_DRAIN	1u	/* link.u.feature.value of QP_DEL */
+
+struct leap__iogroup {
+	struct leap_pollgroup *pg;
+	struct leap_pollgroup *home;
+	struct leap__orphans *orphans;
+	struct leap_cmd **inflight;	/* [nr_cmds], by tag: in a leaf */
+	uint32_t nr_cmds;
+	uint32_t index;
+	struct leap__list qps;
+	/* Commands that wait for orphans, first come first served. */
+	struct leap_cmd *held;
+	struct leap_cmd **held_tail;
+	struct leap_msg recheck;
+	uint32_t recheck_sent;		/* shared: exchanged */
+	uint32_t reserved;
+	/* Commands that wait for the scratch buffer, and who has it. */
+	struct leap_cmd *compares;
+	struct leap_cmd **compares_tail;
+	struct leap_cmd *comparing;
+	int releasing;
+	uint8_t *scratch;		/* LEAP__IOC_SCRATCH_BYTES */
+	struct leap_piece piece;	/* of the scratch buffer */
+	/* Error-log messages. */
+	struct leap__lmsg errors[LEAP__IOC_NR_ERRORS];
+	struct leap__lmsg *free_errors;
+	uint64_t errors_dropped;
+};
+
+/* What the I/O half keeps in a command (leap_cmd.owner_priv). */
+struct leap__iocmd {
+	struct leap__orphan range;
+	uint8_t kind;		/* LEAP__IOC_* */
+	uint8_t orphan;
+	uint8_t bio_flags;
+	uint8_t stepping;	/* dispatch_multi.c's */
+	uint32_t step;
+	uint64_t done;		/* LBAs, ranges or namespaces gone through */
+};
+
+_Static_assert(sizeof(struct leap__iocmd) <=
+	       sizeof(((struct leap_cmd *)0)->owner_priv),
+	       "fits in a command");
+
+enum {
+	LEAP__IOC_PLAIN = 0,	/* one bio, then complete */
+	LEAP__IOC_FLUSH,		/* one namespace, or one after the other */
+	LEAP__IOC_FUA_READ,	/* flush, then read */
+	LEAP__IOC_DSM,
+	LEAP__IOC_COMPARE,	/* by read and memcmp */
+	LEAP__IOC_VERIFY,	/* by read */
+};
+
+static inline struct leap__iocmd *leap__iocmd(struct leap_cmd *cmd)
+{
+	return (struct leap__iocmd *)cmd->owner_priv;
+}
+
+static inline struct leap__ions *leap__io_ns(const struct leap__ioqp *q,
+					     uint32_t nsid)
+{
+	/* NSID 0 has an entry that stays empty. */
+	return nsid <= q->ss->max_nsid ? q->ss->ns[nsid] : NULL;
+}
+
+/* iogroup.c */
+int leap__iogroup_create(struct leap_pollgroup *pg, struct leap_pollgroup *home,
+			 struct leap__orphans *orphans, uint32_t index,
+			 struct leap__iogroup **out);
+void leap__iogroup_destroy(struct leap__iogroup *g);
+/* Admin half: @q->vqp, with its Connect in @q->connect, goes to the group.
+ * Context: home */
+void leap__iogroup_add_qp(struct leap__iogroup *g, struct leap__ioqp *q);
+/* A connection executes nothing from now on. */
+void leap__ioqp_end(struct leap__ioqp *q);
+void leap__ions_put(struct leap__iogroup *g, struct leap__ions *ns);
+extern const struct leap_vqp_handler leap__io_handler;
+extern const struct leap_vqp_handler leap__io_drain_handler;
+extern const struct leap_vqp_handler leap__io_ended_handler;
+void leap__orphans_wake(void *group);
+
+/* dispatch_io.c */
+void leap__io_execute(struct leap_vqp *vqp, struct leap_cmd *cmd);
+/* Start what leap__iocmd says, once nothing holds it back. */
+void leap__io_start(struct leap__ioqp *q, struct leap__ions *ns,
+		    struct leap_cmd *cmd);
+/* One bio of a command: op, range of the namespace, pieces. 1, or 0: the
+ * command has ended with an error instead. */
+int leap__io_issue(struct leap__ioqp *q, struct leap__ions *ns,
+		   struct leap_cmd *cmd, uint8_t op, uint64_t slba,
+		   uint32_t nr_lbas, const struct leap_piece *pieces,
+		   uint32_t nr_pieces);
+/* Complete with an error of ours (DNR) or of a leaf; error log. */
+void leap__io_fail(struct leap_cmd *cmd, leap_status_t status);
+void leap__io_complete(struct leap_cmd *cmd, leap_status_t status);
+/* Held commands: look again; drop those of one connection, or one CID. */
+void leap__io_recheck(struct leap__iogroup *g);
+uint32_t leap__io_abort(struct leap__iogroup *g, struct leap_vqp *vqp,
+			int32_t cid);
+
+/* dispatch_multi.c: commands of several steps */
+void leap__io_multi(struct leap__ioqp *q, struct leap_cmd *cmd);
+void leap__io_next(struct leap__ioqp *q, struct leap__ions *ns,
+		   struct leap_cmd *cmd, leap_status_t status);
+void leap__io_begin(struct leap__ioqp *q, struct leap__ions *ns,
+		    struct leap_cmd *cmd);
+uint32_t leap__io_abort_compares(struct leap__iogroup *g,
+				 struct leap_vqp *vqp, int32_t cid);
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * host.h - what host.c (queues, requests, connections) and host_init.c (the
+ * conversation with the controller) share
+ */
+#ifndef LEAP_CORE_IO_HOST_H
+#define LEAP_CORE_IO_HOST_H
+
+#include <leapio/host.h>
+#include <leapio/nvmf.h>
+#include <leapio/pollgroup.h>
+
+#define LEAP__HOST_AERS		4u
+#define LEAP__HOST_ADMIN_DEPTH	32u
+
+struct leap__hqueue;
+
+/* A caller's request on its way: our copy travels, and may travel again. */
+struct leap__hcmd {
+	struct leap_req req;	/* first */
+	struct leap_req *user;
+	struct leap__hqueue *q;
+	struct leap__hcmd *next;	/* free, or waiting */
+	uint32_t again;
+};
+
+struct leap__hqueue {
+	struct leap_host *host;
+	struct leap_qp *qp;
+	uint32_t up;		/* qp is connected and may be used */
+	uint32_t depth;
+	uint32_t in_flight;	/* commands of callers */
+	struct leap__hcmd *cmds;
+	struct leap__hcmd *free;
+	struct leap__hcmd *wait, **wait_tail;
+};
+
+/* An admin command of our own, with room for its data. */
+struct leap__hadm {
+	struct leap_req req;	/* first */
+	struct leap_host *host;
+	struct leap_piece piece;
+	uint32_t busy;
+	void *data;		/* data_max bytes, or NULL */
+	uint32_t data_max;
+	/* Not called when the connection was lost meanwhile. */
+	void (*done)(struct leap_host *h, struct leap__hadm *a,
+		     leap_status_t status);
+};
+
+struct leap_host {
+	struct leap_pollgroup *pg;
+	struct leap_host_opts opts;	/* strings copied, defaults filled in */
+	char *url, *hostnqn;
+	enum leap_host_state state;
+	uint16_t cntlid;
+	uint8_t was_live;	/* once: from then on reconnect */
+	uint8_t closing;
+	uint8_t tearing;	/* connections are being closed */
+	uint8_t discovery;
+	uint8_t holding;	/* the poll group */
+	uint32_t nr_closing;
+	uint32_t nr_up;		/* I/O queues connected so far */
+	uint32_t nr_granted;
+	int err;		/* why the connection went, and */
+	leap_status_t why;
+	uint64_t lost_ns;	/* when it was first lost; 0 = it is not */
+	struct leap_timer timer;	/* reconnect; or: wait for CSTS */
+	struct leap_timer keep_alive;
+	struct leap_msg work;	/* what may not be done where it is noticed */
+	uint32_t work_queued;
+	uint32_t tear_asked;
+	void (*closed)(void *arg);
+	void *closed_arg;
+	/* host_init.c */
+	uint64_t cap;
+	uint64_t deadline_ns;	/* of the CSTS that is waited for */
+	struct leap__hadm adm;	/* one step after the other */
+	struct leap__hadm ka;
+	struct leap__hadm aer[LEAP__HOST_AERS];
+	struct leap_id_ctrl *id;
+	uint32_t events[LEAP__HOST_AERS];
+	uint32_t nr_events;
+	uint32_t in_event;
+	struct leap_host_ns *ns, *scan;	/* by NSID; in force, being read */
+	uint32_t nr_ns, nr_scan, max_scan;
+	struct leap_ns_list *list;
+	uint32_t list_at;
+	void (*scanned)(struct leap_host *h);
+	struct leap_host_stats stats;
+	uint32_t nr_q;		/* I/O queues asked for */
+	struct leap__hqueue q[];	/* [0] admin, then nr_q */
+};
+
+/* host.c */
+
+/* The connection is no good: tear down, then reconnect or give up. */
+void leap__host_fail(struct leap_host *h, leap_status_t status, int err);
+/* A queue pair is wanted; leap__host_queue_up follows, or leap__host_fail. */
+void leap__host_connect_queue(struct leap_host *h, uint32_t i);
+/* All that the controller has to say is known. */
+void leap__host_live(struct leap_host *h);
+/* Close the connections, in a later poll. */
+void leap__host_tear_down(struct leap_host *h);
+
+/* host_init.c */
+
+int leap__host_init_alloc(struct leap_host *h);
+void leap__host_init_free(struct leap_host *h);
+/* Queue @i is connected: the next step. */
+void leap__host_queue_up(struct leap_host *h, uint32_t i);
+/* Keep alive and event requests, once it is live. */
+void leap__host_start_upkeep(struct leap_host *h);
+void leap__host_stop_upkeep(struct leap_host *h);
+/* CC.SHN, wait for CSTS.SHST, then leap__host_tear_down. */
+void leap__host_shut_down(struct leap_host *h);
+
+#endif

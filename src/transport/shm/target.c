@@ -1,0 +1,613 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * target.c - the controller end of a shared-memory queue pair
+ *
+ * Maps the memory that the host end made and serves the rings in it: fetches
+ * entries in one pass, translates their SGLs to the host's own pages, posts
+ * completions, and decides once a batch whether the host must be woken. All
+ * that the host can write is checked where it is read, or cannot matter.
+ */
+#include "transport/shm/shm.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <leapio/ats.h>
+#include <leapio/dmabuf.h>
+#include <leapio/nvmf.h>
+
+#include "core/io/ring.h"
+#include "core/io/transport.h"
+#include "core/io/wake.h"
+#include "transport/shm/chan.h"
+
+/* Commands with more pieces than fit in them share these arrays. */
+#define NR_ARRAYS 4u
+#define ARRAY_PIECES 256u
+#define FETCH_MAX 64
+
+struct array {
+	struct array *next;
+	struct leap_piece pieces[ARRAY_PIECES];
+};
+
+struct target {
+	struct leap_vqp vqp;		/* first */
+	struct leap__shm_chan chan;
+	struct leap_timer timer;	/* for HELLO */
+	struct leap_dmabuf *mem;
+	struct leap_ats *ats;
+	struct leap_ats_view *view;
+	struct leap__sqc sqc;
+	struct leap__cqp cqp;
+	leap_le32 *host_wake;
+	struct leap_poller poller;
+	struct leap__defer end_of_batch;
+	struct leap_cmd *blocked;	/* completions without room, in order */
+	struct leap_cmd **blocked_tail;
+	struct leap_cmd *waiting;	/* pulls without an array, in order */
+	struct leap_cmd **waiting_tail;
+	struct array *arrays;		/* free ones */
+	struct array *all_arrays;
+	uint32_t max_data;
+	bool attached;			/* rings are set up */
+	bool starved;			/* until vqp_resume */
+	bool armed;
+	bool posted;			/* since the last wake decision */
+	bool *moved;			/* of fetch: set by detach */
+	bool closing;
+	uint8_t connect_data[sizeof(struct leap_connect_data)];
+};
+
+static struct target *of_vqp(struct leap_vqp *vqp)
+{
+	return (struct target *)vqp;
+}
+
+static struct target *of_chan(struct leap__shm_chan *chan)
+{
+	return (struct target *)((char *)chan - offsetof(struct target, chan));
+}
+
+/* ---- completions ---------------------------------------------------------- */
+
+static void post(struct target *t, struct leap_cmd *cmd)
+{
+	struct leap__cqe cqe = {
+		.dw0 = (uint32_t)cmd->result,
+		.dw1 = (uint32_t)(cmd->result >> 32),
+		.sqhd = leap__sqc_sqhd(&t->sqc),
+		.sqid = t->vqp.qid,
+		.cid = leap_from_le16(cmd->sqe.cid),
+		.status = cmd->status,
+	};
+
+	leap__cqp_post(&t->cqp, &cqe);
+	t->posted = true;
+	leap_cmd_put(cmd);
+}
+
+static void bad_ring(struct target *t)
+{
+	leap__shm_chan_kill(&t->chan, -EPROTO);
+}
+
+/* Post what found the ring full, as far as there is room now. */
+static void post_blocked(struct target *t)
+{
+	struct leap_cmd *cmd;
+	int room;
+
+	room = leap__cqp_space(&t->cqp);
+	if (room < 0) {
+		bad_ring(t);
+		return;
+	}
+	while (room-- > 0 && (cmd = t->blocked) != NULL) {
+		t->blocked = cmd->link[0];
+		if (!t->blocked)
+			t->blocked_tail = &t->blocked;
+		post(t, cmd);
+	}
+	leap__pollgroup_defer(t->vqp.pg, &t->end_of_batch);
+}
+
+/* One decision for all completions of a poll: does the host sleep? */
+static void end_of_batch(struct leap__defer *defer)
+{
+	struct target *t = (struct target *)
+		((char *)defer - offsetof(struct target, end_of_batch));
+
+	if (t->chan.dead)
+		return;
+	if (t->posted && leap__wake_wanted(t->host_wake))
+		leap__shm_chan_kick(&t->chan);
+	t->posted = false;
+	if (t->closing && !t->blocked)
+		leap__shm_chan_kill(&t->chan, 0);
+}
+
+static void array_put(struct target *t, struct leap_cmd *cmd);
+
+void leap__shm_cmd_complete(struct leap_cmd *cmd)
+{
+	struct target *t = of_vqp(cmd->vqp);
+
+	if (cmd->pins.nr)
+		leap_ats_release(t->view, &cmd->pins);
+	array_put(t, cmd);
+	if (t->chan.dead) {
+		leap_cmd_put(cmd);
+		return;
+	}
+	if (t->chan.paused)
+		leap__shm_chan_resume(&t->chan);
+	if (!t->blocked && (leap__cqp_room(&t->cqp) ||
+			    leap__cqp_space(&t->cqp) > 0)) {
+		post(t, cmd);
+	} else {
+		cmd->link[0] = NULL;
+		*t->blocked_tail = cmd;
+		t->blocked_tail = &cmd->link[0];
+	}
+	leap__pollgroup_defer(t->vqp.pg, &t->end_of_batch);
+}
+
+/* ---- payload --------------------------------------------------------------- */
+
+static uint32_t perm_of(const struct leap_sqe *sqe)
+{
+	uint8_t bits = sqe->opc == LEAP_ADM_FABRICS ?
+		(uint8_t)(leap_from_le32(sqe->nsid) & 3) : sqe->opc & 3;
+
+	return (bits & 1 ? LEAP_PERM_READ : 0) |
+		(bits & 2 ? LEAP_PERM_WRITE : 0);
+}
+
+/* Before Connect is answered the queue may move to another thread, and with it
+ * the view: such a payload is copied and nothing stays pinned. */
+static void pull_private(struct target *t, struct leap_cmd *cmd, uint32_t len)
+{
+	struct leap_piece *piece = &cmd->inline_pieces[0];
+	uint8_t *to = t->connect_data;
+	uint32_t i;
+
+	if (perm_of(&cmd->sqe) != LEAP_PERM_READ ||
+	    len > sizeof(t->connect_data)) {
+		leap_ats_release(t->view, &cmd->pins);
+		array_put(t, cmd);
+		leap_cmd_ready(cmd, LEAP_SC_INVALID_FIELD | LEAP_STATUS_DNR);
+		return;
+	}
+	for (i = 0; i < cmd->nr_pieces; i++) {
+		leap__copy_from_shared(to, cmd->pieces[i].addr,
+				       cmd->pieces[i].len_bytes);
+		to += cmd->pieces[i].len_bytes;
+	}
+	leap_ats_release(t->view, &cmd->pins);
+	array_put(t, cmd);
+	*piece = (struct leap_piece){ .addr = t->connect_data,
+				      .len_bytes = len };
+	cmd->pieces = piece;
+	cmd->nr_pieces = 1;
+	leap_cmd_ready(cmd, LEAP_SC_SUCCESS);
+}
+
+static void pull_into(struct target *t, struct leap_cmd *cmd,
+		      struct leap_piece *pieces, uint32_t max, int *full)
+{
+	leap_status_t status;
+	int err;
+
+	*full = 0;
+	err = leap_ats_sgl(t->view, &cmd->sqe.sgl1, cmd->data_bytes, 0,
+			   perm_of(&cmd->sqe), pieces, max, &cmd->nr_pieces,
+			   &cmd->pins, &status);
+	if (err == -ENOBUFS && max < ARRAY_PIECES) {
+		leap_ats_release(t->view, &cmd->pins);
+		*full = 1;
+		return;
+	}
+	if (err) {
+		leap_ats_release(t->view, &cmd->pins);
+		array_put(t, cmd);
+		leap_cmd_ready(cmd, status);
+		return;
+	}
+	cmd->pieces = pieces;
+	if (t->vqp.connected)
+		leap_cmd_ready(cmd, LEAP_SC_SUCCESS);
+	else
+		pull_private(t, cmd, cmd->data_bytes);
+}
+
+static void pull_array(struct target *t, struct leap_cmd *cmd)
+{
+	struct array *a = t->arrays;
+	int full;
+
+	t->arrays = a->next;
+	cmd->priv[0] = (uintptr_t)a;
+	pull_into(t, cmd, a->pieces, ARRAY_PIECES, &full);
+}
+
+/* Gives the array of a command back, and it to the next that waits. */
+static void array_put(struct target *t, struct leap_cmd *cmd)
+{
+	struct array *a = (struct array *)(uintptr_t)cmd->priv[0];
+	struct leap_cmd *next = t->waiting;
+
+	if (!a)
+		return;
+	cmd->priv[0] = 0;
+	a->next = t->arrays;
+	t->arrays = a;
+	if (!next || t->chan.dead)
+		return;
+	t->waiting = next->link[0];
+	if (!t->waiting)
+		t->waiting_tail = &t->waiting;
+	pull_array(t, next);
+}
+
+void leap__shm_cmd_pull(struct leap_cmd *cmd, uint32_t len_bytes)
+{
+	struct target *t = of_vqp(cmd->vqp);
+	int full;
+
+	if ((cmd->sqe.flags & LEAP_SQE_PSDT_MASK) != LEAP_SQE_PSDT_SGL ||
+	    !perm_of(&cmd->sqe)) {
+		leap_cmd_ready(cmd, LEAP_SC_INVALID_FIELD | LEAP_STATUS_DNR);
+		return;
+	}
+	pull_into(t, cmd, cmd->inline_pieces, LEAP_CMD_INLINE_PIECES, &full);
+	if (!full)
+		return;
+	if (t->arrays) {
+		pull_array(t, cmd);
+		return;
+	}
+	cmd->link[0] = NULL;
+	*t->waiting_tail = cmd;
+	t->waiting_tail = &cmd->link[0];
+}
+
+/* ---- commands -------------------------------------------------------------- */
+
+/*
+ * Until Connect is answered there is one command at a time, and nothing under
+ * way on the socket, so that the queue can be moved to another poll group.
+ */
+static int may_fetch(struct target *t, int n)
+{
+	if (t->vqp.connected)
+		return n > FETCH_MAX ? FETCH_MAX : n;
+	return !t->vqp.nr_cmds && leap__shm_chan_pause(&t->chan);
+}
+
+/* Returns how many were delivered; stops when the queue moves or dies. */
+static int fetch(struct target *t, int n)
+{
+	struct leap_cmd *cmd;
+	bool moved = false;
+	int done = 0;
+
+	t->moved = &moved;
+	while (done < n && !t->closing) {
+		cmd = leap_cmd_get(&t->vqp);
+		if (!cmd) {
+			t->starved = true;
+			break;
+		}
+		leap__sqc_take(&t->sqc, &cmd->sqe);
+		cmd->priv[0] = 0;
+		done++;
+		leap_vqp_deliver(&t->vqp, cmd);
+		if (moved)
+			return done;	/* another thread's by now */
+		if (t->chan.dead)
+			break;
+	}
+	t->moved = NULL;
+	return done;
+}
+
+static int target_poll(struct leap_poller *poller, unsigned int budget)
+{
+	struct target *t = (struct target *)
+		((char *)poller - offsetof(struct target, poller));
+	int n;
+
+	if (t->chan.dead || t->starved)
+		return 0;
+	if (t->armed) {
+		t->armed = false;
+		leap__sqc_disarm(&t->sqc);
+		leap__cqp_disarm(&t->cqp);
+	}
+	if (t->blocked)
+		post_blocked(t);
+	n = leap__sqc_poll(&t->sqc);
+	if (n < 0) {
+		bad_ring(t);
+		return 1;
+	}
+	return n ? fetch(t, may_fetch(t, n)) : 0;
+}
+
+static int target_arm(struct leap_poller *poller)
+{
+	struct target *t = (struct target *)
+		((char *)poller - offsetof(struct target, poller));
+
+	if (t->chan.dead || t->starved || t->closing)
+		return 0;
+	if (!t->vqp.connected && t->vqp.nr_cmds)
+		return 0;	/* its completion is an event */
+	t->armed = true;
+	if (leap__sqc_arm(&t->sqc))
+		return 1;
+	return t->blocked && leap__cqp_arm(&t->cqp);
+}
+
+void leap__shm_vqp_resume(struct leap_vqp *vqp)
+{
+	of_vqp(vqp)->starved = false;
+}
+
+/* ---- hand-shake ------------------------------------------------------------ */
+
+static int map_region(struct target *t, uint32_t region,
+		      struct leap_dmabuf *buf)
+{
+	struct leap_ats_range range = LEAP_ATS_RANGE_INIT;
+
+	range.gpa.addr = (uint64_t)region << LEAP__SHM_REGION_SHIFT;
+	range.bytes = leap_dmabuf_bytes(buf);
+	range.perm = LEAP_PERM_READ | LEAP_PERM_WRITE;
+	range.source = LEAP_ATS_DMABUF;
+	range.buf = buf;
+	return leap_ats_map(t->ats, &range);
+}
+
+static int import_region(struct target *t, uint32_t region, int fd,
+			 uint64_t bytes, struct leap_dmabuf **out)
+{
+	struct leap_dmabuf *buf;
+	int err;
+
+	if (!bytes || bytes > 1ull << LEAP__SHM_REGION_SHIFT)
+		return -EINVAL;
+	err = leap_dmabuf_import(fd, 0, bytes,
+				 LEAP_PERM_READ | LEAP_PERM_WRITE, &buf);
+	if (err)
+		return err;
+	err = map_region(t, region, buf);
+	if (err || !out)
+		leap_dmabuf_put(buf);
+	else
+		*out = buf;
+	return err;
+}
+
+static int set_up_rings(struct target *t, uint32_t depth)
+{
+	uint8_t *base = leap_dmabuf_addr(t->mem);
+	struct leap__ring_opts sq = {
+		.entries = base + LEAP__SHM_SQ, .size = depth,
+		.doorbell = (leap_le32 *)(base + LEAP__SHM_SQ_TAIL),
+		.eventidx = (leap_le32 *)(base + LEAP__SHM_SQ_EVENTIDX),
+	};
+	struct leap__ring_opts cq = {
+		.entries = base + leap__shm_cq(depth), .size = depth,
+		.doorbell = (leap_le32 *)(base + LEAP__SHM_CQ_HEAD),
+		.eventidx = (leap_le32 *)(base + LEAP__SHM_CQ_EVENTIDX),
+	};
+	int err;
+
+	t->host_wake = (leap_le32 *)(base + LEAP__SHM_HOST_WAKE);
+	err = leap__sqc_init(&t->sqc, &sq);
+	return err ? err : leap__cqp_init(&t->cqp, &cq);
+}
+
+static int hello(struct target *t, const struct leap__shm_msg *msg, int fd)
+{
+	uint32_t depth = leap_from_le32(msg->depth);
+	uint64_t bytes = leap_from_le64(msg->bytes);
+	int err;
+
+	if (depth < LEAP__RING_MIN || depth > LEAP__SHM_MAX_DEPTH ||
+	    bytes < leap__shm_bytes(depth))
+		return -EINVAL;
+	err = import_region(t, 0, fd, bytes, &t->mem);
+	if (!err)
+		err = leap_ats_attach(t->ats, t->vqp.pg, &t->view);
+	if (!err)
+		err = set_up_rings(t, depth);
+	if (err)
+		return err;
+	t->attached = true;
+	leap_timer_stop(t->vqp.pg, &t->timer);
+	leap_pollgroup_add_poller(t->vqp.pg, &t->poller);
+	return 0;
+}
+
+static void target_message(struct leap__shm_chan *chan, int type,
+			   const struct leap__shm_msg *msg, int fd)
+{
+	struct target *t = of_chan(chan);
+	struct leap__shm_msg reply;
+	int err = -EPROTO;
+
+	switch (type) {
+	case LEAP__SHM_HELLO:
+		reply = leap__shm_msg(LEAP__SHM_WELCOME);
+		if (!t->attached)
+			err = hello(t, msg, fd);
+		reply.max_data = leap_to_le32(t->max_data);
+		break;
+	case LEAP__SHM_MEM_ADD:
+		reply = leap__shm_msg(LEAP__SHM_MEM_ADDED);
+		reply.region = msg->region;
+		if (t->attached)
+			err = import_region(t, leap_from_le32(msg->region), fd,
+					    leap_from_le64(msg->bytes), NULL);
+		break;
+	default:	/* a kick: we are awake, which was its purpose */
+		return;
+	}
+	close(fd);
+	reply.err = leap_to_le32((uint32_t)-err);
+	if (leap__shm_chan_send(chan, &reply, -1) || !t->attached ||
+	    err == -EPROTO)
+		leap__shm_chan_kill(chan, err ? err : -EPROTO);
+}
+
+/* ---- ends ------------------------------------------------------------------ */
+
+static void put_list(struct leap_cmd **list, struct leap_cmd ***tail)
+{
+	struct leap_cmd *cmd;
+
+	while ((cmd = *list) != NULL) {
+		*list = cmd->link[0];
+		leap_cmd_put(cmd);
+	}
+	*tail = list;
+}
+
+static void target_gone(struct leap__shm_chan *chan, int err)
+{
+	struct target *t = of_chan(chan);
+
+	leap_timer_stop(t->vqp.pg, &t->timer);
+	leap__pollgroup_undefer(t->vqp.pg, &t->end_of_batch);
+	if (t->attached)
+		leap_pollgroup_del_poller(t->vqp.pg, &t->poller);
+	put_list(&t->blocked, &t->blocked_tail);
+	put_list(&t->waiting, &t->waiting_tail);
+	leap_vqp_lost(&t->vqp, err);
+}
+
+static const struct leap__shm_chan_end target_end = {
+	.host = false,
+	.message = target_message,
+	.gone = target_gone,
+};
+
+void leap__shm_vqp_close(struct leap_vqp *vqp)
+{
+	struct target *t = of_vqp(vqp);
+
+	t->closing = true;
+	leap__pollgroup_defer(vqp->pg, &t->end_of_batch);
+}
+
+int leap__shm_vqp_peer_closed(struct leap_vqp *vqp)
+{
+	struct target *t = of_vqp(vqp);
+
+	return t->chan.dead || t->chan.world->ops->peer_closed(t->chan.wfd);
+}
+
+static void target_free(struct target *t)
+{
+	leap_ats_detach(t->view);
+	leap_ats_destroy(t->ats);
+	leap_dmabuf_put(t->mem);
+	free(t->all_arrays);
+	free(t);
+}
+
+void leap__shm_vqp_destroy(struct leap_vqp *vqp)
+{
+	target_free(of_vqp(vqp));
+}
+
+void leap__shm_vqp_detach(struct leap_vqp *vqp)
+{
+	struct target *t = of_vqp(vqp);
+
+	*t->moved = true;
+	t->moved = NULL;
+	leap_pollgroup_del_poller(vqp->pg, &t->poller);
+	leap__pollgroup_undefer(vqp->pg, &t->end_of_batch);
+	leap__shm_chan_detach(&t->chan);
+	leap_ats_detach(t->view);
+	t->view = NULL;
+}
+
+int leap__shm_vqp_attach(struct leap_vqp *vqp)
+{
+	struct target *t = of_vqp(vqp);
+	int err;
+
+	t->starved = false;
+	err = leap_ats_attach(t->ats, vqp->pg, &t->view);
+	leap_pollgroup_add_poller(vqp->pg, &t->poller);
+	leap__pollgroup_defer(vqp->pg, &t->end_of_batch);
+	if (!err)
+		err = leap__shm_chan_attach(&t->chan, vqp->pg);
+	return err;
+}
+
+static void hello_timeout(struct leap_timer *timer)
+{
+	struct target *t = (struct target *)
+		((char *)timer - offsetof(struct target, timer));
+
+	leap__shm_chan_kill(&t->chan, -ETIMEDOUT);
+}
+
+static int target_memory(struct target *t)
+{
+	uint32_t i;
+
+	t->all_arrays = malloc(NR_ARRAYS * sizeof(struct array));
+	if (!t->all_arrays)
+		return -ENOMEM;
+	for (i = 0; i < NR_ARRAYS; i++) {
+		t->all_arrays[i].next = t->arrays;
+		t->arrays = &t->all_arrays[i];
+	}
+	return leap_ats_create(NULL, &t->ats);
+}
+
+int leap__shm_target_start(struct leap_listener *listener,
+			   struct leap__wfd *wfd)
+{
+	struct leap_pollgroup *pg = leap_listener_pollgroup(listener);
+	struct target *t = calloc(1, sizeof(*t));
+	struct leap__world *world = leap__pollgroup_world(pg);
+	int err;
+
+	if (!t)
+		return -ENOMEM;
+	err = target_memory(t);
+	if (err) {
+		target_free(t);
+		return err;
+	}
+	t->max_data = leap_listener_target_opts(listener)->mdts_bytes;
+	t->vqp.max_data_bytes = t->max_data;
+	if (world->ops->peer_text(wfd, t->vqp.peer, sizeof(t->vqp.peer)))
+		snprintf(t->vqp.peer, sizeof(t->vqp.peer), "unix");
+	t->blocked_tail = &t->blocked;
+	t->waiting_tail = &t->waiting;
+	t->poller.poll = target_poll;
+	t->poller.arm = target_arm;
+	t->end_of_batch.run = end_of_batch;
+	t->timer.run = hello_timeout;
+	leap_vqp_init(&t->vqp, &leap__shm_transport, pg, listener);
+	err = leap_listener_accepted(listener, &t->vqp);
+	if (err) {
+		target_free(t);
+		return err;
+	}
+	leap__shm_chan_start(&t->chan, &target_end, pg, wfd);
+	leap_timer_start(pg, &t->timer, 10000000000ull);
+	return 0;
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Listening for NVMe/TCP connections, and addresses.
+ *
+ * One accept is pending at a time; each connection becomes a controller end of
+ * the target's home poll group. When accepting fails for want of descriptors
+ * or memory, it is tried again a little later: the connections that there are
+ * go on. Knows neither PDUs nor commands.
+ */
+#include "transport/tcp/tcp.h"
+
+#include "util/err.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RETRY_NS 100000000u	/* after a failed accept */
+
+struct listening {
+	struct leap__io io;
+	struct leap__wfd *wfd;
+	struct leap_pollgroup *pg;
+	struct leap_listener *listener;
+	struct leap_timer retry;
+	int closed;
+};
+
+/* The listener's memory: the accept itself may outlive it. */
+struct tcp_listener {
+	struct listening *l;
+};
+
+LEAP_STATIC_ASSERT(sizeof(struct tcp_listener) == sizeof(void *));
+
+static int bad_address(const char *call, const char *text)
+{
+	return leap__err(-EINVAL, "%s: %s: expected IPV4:PORT or [IPV6]:PORT",
+			 call, text);
+}
+
+/* 0..65535, digits only; -1 = no port */
+static long parse_port(const char *text)
+{
+	long port = 0;
+	int n;
+
+	for (n = 0; text[n] >= '0' && text[n] <= '9' && n < 6; n++)
+		port = port * 10 + (text[n] - '0');
+	return n && !text[n] && port <= 65535 ? port : -1;
+}
+
+int leap__tcp_address(const char *call, const char *text,
+		      struct sockaddr_storage *addr, socklen_t *len)
+{
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)addr;
+	struct sockaddr_in *in = (struct sockaddr_in *)addr;
+	const char *start = text, *end, *colon;
+	char host[INET6_ADDRSTRLEN];
+	long port;
+
+	memset(addr, 0, sizeof(*addr));
+	if (*text == '[') {
+		start = text + 1;
+		end = strchr(start, ']');
+		colon = end ? end + 1 : NULL;
+	} else {
+		end = strrchr(text, ':');
+		colon = end;
+	}
+	if (!end || *colon != ':' || (size_t)(end - start) >= sizeof(host))
+		return bad_address(call, text);
+	memcpy(host, start, (size_t)(end - start));
+	host[end - start] = 0;
+	port = parse_port(colon + 1);
+	if (port < 0)
+		return bad_address(call, text);
+	if (*text == '[' && inet_pton(AF_INET6, host, &in6->sin6_addr) == 1) {
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons((uint16_t)port);
+		*len = sizeof(*in6);
+		return 0;
+	}
+	if (*text != '[' && inet_pton(AF_INET, host, &in->sin_addr) == 1) {
+		in->sin_family = AF_INET;
+		in->sin_port = htons((uint16_t)port);
+		*len = sizeof(*in);
+		return 0;
+	}
+	return bad_address(call, text);
+}
+
+static void address_text(const struct sockaddr_storage *addr, char *text,
+			 size_t max)
+{
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)addr;
+	const struct sockaddr_in *in = (const struct sockaddr_in *)addr;
+	char host[INET6_ADDRSTRLEN] = "";
+
+	if (addr->ss_family == AF_INET6) {
+		inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
+		snprintf(text, max, "[%s]:%u", host, ntohs(in6->sin6_port));
+	} else {
+		inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
+		snprintf(text, max, "%s:%u", host, ntohs(in->sin_port));
+	}
+}
+
+static void post_accept(struct listening *l)
+{
+	l->io.op = LEAP__IO_ACCEPT;
+	l->io.wfd = l->wfd;
+	l->io.wfd_out = NULL;
+	leap__io_submit(leap__pollgroup_world(l->pg), &l->io);
+}
+
+static void retry_run(struct leap_timer *timer)
+{
+	post_accept((struct listening *)
+		    ((char *)timer - offsetof(struct listening, retry)));
+}
+
+static void accepted(struct listening *l, struct leap__wfd *wfd)
+{
+	const struct leap_target_opts *opts =
+		leap_listener_target_opts(l->listener);
+	struct leap__tcp_limits limits = {
+		.max_data = opts->mdts_bytes,
+		.inline_bytes = opts->inline_bytes,
+		.max_depth = opts->queue_depth,
+	};
+	struct leap_vqp *vqp;
+	int err;
+
+	if (limits.max_depth < 128)
+		limits.max_depth = 128;
+	if (limits.max_data < 4096)
+		limits.max_data = 4096;
+	err = leap__tcp_target_start(l->pg, &limits, l->listener, wfd, &vqp);
+	if (err)
+		wfd->world->ops->close(wfd);
+}
+
+static void accept_done(struct leap__io *io)
+{
+	struct listening *l = io->arg;
+
+	if (l->closed) {
+		if (!io->res && io->wfd_out)
+			io->wfd_out->world->ops->close(io->wfd_out);
+		free(l);
+		return;
+	}
+	if (io->res < 0) {
+		leap_timer_start(l->pg, &l->retry, RETRY_NS);
+		return;
+	}
+	accepted(l, io->wfd_out);
+	post_accept(l);
+}
+
+int leap__tcp_listen(struct leap_listener *listener, const char *address,
+		     char *bound, size_t bound_max)
+{
+	const struct leap_listener_opts *opts = leap_listener_opts(listener);
+	struct leap_pollgroup *pg = leap_listener_pollgroup(listener);
+	struct leap__world *w = leap__pollgroup_world(pg);
+	struct tcp_listener *tl = leap_listener_priv(listener);
+	struct sockaddr_storage addr;
+	struct listening *l;
+	socklen_t len;
+	int err;
+
+	err = leap__tcp_address("leap_listener_create", address, &addr, &len);
+	if (err)
+		return err;
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		return leap__err(-ENOMEM, "leap_listener_create: no memory");
+	err = w->ops->listen(w, (struct sockaddr *)&addr, len,
+			     opts->backlog ? (int)opts->backlog : 128, 0,
+			     &l->wfd);
+	if (!err)
+		err = w->ops->local_addr(l->wfd, &addr);
+	if (err) {
+		if (l->wfd)
+			w->ops->close(l->wfd);
+		free(l);
+		return leap__err(err, "leap_listener_create: %s: %s", address,
+				 strerror(-err));
+	}
+	address_text(&addr, bound, bound_max);
+	l->pg = pg;
+	l->listener = listener;
+	l->retry.run = retry_run;
+	l->io.done = accept_done;
+	l->io.arg = l;
+	tl->l = l;
+	post_accept(l);
+	return 0;
+}
+
+void leap__tcp_unlisten(struct leap_listener *listener)
+{
+	struct tcp_listener *tl = leap_listener_priv(listener);
+	struct listening *l = tl->l;
+	int waiting = l->retry.armed;
+
+	leap_timer_stop(l->pg, &l->retry);
+	l->closed = 1;
+	tl->l = NULL;
+	leap__pollgroup_world(l->pg)->ops->close(l->wfd);
+	if (waiting)
+		free(l);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tcp.h - the NVMe/TCP transport: what its files share
+ */
+#ifndef LEAP_TCP_TCP_H
+#define LEAP_TCP_TCP_H
+
+#include <leapio/plugin/transport_ops.h>
+
+#include "transport/tcp/conn.h"
+
+#define LEAP__TCP_MAX_INLINE	65536u	/* a capsule fits the read buffer */
+
+struct leap__tcp_limits {
+	uint32_t max_data;	/* bytes of one command */
+	uint32_t inline_bytes;	/* in-capsule data of I/O commands */
+	uint32_t max_depth;	/* entries of a queue */
+};
+
+/*
+ * leap__tcp_target_start - a controller end on an accepted socket
+ *
+ * @wfd: transferred on success
+ * @listener: NULL: the caller sets vqp->handler
+ * Context: owner of @pg
+ * Returns: 0 and *@out; -ENOMEM, or what leap_listener_accepted answered
+ */
+int leap__tcp_target_start(struct leap_pollgroup *pg,
+			   const struct leap__tcp_limits *limits,
+			   struct leap_listener *listener,
+			   struct leap__wfd *wfd, struct leap_vqp **out);
+
+/* "HOST:PORT" or "[HOST]:PORT", numeric. 0, or -EINVAL with last error. */
+int leap__tcp_address(const char *call, const char *text,
+		      struct sockaddr_storage *addr, socklen_t *len);
+
+/* target.c */
+void leap__tcp_cmd_pull(struct leap_cmd *cmd, uint32_t len_bytes);
+void leap__tcp_cmd_complete(struct leap_cmd *cmd);
+void leap__tcp_vqp_resume(struct leap_vqp *vqp);
+void leap__tcp_vqp_detach(struct leap_vqp *vqp);
+int leap__tcp_vqp_attach(struct leap_vqp *vqp);
+void leap__tcp_vqp_close(struct leap_vqp *vqp);
+void leap__tcp_vqp_destroy(struct leap_vqp *vqp);
+
+/* listener.c; the listener's private memory is one pointer */
+int leap__tcp_listen(struct leap_listener *listener, const char *address,
+		     char *bound, size_t bound_max);
+void leap__tcp_unlisten(struct leap_listener *listener);
+
+/* host.c */
+extern const struct leap_transport_ops leap__tcp_transport;
+
+#endif

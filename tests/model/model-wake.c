@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Sleep and wake under the explorer: a sleeper with two producers, first with
+ * bare words of work, each behind its own source, then with a message queue.
+ * A sleeper that never wakes with work pending is the violation.
+ */
+#include "core/io/msgq.h"
+#include "core/io/wake.h"
+#include "explore.h"
+
+#define SLEEP_FD	1
+#define MSGS_MAX	3
+
+/* A source: one word of work that one producer writes. */
+struct word_source {
+	struct leap__wake_source src;
+	leap_le32 *need;
+	uint32_t work;			/* shared: how much was published */
+	uint32_t done;			/* the sleeper's */
+};
+
+struct note {
+	struct leap__msg msg;
+	uint32_t value;			/* what the message carries */
+};
+
+struct world {
+	leap_le32 need;			/* shared by all producers */
+	struct leap__wake wake;
+	struct word_source source[2];
+	uint32_t goal[2];
+	struct leap__msgq q;
+	struct note note[MSGS_MAX];
+	uint32_t got[MSGS_MAX];
+	uint32_t nr_got, nr_msgs;
+};
+
+static struct world world;
+
+/* ---- words ---------------------------------------------------------------- */
+
+static int word_pending(void *arg)
+{
+	struct word_source *s = arg;
+
+	return leap__load_acquire(&s->work) != s->done;
+}
+
+static int word_arm(struct leap__wake_source *src)
+{
+	struct word_source *s = (struct word_source *)src;
+
+	return leap__wake_arm_check(s->need, word_pending, s);
+}
+
+static void word_disarm(struct leap__wake_source *src)
+{
+	leap__wake_disarm(((struct word_source *)src)->need);
+}
+
+static void sleeper(void *world)
+{
+	struct world *w = world;
+
+	while (w->source[0].done < w->goal[0] ||
+	       w->source[1].done < w->goal[1]) {
+		bool any = false;
+		int i;
+
+		for (i = 0; i < 2; i++) {
+			struct word_source *s = &w->source[i];
+
+			if (word_pending(s)) {
+				s->done++;
+				any = true;
+			}
+		}
+		if (any)
+			continue;
+		if (!leap__wake_prepare(&w->source[0].src)) {
+			explore_wait(SLEEP_FD);
+			leap__wake_cancel(&w->source[0].src);
+		}
+	}
+}
+
+static void produce(struct world *w, int i)
+{
+	uint32_t n;
+
+	for (n = 1; n <= w->goal[i]; n++) {
+		leap__store_release(&w->source[i].work, n);
+		leap__wake_kick(&w->wake);
+	}
+}
+
+static void producer0(void *world)
+{
+	produce(world, 0);
+}
+
+static void producer1(void *world)
+{
+	produce(world, 1);
+}
+
+static void words_final(void *world, unsigned int stuck)
+{
+	(void)world;
+	if (stuck)
+		explore_fail("the sleeper sleeps for ever with work pending");
+}
+
+static void words_setup(struct world *w, uint32_t goal0, uint32_t goal1)
+{
+	int i;
+
+	w->wake = (struct leap__wake) { .word = &w->need, .fd = SLEEP_FD };
+	for (i = 0; i < 2; i++)
+		w->source[i] = (struct word_source) {
+			.src = { .arm = word_arm, .disarm = word_disarm },
+			.need = &w->need,
+		};
+	w->source[0].src.next = &w->source[1].src;
+	w->goal[0] = goal0;
+	w->goal[1] = goal1;
+}
+
+static void words_setup_two(void *world)
+{
+	words_setup(world, 1, 1);
+}
+
+static void words_setup_one(void *world)
+{
+	words_setup(world, 3, 0);
+}
+
+/* ---- message queue -------------------------------------------------------- */
+
+static void send(struct world *w, int i)
+{
+	leap__store_relaxed(&w->note[i].value, 100u + (uint32_t)i);
+	leap__msgq_send(&w->q, &w->note[i].msg);
+}
+
+/* Two senders, one message each; or one sender of all. */
+static void sender0(void *world)
+{
+	struct world *w = world;
+	uint32_t i;
+
+	send(w, 0);
+	for (i = 1; w->nr_msgs > 2 && i < w->nr_msgs; i++)
+		send(w, (int)i);
+}
+
+static void sender1(void *world)
+{
+	send(world, 1);
+}
+
+static void consumer(void *world)
+{
+	struct world *w = world;
+
+	while (w->nr_got < w->nr_msgs) {
+		struct leap__msg *m = leap__msgq_take(&w->q), *next;
+
+		if (!m) {
+			if (leap__msgq_arm(&w->q))
+				continue;	/* and armed: a needless kick */
+			explore_wait(SLEEP_FD);
+			leap__wake_disarm(&w->need);
+			continue;
+		}
+		for (; m; m = next) {
+			struct note *n = (struct note *)m;
+
+			next = m->next;
+			explore_check(w->nr_got < w->nr_msgs);
+			explore_check(n >= w->note && n < w->note + w->nr_msgs);
+			w->got[w->nr_got++] = leap__load_relaxed(&n->value);
+		}
+	}
+}
+
+static void msgq_final(void *world, unsigned int stuck)
+{
+	struct world *w = world;
+	uint32_t i, sum = 0;
+
+	if (stuck) {
+		explore_fail("the consumer sleeps for ever beside a message");
+		return;
+	}
+	for (i = 0; i < w->nr_msgs; i++) {
+		sum += w->got[i];
+		/* In order from each producer. */
+		if (w->nr_msgs > 2)
+			explore_check(w->got[i] == 100 + i);
+	}
+	explore_check(sum == (w->nr_msgs > 2 ? 303 : 201));
+	explore_check(leap__msgq_empty(&w->q));
+}
+
+static void msgq_setup(struct world *w, uint32_t nr_msgs)
+{
+	w->nr_msgs = nr_msgs;
+	w->wake = (struct leap__wake) { .word = &w->need, .fd = SLEEP_FD };
+	leap__msgq_init(&w->q, &w->wake);
+}
+
+static void msgq_setup_two(void *world)
+{
+	msgq_setup(world, 2);
+}
+
+static void msgq_setup_one(void *world)
+{
+	msgq_setup(world, 3);
+}
+
+static const struct explore_model words_two = {
+	.name = "wake-2-producers", .world = &world,
+	.world_bytes = sizeof(world), .setup = words_setup_two,
+	.thread = { sleeper, producer0, producer1 }, .final = words_final,
+};
+
+static const struct explore_model words_one = {
+	.name = "wake-1-producer", .world = &world,
+	.world_bytes = sizeof(world), .setup = words_setup_one,
+	.thread = { sleeper, producer0 }, .final = words_final,
+};
+
+static const struct explore_model msgq_two = {
+	.name = "msgq-2-producers", .world = &world,
+	.world_bytes = sizeof(world), .setup = msgq_setup_two,
+	.thread = { consumer, sender0, sender1 }, .final = msgq_final,
+};
+
+static const struct explore_model msgq_one = {
+	.name = "msgq-1-producer", .world = &world,
+	.world_bytes = sizeof(world), .setup = msgq_setup_one,
+	.thread = { consumer, sender0 }, .final = msgq_final,
+};
+
+static const struct explore_case cases[] = {
+	{ &words_two, { LEAP_PLANT_LOST_WAKE, LEAP_PLANT_LOST_KICK,
+			LEAP_PLANT_WAKE_NO_RECHECK } },
+	{ &words_one, { LEAP_PLANT_LOST_WAKE, LEAP_PLANT_LOST_KICK } },
+	{ &msgq_two, { LEAP_PLANT_MSGQ_MISSING_RELEASE, LEAP_PLANT_LOST_WAKE,
+		       LEAP_PLANT_LOST_KICK, LEAP_PLANT_WAKE_NO_RECHECK } },
+	{ &msgq_one, { LEAP_PLANT_MSGQ_MISSING_RELEASE } },
+};
+
+int main(int argc, char **argv)
+{
+	return explore_main(argc, argv, cases,
+			    sizeof(cases) / sizeof(cases[0]));
+}
