@@ -9,10 +9,12 @@
 
 #include "block/bdev.h"
 
+extern const struct leap_bdev_ops leap__file_ops;
 extern const struct leap_bdev_ops leap__memory_ops;
 extern const struct leap_bdev_ops leap__null_ops;
 
 static const struct leap_bdev_ops *const layers[] = {
+	&leap__file_ops,
 	&leap__memory_ops,
 	&leap__null_ops,
 	NULL
@@ -20,6 +22,7 @@ static const struct leap_bdev_ops *const layers[] = {
 
 /* The same, in the same order. */
 static const char *const names[] = {
+	"file",
 	"memory",
 	"null",
 	NULL
