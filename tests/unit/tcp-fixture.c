@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct tcp_fixture *fixture_of(struct leap_target *t)
@@ -159,30 +160,45 @@ int tcp_fixture_pair(struct tcp_fixture *f, struct leap_pollgroup *pg)
 
 void tcp_fixture_stop(struct tcp_fixture *f)
 {
-	int i;
-
 	if (f->listener)
 		f->listener->world->ops->close(f->listener);
-	for (i = 0; i < 1000 && (f->listening || f->nr_delayed ||
-				 f->target.gone < f->target.accepted); i++) {
-		leap_pollgroup_poll(f->pg, 0);
-		tcp_fixture_poll(f);
-	}
-	assert_false(f->listening);
+	TCP_WAIT(!f->listening && !f->nr_delayed &&
+		 f->target.gone == f->target.accepted,
+		 (leap_pollgroup_poll(f->pg, 0), tcp_fixture_poll(f)));
 	assert_int_equal(f->target.lost, f->target.accepted);
 	assert_int_equal(f->target.gone, f->target.accepted);
 	free(f->disk);
 	f->disk = NULL;
 }
 
-struct leap_pollgroup *tcp_pollgroup(uint32_t nr_bufs, uint32_t buf_bytes)
+uint64_t tcp_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static struct leap_pollgroup *create(uint32_t nr_bufs, uint32_t buf_bytes,
+				     uint32_t nr_cmds)
 {
 	struct leap_pollgroup_opts opts = LEAP_POLLGROUP_OPTS_INIT;
 	struct leap_pollgroup *pg;
 
 	opts.world = LEAP_WORLD_EPOLL;
+	opts.nr_cmds = nr_cmds;
 	opts.nr_bufs = nr_bufs;
 	opts.buf_bytes = buf_bytes;
 	assert_int_equal(leap_pollgroup_create(&opts, &pg), 0);
 	return pg;
+}
+
+struct leap_pollgroup *tcp_pollgroup(uint32_t nr_bufs, uint32_t buf_bytes)
+{
+	return create(nr_bufs, buf_bytes, 0);
+}
+
+struct leap_pollgroup *tcp_pollgroup_few(uint32_t nr_cmds)
+{
+	return create(16, 65536, nr_cmds);
 }

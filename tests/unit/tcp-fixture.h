@@ -48,6 +48,17 @@ int tcp_fixture_pair(struct tcp_fixture *f, struct leap_pollgroup *pg);
 void tcp_fixture_poll(struct tcp_fixture *f);
 void tcp_fixture_stop(struct tcp_fixture *f);
 
+/* Poll until it is so, for 20 s at most: loopback TCP may take its time. */
+#define TCP_WAIT(cond, poll) do { \
+	uint64_t end_ns_ = tcp_now_ns() + 20000000000u; \
+	while (!(cond) && tcp_now_ns() < end_ns_) \
+		poll; \
+	assert_true(cond); \
+} while (0)
+
+uint64_t tcp_now_ns(void);
+
 struct leap_pollgroup *tcp_pollgroup(uint32_t nr_bufs, uint32_t buf_bytes);
+struct leap_pollgroup *tcp_pollgroup_few(uint32_t nr_cmds);
 
 #endif

@@ -51,9 +51,9 @@ static inline void peer_start(struct peer *p, int fd,
 static inline void peer_send(struct peer *p, const void *bytes, size_t n)
 {
 	const uint8_t *at = bytes;
-	int i;
+	uint64_t end_ns = tcp_now_ns() + 20000000000u;
 
-	for (i = 0; n && i < 100000; i++) {
+	while (n && tcp_now_ns() < end_ns) {
 		ssize_t did = send(p->fd, at, n, MSG_NOSIGNAL);
 
 		if (did > 0) {
@@ -114,10 +114,10 @@ static inline void peer_pdu(struct peer *p, union leap__tcp_pdu *pdu,
 static inline int peer_recv(struct peer *p)
 {
 	uint32_t plen = 0, head;
+	uint64_t end_ns = tcp_now_ns() + 20000000000u;
 	uint8_t *pdu;
-	int i;
 
-	for (i = 0; i < 200000; i++) {
+	while (tcp_now_ns() < end_ns) {
 		uint32_t need = p->have < 8 ? 8 : plen;
 		ssize_t n;
 

@@ -171,10 +171,7 @@ static void poll_both(struct run *r, struct tcp_fixture *f)
 
 static void run_connect(struct run *r, struct tcp_fixture *f)
 {
-	unsigned int i;
-
-	for (i = 0; i < 100000 && !r->connected; i++)
-		poll_both(r, f);
+	TCP_WAIT(r->connected, poll_both(r, f));
 	assert_int_equal(r->connected, 1);
 	assert_int_equal(r->status, 0);
 	assert_int_equal(f->target.data.cntlid, leap_to_le16(7));
@@ -185,8 +182,7 @@ static void run_close(struct run *r, struct tcp_fixture *f)
 	unsigned int i;
 
 	leap_qp_close(r->qp, on_closed, r);
-	for (i = 0; i < 100000 && !r->closed; i++)
-		poll_both(r, f);
+	TCP_WAIT(r->closed, poll_both(r, f));
 	assert_int_equal(r->closed, 1);
 	for (i = 0; i < COUNT(r->ios); i++) {
 		assert_false(r->ios[i].busy);
@@ -202,17 +198,25 @@ static void run_ios(struct run *r, struct tcp_fixture *f, unsigned int n)
 	r->done = 0;
 	for (i = 0; i < COUNT(r->ios); i++)
 		next_io(&r->ios[i]);
-	for (i = 0; i < 10000000 && r->done < n; i++)
-		poll_both(r, f);
+	TCP_WAIT(r->done == n, poll_both(r, f));
 	assert_int_equal(r->done, n);
 	assert_int_equal(r->failed, 0);
 }
 
-static void exchange(const char *address, uint32_t flags, uint32_t bufs,
-		     uint32_t buf_bytes, uint32_t inline_bytes,
-		     unsigned int delay)
+static void no_leak(struct leap_pollgroup *pg)
 {
-	struct leap_pollgroup *pg = tcp_pollgroup(bufs, buf_bytes);
+	struct leap_pollgroup_stats st = { sizeof(st) };
+
+	assert_int_equal(leap_pollgroup_stats(pg, &st), 0);
+	assert_int_equal(st.cmds_in_use, 0);
+	assert_int_equal(st.bufs_in_use, 0);
+	assert_int_equal(leap_pollgroup_destroy(pg), 0);
+}
+
+static void exchange_in(struct leap_pollgroup *pg, const char *address,
+			uint32_t flags, uint32_t inline_bytes,
+			unsigned int delay)
+{
 	struct leap_qp_info info = { sizeof(info) };
 	struct tcp_fixture f;
 	struct run r;
@@ -226,7 +230,15 @@ static void exchange(const char *address, uint32_t flags, uint32_t bufs,
 	run_ios(&r, &f, 300);
 	run_close(&r, &f);
 	tcp_fixture_stop(&f);
-	assert_int_equal(leap_pollgroup_destroy(pg), 0);
+	no_leak(pg);
+}
+
+static void exchange(const char *address, uint32_t flags, uint32_t bufs,
+		     uint32_t buf_bytes, uint32_t inline_bytes,
+		     unsigned int delay)
+{
+	exchange_in(tcp_pollgroup(bufs, buf_bytes), address, flags,
+		    inline_bytes, delay);
 }
 
 static void test_plain(void **state)
@@ -258,6 +270,77 @@ static void test_scarce(void **state)
 	exchange("127.0.0.1", LEAP_QP_DATA_DIGEST, 256, 4096, 8192, 2);
 }
 
+/* Fewer commands than the host may have out, in-capsule and not. */
+static void test_few_cmds(void **state)
+{
+	exchange_in(tcp_pollgroup_few(1), "127.0.0.1", 0, 8192, 3);
+	exchange_in(tcp_pollgroup_few(3), "127.0.0.1", LEAP_QP_DATA_DIGEST,
+		    8192, 0);
+}
+
+/* The controller end moves to another poll group at Connect. */
+static void test_move(void **state)
+{
+	struct leap_pollgroup *home = tcp_pollgroup(16, 65536);
+	struct leap_pollgroup *io = tcp_pollgroup(16, 131072);
+	struct tcp_fixture f;
+	struct run r;
+	unsigned int n;
+
+	tcp_fixture_start(&f, home, "127.0.0.1");
+	f.target.io = io;
+	run_open(&r, home, f.url, 0, 8192);
+	TCP_WAIT(r.connected, (poll_both(&r, &f), leap_pollgroup_poll(io, 0)));
+	assert_int_equal(r.status, 0);
+	assert_ptr_equal(f.target.vqp->pg, io);
+	r.left = 100;
+	for (n = 0; n < COUNT(r.ios); n++)
+		next_io(&r.ios[n]);
+	TCP_WAIT(r.done == 100,
+		 (poll_both(&r, &f), leap_pollgroup_poll(io, 0)));
+	assert_int_equal(r.failed, 0);
+	run_close(&r, &f);
+	TCP_WAIT(f.target.gone,
+		 (poll_both(&r, &f), leap_pollgroup_poll(io, 0)));
+	tcp_fixture_stop(&f);
+	no_leak(io);
+	no_leak(home);
+}
+
+/* Either end goes away in the middle, at any time; nothing stays behind. */
+static void test_kills(void **state)
+{
+	struct leap_pollgroup *host = tcp_pollgroup(4, 4096);
+	struct leap_pollgroup *pg = tcp_pollgroup(40, 65536);
+	struct tcp_fixture f;
+	struct run r;
+	unsigned int round, i, n;
+
+	tcp_fixture_start(&f, pg, "127.0.0.1");
+	f.delay = 4;
+	for (round = 0; round < 60; round++) {
+		run_open(&r, host, f.url, round & 1 ? LEAP_QP_DATA_DIGEST : 0,
+			 round & 2 ? 8192 : 0);
+		n = (unsigned int)rand() % 300;
+		if (round % 5)
+			run_connect(&r, &f);
+		r.left = 1u << 30;
+		for (i = 0; i < COUNT(r.ios) && round % 5; i++)
+			next_io(&r.ios[i]);
+		for (i = 0; i < n; i++)
+			poll_both(&r, &f);
+		r.stop = 1;
+		if (round % 5 && round & 4) {
+			leap_vqp_close(f.target.vqp);
+			TCP_WAIT(r.lost, poll_both(&r, &f));
+		}
+		run_close(&r, &f);
+	}
+	tcp_fixture_stop(&f);
+	no_leak(pg);
+	no_leak(host);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -266,6 +349,9 @@ int main(void)
 		cmocka_unit_test(test_digests),
 		cmocka_unit_test(test_no_flow),
 		cmocka_unit_test(test_scarce),
+		cmocka_unit_test(test_few_cmds),
+		cmocka_unit_test(test_move),
+		cmocka_unit_test(test_kills),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

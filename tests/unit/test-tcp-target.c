@@ -31,11 +31,8 @@ static void new_peer(struct world *w)
 static void end_peer(struct world *w)
 {
 	struct leap_pollgroup_stats st = { sizeof(st) };
-	int i;
-
 	close(w->p->fd);
-	for (i = 0; i < 1000 && w->f.target.gone < w->f.target.accepted; i++)
-		peer_poll(w->p);
+	TCP_WAIT(w->f.target.gone == w->f.target.accepted, peer_poll(w->p));
 	assert_int_equal(w->f.target.gone, w->f.target.accepted);
 	assert_int_equal(leap_pollgroup_stats(w->pg, &st), 0);
 	assert_int_equal(st.cmds_in_use, 0);
