@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Queue pairs in shared memory, against a real target with a memory drive:
+ * every size, in place and bounced, over threads; and a host end that lies in
+ * every field that it can write, while a good one goes on.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <leapio/dmabuf.h>
+#include <leapio/host.h>
+#include <leapio/pollgroup.h>
+#include <leapio/target.h>
+
+#include "transport/shm/proto.h"
+#include "unit.h"
+
+#define NQN "nqn.2024-01.io.example:shm"
+#define BLOCKS (64u * 2048)
+
+/* ---- a target on threads of its own ---------------------------------------- */
+
+struct server {
+	pthread_t thread[2];
+	char path[64];
+	int nr_threads;
+	atomic_int ready, stop, stopped;
+	struct leap_pollgroup *io;
+	struct leap_target *target;
+};
+
+static struct server server;
+
+static void *io_main(void *arg)
+{
+	struct server *s = arg;
+
+	assert_int_equal(leap_pollgroup_create(NULL, &s->io), 0);
+	atomic_fetch_add(&s->ready, 1);
+	while (!atomic_load(&s->stopped))
+		leap_pollgroup_wait(s->io, 10000000);
+	assert_int_equal(leap_pollgroup_destroy(s->io), 0);
+	return NULL;
+}
+
+static void set_flag(void *arg)
+{
+	*(int *)arg = 1;
+}
+
+static void serve(struct server *s, struct leap_pollgroup *pg)
+{
+	struct leap_subsystem_opts so = LEAP_SUBSYSTEM_OPTS_INIT;
+	struct leap_listener_opts lo = LEAP_LISTENER_OPTS_INIT;
+	struct leap_ns_opts no = LEAP_NS_OPTS_INIT;
+	struct leap_listener *listener;
+	struct leap_subsystem *ss;
+	char url[80];
+
+	assert_int_equal(leap_target_create(pg, NULL, &s->target), 0);
+	if (s->nr_threads > 1)
+		assert_int_equal(leap_target_add_group(s->target, s->io), 0);
+	so.nqn = NQN;
+	so.allow_any_host = 1;
+	assert_int_equal(leap_subsystem_create(s->target, &so, &ss), 0);
+	assert_int_equal(leap_bdev_open(pg, "memory:64M", &no.bdev), 0);
+	assert_int_equal(leap_ns_add(ss, &no, NULL, NULL), 1);
+	snprintf(url, sizeof(url), "shm:%s", s->path);
+	lo.url = url;
+	assert_int_equal(leap_listener_create(s->target, &lo, &listener), 0);
+}
+
+static void *home_main(void *arg)
+{
+	struct server *s = arg;
+	struct leap_pollgroup *pg;
+	int gone = 0;
+
+	assert_int_equal(leap_pollgroup_create(NULL, &pg), 0);
+	serve(s, pg);
+	atomic_fetch_add(&s->ready, 1);
+	while (!atomic_load(&s->stop))
+		leap_pollgroup_wait(pg, 10000000);
+	leap_target_destroy(s->target, set_flag, &gone);
+	while (!gone)
+		leap_pollgroup_wait(pg, 10000000);
+	while (leap_pollgroup_poll(pg, 0))
+		;
+	assert_int_equal(leap_pollgroup_destroy(pg), 0);
+	atomic_store(&s->stopped, 1);
+	return NULL;
+}
+
+static int start_server(int nr_threads)
+{
+	memset(&server, 0, sizeof(server));
+	server.nr_threads = nr_threads;
+	snprintf(server.path, sizeof(server.path), "/tmp/leap-shm-%d.sock",
+		 (int)getpid());
+	if (nr_threads > 1)
+		assert_int_equal(pthread_create(&server.thread[1], NULL,
+						io_main, &server), 0);
+	while (atomic_load(&server.ready) < nr_threads - 1)
+		usleep(1000);
+	assert_int_equal(pthread_create(&server.thread[0], NULL, home_main,
+					&server), 0);
+	while (atomic_load(&server.ready) < nr_threads)
+		usleep(1000);
+	return 0;
+}
+
+static int start_one(void **state)
+{
+	return start_server(1);
+}
+
+static int start_two(void **state)
+{
+	return start_server(2);
+}
+
+static int stop(void **state)
+{
+	int i;
+
+	atomic_store(&server.stop, 1);
+	for (i = 0; i < server.nr_threads; i++)
+		pthread_join(server.thread[i], NULL);
+	unlink(server.path);
+	return 0;
+}
+
+/* ---- a good host ------------------------------------------------------------ */
+
+struct client {
+	struct leap_pollgroup *pg;
+	struct leap_host *host;
+	uint8_t *a, *b;
+	struct leap_dmabuf *mem;
+	uint32_t nr_queues;
+};
+
+static uint32_t seed = 1;
+
+static uint32_t rnd(uint32_t n)
+{
+	seed = seed * 1664525u + 1013904223u;
+	return (seed >> 8) % n;
+}
+
+static void client_open(struct client *c)
+{
+	struct leap_dmabuf_opts mo = LEAP_DMABUF_OPTS_INIT;
+	struct leap_host_opts ho = LEAP_HOST_OPTS_INIT;
+	char url[160];
+
+	memset(c, 0, sizeof(*c));
+	assert_int_equal(leap_pollgroup_create(NULL, &c->pg), 0);
+	snprintf(url, sizeof(url), "shm:%s/%s", server.path, NQN);
+	ho.url = url;
+	ho.nr_io_queues = 2;
+	ho.depth = 32;
+	assert_int_equal(leap_host_connect(c->pg, &ho, &c->host), 0);
+	while (leap_host_state(c->host) == LEAP_HOST_CONNECTING)
+		leap_pollgroup_wait(c->pg, 10000000);
+	assert_int_equal(leap_host_state(c->host), LEAP_HOST_LIVE);
+	mo.bytes = 4u << 20;
+	assert_int_equal(leap_dmabuf_create(&mo, &c->mem), 0);
+	c->a = malloc(1 << 20);
+	c->b = malloc(1 << 20);
+}
+
+static void client_close(struct client *c)
+{
+	int closed = 0;
+
+	leap_host_close(c->host, set_flag, &closed);
+	while (!closed)
+		leap_pollgroup_wait(c->pg, 10000000);
+	leap_dmabuf_put(c->mem);
+	assert_int_equal(leap_pollgroup_destroy(c->pg), 0);
+	free(c->a);
+	free(c->b);
+}
+
+static void rw(struct client *c, uint8_t opc, uint64_t lba, uint32_t nr,
+	       struct leap_piece *pieces, uint32_t nr_pieces)
+{
+	struct leap_req req = { .pieces = pieces, .nr_pieces = nr_pieces };
+
+	req.sqe.opc = opc;
+	req.sqe.nsid = leap_to_le32(1);
+	req.sqe.cdw10 = leap_to_le32((uint32_t)lba);
+	req.sqe.cdw12 = leap_to_le32(nr - 1);
+	assert_int_equal(leap_host_sync(c->host, c->pg, 1 + rnd(2), &req), 0);
+	assert_int_equal(leap_req_status(&req), 0);
+}
+
+/* @nr blocks out of one buffer and back into another, both cut in pieces. */
+static void write_and_read(struct client *c, uint32_t nr, int in_place,
+			   uint32_t cuts)
+{
+	uint8_t *mem = leap_dmabuf_addr(c->mem);
+	uint8_t *from = in_place ? mem + rnd(64) * 4 : c->a;
+	uint8_t *to = in_place ? mem + (2u << 20) + rnd(64) * 4 : c->b;
+	struct leap_piece out[80] = { 0 }, in[80] = { 0 };
+	uint32_t bytes = nr * 512, lba = rnd(BLOCKS - nr), i, at = 0, n;
+
+	for (i = 0; i < bytes; i++)
+		from[i] = (uint8_t)rnd(256);
+	memset(to, 0, bytes);
+	for (i = 0; i < cuts && at < bytes; i++) {
+		n = i == cuts - 1 ? bytes - at : 4 * (1 + rnd(64));
+		n = n < bytes - at ? n : bytes - at;
+		out[i].addr = from + at;
+		in[i].addr = to + at;
+		out[i].len_bytes = in[i].len_bytes = n;
+		out[i].buf = in[i].buf = in_place ? c->mem : NULL;
+		at += n;
+	}
+	rw(c, LEAP_NVM_WRITE, lba, nr, out, i);
+	rw(c, LEAP_NVM_READ, lba, nr, in, i);
+	assert_memory_equal(from, to, bytes);
+}
+
+static void sizes(void)
+{
+	struct client c;
+	uint32_t i;
+
+	client_open(&c);
+	for (i = 0; i < 400; i++)
+		write_and_read(&c, i % 8 ? 1 + rnd(64) : 1 + rnd(2048),
+			       i & 1, 1 + rnd(i % 16 == 3 ? 80 : 4));
+	client_close(&c);
+}
+
+static void test_sizes(void **state)
+{
+	sizes();
+}
+
+/* ---- a host that lies --------------------------------------------------------- */
+
+static int liar_connect(void)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct timeval tv = { .tv_sec = 5 };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strcpy(addr.sun_path, server.path);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)),
+			 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	return fd;
+}
+
+static void liar_send(int fd, const struct leap__shm_msg *msg, int pass,
+		      int nr_pass)
+{
+	union {
+		char buf[CMSG_SPACE(4 * sizeof(int))];
+		struct cmsghdr align;
+	} ctl = { { 0 } };
+	struct iovec iov = { (void *)(uintptr_t)msg, sizeof(*msg) };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *cm;
+	int i;
+
+	if (nr_pass) {
+		mh.msg_control = ctl.buf;
+		mh.msg_controllen = CMSG_SPACE((size_t)nr_pass * sizeof(int));
+		cm = CMSG_FIRSTHDR(&mh);
+		cm->cmsg_level = SOL_SOCKET;
+		cm->cmsg_type = SCM_RIGHTS;
+		cm->cmsg_len = CMSG_LEN((size_t)nr_pass * sizeof(int));
+		for (i = 0; i < nr_pass; i++)
+			memcpy(CMSG_DATA(cm) + (size_t)i * sizeof(int), &pass,
+			       sizeof(int));
+	}
+	assert_int_equal(sendmsg(fd, &mh, MSG_NOSIGNAL), sizeof(*msg));
+}
+
+/* The connection is ended by the target; what it says before is read away. */
+static void expect_end(int fd)
+{
+	uint8_t buf[256];
+	ssize_t n;
+
+	do
+		n = recv(fd, buf, sizeof(buf), 0);
+	while (n > 0);
+	assert_true(n == 0 || errno == ECONNRESET);
+	close(fd);
+}
+
+static struct leap__shm_msg message(uint16_t type)
+{
+	return (struct leap__shm_msg){
+		.magic = leap_to_le32(LEAP__SHM_MAGIC),
+		.version = leap_to_le16(LEAP__SHM_VERSION),
+		.type = leap_to_le16(type),
+	};
+}
+
+static int memory(uint64_t bytes, int seal)
+{
+	int fd = memfd_create("liar", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)bytes), 0);
+	if (seal)
+		assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+	return fd;
+}
+
+static void liar_hello(uint32_t depth, uint64_t claim, uint64_t bytes, int seal,
+		       int nr_fds)
+{
+	struct leap__shm_msg msg = message(LEAP__SHM_HELLO);
+	int fd = liar_connect(), mem = memory(bytes, seal);
+
+	msg.depth = leap_to_le32(depth);
+	msg.bytes = leap_to_le64(claim);
+	liar_send(fd, &msg, mem, nr_fds);
+	close(mem);
+	expect_end(fd);
+}
+
+/* Attach by the book; returns the socket and the mapped memory. */
+static int liar_attach(uint32_t depth, uint8_t **base)
+{
+	struct leap__shm_msg msg = message(LEAP__SHM_HELLO), got;
+	uint64_t bytes = leap__shm_bytes(depth);
+	int fd = liar_connect(), mem = memory(bytes, 1);
+
+	*base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, mem, 0);
+	assert_true(*base != MAP_FAILED);
+	msg.depth = leap_to_le32(depth);
+	msg.bytes = leap_to_le64(bytes);
+	liar_send(fd, &msg, mem, 1);
+	close(mem);
+	assert_int_equal(recv(fd, &got, sizeof(got), MSG_WAITALL), sizeof(got));
+	assert_int_equal(leap_from_le16(got.type), LEAP__SHM_WELCOME);
+	assert_int_equal(leap_from_le32(got.err), 0);
+	return fd;
+}
+
+static void test_bad_hand_shake(void **state)
+{
+	uint64_t bytes = leap__shm_bytes(32);
+	struct leap__shm_msg msg;
+	struct client c;
+	int fd, mem;
+	uint32_t i;
+
+	client_open(&c);
+	liar_hello(32, bytes, bytes, 0, 1);		/* not sealed */
+	liar_hello(32, bytes, bytes - 4096, 1, 1);	/* shorter than said */
+	liar_hello(32, bytes - 1, bytes, 1, 1);		/* says too little */
+	liar_hello(32, UINT64_MAX, bytes, 1, 1);
+	liar_hello(0, bytes, bytes, 1, 1);
+	liar_hello(1, bytes, bytes, 1, 1);
+	liar_hello(65536, bytes, bytes, 1, 1);
+	liar_hello(UINT32_MAX, bytes, bytes, 1, 1);
+	liar_hello(32, bytes, bytes, 1, 0);		/* no descriptor */
+	liar_hello(32, bytes, bytes, 1, 3);		/* too many */
+	for (i = 0; i < 300; i++) {
+		uint8_t *p = (uint8_t *)&msg;
+
+		msg = message((uint16_t)(1 + rnd(7)));
+		p[rnd(64)] = (uint8_t)rnd(256);
+		p[rnd(64)] = (uint8_t)rnd(256);
+		fd = liar_connect();
+		mem = memory(4096, 1);
+		liar_send(fd, &msg, mem, (int)rnd(4));
+		liar_send(fd, &msg, mem, 1);
+		close(mem);
+		shutdown(fd, SHUT_WR);
+		expect_end(fd);
+	}
+	write_and_read(&c, 100, 1, 3);
+	client_close(&c);
+}
+
+static void store32(uint8_t *base, uint32_t at, uint32_t v)
+{
+	__atomic_store_n((uint32_t *)(base + at), leap_to_le32(v),
+			 __ATOMIC_SEQ_CST);
+}
+
+static void kick(int fd)
+{
+	struct leap__shm_msg msg = message(LEAP__SHM_KICK);
+
+	liar_send(fd, &msg, -1, 0);
+}
+
+static void test_lies_in_rings(void **state)
+{
+	struct client c;
+	uint8_t *base;
+	int fd, i;
+
+	client_open(&c);
+	fd = liar_attach(8, &base);
+	store32(base, LEAP__SHM_SQ_TAIL, 8);
+	kick(fd);
+	expect_end(fd);
+	munmap(base, leap__shm_bytes(8));
+	fd = liar_attach(8, &base);
+	store32(base, LEAP__SHM_SQ_TAIL, 0xffff);
+	kick(fd);
+	expect_end(fd);
+	munmap(base, leap__shm_bytes(8));
+	/* Commands of noise: each gets its completion, or the end. */
+	for (i = 0; i < 200; i++) {
+		uint32_t j;
+
+		fd = liar_attach(8, &base);
+		for (j = 0; j < 8 * 64; j++)
+			base[LEAP__SHM_SQ + j] = (uint8_t)rnd(256);
+		store32(base, LEAP__SHM_SQ_TAIL, 1 + rnd(7));
+		store32(base, LEAP__SHM_CQ_HEAD, rnd(9));
+		kick(fd);
+		if (i % 2)
+			usleep(200);
+		close(fd);
+		munmap(base, leap__shm_bytes(8));
+	}
+	write_and_read(&c, 100, 1, 3);
+	client_close(&c);
+}
+
+static void test_memory_lies(void **state)
+{
+	struct leap__shm_msg msg = message(LEAP__SHM_MEM_ADD), got;
+	uint8_t *base;
+	int fd, mem;
+
+	fd = liar_attach(8, &base);
+	/* Not sealed: refused, and nothing else happens. */
+	msg.region = leap_to_le32(1);
+	msg.bytes = leap_to_le64(8192);
+	mem = memory(8192, 0);
+	liar_send(fd, &msg, mem, 1);
+	assert_int_equal(recv(fd, &got, sizeof(got), MSG_WAITALL), sizeof(got));
+	assert_int_not_equal(leap_from_le32(got.err), 0);
+	close(mem);
+	/* Sealed: taken. Twice: refused. Region 0 is not to be had. */
+	mem = memory(8192, 1);
+	liar_send(fd, &msg, mem, 1);
+	assert_int_equal(recv(fd, &got, sizeof(got), MSG_WAITALL), sizeof(got));
+	assert_int_equal(leap_from_le32(got.err), 0);
+	/* It cannot take the pages away any more. */
+	assert_int_equal(ftruncate(mem, 0), -1);
+	liar_send(fd, &msg, mem, 1);
+	assert_int_equal(recv(fd, &got, sizeof(got), MSG_WAITALL), sizeof(got));
+	assert_int_not_equal(leap_from_le32(got.err), 0);
+	msg.region = 0;
+	liar_send(fd, &msg, mem, 1);
+	close(mem);
+	expect_end(fd);
+	munmap(base, leap__shm_bytes(8));
+}
+
+static int nr_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int n = 0;
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+static void test_no_fd_growth(void **state)
+{
+	uint8_t *base;
+	int i, fd, before = 0;
+
+	for (i = 0; i < 200; i++) {
+		struct client c;
+
+		if (i == 20)
+			before = nr_fds();
+		fd = liar_attach(8, &base);
+		munmap(base, leap__shm_bytes(8));
+		close(fd);
+		if (i % 10 == 0) {
+			client_open(&c);
+			write_and_read(&c, 8, 1, 1);
+			client_close(&c);
+		}
+	}
+	for (i = 0; i < 500 && nr_fds() > before + 2; i++)
+		usleep(10000);
+	assert_true(nr_fds() <= before + 2);
+}
+
+#define t(f, s) cmocka_unit_test_setup_teardown(f, s, stop)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		t(test_sizes, start_one),
+		t(test_sizes, start_two),
+		t(test_bad_hand_shake, start_two),
+		t(test_lies_in_rings, start_two),
+		t(test_memory_lies, start_one),
+		t(test_no_fd_growth, start_two),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
