@@ -86,8 +86,8 @@ AM_COND_IF([ENABLE_ISAL], [
 		[AC_MSG_RESULT([no])])
 	LIBS=$leap_save_LIBS
 	# A weak reference alone does not keep a shared library.
-	ISAL_LIBS="-Wl,--push-state,--no-as-needed,`echo $ISAL_LIBS |
-		tr ' ' ,`,--pop-state"
+	LEAP_LDFLAGS="$LEAP_LDFLAGS -Wl,--push-state,--no-as-needed,-lisal"
+	LEAP_LDFLAGS="$LEAP_LDFLAGS,--pop-state"
 ])
 AM_COND_IF([ENABLE_RDMA], [leap_requires="$leap_requires libibverbs librdmacm"])
 LEAP_REQUIRES_PRIVATE=$leap_requires
