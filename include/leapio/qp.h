@@ -70,7 +70,8 @@ struct leap_qp_opts {
 	 */
 	const char *url;
 	const char *hostnqn;	/* NULL = derived from hostid */
-	uint8_t hostid[16];	/* zeros = a random one, the same per process */
+	uint8_t hostid[16];	/* zeros = a random one, the same for all of
+				 * the poll group */
 	uint16_t qid;		/* 0 = admin */
 	uint16_t cntlid;	/* I/O queues: of the admin Connect; admin: 0 =
 				 * FFFFh (any) */

@@ -9,22 +9,31 @@
 
 #include "block/bdev.h"
 
+extern const struct leap_bdev_ops leap__delay_ops;
+extern const struct leap_bdev_ops leap__error_ops;
 extern const struct leap_bdev_ops leap__file_ops;
 extern const struct leap_bdev_ops leap__memory_ops;
 extern const struct leap_bdev_ops leap__null_ops;
+extern const struct leap_bdev_ops leap__trace_ops;
 
 static const struct leap_bdev_ops *const layers[] = {
+	&leap__delay_ops,
+	&leap__error_ops,
 	&leap__file_ops,
 	&leap__memory_ops,
 	&leap__null_ops,
+	&leap__trace_ops,
 	NULL
 };
 
 /* The same, in the same order. */
 static const char *const names[] = {
+	"delay",
+	"error",
 	"file",
 	"memory",
 	"null",
+	"trace",
 	NULL
 };
 

@@ -33,7 +33,8 @@ struct script {
 	struct leap_cmd *aers[8];
 	unsigned int nr_aers;
 	unsigned int keep_alives, log_reads, shutdowns, writes;
-	int hold_io, never_ready;
+	int hold_io, never_ready, hold_ka;
+	struct leap_cmd *held_ka;
 	struct leap_cmd *held[64];
 	unsigned int nr_held;
 	uint8_t cntrltype;
@@ -150,7 +151,10 @@ static void admin(struct script *s, struct leap_cmd *cmd)
 		return;
 	case LEAP_ADM_KEEP_ALIVE:
 		s->keep_alives++;
-		break;
+		if (!s->hold_ka)
+			break;
+		s->held_ka = cmd;
+		return;
 	case LEAP_ADM_SET_FEATURES:
 		if ((dw10 & 0xff) == LEAP_FID_NUM_QUEUES)
 			cmd->result = (s->nr_queues - 1) * 0x10001u;
@@ -477,6 +481,31 @@ static void test_gives_up(void **state)
 	free(s);
 }
 
+/* A controller that is stuck: half of KATO after a Keep Alive it is left. */
+static void test_no_keep_alive(void **state)
+{
+	struct leap_host_opts opts = LEAP_HOST_OPTS_INIT;
+	struct script *s = malloc(sizeof(*s));
+
+	begin(s);
+	s->hold_ka = 1;
+	opts.kato_ms = 40;
+	opts.reconnect_ms = 5;
+	open_host(s, &opts);
+	WAIT(s, s->state == LEAP_HOST_LIVE && s->nr_aers == 2);
+	WAIT(s, s->state == LEAP_HOST_RECONNECTING);
+	assert_int_equal(s->err, -ETIMEDOUT);
+	assert_int_equal(s->keep_alives, 1);
+	s->hold_ka = 0;
+	WAIT(s, s->target.lost == 3);
+	leap_cmd_complete(s->held_ka, 0);
+	drop_aers(s);
+	WAIT(s, s->state == LEAP_HOST_LIVE);
+	assert_int_equal(s->states[LEAP_HOST_LIVE], 2);
+	end(s);
+	free(s);
+}
+
 static void test_first_try_fails(void **state)
 {
 	struct leap_host_opts opts = LEAP_HOST_OPTS_INIT;
@@ -541,6 +570,7 @@ int main(void)
 		cmocka_unit_test(test_event),
 		cmocka_unit_test(test_lost_under_load),
 		cmocka_unit_test(test_gives_up),
+		cmocka_unit_test(test_no_keep_alive),
 		cmocka_unit_test(test_first_try_fails),
 		cmocka_unit_test(test_discovery),
 		cmocka_unit_test(test_close_at_any_time),

@@ -70,6 +70,9 @@ __attribute__((cold)) void leap__io_fail(struct leap_cmd *cmd,
 
 	if (is_media_error(status))
 		q->count.media_errors++;
+	/* Whoever compared: trying again compares the same. */
+	if (LEAP_STATUS_CODE(status) == LEAP_SC_COMPARE_FAILED)
+		status |= LEAP_STATUS_DNR;
 	status |= log_error(q, cmd, status);
 	leap_cmd_complete(cmd, status);
 }

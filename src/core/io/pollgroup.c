@@ -470,7 +470,7 @@ void leap__pg_log_limited(struct leap_pollgroup *pg,
 		return;
 	if (now - limit->window_ns >= LOG_WINDOW_NS) {
 		if (limit->dropped)
-			leap__pg_log(pg, level, "%u lines like the next left out",
+			leap__pg_log(pg, level, "%u lines like the next were cut",
 				     limit->dropped);
 		*limit = (struct leap__log_limit){ .window_ns = now };
 	}

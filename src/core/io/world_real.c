@@ -225,7 +225,7 @@ static void take_events(struct leap__real *r, struct epoll_event *ev, int n)
 			r->timer_at_ns = 0;
 		else if (ptr == &r->wake_fd)
 			r->woken = true;
-		else if (ptr != &r->uring)	/* its ring is looked at anyway */
+		else if (ptr != &r->uring)	/* looked at anyway */
 			take_event(r, ptr, ev[i].events);
 	}
 }

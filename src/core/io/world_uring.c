@@ -3,7 +3,7 @@
  * The uring world: sockets as in world_sock.c, files through one io_uring ring
  * whose submissions go out in batches, at the end of a poll. An eventfd that
  * the ring signals is in the epoll set, so that a completion ends a sleep. It
- * sits under every file leaf; the caller's buffers go to the kernel as they are.
+ * sits under every file leaf; the caller's buffers go to the kernel as is.
  *
  * The completion queue cannot overflow: no more operations are given to the
  * kernel than it has entries; the others wait here. A read or write that the
@@ -51,7 +51,7 @@ struct leap__uring {
 	int nr_free_slots;
 };
 
-/* ---- one operation ------------------------------------------------------ */
+/* ---- one operation ------------------------------------------------------- */
 
 static void prep_rw(struct leap__uring *u, struct io_uring_sqe *sqe,
 		    struct leap__io *io, struct leap__real_fd *f, int fd)
@@ -226,7 +226,7 @@ static void complete(struct leap__real *r, struct leap__io *io, int64_t res)
 		close_now(r, f);
 }
 
-/* ---- the ring ----------------------------------------------------------- */
+/* ---- the ring ------------------------------------------------------------ */
 
 static void submit_sqes(struct leap__real *r)
 {
@@ -317,7 +317,7 @@ static void uring_turn(struct leap__real *r)
 		push(r);
 }
 
-/* ---- the world's slots -------------------------------------------------- */
+/* ---- the world's slots --------------------------------------------------- */
 
 static void uring_submit(struct leap__world *w, struct leap__io *io)
 {

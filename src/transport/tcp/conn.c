@@ -70,7 +70,9 @@ int leap__tcp_conn_init(struct leap__tcp_conn *c,
 	c->state = LEAP__TCP_HELLO;
 	c->defer.run = conn_run;
 	c->timer.run = conn_timer;
-	c->rx.buf = malloc(LEAP__TCP_RX_BYTES);
+	if (!c->rx.size)
+		c->rx.size = LEAP__TCP_RX_BYTES;
+	c->rx.buf = malloc(c->rx.size);
 	c->tx.hdrs = malloc(LEAP__TCP_TX_HDRS);
 	c->tx.iov = malloc(LEAP__TCP_TX_IOVS * sizeof(*c->tx.iov));
 	if (!c->rx.buf || !c->tx.hdrs || !c->tx.iov) {

@@ -70,6 +70,7 @@ struct leap__tcp_rx {
 	struct leap__io io;
 	struct iovec iov;
 	uint8_t *buf;
+	uint32_t size;		/* of buf; set before conn_init, or default */
 	uint32_t head, tail;	/* bytes not parsed yet */
 	uint32_t left;		/* of the data PDU under way */
 	uint32_t crc;

@@ -180,14 +180,13 @@ static void rx_post(struct leap__tcp_conn *c)
 		if (rx->head == rx->tail) {
 			rx->head = 0;
 			rx->tail = 0;
-		} else if (LEAP__TCP_RX_BYTES - rx->tail <
-			   LEAP__TCP_RX_BYTES / 2) {
+		} else if (rx->size - rx->tail < rx->size / 2) {
 			memmove(rx->buf, rx->buf + rx->head,
 				rx->tail - rx->head);
 			rx->tail -= rx->head;
 			rx->head = 0;
 		}
-		room = LEAP__TCP_RX_BYTES - rx->tail;
+		room = rx->size - rx->tail;
 		/* Much payload to come: take its header, not its data. */
 		if (rx->expect >= 8 * LEAP__TCP_DIRECT &&
 		    room > 2 * LEAP__TCP_DIRECT)

@@ -859,8 +859,9 @@ int leap__tcp_target_start(struct leap_pollgroup *pg,
 	if (!t)
 		return -ENOMEM;
 	t->limits = *limits;
-	if (t->limits.inline_bytes > LEAP__TCP_MAX_INLINE)
-		t->limits.inline_bytes = LEAP__TCP_MAX_INLINE;
+	/* A capsule has to fit half of the read buffer. */
+	if (limits->inline_bytes > LEAP__TCP_RX_BYTES / 4)
+		t->c.rx.size = 4 * limits->inline_bytes;
 	leap_vqp_init(&t->vqp, &leap__tcp_transport, pg, listener);
 	t->vqp.max_data_bytes = limits->max_data;
 	t->wait.tail = &t->wait.head;

@@ -9,8 +9,6 @@
 
 #include "transport/tcp/conn.h"
 
-#define LEAP__TCP_MAX_INLINE	65536u	/* a capsule fits the read buffer */
-
 struct leap__tcp_limits {
 	uint32_t max_data;	/* bytes of one command */
 	uint32_t inline_bytes;	/* in-capsule data of I/O commands */

@@ -1,0 +1,602 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * NVMe/TCP over 127.0.0.1, host on one core and target on another, against a
+ * floor: a raw exchange of the same byte counts at the same depth, which reads
+ * and sends as much at once as it can, spins as we do, and copies nothing.
+ *
+ *	bench-tcp [--json] [--ms MS] [--samples N] [--only TEXT]
+ *
+ * Every sample is floor, ours, floor, in the same two threads. A sample whose
+ * two floors differ by more than 20 % is dropped and counted. A floor that we
+ * beat by more than the noise is no floor: the run fails.
+ */
+#define _GNU_SOURCE
+#include <inttypes.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <leapio/bdev.h>
+#include <leapio/host.h>
+#include <leapio/pollgroup.h>
+#include <leapio/target.h>
+
+#define NQN "nqn.2014-08.org.example:bench"
+#define MAX_QD 128u
+#define MAX_BYTES 131072u
+#define BUF_BYTES (1u << 20)
+#define BATCH_BYTES 524288u
+#define HIST 512
+#define MAX_SAMPLES 64
+#define REQ_BYTES 72u
+#define RSP_BYTES 24u
+#define BLOCKS 2048u		/* of 4096 bytes, the part of the disk used */
+
+static const struct test {
+	const char *name, *leaf;
+	uint32_t bytes, qd, flags;
+	int write;
+} tests[] = {
+#define T4(op, w, leaf, f, tag) \
+	{ op " 4k qd1 " leaf tag, leaf, 4096, 1, f, w }, \
+	{ op " 4k qd4 " leaf tag, leaf, 4096, 4, f, w }, \
+	{ op " 4k qd32 " leaf tag, leaf, 4096, 32, f, w }, \
+	{ op " 4k qd128 " leaf tag, leaf, 4096, 128, f, w }
+#define DG (LEAP_QP_HEADER_DIGEST | LEAP_QP_DATA_DIGEST)
+	T4("read", 0, "null", 0, ""),
+	T4("write", 1, "null", 0, ""),
+	{ "read 4k qd128 null digests", "null", 4096, 128, DG, 0 },
+	{ "write 4k qd128 null digests", "null", 4096, 128, DG, 1 },
+	{ "read 4k qd1 null digests", "null", 4096, 1, DG, 0 },
+	{ "read 4k qd1 memory", "memory", 4096, 1, 0, 0 },
+	{ "read 4k qd128 memory", "memory", 4096, 128, 0, 0 },
+	{ "write 4k qd128 memory", "memory", 4096, 128, 0, 1 },
+	{ "read 128k qd32 null", "null", 131072, 32, 0, 0 },
+	{ "write 128k qd32 null", "null", 131072, 32, 0, 1 },
+	{ "read 128k qd32 null digests", "null", 131072, 32, DG, 0 },
+	{ "write 128k qd32 null digests", "null", 131072, 32, DG, 1 },
+};
+
+struct result {
+	double rate;		/* commands per second */
+	double p50, p999;	/* microseconds */
+};
+
+/* Latencies: 32 steps per power of two. */
+struct hist {
+	uint64_t n[HIST];
+	uint64_t all;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static void hist_add(struct hist *h, uint64_t ns)
+{
+	unsigned int msb = ns < 16 ? 4 : 63u - (unsigned int)__builtin_clzll(ns);
+	unsigned int i = (msb - 4) * 16 + (unsigned int)((ns >> (msb - 4)) & 15);
+
+	h->n[i < HIST ? i : HIST - 1]++;
+	h->all++;
+}
+
+static double hist_at(const struct hist *h, double part)
+{
+	uint64_t want = (uint64_t)((double)h->all * part), sum = 0;
+	unsigned int i;
+
+	for (i = 0; i < HIST; i++) {
+		sum += h->n[i];
+		if (sum > want)
+			break;
+	}
+	return (double)((uint64_t)(16 + i % 16) << (i / 16)) / 1000.0;
+}
+
+static void die(const char *what)
+{
+	fprintf(stderr, "bench-tcp: %s: %s\n", what, leap_last_error());
+	exit(1);
+}
+
+static void pin(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu % (int)sysconf(_SC_NPROCESSORS_ONLN), &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+/* ---- the raw exchange ---- */
+
+struct floor {
+	int fd;
+	uint32_t in_bytes, out_bytes, data_bytes;	/* of one message */
+	uint8_t *in, *data, *hdr;
+	uint32_t have;
+	struct iovec iov[3 * MAX_QD];
+};
+
+static void floor_init(struct floor *f, int fd)
+{
+	int one = 1;
+
+	memset(f, 0, sizeof(*f));
+	f->fd = fd;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	f->in = malloc(BUF_BYTES);
+	f->data = malloc(MAX_BYTES);
+	f->hdr = calloc(1, 65536);
+	memset(f->data, 1, MAX_BYTES);
+}
+
+/* Messages of out_bytes, of which data_bytes from elsewhere. */
+static void floor_send(struct floor *f, uint32_t n)
+{
+	uint32_t hdr = f->out_bytes - f->data_bytes, nr = 0, i;
+	struct msghdr msg;
+	struct iovec *iov = f->iov;
+
+	for (i = 0; i < n; i++) {
+		/* Header and response of neighbours are side by side. */
+		iov[nr].iov_base = f->hdr;
+		iov[nr++].iov_len = hdr;
+		if (f->data_bytes) {
+			iov[nr].iov_base = f->data;
+			iov[nr++].iov_len = f->data_bytes;
+		} else if (nr > 1) {
+			nr--;
+			iov[nr - 1].iov_len += hdr;
+		}
+	}
+	while (nr) {
+		ssize_t did;
+
+		memset(&msg, 0, sizeof(msg));
+		msg.msg_iov = iov;
+		msg.msg_iovlen = nr;
+		did = sendmsg(f->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (did < 0)
+			continue;
+		while (nr && (size_t)did >= iov->iov_len) {
+			did -= (ssize_t)iov->iov_len;
+			iov++;
+			nr--;
+		}
+		if (nr) {
+			iov->iov_base = (char *)iov->iov_base + did;
+			iov->iov_len -= (size_t)did;
+		}
+	}
+}
+
+/* Whole messages that have arrived; -1 = end. */
+static int floor_recv(struct floor *f)
+{
+	ssize_t n = recv(f->fd, f->in, BUF_BYTES / 4, MSG_DONTWAIT);
+	int msgs;
+
+	if (n < 0)
+		return 0;
+	if (!n)
+		return -1;
+	f->have += (uint32_t)n;
+	msgs = (int)(f->have / f->in_bytes);
+	f->have %= f->in_bytes;
+	return msgs;
+}
+
+/* ---- the server's thread ---- */
+
+struct server {
+	pthread_t thread;
+	struct leap_pollgroup *pg;
+	struct leap_target *target;
+	struct leap_listener *listener;
+	_Atomic int stop, ready;
+	_Atomic int floor_fd;	/* a raw connection to serve, -1 = none */
+	uint32_t in_bytes, out_bytes, data_bytes;
+	char url[256];
+	int destroyed;
+};
+
+static void gone(void *arg)
+{
+	((struct server *)arg)->destroyed = 1;
+}
+
+static void add_ns(struct server *s, struct leap_subsystem *ss,
+		   const char *stack)
+{
+	struct leap_ns_opts opts = LEAP_NS_OPTS_INIT;
+
+	if (leap_bdev_open(s->pg, stack, &opts.bdev))
+		die(stack);
+	if (leap_ns_add(ss, &opts, NULL, NULL) < 0)
+		die("leap_ns_add");
+}
+
+static void serve_setup(struct server *s)
+{
+	struct leap_pollgroup_opts popts = LEAP_POLLGROUP_OPTS_INIT;
+	struct leap_target_opts topts = LEAP_TARGET_OPTS_INIT;
+	struct leap_subsystem_opts sopts = LEAP_SUBSYSTEM_OPTS_INIT;
+	struct leap_listener_opts lopts = LEAP_LISTENER_OPTS_INIT;
+	struct leap_subsystem *ss;
+
+	popts.world = LEAP_WORLD_EPOLL;
+	if (leap_pollgroup_create(&popts, &s->pg))
+		die("leap_pollgroup_create");
+	topts.queue_depth = 256;
+	if (leap_target_create(s->pg, &topts, &s->target))
+		die("leap_target_create");
+	sopts.nqn = NQN;
+	sopts.allow_any_host = 1;
+	if (leap_subsystem_create(s->target, &sopts, &ss))
+		die("leap_subsystem_create");
+	add_ns(s, ss, "null:16M[block=4096]");
+	add_ns(s, ss, "memory:16M[block=4096]");
+	lopts.url = "tcp://127.0.0.1:0";
+	if (leap_listener_create(s->target, &lopts, &s->listener))
+		die("leap_listener_create");
+	snprintf(s->url, sizeof(s->url), "%s/" NQN,
+		 leap_listener_url(s->listener));
+}
+
+static void *serve(void *arg)
+{
+	struct server *s = arg;
+	struct floor f;
+	int fd = -1, n;
+
+	pin(1);
+	serve_setup(s);
+	atomic_store(&s->ready, 1);
+	while (!atomic_load_explicit(&s->stop, memory_order_relaxed)) {
+		if (fd < 0) {
+			leap_pollgroup_poll(s->pg, 0);
+			fd = atomic_load_explicit(&s->floor_fd,
+						  memory_order_acquire);
+			if (fd < 0)
+				continue;
+			floor_init(&f, fd);
+			f.in_bytes = s->in_bytes;
+			f.out_bytes = s->out_bytes;
+			f.data_bytes = s->data_bytes;
+		}
+		n = floor_recv(&f);
+		if (n > 0) {
+			floor_send(&f, (uint32_t)n);
+		} else if (n < 0) {
+			close(fd);
+			free(f.in);
+			free(f.data);
+			free(f.hdr);
+			fd = -1;
+			atomic_store(&s->floor_fd, -1);
+		}
+	}
+	leap_target_destroy(s->target, gone, s);
+	while (!s->destroyed)
+		leap_pollgroup_poll(s->pg, 0);
+	leap_pollgroup_destroy(s->pg);
+	return NULL;
+}
+
+/* ---- the host's side ---- */
+
+static struct result floor_run(struct server *s, const struct test *t,
+			       uint64_t ns)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET };
+	socklen_t len = sizeof(addr);
+	static struct hist hist;
+	uint64_t starts[MAX_QD], now, start, end, total = 0, at = 0;
+	struct result r;
+	struct floor f;
+	int l, fd, n, i;
+
+	memset(&hist, 0, sizeof(hist));
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	l = socket(AF_INET, SOCK_STREAM, 0);
+	if (bind(l, (struct sockaddr *)&addr, sizeof(addr)) || listen(l, 1) ||
+	    getsockname(l, (struct sockaddr *)&addr, &len))
+		die("floor listen");
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	if (connect(fd, (struct sockaddr *)&addr, len))
+		die("floor connect");
+	floor_init(&f, fd);
+	f.out_bytes = REQ_BYTES + (t->write ? t->bytes : 0);
+	f.data_bytes = t->write ? t->bytes : 0;
+	/* C2HData, data, response; or a response. */
+	f.in_bytes = RSP_BYTES + (t->write ? 0 : RSP_BYTES + t->bytes);
+	s->in_bytes = f.out_bytes;
+	s->out_bytes = f.in_bytes;
+	s->data_bytes = t->write ? 0 : t->bytes;
+	atomic_store_explicit(&s->floor_fd, accept(l, NULL, NULL),
+			      memory_order_release);
+	start = now_ns();
+	end = start + ns;
+	for (i = 0; i < (int)t->qd; i++)
+		starts[i] = start;
+	floor_send(&f, t->qd);
+	do {
+		n = floor_recv(&f);
+		now = now_ns();
+		for (i = 0; i < n; i++) {
+			hist_add(&hist, now - starts[at]);
+			starts[at] = now;
+			at = at + 1 == t->qd ? 0 : at + 1;
+		}
+		total += (uint64_t)(n > 0 ? n : 0);
+		if (n > 0)
+			floor_send(&f, (uint32_t)n);
+	} while (now < end);
+	close(fd);
+	close(l);
+	while (atomic_load(&s->floor_fd) >= 0)
+		;
+	free(f.in);
+	free(f.data);
+	free(f.hdr);
+	r.rate = (double)total * 1e9 / (double)(now - start);
+	r.p50 = hist_at(&hist, 0.5);
+	r.p999 = hist_at(&hist, 0.999);
+	return r;
+}
+
+struct io {
+	struct leap_req req;
+	struct leap_piece piece;
+	uint64_t start;
+};
+
+static struct {
+	struct leap_pollgroup *pg;
+	struct leap_host *host;
+	struct io ios[MAX_QD];
+	struct leap_req *again[MAX_QD];
+	uint8_t *data;
+	struct hist hist;
+	uint64_t total, block, now;
+	uint32_t nr_again, nsid;
+	const struct test *t;
+	int live, closed, failed;
+} h;
+
+static void host_state(struct leap_host *host, enum leap_host_state state,
+		       leap_status_t status, int sys_errno, void *arg)
+{
+	h.live = state == LEAP_HOST_LIVE ? 1 : -1;
+	if (h.live < 0)
+		fprintf(stderr, "bench-tcp: host state %d: %s, errno %d\n",
+			state, leap_status_str(status), sys_errno);
+}
+
+static void host_closed(void *arg)
+{
+	h.closed = 1;
+}
+
+static void io_done(struct leap_req *req)
+{
+	if (leap_req_status(req))
+		h.failed = 1;
+	if (!h.now)
+		h.now = now_ns();
+	hist_add(&h.hist, h.now - ((struct io *)req)->start);
+	h.total++;
+	h.again[h.nr_again++] = req;
+}
+
+static void io_fill(struct io *io, uint64_t now)
+{
+	uint32_t blocks = h.t->bytes / 4096;
+
+	io->start = now;
+	io->req.sqe.opc = h.t->write ? LEAP_NVM_WRITE : LEAP_NVM_READ;
+	io->req.sqe.nsid = leap_to_le32(h.nsid);
+	io->req.sqe.cdw10 = leap_to_le32((uint32_t)h.block);
+	io->req.sqe.cdw12 = leap_to_le32(blocks - 1);
+	h.block = h.block + blocks + blocks > BLOCKS ? 0 : h.block + blocks;
+}
+
+static void host_open(struct server *s, const struct test *t)
+{
+	struct leap_host_opts opts = LEAP_HOST_OPTS_INIT;
+
+	memset(&h.hist, 0, sizeof(h.hist));
+	h.live = h.closed = 0;
+	h.total = 0;
+	h.nr_again = 0;
+	h.t = t;
+	h.nsid = strcmp(t->leaf, "null") ? 2 : 1;
+	opts.url = s->url;
+	opts.nr_io_queues = 1;
+	opts.depth = t->qd + 1 < 8 ? 8 : t->qd + 1;
+	opts.flags = t->flags;
+	opts.loss_ms = UINT32_MAX;
+	opts.state = host_state;
+	if (leap_host_connect(h.pg, &opts, &h.host))
+		die("leap_host_connect");
+	while (!h.live)
+		leap_pollgroup_poll(h.pg, 0);
+	if (h.live < 0)
+		die("connect");
+}
+
+static struct result our_run(struct server *s, const struct test *t, uint64_t ns)
+{
+	uint64_t start, end;
+	struct result r;
+	uint32_t i;
+
+	host_open(s, t);
+	start = now_ns();
+	end = start + ns;
+	for (i = 0; i < t->qd; i++) {
+		struct io *io = &h.ios[i];
+
+		io->piece.addr = h.data + (size_t)i * t->bytes;
+		io->piece.len_bytes = t->bytes;
+		io->req.pieces = &io->piece;
+		io->req.nr_pieces = 1;
+		io->req.done = io_done;
+		h.again[h.nr_again++] = &io->req;
+	}
+	h.now = start;
+	do {
+		for (i = 0; i < h.nr_again; i++)
+			io_fill((struct io *)h.again[i], h.now);
+		if (h.nr_again) {
+			i = h.nr_again;
+			h.nr_again = 0;
+			if (leap_host_submit(h.host, 1, h.again, i) != (int)i)
+				die("leap_host_submit");
+			leap_host_kick(h.host, 1);
+		}
+		h.now = 0;
+		leap_pollgroup_poll(h.pg, 0);
+	} while ((h.now ? h.now : (h.now = now_ns())) < end);
+	r.rate = (double)h.total * 1e9 / (double)(h.now - start);
+	while (h.nr_again < t->qd)
+		leap_pollgroup_poll(h.pg, 0);
+	r.p50 = hist_at(&h.hist, 0.5);
+	r.p999 = hist_at(&h.hist, 0.999);
+	leap_host_close(h.host, host_closed, NULL);
+	while (!h.closed)
+		leap_pollgroup_poll(h.pg, 0);
+	if (h.failed)
+		die("a command failed");
+	return r;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static double median(double *v, unsigned int n)
+{
+	qsort(v, n, sizeof(*v), by_value);
+	return n ? v[n / 2] : 0;
+}
+
+static int run_test(struct server *s, const struct test *t, unsigned int n,
+		    uint64_t ns, int json, int first)
+{
+	double ratio[MAX_SAMPLES], rate[MAX_SAMPLES], fl[MAX_SAMPLES];
+	double p50[MAX_SAMPLES], p999[MAX_SAMPLES], fp999[MAX_SAMPLES];
+	unsigned int i, kept = 0, dropped = 0;
+	double worst;
+
+	for (i = 0; i < n; i++) {
+		struct result a = floor_run(s, t, ns);
+		struct result o = our_run(s, t, ns);
+		struct result b = floor_run(s, t, ns);
+		double mean = (a.rate + b.rate) / 2;
+
+		if (a.rate > b.rate * 1.2 || b.rate > a.rate * 1.2) {
+			dropped++;
+			continue;
+		}
+		ratio[kept] = o.rate / mean;
+		rate[kept] = o.rate;
+		fl[kept] = mean;
+		p50[kept] = o.p50;
+		p999[kept] = o.p999;
+		fp999[kept++] = (a.p999 + b.p999) / 2;
+	}
+	worst = median(ratio, kept);
+	if (json)
+		printf("%s\n  {\"name\": \"%s\", \"ratio\": %.3f, "
+		       "\"iops\": %.0f, \"floor\": %.0f, \"p50_us\": %.1f, "
+		       "\"p999_us\": %.1f, \"floor_p999_us\": %.1f, "
+		       "\"samples\": %u, \"dropped\": %u}", first ? "" : ",",
+		       t->name, worst, median(rate, kept), median(fl, kept),
+		       median(p50, kept), median(p999, kept),
+		       median(fp999, kept), kept, dropped);
+	else
+		printf("%-30s %6.3f %9.0f %9.0f %8.1f %8.1f %8.1f %4u %4u\n",
+		       t->name, worst, median(rate, kept), median(fl, kept),
+		       median(p50, kept), median(p999, kept),
+		       median(fp999, kept), kept, dropped);
+	fflush(stdout);
+	return worst > 1.1;
+}
+
+int main(int argc, char **argv)
+{
+	struct leap_pollgroup_opts popts = LEAP_POLLGROUP_OPTS_INIT;
+	unsigned int samples = 5, i, first = 1;
+	int json = 0, bad = 0, a;
+	static struct server s;
+	const char *only = "";
+	uint64_t ms = 200;
+
+	for (a = 1; a < argc; a++) {
+		if (!strcmp(argv[a], "--json"))
+			json = 1;
+		else if (!strcmp(argv[a], "--ms") && a + 1 < argc)
+			ms = strtoull(argv[++a], NULL, 10);
+		else if (!strcmp(argv[a], "--samples") && a + 1 < argc)
+			samples = (unsigned int)atoi(argv[++a]);
+		else if (!strcmp(argv[a], "--only") && a + 1 < argc)
+			only = argv[++a];
+		else
+			die("usage: [--json] [--ms MS] [--samples N] "
+			    "[--only TEXT]");
+	}
+	if (samples > MAX_SAMPLES)
+		samples = MAX_SAMPLES;
+	atomic_store(&s.floor_fd, -1);
+	if (pthread_create(&s.thread, NULL, serve, &s))
+		die("pthread_create");
+	pin(0);
+	while (!atomic_load(&s.ready))
+		sched_yield();
+	popts.world = LEAP_WORLD_EPOLL;
+	if (leap_pollgroup_create(&popts, &h.pg))
+		die("leap_pollgroup_create");
+	h.data = malloc((size_t)MAX_QD * MAX_BYTES);
+	memset(h.data, 2, (size_t)MAX_QD * MAX_BYTES);
+	printf(json ? "[" : "%-30s %6s %9s %9s %8s %8s %8s %4s %4s\n", "",
+	       "ratio", "iops", "floor", "p50 us", "p999 us", "f p999", "kept",
+	       "drop");
+	for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+		if (!strstr(tests[i].name, only))
+			continue;
+		bad |= run_test(&s, &tests[i], samples, ms * 1000000u, json,
+				(int)first);
+		first = 0;
+	}
+	if (json)
+		printf("\n]\n");
+	atomic_store(&s.stop, 1);
+	pthread_join(s.thread, NULL);
+	leap_pollgroup_destroy(h.pg);
+	free(h.data);
+	if (bad)
+		fprintf(stderr, "bench-tcp: a floor was beaten\n");
+	return bad;
+}

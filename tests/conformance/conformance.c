@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * conformance KIND... - the table of cases over transports, as TAP
+ *
+ * Runs every case over each KIND (loop, tcp, shm; "all" is the three) at 1, 2
+ * and 64 I/O queue pairs: cases for I/O queues on every one of them. Each run
+ * leaves a transcript, and that of every transport has to be what loopback's
+ * is. A transport that is not in this build is one skipped line and counts as
+ * nothing.
+ *
+ * With --transcripts DIR the transcripts are kept as DIR/KIND-QPS.txt.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <leapio/leapio.h>
+
+#include "cases.h"
+#include "rig.h"
+#include "util/crc32c.h"
+
+static const unsigned int qps[] = { 1, 2, 64 };
+#define NR_QPS (sizeof(qps) / sizeof(qps[0]))
+
+struct text {
+	char *s;
+	size_t len, max;
+};
+
+static struct text oracle[NR_QPS];
+static unsigned int nr_tests, nr_failed, nr_passed, nr_absent;
+static const char *keep_dir;
+
+static void append(struct text *t, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	if (t->max - t->len < 512) {
+		t->max = t->max * 2 + 4096;
+		t->s = realloc(t->s, t->max);
+		if (!t->s)
+			abort();
+	}
+	va_start(ap, fmt);
+	n = vsnprintf(t->s + t->len, 512, fmt, ap);
+	va_end(ap);
+	t->len += n < 512 ? (size_t)n : 511;
+}
+
+static void tap(int ok, const char *fmt, ...)
+{
+	va_list ap;
+
+	nr_tests++;
+	if (ok)
+		nr_passed++;
+	else
+		nr_failed++;
+	printf("%sok %u - ", ok ? "" : "not ", nr_tests);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	printf("\n");
+}
+
+static uint8_t seeded(uint32_t seed, uint32_t i)
+{
+	return seed ? (uint8_t)(seed * 31 + i + (i >> 9) * 7) : 0;
+}
+
+static void put_range(uint8_t *buf, uint32_t i, uint64_t slba, uint32_t nlb)
+{
+	struct leap_dsm_range r = { 0 };
+
+	r.nlb = leap_to_le32(nlb);
+	r.slba = leap_to_le64(slba);
+	memcpy(buf + i * sizeof(r), &r, sizeof(r));
+}
+
+static void fill(const struct testcase *c, uint8_t *buf)
+{
+	uint32_t i, nr = c->len / 16;
+
+	if (c->fill == FILL_SEED) {
+		for (i = 0; i < c->len; i++)
+			buf[i] = seeded(c->seed, i);
+		return;
+	}
+	for (i = 0; i < nr; i++)
+		put_range(buf, i, c->seed + i, c->arg);
+	if (c->fill == FILL_DSM_BAD_LAST)
+		put_range(buf, nr - 1, NS1_LBAS, 1);
+	if (c->fill == FILL_DSM_OVERFLOW)
+		put_range(buf, nr - 1, UINT64_MAX - 3, 8);
+}
+
+static int to_host(const struct testcase *c)
+{
+	uint32_t op = c->opc == LEAP_ADM_FABRICS ? c->nsid : c->opc;
+
+	return LEAP_OPC_DIR(op) == LEAP_DIR_TO_HOST;
+}
+
+static void build(const struct testcase *c, struct leap_sqe *sqe)
+{
+	sqe->opc = c->opc;
+	sqe->flags = c->fuse;
+	sqe->nsid = leap_to_le32(c->nsid);
+	sqe->cdw10 = leap_to_le32(c->cdw[0]);
+	sqe->cdw11 = leap_to_le32(c->cdw[1]);
+	sqe->cdw12 = leap_to_le32(c->cdw[2]);
+	sqe->cdw13 = leap_to_le32(c->cdw[3]);
+	sqe->cdw14 = leap_to_le32(c->cdw[4]);
+	sqe->cdw15 = leap_to_le32(c->cdw[5]);
+}
+
+/* What is wrong with an answer, or NULL. */
+static const char *judge(const struct testcase *c, const struct rig_req *r,
+			 const uint8_t *buf)
+{
+	leap_status_t status = leap_req_status(&r->req);
+	static char why[120];
+	uint32_t i;
+
+	if (LEAP_STATUS_CODE(status) != c->status) {
+		snprintf(why, sizeof(why), "status %x/%02x, not %x/%02x",
+			 LEAP_STATUS_SCT(status), LEAP_STATUS_SC(status),
+			 LEAP_STATUS_SCT(c->status), LEAP_STATUS_SC(c->status));
+		return why;
+	}
+	/* None of the errors here goes away by itself. */
+	if (status && !(status & LEAP_STATUS_DNR))
+		return "DNR is not set";
+	if (c->check_result && leap_req_result(&r->req) != c->result) {
+		snprintf(why, sizeof(why), "result %llx, not %llx",
+			 (unsigned long long)leap_req_result(&r->req),
+			 (unsigned long long)c->result);
+		return why;
+	}
+	if (status || !to_host(c) || !c->len)
+		return NULL;
+	for (i = 0; c->seed && i < c->len; i++)
+		if (buf[i] != seeded(c->seed, i))
+			return "payload is not what was written";
+	return c->check ? c->check(buf, c->len) : NULL;
+}
+
+/* One case on one queue pair; what is wrong, and a line of the transcript. */
+static const char *run_on(struct rig *rig, struct leap_qp *qp,
+			  const struct testcase *c, struct text *t)
+{
+	uint8_t *buf = malloc(c->len ? c->len : 1);
+	struct rig_req r = { 0 };
+	const char *why;
+	int err;
+
+	memset(buf, 0xee, c->len);
+	if (!to_host(c))
+		fill(c, buf);
+	build(c, &r.req.sqe);
+	err = rig_run(rig, qp, &r, buf, c->len);
+	if (err) {
+		why = err == -ETIMEDOUT ? "no answer" : "not accepted";
+		append(t, "%s: %s\n", c->name, why);
+	} else {
+		why = judge(c, &r, buf);
+		/* M: the error log had room, which is a matter of time. */
+		append(t, "%s: %04x %llx %08x\n", c->name,
+		       leap_req_status(&r.req) & ~LEAP_STATUS_MORE,
+		       c->no_data ? 0 : (unsigned long long)
+					leap_req_result(&r.req),
+		       c->no_data || !to_host(c) || leap_req_status(&r.req) ?
+		       0 : leap__crc32c(0, buf, c->len));
+	}
+	free(buf);
+	return why;
+}
+
+static void run_case(struct rig *rig, const char *kind, unsigned int n,
+		     const struct testcase *c, struct text *t)
+{
+	const char *why = NULL;
+	unsigned int i;
+
+	if (c->queue == Q_IO)
+		for (i = 0; !why && i < rig->nr_io; i++)
+			why = run_on(rig, rig->io[i], c, t);
+	else
+		why = run_on(rig, c->queue == Q_DISC ? rig->disc : rig->admin,
+			     c, t);
+	tap(!why, "%s/%u %s: %s [%s]%s%s", kind, n,
+	    c->queue == Q_IO ? "io" : c->queue == Q_DISC ? "disc" : "admin",
+	    c->name, c->spec, why ? ": " : "", why ? why : "");
+	fflush(stdout);
+}
+
+static void keep(const char *kind, unsigned int n, const struct text *t)
+{
+	char path[400];
+	FILE *f;
+
+	if (!keep_dir)
+		return;
+	snprintf(path, sizeof(path), "%s/%s-%u.txt", keep_dir, kind, n);
+	f = fopen(path, "w");
+	if (!f || fwrite(t->s, 1, t->len, f) != t->len)
+		fprintf(stderr, "%s: %s\n", path, strerror(errno));
+	if (f)
+		fclose(f);
+}
+
+static void compare(const char *kind, unsigned int i, struct text *t)
+{
+	if (!oracle[i].s) {
+		oracle[i] = *t;
+		return;
+	}
+	tap(t->len == oracle[i].len && !memcmp(t->s, oracle[i].s, t->len),
+	    "%s/%u transcript equals loopback's", kind, qps[i]);
+	free(t->s);
+}
+
+/* 0, or -EPROTONOSUPPORT. */
+static int run_kind(const char *kind, unsigned int i)
+{
+	struct text t = { 0 };
+	struct rig rig;
+	unsigned int k;
+	int err;
+
+	/* More than one queue pair: spread over two I/O groups. */
+	err = rig_start(&rig, kind, qps[i], qps[i] > 1 ? 2 : 0, MDTS);
+	if (err == -EPROTONOSUPPORT) {
+		rig_stop(&rig);
+		return err;
+	}
+	if (err) {
+		tap(0, "%s/%u starts: %s", kind, qps[i], strerror(-err));
+		rig_stop(&rig);
+		return 0;
+	}
+	for (k = 0; k < nr_io_cases; k++)
+		run_case(&rig, kind, qps[i], &io_cases[k], &t);
+	for (k = 0; k < nr_admin_cases; k++)
+		run_case(&rig, kind, qps[i], &admin_cases[k], &t);
+	for (k = 0; k < nr_disc_cases; k++)
+		run_case(&rig, kind, qps[i], &disc_cases[k], &t);
+	err = rig_stop(&rig);
+	tap(!err, "%s/%u ends, nothing left", kind, qps[i]);
+	keep(kind, qps[i], &t);
+	compare(kind, i, &t);
+	return 0;
+}
+
+static void run_all(const char *kind)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_QPS; i++) {
+		if (run_kind(kind, i) != -EPROTONOSUPPORT)
+			continue;
+		nr_tests++;
+		nr_absent++;
+		printf("ok %u - %s # SKIP transport is not in this build\n",
+		       nr_tests, kind);
+		return;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const kinds[] = { "loop", "tcp", "shm" };
+	int i, first = 1, all;
+	unsigned int k;
+
+	if (argc > 2 && !strcmp(argv[1], "--transcripts")) {
+		keep_dir = argv[2];
+		first = 3;
+	}
+	all = first >= argc || !strcmp(argv[first], "all");
+	printf("# %u cases: %u I/O, %u admin, %u discovery\n",
+	       nr_io_cases + nr_admin_cases + nr_disc_cases, nr_io_cases,
+	       nr_admin_cases, nr_disc_cases);
+	/* Loopback first, always: it is what the others are held to. */
+	run_all("loop");
+	for (k = 1; k < 3; k++) {
+		int wanted = all;
+
+		for (i = first; i < argc; i++)
+			wanted |= !strcmp(argv[i], kinds[k]);
+		if (wanted)
+			run_all(kinds[k]);
+	}
+	printf("1..%u\n# passed %u, failed %u, transports absent %u\n",
+	       nr_tests, nr_passed, nr_failed, nr_absent);
+	for (k = 0; k < NR_QPS; k++)
+		free(oracle[k].s);
+	return nr_failed ? 1 : 0;
+}

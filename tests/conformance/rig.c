@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "rig.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <leapio/nvmf.h>
+
+#include "util/atomic.h"
+
+#define MAX_THREADS 4
+
+struct thread {
+	struct rig_server *s;
+	pthread_t id;
+	struct leap_pollgroup *pg;
+	struct leap_msg msg;
+	unsigned int index;
+	uint32_t ready;		/* shared */
+	uint32_t stop;		/* shared */
+};
+
+struct rig_server {
+	struct thread thread[MAX_THREADS];	/* [0] is home */
+	unsigned int nr_threads;
+	const char *kind;
+	uint32_t mdts_bytes;
+	struct leap_target *target;
+	struct leap_listener *listener;
+	char url[200];
+	char path[64];
+	int pending;
+	int err;
+	uint32_t up;		/* shared */
+	uint32_t gone;		/* shared */
+};
+
+static void fail(struct rig_server *s, int err, const char *what)
+{
+	if (err == -EPROTONOSUPPORT || s->err)
+		return;
+	fprintf(stderr, "%s: %s: %s\n", s->kind, what, leap_last_error());
+}
+
+static void wake(struct leap_msg *msg)
+{
+	(void)msg;
+}
+
+static void *run(void *arg)
+{
+	struct thread *t = arg;
+
+	if (leap_pollgroup_create(NULL, &t->pg))
+		t->pg = NULL;
+	leap__store_release(&t->ready, 1u);
+	while (t->pg && !leap__load_acquire(&t->stop))
+		leap_pollgroup_wait(t->pg, 100000000);
+	if (t->pg && leap_pollgroup_destroy(t->pg))
+		fprintf(stderr, "thread %u: poll group still in use\n",
+			t->index);
+	return NULL;
+}
+
+static void added(int err, void *arg)
+{
+	struct rig_server *s = arg;
+
+	if (err) {
+		s->err = err;
+		fprintf(stderr, "namespace: %s\n", strerror(-err));
+	}
+	if (!--s->pending)
+		leap__store_release(&s->up, 1u);
+}
+
+static int add_ns(struct rig_server *s, struct leap_subsystem *ss,
+		  uint32_t nsid, uint32_t lba_bytes, uint32_t read_only)
+{
+	struct leap_ns_opts o = LEAP_NS_OPTS_INIT;
+	int err;
+
+	o.nsid = nsid;
+	o.block_bytes = lba_bytes;
+	o.read_only = read_only;
+	err = leap_bdev_open(s->thread[0].pg, "memory:16M", &o.bdev);
+	if (!err)
+		err = leap_ns_add(ss, &o, added, s);
+	if (err > 0)
+		s->pending++;
+	return err > 0 ? 0 : err;
+}
+
+static int listen_on(struct rig_server *s)
+{
+	struct leap_listener_opts o = LEAP_LISTENER_OPTS_INIT;
+	int err;
+
+	o.url = s->url;
+	if (!strcmp(s->kind, "loop"))
+		snprintf(s->url, sizeof(s->url), "loop://");
+	else if (!strcmp(s->kind, "tcp"))
+		snprintf(s->url, sizeof(s->url), "tcp://127.0.0.1:0");
+	else
+		snprintf(s->url, sizeof(s->url), "shm:%s", s->path);
+	err = leap_listener_create(s->target, &o, &s->listener);
+	if (err)
+		return err;
+	if (!strcmp(s->kind, "loop"))
+		snprintf(s->url, sizeof(s->url), "loop://leapio");
+	else
+		snprintf(s->url, sizeof(s->url), "%s",
+			 leap_listener_url(s->listener));
+	return 0;
+}
+
+/* On the home thread. */
+static int serve(struct rig_server *s)
+{
+	struct leap_subsystem_opts so = LEAP_SUBSYSTEM_OPTS_INIT;
+	struct leap_target_opts to = LEAP_TARGET_OPTS_INIT;
+	struct leap_subsystem *ss;
+	unsigned int i;
+	int err;
+
+	to.mdts_bytes = s->mdts_bytes;
+	err = leap_target_create(s->thread[0].pg, &to, &s->target);
+	for (i = 1; !err && i < s->nr_threads; i++)
+		err = leap_target_add_group(s->target, s->thread[i].pg);
+	so.nqn = RIG_NQN;
+	so.allow_any_host = 1;
+	so.max_nsid = 64;
+	if (!err)
+		err = leap_subsystem_create(s->target, &so, &ss);
+	s->pending = 1;
+	if (!err)
+		err = add_ns(s, ss, 1, 512, 0);
+	if (!err)
+		err = add_ns(s, ss, 2, 4096, 0);
+	if (!err)
+		err = add_ns(s, ss, 3, 512, 1);
+	return err ? err : listen_on(s);
+}
+
+static void serve_msg(struct leap_msg *msg)
+{
+	struct thread *t = (struct thread *)(void *)
+		((char *)msg - offsetof(struct thread, msg));
+	int err = serve(t->s);
+
+	if (err) {
+		fail(t->s, err, "target");
+		t->s->err = err;
+	}
+	added(0, t->s);
+}
+
+static void target_gone(void *arg)
+{
+	struct rig_server *s = arg;
+
+	leap__store_release(&s->gone, 1u);
+}
+
+static void end_msg(struct leap_msg *msg)
+{
+	struct thread *t = (struct thread *)(void *)
+		((char *)msg - offsetof(struct thread, msg));
+
+	if (t->s->target)
+		leap_target_destroy(t->s->target, target_gone, t->s);
+	else
+		target_gone(t->s);
+}
+
+static void on_connected(struct leap_qp *qp, leap_status_t status,
+			 int sys_errno, void *arg)
+{
+	int *state = arg;
+
+	(void)qp;
+	*state = !status ? 1 : -1;
+	if (status)
+		fprintf(stderr, "connect: %s (%d)\n", leap_status_str(status),
+			sys_errno);
+}
+
+static int wait_flag(struct rig *rig, const int *flag)
+{
+	uint64_t from = leap_pollgroup_now_ns(rig->pg);
+
+	while (!*flag) {
+		leap_pollgroup_wait(rig->pg, 1000000);
+		if (leap_pollgroup_now_ns(rig->pg) - from > 20000000000ull)
+			return -ETIMEDOUT;
+	}
+	return 0;
+}
+
+static int connect_qp(struct rig *rig, const char *nqn, uint16_t qid,
+		      uint16_t cntlid, struct leap_qp **qp)
+{
+	struct leap_qp_opts o = LEAP_QP_OPTS_INIT;
+	char url[400];
+	int state = 0, err;
+
+	snprintf(url, sizeof(url), "%s/%s", rig->server->url, nqn);
+	o.url = url;
+	o.hostnqn = RIG_HOST;
+	memset(o.hostid, 1, sizeof(o.hostid));
+	o.qid = qid;
+	o.cntlid = cntlid;
+	o.target = rig->server->target;
+	o.inline_bytes = 8192;
+	o.connected = on_connected;
+	o.arg = &state;
+	err = leap_qp_connect(rig->pg, &o, qp);
+	if (err) {
+		fprintf(stderr, "%s\n", leap_last_error());
+		return err;
+	}
+	err = wait_flag(rig, &state);
+	return err ? err : state < 0 ? -ECONNREFUSED : 0;
+}
+
+static int enable(struct rig *rig, struct leap_qp *qp)
+{
+	struct leap_fab_prop_set set = { 0 };
+	struct rig_req r = { 0 };
+
+	set.opc = LEAP_ADM_FABRICS;
+	set.fctype = LEAP_FCTYPE_PROP_SET;
+	set.ofst = leap_to_le32(LEAP_REG_CC);
+	set.value = leap_to_le64(0x00460001);
+	memcpy(&r.req.sqe, &set, sizeof(set));
+	return rig_run(rig, qp, &r, NULL, 0);
+}
+
+static int connect_all(struct rig *rig, unsigned int nr_io)
+{
+	struct leap_qp_info info = { .size = sizeof(info) };
+	unsigned int i;
+	int err;
+
+	err = connect_qp(rig, LEAP_NQN_DISCOVERY, 0, 0, &rig->disc);
+	if (!err)
+		err = enable(rig, rig->disc);
+	if (!err)
+		err = connect_qp(rig, RIG_NQN, 0, 0, &rig->admin);
+	if (!err)
+		err = enable(rig, rig->admin);
+	if (err)
+		return err;
+	leap_qp_info(rig->admin, &info);
+	for (i = 0; i < nr_io && !err; i++) {
+		err = connect_qp(rig, RIG_NQN, (uint16_t)(i + 1), info.cntlid,
+				 &rig->io[i]);
+		rig->nr_io = i + 1;
+	}
+	return err;
+}
+
+static int start_threads(struct rig_server *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->nr_threads; i++) {
+		s->thread[i].s = s;
+		s->thread[i].index = i;
+		if (pthread_create(&s->thread[i].id, NULL, run, &s->thread[i]))
+			return -EAGAIN;
+		while (!leap__load_acquire(&s->thread[i].ready))
+			usleep(1000);
+		if (!s->thread[i].pg)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int rig_start(struct rig *rig, const char *kind, unsigned int nr_io,
+	      unsigned int nr_groups, uint32_t mdts_bytes)
+{
+	struct rig_server *s = calloc(1, sizeof(*s));
+	int err;
+
+	memset(rig, 0, sizeof(*rig));
+	rig->server = s;
+	s->kind = kind;
+	s->nr_threads = 1 + nr_groups;
+	s->mdts_bytes = mdts_bytes;
+	snprintf(s->path, sizeof(s->path), "/tmp/leap-conf-%d.sock",
+		 (int)getpid());
+	err = leap_pollgroup_create(NULL, &rig->pg);
+	if (!err)
+		err = start_threads(s);
+	if (err)
+		return err;
+	s->thread[0].msg.run = serve_msg;
+	leap_pollgroup_send(s->thread[0].pg, &s->thread[0].msg);
+	while (!leap__load_acquire(&s->up))
+		usleep(1000);
+	return s->err ? s->err : connect_all(rig, nr_io);
+}
+
+static void set_flag(void *arg)
+{
+	*(int *)arg = 1;
+}
+
+static int close_qp(struct rig *rig, struct leap_qp *qp)
+{
+	int closed = 0;
+
+	if (!qp)
+		return 0;
+	leap_qp_close(qp, set_flag, &closed);
+	return wait_flag(rig, &closed);
+}
+
+int rig_stop(struct rig *rig)
+{
+	struct rig_server *s = rig->server;
+	unsigned int i, bad = 0;
+
+	for (i = 0; i < rig->nr_io; i++)
+		bad += close_qp(rig, rig->io[i]) != 0;
+	bad += close_qp(rig, rig->admin) != 0;
+	bad += close_qp(rig, rig->disc) != 0;
+	s->thread[0].msg.run = end_msg;
+	leap_pollgroup_send(s->thread[0].pg, &s->thread[0].msg);
+	for (i = 0; i < 10000 && !leap__load_acquire(&s->gone); i++)
+		usleep(1000);
+	bad += i == 10000;
+	for (i = 0; i < s->nr_threads; i++) {
+		leap__store_release(&s->thread[i].stop, 1u);
+		s->thread[i].msg.run = wake;
+		leap_pollgroup_send(s->thread[i].pg, &s->thread[i].msg);
+		pthread_join(s->thread[i].id, NULL);
+	}
+	bad += leap_pollgroup_destroy(rig->pg) != 0;
+	unlink(s->path);
+	free(s);
+	return (int)bad;
+}
+
+static void on_done(struct leap_req *req)
+{
+	((struct rig_req *)req)->done = 1;
+}
+
+int rig_run(struct rig *rig, struct leap_qp *qp, struct rig_req *r, void *buf,
+	    uint32_t len)
+{
+	struct leap_req *req = &r->req;
+	int n;
+
+	r->req.done = on_done;
+	r->piece.addr = buf;
+	r->piece.len_bytes = len;
+	r->req.pieces = &r->piece;
+	r->req.nr_pieces = len ? 1 : 0;
+	r->done = 0;
+	n = leap_qp_submit(qp, &req, 1);
+	if (n != 1)
+		return n ? n : -EAGAIN;
+	leap_qp_kick(qp);
+	return wait_flag(rig, &r->done);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * rig.h - a target on threads of its own, and host ends on the caller's
+ */
+#ifndef LEAP_TESTS_RIG_H
+#define LEAP_TESTS_RIG_H
+
+#include <leapio/pollgroup.h>
+#include <leapio/qp.h>
+#include <leapio/target.h>
+
+#define RIG_NQN		"nqn.2026-01.org.example:conformance"
+#define RIG_HOST	"nqn.2026-01.org.example:host"
+#define RIG_MAX_QPS	64
+
+struct rig {
+	struct leap_pollgroup *pg;	/* of the hosts */
+	struct leap_qp *admin, *disc;
+	struct leap_qp *io[RIG_MAX_QPS];
+	unsigned int nr_io;
+	struct rig_server *server;
+};
+
+/*
+ * Start a target with a listener of @kind ("loop", "tcp", "shm"), home and
+ * @nr_groups more threads, and connect @nr_io I/O queues.
+ * Returns: 0; -EPROTONOSUPPORT: not in this build; another errno, said on
+ * stderr
+ */
+int rig_start(struct rig *rig, const char *kind, unsigned int nr_io,
+	      unsigned int nr_groups, uint32_t mdts_bytes);
+/* 0, or the number of threads or objects that would not end. */
+int rig_stop(struct rig *rig);
+
+struct rig_req {
+	struct leap_req req;	/* first */
+	struct leap_piece piece;
+	int done;
+};
+
+/* One command to its end. 0, or what leap_qp_submit answered. */
+int rig_run(struct rig *rig, struct leap_qp *qp, struct rig_req *r, void *buf,
+	    uint32_t len);
+
+#endif

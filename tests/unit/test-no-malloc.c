@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The hot path allocates nothing: a target with a memory namespace and a host
+ * in one process, over every transport of the build that needs no set-up. The
+ * linker turns each allocation of the library into a counted one.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <leapio/leapio.h>
+
+#include "core/io/transport.h"
+
+#define NQN	"nqn.2014-08.org.example:disk"
+#define DEPTH	24
+#define BLOCKS	(16u << 20 >> 9)
+
+static unsigned long nr_calls;
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t m);
+void *__real_realloc(void *p, size_t n);
+void *__real_aligned_alloc(size_t a, size_t n);
+void __real_free(void *p);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t m);
+void *__wrap_realloc(void *p, size_t n);
+void *__wrap_aligned_alloc(size_t a, size_t n);
+void __wrap_free(void *p);
+
+void *__wrap_malloc(size_t n)
+{
+	nr_calls++;
+	return __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t n, size_t m)
+{
+	nr_calls++;
+	return __real_calloc(n, m);
+}
+
+void *__wrap_realloc(void *p, size_t n)
+{
+	nr_calls++;
+	return __real_realloc(p, n);
+}
+
+void *__wrap_aligned_alloc(size_t a, size_t n)
+{
+	nr_calls++;
+	return __real_aligned_alloc(a, n);
+}
+
+void __wrap_free(void *p)
+{
+	nr_calls++;
+	__real_free(p);
+}
+
+struct world {
+	struct leap_pollgroup *pg;
+	struct leap_target *target;
+	struct leap_host *host;
+	uint64_t left, out, errors;
+	uint32_t rnd;
+};
+
+struct slot {
+	struct leap_req req;	/* first */
+	struct leap_piece piece;
+	struct world *w;
+	char data[8192];
+};
+
+static void set_flag(void *arg)
+{
+	*(int *)arg = 1;
+}
+
+static void added(int err, void *arg)
+{
+	*(int *)arg = err ? -1 : 1;
+}
+
+static void next(struct slot *s)
+{
+	struct world *w = s->w;
+	struct leap_req *req = &s->req;
+	uint32_t nr;
+
+	if (!w->left)
+		return;
+	w->left--;
+	w->rnd = w->rnd * 1664525u + 1013904223u;
+	nr = 1 + (w->rnd >> 8) % 16;
+	req->sqe.opc = w->rnd >> 31 ? LEAP_NVM_READ : LEAP_NVM_WRITE;
+	req->sqe.nsid = leap_to_le32(1);
+	req->sqe.cdw10 = leap_to_le32((w->rnd >> 12) % (BLOCKS - 16));
+	req->sqe.cdw12 = leap_to_le32(nr - 1);
+	s->piece.len_bytes = nr * 512;
+	w->out += (uint64_t)(leap_host_submit(w->host, 1, &req, 1) == 1);
+}
+
+static void done(struct leap_req *req)
+{
+	struct slot *s = (struct slot *)req;
+
+	s->w->out--;
+	s->w->errors += leap_req_status(req) != 0;
+	next(s);
+}
+
+static void run(struct world *w, struct slot *slots, uint64_t count)
+{
+	int i;
+
+	w->left = count;
+	for (i = 0; i < DEPTH; i++)
+		next(&slots[i]);
+	while (w->out)
+		leap_pollgroup_wait(w->pg, 1000000000);
+}
+
+static const char *set_up(struct world *w, const char *listen)
+{
+	struct leap_subsystem_opts sopts = LEAP_SUBSYSTEM_OPTS_INIT;
+	struct leap_listener_opts lopts = LEAP_LISTENER_OPTS_INIT;
+	struct leap_ns_opts nopts = LEAP_NS_OPTS_INIT;
+	struct leap_listener *listener;
+	struct leap_subsystem *ss;
+	int is_added = 0;
+
+	memset(w, 0, sizeof(*w));
+	sopts.nqn = NQN;
+	sopts.allow_any_host = 1;
+	lopts.url = listen;
+	assert_int_equal(leap_pollgroup_create(NULL, &w->pg), 0);
+	assert_int_equal(leap_target_create(w->pg, NULL, &w->target), 0);
+	assert_int_equal(leap_subsystem_create(w->target, &sopts, &ss), 0);
+	assert_int_equal(leap_bdev_open(w->pg, "memory:16M", &nopts.bdev), 0);
+	assert_true(leap_ns_add(ss, &nopts, added, &is_added) > 0);
+	while (!is_added)
+		leap_pollgroup_poll(w->pg, 0);
+	assert_int_equal(is_added, 1);
+	assert_int_equal(leap_listener_create(w->target, &lopts, &listener), 0);
+	return leap_listener_url(listener);
+}
+
+static void tear_down(struct world *w)
+{
+	int closed = 0;
+
+	leap_host_close(w->host, set_flag, &closed);
+	while (!closed)
+		leap_pollgroup_wait(w->pg, 1000000000);
+	closed = 0;
+	leap_target_destroy(w->target, set_flag, &closed);
+	while (!closed)
+		leap_pollgroup_wait(w->pg, 1000000000);
+	while (leap_pollgroup_poll(w->pg, 0))
+		;
+	assert_int_equal(leap_pollgroup_destroy(w->pg), 0);
+}
+
+static void over(const char *listen, const char *connect, uint64_t count)
+{
+	struct leap_host_opts opts = LEAP_HOST_OPTS_INIT;
+	struct slot *slots = calloc(DEPTH, sizeof(*slots));
+	unsigned long before;
+	const char *bound;
+	struct world w;
+	char url[256];
+	int i;
+
+	bound = set_up(&w, listen);
+	snprintf(url, sizeof(url), "%s/%s", connect ? connect : bound, NQN);
+	opts.url = url;
+	opts.target = w.target;
+	assert_int_equal(leap_host_connect(w.pg, &opts, &w.host), 0);
+	while (leap_host_state(w.host) == LEAP_HOST_CONNECTING)
+		leap_pollgroup_wait(w.pg, 1000000000);
+	assert_int_equal(leap_host_state(w.host), LEAP_HOST_LIVE);
+	for (i = 0; i < DEPTH; i++) {
+		slots[i].w = &w;
+		slots[i].piece.addr = slots[i].data;
+		slots[i].req.pieces = &slots[i].piece;
+		slots[i].req.nr_pieces = 1;
+		slots[i].req.done = done;
+	}
+	run(&w, slots, 1000);		/* first touches */
+	before = nr_calls;
+	assert_true(before > 0);
+	run(&w, slots, count);
+	assert_int_equal(nr_calls, before);
+	assert_int_equal(w.errors, 0);
+	assert_int_equal(w.left, 0);
+	tear_down(&w);
+	free(slots);
+}
+
+static int have(const char *name)
+{
+	const struct leap_transport_ops *const *t = leap__transports();
+
+	for (; *t; t++)
+		if (!strcmp((*t)->name, name))
+			return 1;
+	return 0;
+}
+
+static void test_loop(void **state)
+{
+	over("loop://", "loop://leapio", 1000000);
+}
+
+static void test_tcp(void **state)
+{
+	if (!have("tcp"))
+		skip();
+	over("tcp://127.0.0.1:0", NULL, 100000);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_loop),
+		cmocka_unit_test(test_tcp),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
