@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The whole library in the simulator: a target with a memory drive in one
- * process, a host over TCP in another. Writes and reads back at depth while
- * connections are reset and held; every answer is checked, and a seed replays.
+ * The whole library in the simulator: a target with a drive in one process, a
+ * host over TCP in another. Writes and reads back at depth while connections
+ * are reset and held and the target is killed and started again on its disk;
+ * every answer is checked, and a seed replays.
  */
 #include "sim/sim.h"
 
@@ -46,6 +47,7 @@ struct stack {
 	struct io ios[DEPTH];
 	unsigned int left, done;
 	int live, gone;
+	int kills;	/* may the target be killed */
 };
 
 static void state_changed(struct leap_host *host, enum leap_host_state state,
@@ -127,7 +129,8 @@ static void start_target(struct stack *s)
 	so.nqn = NQN;
 	so.allow_any_host = 1;
 	assert_int_equal(leap_subsystem_create(s->target, &so, &s->ss), 0);
-	assert_int_equal(leap_bdev_open(s->tpg, "memory:1M", &no.bdev), 0);
+	assert_int_equal(leap_bdev_open(s->tpg, s->kills ? "file:disk0" :
+					"memory:1M", &no.bdev), 0);
 	assert_int_equal(leap_ns_add(s->ss, &no, NULL, NULL), 1);
 	lo.url = "tcp://127.0.0.1:4420";
 	assert_int_equal(leap_listener_create(s->target, &lo, &s->listener), 0);
@@ -151,9 +154,28 @@ static void start_host(struct stack *s)
 	assert_int_equal(leap_host_connect(s->hpg, &ho, &s->host), 0);
 }
 
+static uint64_t reconnects, killed;
+
+/* What the dead leave behind stays reachable. */
+static void *left_behind[1000];
+
+static bool is_unlocked(void *arg)
+{
+	return leap_sim_disk_unlocked(((struct stack *)arg)->sim, "disk0");
+}
+
+/* The successor opens the disk when the dead one's last write has landed. */
+static void restart(struct stack *s)
+{
+	left_behind[killed++ % 1000] = s->target;
+	leap_sim_kill(s->sim, 1);
+	assert_int_equal(leap_sim_run(s->sim, is_unlocked, s, SECOND), 1);
+	start_target(s);
+}
+
 static void trouble(struct stack *s)
 {
-	switch (leap_sim_below(s->sim, 3)) {
+	switch (leap_sim_below(s->sim, 4)) {
 	case 0:
 		leap_sim_net_reset(s->sim, 1, 2);
 		break;
@@ -162,12 +184,14 @@ static void trouble(struct stack *s)
 		leap_sim_run(s->sim, is_over, s, SECOND / 100);
 		leap_sim_net_release(s->sim, 1, 2);
 		break;
+	case 2:
+		if (s->kills)
+			restart(s);
+		break;
 	}
 }
 
-static uint64_t reconnects;
-
-static uint64_t play(uint64_t seed)
+static uint64_t play(uint64_t seed, int kills)
 {
 	struct leap_host_stats hs = { sizeof(hs) };
 	struct leap_sim_opts so = { .seed = seed };
@@ -176,6 +200,8 @@ static uint64_t play(uint64_t seed)
 	int i;
 
 	s->sim = leap_sim_create(&so);
+	s->kills = kills;
+	leap_sim_disk(s->sim, "disk0", 1 << 20);
 	start_target(s);
 	start_host(s);
 	assert_int_equal(leap_sim_run(s->sim, is_live, s, 10 * SECOND), 1);
@@ -211,14 +237,24 @@ static void test_play(void **state)
 	uint64_t seed;
 
 	for (seed = 0; seed < 20; seed++)
-		assert_true(play(seed) == play(seed));
+		assert_true(play(seed, 0) == play(seed, 0));
 	assert_true(reconnects > 20);
+}
+
+static void test_kill(void **state)
+{
+	uint64_t seed;
+
+	for (seed = 0; seed < 20; seed++)
+		assert_true(play(seed, 1) == play(seed, 1));
+	assert_true(killed > 20);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_play),
+		cmocka_unit_test(test_kill),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

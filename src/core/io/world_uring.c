@@ -426,7 +426,7 @@ static void uring_destroy(struct leap__world *w)
 			w->ops->close(&f->wfd);
 	}
 	push(r);
-	while (r->uring->nr_inflight && (!rc || rc == -EINTR || rc == -EAGAIN)) {
+	while (r->uring->nr_inflight && rc != -EBADFD && rc != -EEXIST) {
 		rc = io_uring_wait_cqe(&r->uring->ring, &cqe);
 		reap(r);
 	}
