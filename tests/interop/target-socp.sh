@@ -14,6 +14,7 @@ target_start() {
 	(socp_run "$PORT" "10.0.2.2:$PORT" "$WORK/ctl.sock" \
 		memory:64M "file:$WORK/ns2.img") >>"$WORK/target.log" 2>&1 &
 	echo $! >"$WORK/target.pid"
+	disown $!
 	wait_for 10 target_answers
 }
 
