@@ -352,9 +352,10 @@ static int option_scalar(struct config *c, const char *name, const char *key,
 	int number = strcmp(key, "control") && strcmp(key, "log_level");
 	int rc = 0;
 
-	json_object_set_new(one, key, number && *value && !*end ?
-			    json_integer(n) : json_string(value));
-	if (fields_read(one, top_fields, &top, &err))
+	if (json_object_set_new(one, key, number && *value && !*end ?
+				json_integer(n) : json_string(value)))
+		rc = option_error(c, name, "expected UTF-8 text");
+	else if (fields_read(one, top_fields, &top, &err))
 		rc = option_error(c, name, err.text);
 	else if (top.log_level && log_level(top.log_level, &top.threads))
 		rc = option_error(c, name, "expected error, warn, info or "

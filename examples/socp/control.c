@@ -31,6 +31,7 @@ struct client {
 	size_t out_len;
 	size_t out_max;
 	int eof;	/* it has nothing more to say: answer, then close */
+	int deaf;	/* it was told that it asks too much: read and drop */
 	int broken;	/* it cannot be answered any more */
 };
 
@@ -126,8 +127,8 @@ static void client_ready(struct watch *watch, uint32_t events)
 			c->eof = 1;
 		else if (n < 0 && errno != EAGAIN && errno != EINTR)
 			c->broken = 1;
-		else if (n > 0 && jsonrpc_feed(c->rpc, bytes, (size_t)n))
-			c->eof = 1;
+		else if (n > 0 && !c->deaf)
+			c->deaf = jsonrpc_feed(c->rpc, bytes, (size_t)n) != 0;
 	}
 	if ((events & EPOLLHUP) && c->eof)
 		c->broken = 1;
