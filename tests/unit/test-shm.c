@@ -298,7 +298,9 @@ static void liar_send(int fd, const struct leap__shm_msg *msg, int pass,
 			memcpy(CMSG_DATA(cm) + (size_t)i * sizeof(int), &pass,
 			       sizeof(int));
 	}
-	assert_int_equal(sendmsg(fd, &mh, MSG_NOSIGNAL), sizeof(*msg));
+	/* The target may have had enough already. */
+	if (sendmsg(fd, &mh, MSG_NOSIGNAL) < 0)
+		assert_true(errno == EPIPE || errno == ECONNRESET);
 }
 
 /* The connection is ended by the target; what it says before is read away. */
