@@ -211,7 +211,7 @@ part_arm() {
 part_vm() {
 	local t args=
 	[ -z "$long" ] || args=--long
-	need_packages $base_packages
+	need_packages $base_packages tshark
 	built "programs for guests" unit --enable-werror || return
 	say "the lab (made when absent) ..."
 	"$top/scripts/vm/setup.sh" || { fail "vm: the lab"; return; }

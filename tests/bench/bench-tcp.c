@@ -4,7 +4,10 @@
  * floor: a raw exchange of the same byte counts at the same depth, which reads
  * and sends as much at once as it can, spins as we do, and copies nothing.
  *
- *	bench-tcp [--json] [--ms MS] [--samples N] [--only TEXT]
+ *	bench-tcp [--json] [--one-thread] [--ms MS] [--samples N] [--only TEXT]
+ *
+ * With --one-thread both sides take turns in one thread and rates are commands
+ * per second of processor time: what they cost, even on a busy machine.
  *
  * Every sample is floor, ours, floor, in the same two threads. A sample whose
  * two floors differ by more than 20 % is dropped and counted. A floor that we
@@ -88,6 +91,14 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+static uint64_t cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
 static void hist_add(struct hist *h, uint64_t ns)
 {
 	unsigned int msb = ns < 16 ? 4 : 63u - (unsigned int)__builtin_clzll(ns);
@@ -127,6 +138,9 @@ static void pin(int cpu)
 
 /* ---- the raw exchange ---- */
 
+struct server;
+static void other(struct server *s);
+
 struct floor {
 	int fd;
 	uint32_t in_bytes, out_bytes, data_bytes;	/* of one message */
@@ -149,7 +163,7 @@ static void floor_init(struct floor *f, int fd)
 }
 
 /* Messages of out_bytes, of which data_bytes from elsewhere. */
-static void floor_send(struct floor *f, uint32_t n)
+static void floor_send(struct floor *f, uint32_t n, struct server *s)
 {
 	uint32_t hdr = f->out_bytes - f->data_bytes, nr = 0, i;
 	struct msghdr msg;
@@ -174,8 +188,11 @@ static void floor_send(struct floor *f, uint32_t n)
 		msg.msg_iov = iov;
 		msg.msg_iovlen = nr;
 		did = sendmsg(f->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (did < 0)
+		if (did < 0) {
+			if (s)
+				other(s);
 			continue;
+		}
 		while (nr && (size_t)did >= iov->iov_len) {
 			did -= (ssize_t)iov->iov_len;
 			iov++;
@@ -215,7 +232,9 @@ struct server {
 	_Atomic int floor_fd;	/* a raw connection to serve, -1 = none */
 	uint32_t in_bytes, out_bytes, data_bytes;
 	char url[256];
-	int destroyed;
+	int destroyed, one_thread;
+	int fd;			/* raw connection being served */
+	struct floor floor;
 };
 
 static void gone(void *arg)
@@ -261,44 +280,62 @@ static void serve_setup(struct server *s)
 		 leap_listener_url(s->listener));
 }
 
-static void *serve(void *arg)
+/* One turn of the server: a poll, or one step of the raw exchange. */
+static void turn(struct server *s)
 {
-	struct server *s = arg;
-	struct floor f;
-	int fd = -1, n;
+	struct floor *f = &s->floor;
+	int n;
 
-	pin(1);
-	serve_setup(s);
-	atomic_store(&s->ready, 1);
-	while (!atomic_load_explicit(&s->stop, memory_order_relaxed)) {
-		if (fd < 0) {
-			leap_pollgroup_poll(s->pg, 0);
-			fd = atomic_load_explicit(&s->floor_fd,
-						  memory_order_acquire);
-			if (fd < 0)
-				continue;
-			floor_init(&f, fd);
-			f.in_bytes = s->in_bytes;
-			f.out_bytes = s->out_bytes;
-			f.data_bytes = s->data_bytes;
-		}
-		n = floor_recv(&f);
-		if (n > 0) {
-			floor_send(&f, (uint32_t)n);
-		} else if (n < 0) {
-			close(fd);
-			free(f.in);
-			free(f.data);
-			free(f.hdr);
-			fd = -1;
-			atomic_store(&s->floor_fd, -1);
-		}
+	if (s->fd < 0) {
+		leap_pollgroup_poll(s->pg, 0);
+		s->fd = atomic_load_explicit(&s->floor_fd,
+					     memory_order_acquire);
+		if (s->fd < 0)
+			return;
+		floor_init(f, s->fd);
+		f->in_bytes = s->in_bytes;
+		f->out_bytes = s->out_bytes;
+		f->data_bytes = s->data_bytes;
 	}
+	n = floor_recv(f);
+	if (n > 0) {
+		floor_send(f, (uint32_t)n, NULL);
+	} else if (n < 0) {
+		close(s->fd);
+		free(f->in);
+		free(f->data);
+		free(f->hdr);
+		s->fd = -1;
+		atomic_store(&s->floor_fd, -1);
+	}
+}
+
+static void serve_end(struct server *s)
+{
 	leap_target_destroy(s->target, gone, s);
 	while (!s->destroyed)
 		leap_pollgroup_poll(s->pg, 0);
 	leap_pollgroup_destroy(s->pg);
+}
+
+static void *serve(void *arg)
+{
+	struct server *s = arg;
+
+	pin(1);
+	serve_setup(s);
+	atomic_store(&s->ready, 1);
+	while (!atomic_load_explicit(&s->stop, memory_order_relaxed))
+		turn(s);
+	serve_end(s);
 	return NULL;
+}
+
+/* The host's thread waits: with one thread for both, the server has a turn. */
+static void other(struct server *s)
+{
+	if (s->one_thread)
+		turn(s);
 }
 
 /* ---- the host's side ---- */
@@ -313,6 +350,7 @@ static struct result floor_run(struct server *s, const struct test *t,
 	struct result r;
 	struct floor f;
 	int l, fd, n, i;
+	uint64_t cpu;
 
 	memset(&hist, 0, sizeof(hist));
 	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -333,12 +371,14 @@ static struct result floor_run(struct server *s, const struct test *t,
 	s->data_bytes = t->write ? 0 : t->bytes;
 	atomic_store_explicit(&s->floor_fd, accept(l, NULL, NULL),
 			      memory_order_release);
+	cpu = cpu_ns();
 	start = now_ns();
 	end = start + ns;
 	for (i = 0; i < (int)t->qd; i++)
 		starts[i] = start;
-	floor_send(&f, t->qd);
+	floor_send(&f, t->qd, s);
 	do {
+		other(s);
 		n = floor_recv(&f);
 		now = now_ns();
 		for (i = 0; i < n; i++) {
@@ -348,16 +388,18 @@ static struct result floor_run(struct server *s, const struct test *t,
 		}
 		total += (uint64_t)(n > 0 ? n : 0);
 		if (n > 0)
-			floor_send(&f, (uint32_t)n);
+			floor_send(&f, (uint32_t)n, s);
 	} while (now < end);
+	cpu = cpu_ns() - cpu;
 	close(fd);
 	close(l);
 	while (atomic_load(&s->floor_fd) >= 0)
-		;
+		other(s);
 	free(f.in);
 	free(f.data);
 	free(f.hdr);
-	r.rate = (double)total * 1e9 / (double)(now - start);
+	r.rate = (double)total * 1e9 /
+		(double)(s->one_thread ? cpu : now - start);
 	r.p50 = hist_at(&hist, 0.5);
 	r.p999 = hist_at(&hist, 0.999);
 	return r;
@@ -437,8 +479,10 @@ static void host_open(struct server *s, const struct test *t)
 	opts.state = host_state;
 	if (leap_host_connect(h.pg, &opts, &h.host))
 		die("leap_host_connect");
-	while (!h.live)
+	while (!h.live) {
 		leap_pollgroup_poll(h.pg, 0);
+		other(s);
+	}
 	if (h.live < 0)
 		die("connect");
 }
@@ -447,9 +491,11 @@ static struct result our_run(struct server *s, const struct test *t, uint64_t ns
 {
 	uint64_t start, end;
 	struct result r;
+	uint64_t cpu;
 	uint32_t i;
 
 	host_open(s, t);
+	cpu = cpu_ns();
 	start = now_ns();
 	end = start + ns;
 	for (i = 0; i < t->qd; i++) {
@@ -474,16 +520,23 @@ static struct result our_run(struct server *s, const struct test *t, uint64_t ns
 			leap_host_kick(h.host, 1);
 		}
 		h.now = 0;
+		other(s);
 		leap_pollgroup_poll(h.pg, 0);
 	} while ((h.now ? h.now : (h.now = now_ns())) < end);
-	r.rate = (double)h.total * 1e9 / (double)(h.now - start);
-	while (h.nr_again < t->qd)
+	cpu = cpu_ns() - cpu;
+	r.rate = (double)h.total * 1e9 /
+		(double)(s->one_thread ? cpu : h.now - start);
+	while (h.nr_again < t->qd) {
 		leap_pollgroup_poll(h.pg, 0);
+		other(s);
+	}
 	r.p50 = hist_at(&h.hist, 0.5);
 	r.p999 = hist_at(&h.hist, 0.999);
 	leap_host_close(h.host, host_closed, NULL);
-	while (!h.closed)
+	while (!h.closed) {
 		leap_pollgroup_poll(h.pg, 0);
+		other(s);
+	}
 	if (h.failed)
 		die("a command failed");
 	return r;
@@ -557,6 +610,8 @@ int main(int argc, char **argv)
 	for (a = 1; a < argc; a++) {
 		if (!strcmp(argv[a], "--json"))
 			json = 1;
+		else if (!strcmp(argv[a], "--one-thread"))
+			s.one_thread = 1;
 		else if (!strcmp(argv[a], "--ms") && a + 1 < argc)
 			ms = strtoull(argv[++a], NULL, 10);
 		else if (!strcmp(argv[a], "--samples") && a + 1 < argc)
@@ -564,16 +619,19 @@ int main(int argc, char **argv)
 		else if (!strcmp(argv[a], "--only") && a + 1 < argc)
 			only = argv[++a];
 		else
-			die("usage: [--json] [--ms MS] [--samples N] "
-			    "[--only TEXT]");
+			die("usage: [--json] [--one-thread] [--ms MS] "
+			    "[--samples N] [--only TEXT]");
 	}
 	if (samples > MAX_SAMPLES)
 		samples = MAX_SAMPLES;
 	atomic_store(&s.floor_fd, -1);
-	if (pthread_create(&s.thread, NULL, serve, &s))
+	s.fd = -1;
+	if (s.one_thread)
+		serve_setup(&s);
+	else if (pthread_create(&s.thread, NULL, serve, &s))
 		die("pthread_create");
 	pin(0);
-	while (!atomic_load(&s.ready))
+	while (!s.one_thread && !atomic_load(&s.ready))
 		sched_yield();
 	popts.world = LEAP_WORLD_EPOLL;
 	if (leap_pollgroup_create(&popts, &h.pg))
@@ -593,7 +651,10 @@ int main(int argc, char **argv)
 	if (json)
 		printf("\n]\n");
 	atomic_store(&s.stop, 1);
-	pthread_join(s.thread, NULL);
+	if (s.one_thread)
+		serve_end(&s);
+	else
+		pthread_join(s.thread, NULL);
 	leap_pollgroup_destroy(h.pg);
 	free(h.data);
 	if (bad)

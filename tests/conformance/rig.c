@@ -22,6 +22,8 @@ struct thread {
 	unsigned int index;
 	uint32_t ready;		/* shared */
 	uint32_t stop;		/* shared */
+	uint32_t idle;		/* shared */
+	uint32_t die;		/* shared */
 };
 
 struct rig_server {
@@ -46,11 +48,6 @@ static void fail(struct rig_server *s, int err, const char *what)
 	fprintf(stderr, "%s: %s: %s\n", s->kind, what, leap_last_error());
 }
 
-static void wake(struct leap_msg *msg)
-{
-	(void)msg;
-}
-
 static void *run(void *arg)
 {
 	struct thread *t = arg;
@@ -59,7 +56,11 @@ static void *run(void *arg)
 		t->pg = NULL;
 	leap__store_release(&t->ready, 1u);
 	while (t->pg && !leap__load_acquire(&t->stop))
-		leap_pollgroup_wait(t->pg, 100000000);
+		leap_pollgroup_wait(t->pg, 10000000);
+	/* Nobody may still be sending to a group that goes. */
+	leap__store_release(&t->idle, 1u);
+	while (!leap__load_acquire(&t->die))
+		usleep(1000);
 	if (t->pg && leap_pollgroup_destroy(t->pg))
 		fprintf(stderr, "thread %u: poll group still in use\n",
 			t->index);
@@ -335,10 +336,13 @@ int rig_stop(struct rig *rig)
 	for (i = 0; i < 10000 && !leap__load_acquire(&s->gone); i++)
 		usleep(1000);
 	bad += i == 10000;
-	for (i = 0; i < s->nr_threads; i++) {
+	for (i = 0; i < s->nr_threads; i++)
 		leap__store_release(&s->thread[i].stop, 1u);
-		s->thread[i].msg.run = wake;
-		leap_pollgroup_send(s->thread[i].pg, &s->thread[i].msg);
+	for (i = 0; i < s->nr_threads; i++)
+		while (!leap__load_acquire(&s->thread[i].idle))
+			usleep(1000);
+	for (i = 0; i < s->nr_threads; i++) {
+		leap__store_release(&s->thread[i].die, 1u);
 		pthread_join(s->thread[i].id, NULL);
 	}
 	bad += leap_pollgroup_destroy(rig->pg) != 0;

@@ -64,6 +64,24 @@ struct explore_model {
 	 * be (a process of this machine), true: are lost (across a window).
 	 */
 	bool kill_loses_stores;
+	/*
+	 * Memory that nobody reads before it has joined its writer (and so
+	 * sees all that the dead one stored): the order in which stores there
+	 * become visible makes no difference, and is not explored.  Ignored
+	 * when kills lose stores.
+	 */
+	void *quiet;
+	size_t quiet_bytes;
+	/*
+	 * Stores of one thread that may wait at once; the next one waits for
+	 * room, as in a real buffer.  0: 16
+	 */
+	uint32_t buffer;
+	/*
+	 * Threads whose stores are visible at once, in order, up to their next
+	 * load: for those that another model explores.
+	 */
+	unsigned int strong;
 };
 
 struct explore_result {

@@ -9,9 +9,10 @@
 #include <setjmp.h>
 
 #define STACK_BYTES	(64 * 1024)
-#define BUF_MAX		16
-#define LOG_MAX		64
-#define COH_MAX		16
+#define BUF_MAX		32	/* barriers count, so twice the default */
+#define BUF_DEFAULT	16
+#define LOG_MAX		128
+#define COH_MAX		48
 #define GRAIN		32
 #define RED_ZONE	128
 

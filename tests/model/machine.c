@@ -258,6 +258,13 @@ static void buffer_store(struct thread *t, uint8_t *addr, uint32_t bytes,
 		pop_barriers(t);
 }
 
+static bool buffer_is_full(const struct thread *t)
+{
+	uint32_t max = x.model->buffer ? x.model->buffer : BUF_DEFAULT;
+
+	return t->nr_buf >= max;
+}
+
 bool may_drain(const struct thread *t, uint32_t n)
 {
 	const struct buffered *b = &t->buf[n];
@@ -324,15 +331,26 @@ static void widen(uint8_t *p, uint64_t v, size_t bytes)
 	}
 }
 
+static bool is_quiet(const void *p)
+{
+	const uint8_t *q = x.model->quiet;
+
+	return q && !x.model->kill_loses_stores && (const uint8_t *)p >= q &&
+	       (const uint8_t *)p < q + x.model->quiet_bytes;
+}
+
 uint64_t leap__explore_load(const void *p, size_t bytes,
 			    enum leap__explore_order order)
 {
-	if (!x.current)
+	if (!x.current || is_quiet(p))
 		return narrow(p, bytes);
 	return narrow(perform(OP_LOAD, p, bytes, order, 0, 0, 0), bytes);
 }
 
-/* A store only enters the buffer: no stop, unless death may come between. */
+/*
+ * A store only enters the buffer: no stop, unless death may come between and
+ * makes a difference: a buffer that is lost holds every way to die already.
+ */
 static void do_store(void *p, const uint8_t *data, size_t bytes, int order)
 {
 	struct thread *t = x.current;
@@ -341,8 +359,17 @@ static void do_store(void *p, const uint8_t *data, size_t bytes, int order)
 		memcpy(p, data, bytes);
 		return;
 	}
-	if (x.model->killable >> (t - x.m.thread) & 1)
+	if ((x.model->killable >> (t - x.m.thread) & 1 &&
+	     !x.model->kill_loses_stores) || buffer_is_full(t))
 		perform(OP_STORE, p, bytes, order, 0, 0, 0);
+	if (is_quiet(p)) {
+		memcpy(p, data, bytes);
+		return;
+	}
+	if (x.model->strong >> (t - x.m.thread) & 1) {
+		commit(t, p, (uint32_t)bytes, data);
+		return;
+	}
 	buffer_store(t, p, (uint32_t)bytes, data,
 		     order == LEAP__EXPLORE_RELEASE);
 }
@@ -410,7 +437,7 @@ void leap__explore_copy_from(void *dst, const void *src, size_t bytes)
 
 	for (i = 0; i < bytes; i += n) {
 		n = bytes - i < GRAIN ? bytes - i : GRAIN;
-		if (!x.current)
+		if (!x.current || is_quiet(src))
 			memcpy((uint8_t *)dst + i, (const uint8_t *)src + i, n);
 		else
 			memcpy((uint8_t *)dst + i,
@@ -476,6 +503,8 @@ bool op_is_enabled(const struct thread *t)
 	case OP_CAS:
 		return op->order == LEAP__EXPLORE_RELAXED ?
 			!has_buffered(t, op) : !t->nr_buf;
+	case OP_STORE:
+		return !buffer_is_full(t);
 	case OP_WAIT:
 		return x.m.fds[op->sub];
 	case OP_AWAIT:

@@ -11,6 +11,10 @@
 #include <string.h>
 #include <time.h>
 
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+
 #define MAX_STATES		8000000
 #define MAX_STATES_PLANTED	100000
 #define SEEDS			20
@@ -28,7 +32,8 @@ static const char *cannot_run(void)
 {
 	const char *preload = getenv("LD_PRELOAD");
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
+	__has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 	return "coroutines with restored stacks and this sanitizer exclude each other";
 #endif
 	if (preload && strstr(preload, "vgpreload"))

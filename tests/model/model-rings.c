@@ -95,9 +95,9 @@ static bool host_reap(struct world *w)
 	return any;
 }
 
-static void host(void *world)
+static void host(void *arg)
 {
-	struct world *w = world;
+	struct world *w = arg;
 
 	while (w->completed < w->nr_cmds) {
 		bool any = host_submit(w);
@@ -139,18 +139,18 @@ static bool serve(struct world *w)
 	return any;
 }
 
-static void controller_polls(void *world)
+static void controller_polls(void *arg)
 {
-	struct world *w = world;
+	struct world *w = arg;
 
 	while (w->posted < w->nr_cmds)
 		if (!serve(w))
 			explore_await();
 }
 
-static void controller_sleeps(void *world)
+static void controller_sleeps(void *arg)
 {
-	struct world *w = world;
+	struct world *w = arg;
 
 	leap__sqc_disarm(&w->sqc);
 	leap__cqp_disarm(&w->cqp);
@@ -175,9 +175,9 @@ static void controller_sleeps(void *world)
 
 /* ---- models --------------------------------------------------------------- */
 
-static void final(void *world, unsigned int stuck)
+static void final(void *arg, unsigned int stuck)
 {
-	struct world *w = world;
+	struct world *w = arg;
 
 	if (stuck)
 		explore_fail("a thread waits for ever with work pending");
@@ -185,24 +185,24 @@ static void final(void *world, unsigned int stuck)
 		explore_fail("not every command completed once");
 }
 
-static void setup_small(void *world)
+static void setup_small(void *arg)
 {
-	build(world, 2, 2, 5, POLLS);
+	build(arg, 2, 2, 5, POLLS);
 }
 
-static void setup_batch(void *world)
+static void setup_batch(void *arg)
 {
-	build(world, 3, 2, 4, POLLS);
+	build(arg, 3, 2, 4, POLLS);
 }
 
-static void setup_eventidx(void *world)
+static void setup_eventidx(void *arg)
 {
-	build(world, 2, 2, 2, BOTH_EVENTIDX);
+	build(arg, 2, 2, 2, BOTH_EVENTIDX);
 }
 
-static void setup_eventidx_batch(void *world)
+static void setup_eventidx_batch(void *arg)
 {
-	build(world, 3, 3, 2, SQ_EVENTIDX);
+	build(arg, 3, 3, 2, SQ_EVENTIDX);
 }
 
 static const struct explore_model small = {

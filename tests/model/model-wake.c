@@ -58,9 +58,9 @@ static void word_disarm(struct leap__wake_source *src)
 	leap__wake_disarm(((struct word_source *)src)->need);
 }
 
-static void sleeper(void *world)
+static void sleeper(void *arg)
 {
-	struct world *w = world;
+	struct world *w = arg;
 
 	while (w->source[0].done < w->goal[0] ||
 	       w->source[1].done < w->goal[1]) {
@@ -94,19 +94,19 @@ static void produce(struct world *w, int i)
 	}
 }
 
-static void producer0(void *world)
+static void producer0(void *arg)
 {
-	produce(world, 0);
+	produce(arg, 0);
 }
 
-static void producer1(void *world)
+static void producer1(void *arg)
 {
-	produce(world, 1);
+	produce(arg, 1);
 }
 
-static void words_final(void *world, unsigned int stuck)
+static void words_final(void *arg, unsigned int stuck)
 {
-	(void)world;
+	(void)arg;
 	if (stuck)
 		explore_fail("the sleeper sleeps for ever with work pending");
 }
@@ -126,14 +126,14 @@ static void words_setup(struct world *w, uint32_t goal0, uint32_t goal1)
 	w->goal[1] = goal1;
 }
 
-static void words_setup_two(void *world)
+static void words_setup_two(void *arg)
 {
-	words_setup(world, 1, 1);
+	words_setup(arg, 1, 1);
 }
 
-static void words_setup_one(void *world)
+static void words_setup_one(void *arg)
 {
-	words_setup(world, 3, 0);
+	words_setup(arg, 3, 0);
 }
 
 /* ---- message queue -------------------------------------------------------- */
@@ -145,9 +145,9 @@ static void send(struct world *w, int i)
 }
 
 /* Two senders, one message each; or one sender of all. */
-static void sender0(void *world)
+static void sender0(void *arg)
 {
-	struct world *w = world;
+	struct world *w = arg;
 	uint32_t i;
 
 	send(w, 0);
@@ -155,14 +155,14 @@ static void sender0(void *world)
 		send(w, (int)i);
 }
 
-static void sender1(void *world)
+static void sender1(void *arg)
 {
-	send(world, 1);
+	send(arg, 1);
 }
 
-static void consumer(void *world)
+static void consumer(void *arg)
 {
-	struct world *w = world;
+	struct world *w = arg;
 
 	while (w->nr_got < w->nr_msgs) {
 		struct leap__msg *m = leap__msgq_take(&w->q), *next;
@@ -185,9 +185,9 @@ static void consumer(void *world)
 	}
 }
 
-static void msgq_final(void *world, unsigned int stuck)
+static void msgq_final(void *arg, unsigned int stuck)
 {
-	struct world *w = world;
+	struct world *w = arg;
 	uint32_t i, sum = 0;
 
 	if (stuck) {
@@ -211,14 +211,14 @@ static void msgq_setup(struct world *w, uint32_t nr_msgs)
 	leap__msgq_init(&w->q, &w->wake);
 }
 
-static void msgq_setup_two(void *world)
+static void msgq_setup_two(void *arg)
 {
-	msgq_setup(world, 2);
+	msgq_setup(arg, 2);
 }
 
-static void msgq_setup_one(void *world)
+static void msgq_setup_one(void *arg)
 {
-	msgq_setup(world, 3);
+	msgq_setup(arg, 3);
 }
 
 static const struct explore_model words_two = {

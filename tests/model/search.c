@@ -76,6 +76,19 @@ static void add_loads(struct frame *f, int k)
 			add_move(f, MOVE_OP, k, 0, x.m.log[i].time);
 }
 
+/*
+ * Death before waiting for another's is no new case.  Nor is death before a
+ * load: the load would have changed nothing but the dead thread, so the stop
+ * after it stands for both (unless stores in the buffer are lost: then there
+ * are no stops at stores).
+ */
+static bool death_matters(const struct thread *t)
+{
+	if (t->op.kind == OP_JOIN)
+		return false;
+	return t->op.kind != OP_LOAD || x.model->kill_loses_stores;
+}
+
 static void list_moves(struct frame *f)
 {
 	uint32_t i;
@@ -97,8 +110,7 @@ static void list_moves(struct frame *f)
 				add_move(f, MOVE_OP, k, i, 0);
 		else if (op_is_enabled(t))
 			add_move(f, MOVE_OP, k, 0, 0);
-		/* Death before waiting for another's is no new case. */
-		if (x.model->killable >> k & 1 && t->op.kind != OP_JOIN)
+		if (x.model->killable >> k & 1 && death_matters(t))
 			add_move(f, MOVE_KILL, k, 0, 0);
 	}
 }

@@ -37,8 +37,12 @@ static struct leap_pollgroup *create(uint32_t world, int64_t spin_ns)
 static int readable(struct leap_pollgroup *pg, int timeout_ms)
 {
 	struct pollfd p = { leap_pollgroup_fd(pg), POLLIN, 0 };
+	int n;
 
-	return poll(&p, 1, timeout_ms);
+	do
+		n = poll(&p, 1, timeout_ms);
+	while (n < 0 && errno == EINTR);
+	return n;
 }
 
 static void test_create(void **state)
@@ -282,8 +286,10 @@ static void tick(struct leap_timer *t)
 static void test_timer_wakes(void **state)
 {
 	struct leap_pollgroup *pg = create(kind, -1);
+	struct leap_pollgroup_stats st = { sizeof(st) };
 	struct leap_timer t = { tick };
 	uint64_t before = leap_pollgroup_now_ns(pg);
+	int i;
 
 	timer_runs = 0;
 	leap_timer_start(pg, &t, 20000000);
@@ -293,12 +299,17 @@ static void test_timer_wakes(void **state)
 	assert_true(leap_pollgroup_now_ns(pg) - before >= 20000000);
 	/* The same by wait, which needs no fd. */
 	leap_timer_start(pg, &t, 20000000);
-	assert_int_equal(leap_pollgroup_wait(pg, 5000000000), 1);
+	/* What the kernel does for a ring that is gone may end a sleep. */
+	for (i = 0; i < 20 && timer_runs < 2; i++)
+		assert_true(leap_pollgroup_wait(pg, 5000000000) >= 0);
 	assert_int_equal(timer_runs, 2);
 	/* A timeout is not a wake-up. */
 	before = leap_pollgroup_now_ns(pg);
-	assert_int_equal(leap_pollgroup_wait(pg, 10000000), 0);
-	assert_true(leap_pollgroup_now_ns(pg) - before >= 10000000);
+	for (i = 0; leap_pollgroup_now_ns(pg) - before < 10000000; i++)
+		assert_int_equal(leap_pollgroup_wait(pg, 10000000), 0);
+	assert_true(i < 20);
+	leap_pollgroup_stats(pg, &st);
+	assert_int_equal(st.wakeups, 2);
 	assert_int_equal(leap_pollgroup_destroy(pg), 0);
 }
 

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -69,6 +70,18 @@ static inline void poll_some(struct world_test *t, int n)
 {
 	while (n-- > 0)
 		leap_pollgroup_poll(t->pg, 0);
+}
+
+/* As poll() on the group's fd; a signal is no answer. */
+static inline int fd_readable(struct world_test *t, int timeout_ms)
+{
+	struct pollfd p = { leap_pollgroup_fd(t->pg), POLLIN, 0 };
+	int n;
+
+	do
+		n = poll(&p, 1, timeout_ms);
+	while (n < 0 && errno == EINTR);
+	return n;
 }
 
 static inline void io_wait_any(struct world_test *t, struct test_io *x)

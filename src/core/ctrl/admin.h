@@ -112,7 +112,6 @@ struct leap__conn {
 	struct leap_timer timer;	/* for Connect */
 	struct leap__round barrier;
 	struct leap_connect_data data;
-	char trtype;
 };
 
 enum leap__feat {

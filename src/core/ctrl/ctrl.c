@@ -110,7 +110,7 @@ void leap__ctrl_end(struct leap__ctrl *c)
 
 /* ---- I/O queues ---- */
 
-enum { DEL_SENT = 1, DEL_BACK = 2, GONE = 4 };
+enum { DEL_SENT = 1, DEL_BACK = 2, GONE = 4, MOVING = 8 };
 
 static void ioq_settle(struct leap__ioqp *q)
 {
@@ -143,6 +143,11 @@ static void delete_ioq(struct leap__ioqp *q, uint32_t flags)
 {
 	if (q->owner_state & GONE)
 		return;
+	if (q->owner_state & MOVING) {
+		/* Not the group's yet: once it is. */
+		q->del_again = 1;
+		return;
+	}
 	if (q->owner_state & DEL_SENT) {
 		q->del_again |= !flags;
 		return;
@@ -183,9 +188,16 @@ static void ioq_stats(struct leap__lmsg *m)
 	add_counters(&c->count, &m->link.u.stats);
 }
 
+/* It is the group's now. An error there ends the queue pair by itself. */
 static void ioq_added(struct leap__lmsg *m)
 {
-	(void)m;	/* an error there ends the queue pair by itself */
+	struct leap__ioqp *q = m->subject;
+
+	q->owner_state &= ~(uint32_t)MOVING;
+	if (q->del_again) {
+		q->del_again = 0;
+		delete_ioq(q, 0);
+	}
 }
 
 static void ioq_gone(struct leap__lmsg *m)
@@ -211,10 +223,12 @@ static void ioq_gone(struct leap__lmsg *m)
 void leap__ctrl_add_ioq(struct leap__ctrl *c, struct leap__ioqp *q)
 {
 	q->owner = c;
+	q->owner_state = MOVING;
 	c->refs++;
 	c->nr_ioqs++;
 	c->ioq[q->desc.qid] = q;
 	leap__link_init(&q->add, LEAP_LINK_QP_ADD, ioq_added, c);
+	q->add.subject = q;
 	leap__link_init(&q->stats, LEAP_LINK_STATS, ioq_stats, c);
 	leap__link_init(&q->gone, LEAP_LINK_QP_DEL, ioq_gone, c);
 	q->gone.subject = q;

@@ -52,14 +52,14 @@ static void store_control(struct leap__slots *s, uint16_t tag, uint64_t seq,
 
 	if (!s->shared)
 		return;
-	if (s->window)
-		leap__dma_publish();
-	if (LEAP_PLANT(RECORD_LATE_STATE))
+	if (LEAP_PLANT(RECORD_LATE_STATE)) {
 		leap__store_relaxed(&s->shared[tag].control,
 				    leap__cpu_to_le64(v));
-	else
-		leap__store_release(&s->shared[tag].control,
-				    leap__cpu_to_le64(v));
+		return;
+	}
+	if (s->window)
+		leap__dma_publish();
+	leap__store_release(&s->shared[tag].control, leap__cpu_to_le64(v));
 }
 
 static void step_fetched(struct leap__slots *s, uint16_t tag,
@@ -142,6 +142,14 @@ int leap__slot_advance(struct leap__slots *s, uint16_t tag,
 {
 	if (!step_is_legal(s, tag, step))
 		return -EINVAL;
+	/*
+	 * A release store orders what came before it, not what follows: across
+	 * a window the first words of this step could otherwise overtake the
+	 * last ones of the step before, in this slot (a new SQE under an old
+	 * state) or another (a CQ place beyond one that was never reached).
+	 */
+	if (s->shared && s->window && !LEAP_PLANT(RECORD_STEPS_OVERTAKE))
+		leap__dma_publish();
 	switch (step->to) {
 	case LEAP_RECORD_FETCHED:
 		s->nr_free--;

@@ -18,7 +18,10 @@
  *  - FETCHED becomes visible after the SQE copy, and a CQE whose SQHD passes
  *    the entry after that: the host cannot have overwritten an SQE that the
  *    record does not hold.  Not yet FETCHED: the successor fetches it again.
- *  - ISSUED becomes visible before the command can have had an effect.
+ *  - ISSUED becomes visible before the command can have had an effect.  Across
+ *    a window that holds for effects that travel the same way (guest memory,
+ *    doorbells behind it); a leaf whose medium lies on this side, and which
+ *    may not run a command twice, has to keep its own journal.
  *  - COMPLETING, with the CQE's place and contents, becomes visible before the
  *    phase; FREE after it.  COMPLETING and the phase visible: free it, the
  *    host has its answer.  COMPLETING and no phase: post that answer.

@@ -120,7 +120,9 @@ struct leap__world_ops {
 	/* The same file or socket, for use in another world of its kind. */
 	int (*share)(struct leap__world *w, struct leap__wfd *f,
 		     struct leap__wfd **out);
-	/* Move a socket: no operations may be pending on it. */
+	/* Move a socket: no operations may be pending on it. In between it
+	 * belongs to no world, and is not to be closed. The new world's owner
+	 * attaches it; it is in that world even when attach fails. */
 	int (*detach)(struct leap__wfd *f);
 	int (*attach)(struct leap__world *w, struct leap__wfd *f);
 	int (*socket)(struct leap__world *w, int family,
@@ -132,7 +134,8 @@ struct leap__world_ops {
 	int (*peer_text)(struct leap__wfd *f, char *text, size_t max);
 	/* 1 when the peer has closed its side, whatever is still unread. */
 	int (*peer_closed)(struct leap__wfd *f);
-	/* Real worlds only: take over a real fd (eventfd, Unix socket). */
+	/* Take over a real fd (eventfd, stream socket): the world's when 0 is
+	 * returned, and only then. The simulator: -EOPNOTSUPP. */
 	int (*adopt)(struct leap__world *w, int fd, struct leap__wfd **out);
 	/* Pending operations end with -ECANCELED; then it is closed. */
 	void (*close)(struct leap__wfd *f);

@@ -246,7 +246,9 @@ static void submit_sqes(struct leap__real *r)
 		r->w.syscalls++;
 		rc = io_uring_submit(&u->ring);
 	} while (rc == -EINTR);
-	/* -EAGAIN, -EBUSY: still in the ring, the next poll tries again. */
+	/* -EAGAIN, -EBUSY: still in the ring; do not sleep, try again. */
+	if (rc < 0)
+		r->woken = true;
 }
 
 static struct io_uring_sqe *get_sqe(struct leap__real *r)
@@ -416,6 +418,7 @@ static void uring_destroy(struct leap__world *w)
 	struct leap__real *r = leap__real(w);
 	struct leap__real_fd *f, *next;
 	struct io_uring_cqe *cqe;
+	int rc = 0;
 
 	for (f = r->all; f; f = next) {
 		next = f->next;
@@ -423,9 +426,10 @@ static void uring_destroy(struct leap__world *w)
 			w->ops->close(&f->wfd);
 	}
 	push(r);
-	while (r->uring->nr_inflight &&
-	       io_uring_wait_cqe(&r->uring->ring, &cqe) != -EBADFD)
+	while (r->uring->nr_inflight && rc != -EBADFD && rc != -EEXIST) {
+		rc = io_uring_wait_cqe(&r->uring->ring, &cqe);
 		reap(r);
+	}
 	ring_free(r->uring);
 	leap__real_fini(r);
 	free(r);

@@ -383,9 +383,7 @@ static void host_message(struct leap__shm_chan *chan, int type,
 			return;
 		}
 		h->up = true;
-		h->qp.max_data_bytes = leap_from_le32(msg->max_data);
-		if (h->qp.max_data_bytes > MAX_DATA)
-			h->qp.max_data_bytes = MAX_DATA;
+		h->qp.max_data_bytes = MAX_DATA;
 		leap_pollgroup_add_poller(h->qp.pg, &h->poller);
 		h->polled = true;
 		leap_qp_transport_up(&h->qp);

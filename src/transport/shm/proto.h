@@ -35,7 +35,7 @@
 
 enum leap__shm_type {
 	LEAP__SHM_HELLO = 1,	/* host: depth; fd of the memory */
-	LEAP__SHM_WELCOME = 2,	/* controller: err, limits */
+	LEAP__SHM_WELCOME = 2,	/* controller: err */
 	LEAP__SHM_MEM_ADD = 3,	/* host: region, bytes; fd */
 	LEAP__SHM_MEM_ADDED = 4,	/* controller: region, err */
 	LEAP__SHM_KICK = 5,	/* either: look at the rings */
@@ -48,7 +48,7 @@ struct leap__shm_msg {
 	leap_le32 err;		/* replies: 0 or a positive errno */
 	leap_le32 depth;	/* HELLO: entries of each ring */
 	leap_le32 region;	/* MEM_ADD, MEM_ADDED: 1..MAX_REGIONS - 1 */
-	leap_le32 max_data;	/* WELCOME: payload of one command */
+	leap_le32 zero;
 	leap_le64 bytes;	/* HELLO, MEM_ADD: length of the memory */
 	uint8_t reserved[32];	/* zero */
 };

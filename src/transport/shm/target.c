@@ -52,7 +52,6 @@ struct target {
 	struct leap_cmd **waiting_tail;
 	struct array *arrays;		/* free ones */
 	struct array *all_arrays;
-	uint32_t max_data;
 	bool attached;			/* rings are set up */
 	bool starved;			/* until vqp_resume */
 	bool armed;
@@ -447,7 +446,6 @@ static void target_message(struct leap__shm_chan *chan, int type,
 		reply = leap__shm_msg(LEAP__SHM_WELCOME);
 		if (!t->attached)
 			err = hello(t, msg, fd);
-		reply.max_data = leap_to_le32(t->max_data);
 		break;
 	case LEAP__SHM_MEM_ADD:
 		reply = leap__shm_msg(LEAP__SHM_MEM_ADDED);
@@ -531,7 +529,8 @@ void leap__shm_vqp_detach(struct leap_vqp *vqp)
 {
 	struct target *t = of_vqp(vqp);
 
-	*t->moved = true;
+	if (t->moved)
+		*t->moved = true;
 	t->moved = NULL;
 	leap_pollgroup_del_poller(vqp->pg, &t->poller);
 	leap__pollgroup_undefer(vqp->pg, &t->end_of_batch);
@@ -591,8 +590,7 @@ int leap__shm_target_start(struct leap_listener *listener,
 		target_free(t);
 		return err;
 	}
-	t->max_data = leap_listener_target_opts(listener)->mdts_bytes;
-	t->vqp.max_data_bytes = t->max_data;
+	t->vqp.max_data_bytes = leap_listener_target_opts(listener)->mdts_bytes;
 	if (world->ops->peer_text(wfd, t->vqp.peer, sizeof(t->vqp.peer)))
 		snprintf(t->vqp.peer, sizeof(t->vqp.peer), "unix");
 	t->blocked_tail = &t->blocked;

@@ -615,4 +615,6 @@ const struct leap_transport_ops leap__tcp_transport = {
 	.vqp_attach = leap__tcp_vqp_attach,
 	.vqp_close = leap__tcp_vqp_close,
 	.vqp_destroy = leap__tcp_vqp_destroy,
+	.vqp_peer_closed = leap__tcp_vqp_peer_closed,
+	.vqp_local = leap__tcp_vqp_local,
 };

@@ -93,14 +93,20 @@ int leap__tcp_address(const char *call, const char *text,
 	return bad_address(call, text);
 }
 
-static void address_text(const struct sockaddr_storage *addr, char *text,
-			 size_t max)
+void leap__tcp_address_text(const struct sockaddr_storage *addr, char *text,
+			    size_t max)
 {
 	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)addr;
 	const struct sockaddr_in *in = (const struct sockaddr_in *)addr;
 	char host[INET6_ADDRSTRLEN] = "";
 
-	if (addr->ss_family == AF_INET6) {
+	if (addr->ss_family == AF_INET6 &&
+	    IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
+		/* An IPv4 host of a listener on [::]. */
+		inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], host,
+			  sizeof(host));
+		snprintf(text, max, "%s:%u", host, ntohs(in6->sin6_port));
+	} else if (addr->ss_family == AF_INET6) {
 		inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
 		snprintf(text, max, "[%s]:%u", host, ntohs(in6->sin6_port));
 	} else {
@@ -192,7 +198,7 @@ int leap__tcp_listen(struct leap_listener *listener, const char *address,
 		return leap__err(err, "leap_listener_create: %s: %s", address,
 				 strerror(-err));
 	}
-	address_text(&addr, bound, bound_max);
+	leap__tcp_address_text(&addr, bound, bound_max);
 	l->pg = pg;
 	l->listener = listener;
 	l->retry.run = retry_run;

@@ -1,0 +1,234 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# usage: guest.sh [OPTION]... [-- QEMU-ARGUMENT...]
+#
+#   --script FILE        shell script to run in the guest
+#   --cmd TEXT           the same, given as text
+#   --env NAME=VALUE     set for it (repeat)
+#   --with PIECE         add a cached initramfs piece: nvme, fio, e2fs (repeat)
+#   --file HOST:GUEST    add a file (repeat)
+#   --prog HOST:GUEST    add a host program with its shared libraries (repeat)
+#   --module 'NAME ARG'  load a kernel module and what it needs (repeat)
+#   --net                eth0 at 10.0.2.15/24, the host's 127.0.0.1 at 10.0.2.2
+#   --net-args TEXT      more for QEMU's -netdev user (hostfwd=..., net=...)
+#   --ip CIDR            address of eth0
+#   --hook COMMAND       runs on the host, words added, when the guest calls host
+#   --mem MB, --smp N, --machine TYPE, --append KERNEL-ARGS
+#   --timeout SECONDS    end the guest after that (default 120)
+#   --pidfile FILE       QEMU's process id goes here
+#
+# Boots a guest from the lab's cache (run setup.sh first), prints its console,
+# and exits with the guest script's exit code; 124 is a timeout, 125 a lab
+# failure, 126 a guest that ended without saying how. Leaves nothing behind.
+
+set -euo pipefail
+. "$(dirname "$(realpath "$0")")/lab.sh"
+
+mem=1024 smp=2 machine=pc append='' limit=120 pidfile='' hook=false
+net=0 net_args='' ip=10.0.2.15/24 script='' cmd=''
+pieces=() files=() progs=() modules=() envs=() qemu=()
+
+parse() {
+	while [ $# -gt 0 ]; do
+		[ "$1" = -- ] || [ "$1" = --net ] || [ $# -ge 2 ] ||
+			lab_die "$1 needs a value"
+		case $1 in
+		--script) script=$2 ;;
+		--cmd) cmd=$2 ;;
+		--env) envs+=("$2") ;;
+		--with) pieces+=("$2") ;;
+		--file) files+=("$2") ;;
+		--prog) progs+=("$2") ;;
+		--module) modules+=("$2") ;;
+		--net) net=1; shift; continue ;;
+		--net-args) net_args=,$2 ;;
+		--ip) ip=$2 ;;
+		--hook) hook=$2 ;;
+		--mem) mem=$2 ;;
+		--smp) smp=$2 ;;
+		--machine) machine=$2 ;;
+		--append) append=$2 ;;
+		--timeout) limit=$2 ;;
+		--pidfile) pidfile=$2 ;;
+		--) shift; qemu=("$@"); return ;;
+		*) lab_die "unknown option $1" ;;
+		esac
+		shift 2
+	done
+}
+
+# Unpacks the modules and what they depend on into DIR/modules, and writes the
+# order they load in: the guest has nobody to ask for them later.
+add_modules() {
+	local dir=$1 spec name path args version
+
+	version=$(cat "$LAB_KERNEL/version")
+	mkdir -p "$dir/modules"
+	: >"$dir/modules/order"
+	for spec in "${modules[@]}"; do
+		lab_run modprobe -d "$LAB_KERNEL" -S "$version" --ignore-install \
+			--show-depends "${spec%% *}" >"$D/depends" 2>/dev/null ||
+			lab_die "the kernel has no module ${spec%% *}"
+		args=''
+		while read -r kind path _; do
+			[ "$kind" = insmod ] || continue
+			name=$(basename "$path" .xz)
+			name=${name%.ko}
+			[ -e "$dir/modules/$name.ko" ] && continue
+			case $path in
+			*.xz) lab_run xz -dc "$path" >"$dir/modules/$name.ko" ;;
+			*) cp "$path" "$dir/modules/$name.ko" ;;
+			esac
+			[ "${name//-/_}" != "$(tr - _ <<<"${spec%% *}")" ] ||
+				[ "$spec" = "${spec%% *}" ] || args=${spec#* }
+			echo "$name $args" >>"$dir/modules/order"
+		done <"$D/depends"
+	done
+}
+
+# A host program brings its own loader and libraries: the guest's C library is
+# the lab's, which may be older or newer than the one it was built with.
+add_prog() {
+	local dir=$1 src=$2 dst=$3 base lib loader=''
+
+	[ -x "$src" ] || lab_die "$src is not a program"
+	base=/opt/$(basename "$dst")
+	mkdir -p "$dir$base" "$(dirname "$dir$dst")"
+	cp -L "$src" "$dir$base/prog"
+	for lib in $(ldd "$src" 2>/dev/null | grep -o '/[^ ]*'); do
+		cp -L "$lib" "$dir$base/"
+		case $lib in */ld-linux*) loader=$base/$(basename "$lib") ;; esac
+	done
+	{
+		echo '#!/bin/sh'
+		echo "exec ${loader:+$loader --library-path $base }$base/prog \"\$@\""
+	} >"$dir$dst"
+	chmod 755 "$dir$dst"
+}
+
+make_initrd() {
+	local dir=$D/root spec piece
+
+	mkdir -p "$dir/run"
+	add_modules "$dir"
+	for spec in "${files[@]}"; do
+		mkdir -p "$(dirname "$dir${spec#*:}")"
+		cp -rL "${spec%%:*}" "$dir${spec#*:}"
+	done
+	for spec in "${progs[@]}"; do
+		add_prog "$dir" "${spec%%:*}" "${spec#*:}"
+	done
+	if [ -n "$script" ]; then
+		cp "$script" "$dir/run/main.sh"
+	else
+		printf '%s\n' "$cmd" >"$dir/run/main.sh"
+	fi
+	{
+		echo "GUEST_IP=$([ $net = 0 ] || echo "$ip")"
+		for spec in "${envs[@]}"; do
+			printf 'export %s=%q\n' "${spec%%=*}" "${spec#*=}"
+		done
+	} >"$dir/run/env.sh"
+	for piece in base "${pieces[@]}"; do
+		[ -r "$LAB_IMG/$piece.cpio" ] || lab_die "no such piece: $piece"
+		cat "$LAB_IMG/$piece.cpio" >>"$D/initrd"
+	done
+	lab_cpio "$dir" "$D/initrd"
+}
+
+# Answers the guest's calls until QEMU closes the channel. Output goes through
+# a file, not a pipe, so a hook may leave a daemon running.
+serve_channel() {
+	local line rc
+
+	while IFS= read -r line <&3; do
+		case $line in
+		"exit "*) echo "${line#exit }" >"$D/rc" ;;
+		"call "*)
+			rc=0
+			# shellcheck disable=SC2086 # both are lists of words
+			$hook ${line#call } </dev/null >"$D/reply" 2>&1 3<&- 4>&- ||
+				rc=$?
+			cat "$D/reply" >&4
+			echo "@rc $rc" >&4
+			;;
+		esac
+	done 3<"$D/ch.out" 4>"$D/ch.in"
+}
+
+start_qemu() {
+	local net_dev=()
+
+	[ $net = 0 ] || net_dev=(-netdev "user,id=n0$net_args"
+		-device 'virtio-net-pci,netdev=n0,romfile=')
+	lab_host_ld
+	# One thread for all processors: with several, one may run code that another
+	# has just patched, and now and then a kernel dies of a stale breakpoint.
+	setpriv --pdeathsig KILL \
+		"${LAB_LD[@]}" "$LAB_TREE/usr/bin/qemu-system-x86_64" \
+		-L "$LAB_TREE/usr/share/qemu" -L "$LAB_TREE/usr/share/seabios" \
+		-nodefaults -no-user-config -no-reboot -display none \
+		-machine "$machine" -accel tcg,thread=single -cpu max \
+		-smp "$smp" -m "$mem" \
+		-kernel "$LAB_KERNEL/vmlinux" -initrd "$D/initrd" \
+		-append "console=ttyS0 quiet loglevel=1 panic=-1 nokaslr \
+mitigations=off nopti tsc=reliable no_timer_check cryptomgr.notests audit=0 \
+apparmor=0 random.trust_cpu=on i8042.noaux i8042.nokbd $append" \
+		-serial stdio \
+		-chardev "pipe,id=ch,path=$D/ch" -serial chardev:ch \
+		"${net_dev[@]}" "${qemu[@]}" </dev/null >"$D/console" 2>&1 &
+	QEMU=$!
+	[ -z "$pidfile" ] || echo $QEMU >"$pidfile"
+}
+
+# shellcheck disable=SC2317 # called by the trap
+cleanup() {
+	local pid
+
+	trap - EXIT
+	for pid in ${QEMU:-} ${CHANNEL:-} ${TIMER:-} ${TEE:-}; do
+		kill -KILL "$pid" 2>/dev/null || true
+		wait "$pid" 2>/dev/null || true
+	done
+	rm -rf "$D"
+}
+
+main() {
+	local ended='' rc=126
+
+	parse "$@"
+	[ -n "$script$cmd" ] || lab_die "give --script or --cmd"
+	[ -e "$LAB_IMG/.stamp" ] || lab_die "no lab in $LAB: run setup.sh first"
+	[ $net = 0 ] || modules=(virtio_pci virtio_net "${modules[@]}")
+	D=$(mktemp -d "${TMPDIR:-/tmp}/leap-guest.XXXXXX")
+	trap cleanup EXIT
+	trap 'exit 125' TERM INT HUP
+	mkfifo "$D/ch.in" "$D/ch.out" "$D/console"
+	make_initrd
+	sed -u 's/\r$//' <"$D/console" &
+	TEE=$!
+	serve_channel &
+	CHANNEL=$!
+	start_qemu
+	setpriv --pdeathsig KILL sleep "$limit" </dev/null >/dev/null 2>&1 &
+	TIMER=$!
+	wait -n -p ended $QEMU $TIMER 2>/dev/null || true
+	if [ "$ended" = $TIMER ]; then
+		echo "guest.sh: the guest ran longer than $limit s" >&2
+		exit 124
+	fi
+	QEMU=
+	wait $TEE || true
+	# the guest's last word is in the pipe; a hook that hangs is not waited for
+	for _ in $(seq 50); do
+		kill -0 $CHANNEL 2>/dev/null || break
+		sleep 0.1
+	done
+	TEE=''
+	[ ! -s "$D/rc" ] || rc=$(cat "$D/rc")
+	[ "$rc" != 126 ] || echo "guest.sh: the guest died" >&2
+	exit "$rc"
+}
+
+main "$@"

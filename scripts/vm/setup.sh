@@ -1,0 +1,249 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# usage: setup.sh
+#
+# Makes the VM lab's cache when it is absent or stale: an unpacked Debian trixie
+# tree (QEMU from trixie-backports, nvme-cli, fio, e2fsprogs), a Debian kernel
+# with its vmlinux, and initramfs pieces. Packages are unpacked and never
+# installed: no maintainer script runs, nothing is mounted, the host's own
+# package state is not touched. Each stage is built beside its place and moved
+# there when whole, so a run that was cut short is simply done again.
+# README.md in this folder says more.
+
+set -euo pipefail
+HERE=$(dirname "$(realpath "$0")")
+. "$HERE/lab.sh"
+
+SUITE=trixie
+PACKAGES="qemu-system-x86 busybox-static nvme-cli fio e2fsprogs kmod cpio
+zstd xz-utils libgcc-s1"
+KERNEL=linux-image-amd64
+# Pulled in by dependencies, of no use without a running Debian.
+SKIP="python3* libpython3* systemd_* libsystemd-shared* dpkg_* perl* passwd_*
+debconf_* tar_* tzdata* adduser_* mount_* libpam-* login* sensible-utils_*
+init-system-helpers_* ipxe-qemu_*"
+NEED_MB=900
+
+say() { printf 'vm setup: %s\n' "$*"; }
+
+# The mirror is the one that this machine's apt uses for Debian itself.
+find_mirror() {
+	# shellcheck disable=SC2016 # apt's own variables
+	apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(COMPONENT)|$(REPO_URI)' \
+		'Created-By: Packages' 2>/dev/null |
+		sed -n 's/^Debian|Debian|main|//p' | head -n 1
+}
+
+apt_conf() {
+	local keys=/usr/share/keyrings/debian-archive-keyring.gpg mirror
+
+	mirror=$(find_mirror)
+	[ -n "$mirror" ] ||
+		lab_die "apt knows no Debian mirror (run apt-get update first)"
+	[ -r $keys ] || lab_die "$keys is missing (install debian-archive-keyring)"
+	mkdir -p "$APT"/{lists/partial,archives/partial,empty}
+	: >"$APT/status"
+	printf 'deb [signed-by=%s] %s %s main\n' \
+		$keys "$mirror" $SUITE $keys "$mirror" $SUITE-backports \
+		>"$APT/sources.list"
+	printf 'Package: %s\nPin: release n=%s\nPin-Priority: 990\n' \
+		'qemu-system-* seabios' $SUITE-backports >"$APT/preferences"
+	# Read after the machine's own configuration, so proxies still apply.
+	cat >"$APT/apt.conf" <<-CONF
+		Dir::State "$APT";
+		Dir::State::status "$APT/status";
+		Dir::State::lists "$APT/lists";
+		Dir::Cache "$APT";
+		Dir::Etc::sourcelist "$APT/sources.list";
+		Dir::Etc::sourceparts "$APT/empty";
+		Dir::Etc::preferences "$APT/preferences";
+		Dir::Etc::preferencesparts "$APT/empty";
+		APT::Architecture "amd64";
+		APT::Install-Recommends "0";
+		APT::Sandbox::User "root";
+		Acquire::Languages "none";
+		Acquire::Retries "3";
+	CONF
+	say "reading package lists of $SUITE from ${mirror%/}"
+	apt_run apt-get update
+}
+
+apt_run() {
+	APT_CONFIG=$APT/apt.conf "$@" >"$APT/log" 2>&1 && return
+	tail -n 20 "$APT/log" >&2
+	lab_die "'$*' failed"
+}
+
+apt_open() {
+	[ -e "$APT/apt.conf" ] || apt_conf
+}
+
+skipped() {
+	local p
+
+	for p in $SKIP; do
+		# shellcheck disable=SC2254 # the words of SKIP are patterns
+		case $1 in $p) return 0 ;; esac
+	done
+	return 1
+}
+
+make_tree() {
+	local deb
+
+	apt_open
+	say "downloading QEMU and guest programs (80 MB)"
+	# shellcheck disable=SC2086 # a list of words
+	apt_run apt-get -y --download-only install $PACKAGES
+	say "unpacking them"
+	for deb in "$APT"/archives/*.deb; do
+		skipped "${deb##*/}" || dpkg-deb -x "$deb" "$1"
+	done
+	rm -rf "$1/usr/share/doc" "$1/usr/share/man" "$1/usr/share/locale"
+	rm -f "$APT"/archives/*.deb
+}
+
+# A bzImage's header says where its compressed ELF lies (boot protocol 2.08);
+# QEMU boots the ELF through PVH without decompressing it under emulation.
+extract_vmlinux() {
+	local sectors off len magic unpack
+
+	sectors=$(od -An -tu1 -j497 -N1 "$1" | tr -d ' ')
+	read -r off len < <(od -An -tu4 -j584 -N8 "$1")
+	off=$(((${sectors:-4} + 1) * 512 + off))
+	magic=$(od -An -tx1 -j$off -N4 "$1" | tr -d ' ')
+	case $magic in
+	28b52ffd) unpack="zstd -dqc" ;;
+	fd377a58) unpack="xz -dc --single-stream" ;;
+	*) lab_die "$1: unknown compression $magic" ;;
+	esac
+	# The payload may be followed by its size; the tools complain, after
+	# the data is out. The ELF magic below is the check.
+	# shellcheck disable=SC2086
+	tail -c +$((off + 1)) "$1" | head -c "$len" | lab_run $unpack \
+		>"$2" 2>/dev/null || true
+	[ "$(od -An -tx1 -N4 "$2" | tr -d ' ')" = 7f454c46 ] ||
+		lab_die "$1: the payload is not an ELF file"
+}
+
+make_kernel() {
+	local image deb
+
+	apt_open
+	image=$(APT_CONFIG=$APT/apt.conf apt-cache depends $KERNEL |
+		sed -n 's/.*Depends: \(linux-image-[0-9][^ ]*\)$/\1/p' | head -n 1)
+	[ -n "$image" ] || lab_die "$KERNEL depends on no kernel image"
+	say "downloading $image (100 MB)"
+	(cd "$APT/archives" && apt_run apt-get download "$image")
+	deb=$(echo "$APT"/archives/"$image"_*.deb)
+	say "unpacking it"
+	dpkg-deb -x "$deb" "$1"
+	rm -f "$deb"
+	[ -d "$1/lib" ] || ln -s usr/lib "$1/lib"
+	ls "$1/lib/modules" >"$1/version"
+	lab_run depmod -b "$1" "$(cat "$1/version")"
+	extract_vmlinux "$1/boot/vmlinuz-$(cat "$1/version")" "$1/vmlinux"
+	rm -rf "${1:?}/boot" "${1:?}/usr/share"
+}
+
+# piece OUT PROGRAM...: programs of the tree with their libraries.
+piece() {
+	local out=$1 stage prog path lib
+
+	shift
+	stage=$(mktemp -d -p "$APT")
+	mkdir -p "$stage/usr/bin"
+	for prog in "$@"; do
+		path=$(echo "$LAB_TREE"/usr/[s]bin/"$prog")
+		[ -e "$path" ] || path=$LAB_TREE/usr/bin/$prog
+		[ -e "$path" ] || lab_die "$prog is not in $LAB_TREE"
+		cp -L "$path" "$stage/usr/bin/"
+		for lib in $(lab_libs "$path"); do
+			mkdir -p "$stage/$(dirname "${lib#"$LAB_TREE"/}")"
+			cp -Lu "$lib" "$stage/${lib#"$LAB_TREE"/}"
+		done
+	done
+	lab_cpio "$stage" "$out"
+	rm -rf "$stage"
+}
+
+make_img() {
+	local s=$1/base lib=usr/lib/x86_64-linux-gnu
+
+	say "making initramfs pieces"
+	mkdir -p "$APT" "$s"/{bin,dev,etc/nvme,mnt,proc,root,run,sys,tmp,lib64} \
+		"$s/$lib"
+	ln -s usr/lib "$s/lib"
+	ln -sf "../$lib/ld-linux-x86-64.so.2" "$s/lib64/ld-linux-x86-64.so.2"
+	cp -L "$LAB_TREE/usr/bin/busybox" "$s/bin/busybox"
+	# glibc loads it by name when a thread is cancelled: ldd cannot see it
+	cp -L "$LAB_TREE/$lib/libgcc_s.so.1" "$s/$lib/"
+	install -m 755 "$HERE/init" "$s/init"
+	install -m 755 "$HERE/host" "$s/bin/host"
+	cp "$LAB_TREE/etc/mke2fs.conf" "$s/etc/"
+	printf '127.0.0.1 localhost\n' >"$s/etc/hosts"
+	printf 'root:x:0:0::/root:/bin/sh\n' >"$s/etc/passwd"
+	printf 'root:x:0:\n' >"$s/etc/group"
+	echo "nqn.2014-08.org.nvmexpress:uuid:$HOSTID" >"$s/etc/nvme/hostnqn"
+	echo "$HOSTID" >"$s/etc/nvme/hostid"
+	lab_cpio "$s" "$1/base.cpio"
+	rm -rf "$s"
+	piece "$1/nvme.cpio" nvme
+	piece "$1/fio.cpio" fio
+	piece "$1/e2fs.cpio" mke2fs e2fsck
+}
+HOSTID=6c656170-696f-4c41-8000-766d6c616201
+
+# A library left out shows only when the program starts in a guest.
+try_img() {
+	"$HERE/guest.sh" --with nvme --with fio --with e2fs --net \
+		--cmd 'nvme version && fio --version && /usr/bin/mke2fs -V && e2fsck -V' \
+		>"$APT/try" 2>&1 && return
+	rm -f "$LAB_IMG/.stamp"
+	cat "$APT/try" >&2
+	lab_die "the guest does not work"
+}
+
+# stage NAME KEY: (re)make $LAB/NAME unless its stamp already says KEY.
+stage() {
+	local dir=$LAB/$1
+
+	if [ -e "$dir/.stamp" ] && [ "$(cat "$dir/.stamp")" = "$2" ]; then
+		return 0
+	fi
+	rm -rf "$dir" "$dir.new"
+	mkdir -p "$dir.new"
+	"make_$1" "$dir.new"
+	printf '%s\n' "$2" >"$dir.new/.stamp"
+	mv "$dir.new" "$dir"
+}
+
+main() {
+	local self free fresh
+
+	[ "$(uname -m)" = x86_64 ] ||
+		lab_die "the lab's programs are for x86_64, this is $(uname -m)"
+	mkdir -p "$LAB" || lab_die "cannot write $LAB (run as root or set LEAPIO_CACHE)"
+	exec 9>"$LAB/lock"
+	flock -n 9 || { say "waiting for another setup"; flock 9; }
+	# Somebody's bind mount in here would be emptied by rm -rf.
+	! grep -q " $LAB/" /proc/self/mountinfo ||
+		lab_die "something is mounted under $LAB: unmount it first"
+	APT=$LAB/apt.tmp
+	rm -rf "$APT"
+	trap 'rm -rf "$APT"' EXIT
+	self=$(cat "$HERE"/{setup.sh,lab.sh,init,host} | cksum)
+	free=$(df -Pm "$LAB" | awk 'NR == 2 { print $4 }')
+	[ -e "$LAB/img/.stamp" ] || [ "$free" -ge $NEED_MB ] ||
+		lab_die "$LAB has $free MB free, $NEED_MB are needed"
+	stage tree "1 $SUITE $PACKAGES $SKIP"
+	stage kernel "1 $SUITE $KERNEL"
+	fresh=$(cat "$LAB_IMG/.stamp" 2>/dev/null || true)
+	stage img "1 $self $(cat "$LAB/tree/.stamp" "$LAB/kernel/.stamp" | cksum)"
+	[ "$fresh" = "$(cat "$LAB_IMG/.stamp")" ] || try_img
+	say "ready: QEMU $(lab_run qemu-system-x86_64 --version |
+		sed -n '1s/.*version \([0-9.]*\).*/\1/p'), Linux $(cat "$LAB/kernel/version"), in $LAB"
+}
+
+main "$@"

@@ -1,0 +1,131 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# usage: 40-tshark.sh [--target socp|nvmet] [--term] [--port PORT]
+#
+# What our two ends put on the wire, as tshark reads it: every PDU kind is seen
+# from the end that sends it, nothing is malformed, every digest is right. socp
+# talks to leap-perf; with --target nvmet two Linux guests talk instead, to try
+# the test itself. --term also asks for the two termination PDUs. Needs root, to
+# capture on the loopback device. TAP.
+
+TARGET=socp term=0
+while [ $# -gt 0 ]; do
+	case $1 in
+	--target) TARGET=$2; shift ;;
+	--port) PORT=$2; shift ;;
+	--term) term=1 ;;
+	--long) ;; # no more to do than always
+	*) sed -n '4s/^# //p' "$0" >&2; exit 2 ;;
+	esac
+	shift
+done
+. "$(dirname "$(realpath "$0")")/lib.sh"
+. "$HERE/target-$TARGET.sh"
+
+capture_start() {
+	tshark -i lo -f "tcp port $PORT" -B 64 -w "$WORK/cap" \
+		>"$WORK/tshark.log" 2>&1 &
+	echo $! >"$WORK/tshark.pid"
+	wait_for 20 grep -q "Capturing on" "$WORK/tshark.log" &&
+		wait_for 5 test -s "$WORK/cap"
+}
+
+# The capture is complete when the kernel dropped none of it.
+capture_stop() {
+	sleep 1
+	stop_pid INT "$WORK/tshark.pid" && [ -s "$WORK/cap" ] &&
+		! grep -i "dropped" "$WORK/tshark.log"
+}
+
+# decode: one line per frame: source port, PDU types, digests, complaints
+decode() {
+	tshark -r "${1:-$WORK/cap}" -Y nvme-tcp \
+		-d "tcp.port==$PORT,nvme-tcp" \
+		-o nvme-tcp.check_hdgst:TRUE -o nvme-tcp.check_ddgst:TRUE \
+		-T fields -E separator='|' -e tcp.srcport -e nvme-tcp.type \
+		-e nvme-tcp.hdgst.status -e nvme-tcp.ddgst.status \
+		-e _ws.malformed -e frame.number \
+		>"$WORK/frames" 2>"$WORK/decode.log"
+}
+
+# seen SIDE TYPE: frames of the host or the target that hold that kind of PDU
+seen() {
+	awk -F'|' -v port="$PORT" -v side="$1" -v type="$2" '
+		(side == "target") == ($1 == port) {
+			n = split($2, t, ",")
+			for (i = 1; i <= n; i++)
+				count += t[i] + 0 == type
+		}
+		END { print side, "sent", count + 0; exit !count }' "$WORK/frames"
+}
+
+# digests COLUMN STATUS: how often (0 is bad, 1 is good)
+digests() {
+	awk -F'|' -v column="$1" -v status="$2" '{
+			n = split($column, d, ",")
+			for (i = 1; i <= n; i++)
+				count += d[i] != "" && d[i] + 0 == status
+		}
+		END { print count + 0 }' "$WORK/frames"
+}
+
+talk() {
+	if [ "$TARGET" = nvmet ]; then
+		(guest "two Linux ends" --script "$HERE/guest-kernel-host.sh" \
+			--file "$HERE/guest-lib.sh:/run/guest-lib.sh" \
+			--env "NQN=$NQN" --env ADDR=10.0.2.2 --env "PORT=$PORT" \
+			--env BRIEF=1 --with nvme --smp 4 --module nvme-tcp \
+			--module crc32c_generic --net) >"$WORK/talk" 2>&1
+		! grep '^not ok' "$WORK/talk"
+		return
+	fi
+	# few and slow enough for the capture to keep up
+	perf_verify --count 300 --range 2M --depth 4 &&
+		perf_verify --count 300 --range 2M --depth 4 --digest
+}
+
+verdict() {
+	local kind
+
+	for kind in "host 0 ICReq" "host 4 CapsuleCmd" "host 6 H2CData" \
+		"target 1 ICResp" "target 5 CapsuleResp" "target 7 C2HData" \
+		"target 9 R2T"; do
+		# shellcheck disable=SC2086 # three words
+		set -- $kind
+		tap_cmd "the $1 sent $3" seen "$1" "$2"
+	done
+	if [ $term = 1 ]; then
+		tap_cmd "the host sent H2CTermReq" seen host 2
+		tap_cmd "the target sent C2HTermReq" seen target 3
+	fi
+	awk -F'|' '$5 != "" { print "# malformed: frame", $6 }
+		{
+			n = split($2, t, ",")
+			for (i = 1; i <= n; i++)
+				if (t[i] == 8 || t[i] > 9)
+					print "# no PDU type " t[i] ": frame", $6
+		}' "$WORK/frames" >"$WORK/malformed"
+	[ ! -s "$WORK/malformed" ]
+	tap $? "no PDU is malformed"
+	head -n 20 "$WORK/malformed"
+	tap_cmd "header digests were checked" [ "$(digests 3 1)" -gt 0 ]
+	tap_cmd "data digests were checked" [ "$(digests 4 1)" -gt 0 ]
+	tap_cmd "no digest is wrong" [ "$(digests 3 0) $(digests 4 0)" = "0 0" ]
+}
+
+work_open
+command -v tshark >/dev/null || bail "tshark is not installed"
+target_program || bail "$TARGET is not built"
+[ "$TARGET" = nvmet ] || [ -n "$LEAP_PERF" ] || bail "leap-perf is not built"
+lab_ready
+tap_cmd "the target starts" target_start
+tap_cmd "tshark captures" capture_start
+tap_cmd "the two ends talk" talk
+tap_cmd "the capture is complete" capture_stop
+tap_cmd "tshark decodes it" decode
+echo "# $(wc -l <"$WORK/frames") frames, good digests: $(digests 3 1) header," \
+	"$(digests 4 1) data"
+verdict
+target_stop
+tap_done $((16 + 2 * term))

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=dash disable=SC2034
+#
+# Every command line of the project's own programs that the interop tests use.
+# When a program's options change, this is the one place to follow. A guest's
+# shell reads it too, so it keeps to what busybox knows.
+
+NQN=${NQN:-nqn.2024-01.io.libleapio:interop}
+
+# program NAME: where the build put it, or where the system has it.
+program() {
+	local dir
+
+	for dir in "$BUILD" "$BUILD/examples/$1" "$BUILD/examples"; do
+		[ -f "$dir/$1" ] && [ -x "$dir/$1" ] && { echo "$dir/$1"; return; }
+	done
+	command -v "$1"
+}
+
+# real_program NAME: the program itself, not libtool's wrapper script.
+real_program() {
+	local p
+
+	p=$(program "$1") || return 1
+	[ -x "$(dirname "$p")/.libs/$1" ] && p=$(dirname "$p")/.libs/$1
+	echo "$p"
+}
+
+SOCP=${SOCP:-$(program socp)}
+LEAPCTL=${LEAPCTL:-$(program leapctl)}
+LEAP_PERF=${LEAP_PERF:-$(program leap-perf)}
+
+# $1 port, $2 address that the discovery log gives for it, $3 control socket,
+# then a stack per namespace, numbered from 1
+socp_run() {
+	local listen=tcp://127.0.0.1:$1,advertise=$2 ctl=$3 nsid=0 last
+
+	shift 3
+	last=$#
+	while [ $nsid -lt "$last" ]; do
+		nsid=$((nsid + 1))
+		set -- "$@" --ns "nsid=$nsid,stack=$1"
+		shift
+	done
+	# shellcheck disable=SC2086 # SOCP may carry arguments
+	exec $SOCP --listen "$listen" --subsystem "$NQN" "$@" --control "$ctl"
+}
+
+# $1 control socket, then NSID and size
+ctl_ns_add() {
+	$LEAPCTL --control "$1" ns add "$NQN" "nsid=$2,stack=memory:$3"
+}
+
+ctl_ns_remove() {
+	$LEAPCTL --control "$1" ns remove "$NQN" "$2"
+}
+
+ctl_ns_resize() {
+	$LEAPCTL --control "$1" ns resize "$NQN" "$2" "$3"
+}
+
+# More options than these, --time or --count among them. Some of the writes are
+# small enough for a capsule and some are not.
+perf_verify() {
+	# shellcheck disable=SC2086 # LEAP_PERF may carry arguments
+	$LEAP_PERF --verify --bs 4k-128k --reconnect 500 --quiet \
+		"$@" "tcp://127.0.0.1:$PORT/$NQN"
+}
+
+perf_discover() {
+	# shellcheck disable=SC2086
+	$LEAP_PERF --discover "tcp://127.0.0.1:$PORT"
+}

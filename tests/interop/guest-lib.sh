@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=dash
+#
+# Sourced by scripts that run in a guest: checks, and the kernel's NVMe devices.
+# A line "@ok NAME" or "@not NAME" on the console is a check of the host's test.
+
+ok() {	# STATUS NAME
+	if [ "$1" = 0 ]; then echo "@ok $2"; else echo "@not $2"; fi
+}
+
+# check NAME COMMAND...: passes when COMMAND does; shows its output if not.
+check() {
+	local name=$1 rc=0
+
+	shift
+	"$@" >/tmp/check.out 2>&1 || rc=$?
+	[ $rc = 0 ] || tail -n 15 /tmp/check.out
+	ok $rc "$name"
+	return $rc
+}
+
+wait_for() {	# SECONDS COMMAND...
+	local tries=$(($1 * 5))
+
+	shift
+	until "$@" >/dev/null 2>&1; do
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || { echo "waited in vain: $*"; return 1; }
+		sleep 0.2
+	done
+}
+
+# ctrl: the controller of $NQN, as nvme0
+ctrl() {
+	local c
+
+	for c in /sys/class/nvme/nvme*; do
+		[ "$(cat "$c/subsysnqn" 2>/dev/null)" = "$NQN" ] || continue
+		basename "$c"
+		return 0
+	done
+	return 1
+}
+
+state() {
+	cat "/sys/class/nvme/$(ctrl)/state" 2>/dev/null
+}
+
+state_is() {
+	[ "$(state)" = "$1" ]
+}
+
+# ns NSID: its block device, as nvme0n1. The kernel numbers devices by itself;
+# nvme0c0n1 is one path to a namespace, not the namespace.
+ns() {
+	local b
+
+	for b in /sys/block/nvme*n*; do
+		case $b in */nvme*c*n*) continue ;; esac
+		[ "$(cat "$b/nsid" 2>/dev/null)" = "$1" ] || continue
+		basename "$b"
+		return 0
+	done
+	return 1
+}
+
+no_ns() {
+	local b
+
+	! ns "$1"
+}
+
+ns_mb() {	# NSID: its size
+	echo $(($(cat "/sys/block/$(ns "$1")/size") / 2048))
+}
+
+ns_is() {	# NSID MB
+	ns "$1" >/dev/null && [ "$(ns_mb "$1")" = "$2" ]
+}
+
+connect() {	# ARGUMENTS...
+	nvme connect -t tcp -a "$ADDR" -s "$PORT" -n "$NQN" -c 1 -l 120 "$@" &&
+		wait_for 10 state_is live && wait_for 10 ns 1
+}
+
+disconnect() {
+	nvme disconnect -n "$NQN" && ! ctrl
+}
+
+# same FILE DEVICE: the device begins with what FILE holds, read past the cache
+same() {
+	local bytes
+
+	bytes=$(stat -c %s "$1")
+	dd if="$2" of=/tmp/same.out iflag=direct bs=64k \
+		count=$(((bytes + 65535) / 65536)) 2>/dev/null &&
+		truncate -s "$bytes" /tmp/same.out && cmp "$1" /tmp/same.out
+}
+
+put() {	# FILE DEVICE BLOCKSIZE
+	dd if="$1" of="$2" oflag=direct bs="$3" 2>&1
+}

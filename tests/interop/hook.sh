@@ -1,0 +1,39 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# What a guest may ask of the host during an interop test (guest.sh --hook).
+
+. "$(dirname "$(realpath "$0")")/lib.sh"
+. "$HERE/target-$TARGET.sh"
+
+case $1 in
+target-start) target_start ;;
+target-kill) target_kill ;;
+target-stop) target_stop ;;
+target-freeze) target_freeze ;;
+target-thaw) target_thaw ;;
+ns-add) target_ns_add "$2" "$3" ;;
+ns-remove) target_ns_remove "$2" ;;
+ns-resize) target_ns_resize "$2" "$3" ;;
+put)	# put NAME BASE64: a result of the guest
+	case $2 in
+	*[!a-z0-9.-]* | .*) echo "bad name $2"; exit 1 ;;
+	esac
+	mkdir -p "$WORK/got"
+	base64 -d <<<"$3" >"$WORK/got/$2"
+	;;
+next)	# the nvmet guest asks for work; an empty line is none
+	exec 6<>"$WORK/ask"
+	read -r -t 0.3 line <&6
+	echo "$line"
+	;;
+result)
+	exec 6<>"$WORK/answer"
+	echo "$2" >&6
+	sleep 0.05
+	;;
+*)
+	echo "no such hook: $1"
+	exit 1
+	;;
+esac

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The admin half: features, logs, events, keep alive, abort, discovery, and
+ * namespaces that come and go under a connected host.
+ */
+#include "ctrl-fixture.h"
+
+#include <leapio/nvmf.h>
+
+static void set_flag(void *arg)
+{
+	*(int *)arg = 1;
+}
+
+static void on_removed(int err, void *arg)
+{
+	assert_int_equal(err, 0);
+	*(int *)arg = 1;
+}
+
+static struct leap_sqe aer(void)
+{
+	struct leap_sqe sqe = { 0 };
+
+	sqe.opc = LEAP_ADM_AER;
+	return sqe;
+}
+
+static void test_aer(void **state)
+{
+	struct fx *fx = *state;
+	struct leap_sqe a = aer(), log;
+	struct fx_req r[5];
+	uint8_t buf[4096];
+	uint32_t nsid;
+	int i;
+
+	for (i = 0; i < 4; i++)
+		fx_submit(fx, fx->admin, &r[i], &a, NULL, 0);
+	/* One more than AERL + 1. */
+	assert_int_equal(fx_cmd(fx, fx->admin, &a, NULL, 0),
+			 LEAP_SC_AER_LIMIT);
+	fx_add_ns(fx, "memory:1M", 9, 0, 0);
+	fx_settle(fx);
+	for (i = 0, nsid = 0; i < 4; i++)
+		if (r[i].done) {
+			nsid++;
+			assert_int_equal(leap_req_result(&r[i].req),
+				LEAP_AER_DW0(LEAP_AER_TYPE_NOTICE, 0, 4));
+		}
+	assert_int_equal(nsid, 1);
+	/* Masked until the log has been read. */
+	fx_add_ns(fx, "memory:1M", 5, 0, 0);
+	fx_settle(fx);
+	assert_int_equal(r[0].done + r[1].done + r[2].done + r[3].done, 1);
+	log = fx_log(LEAP_LID_CHANGED_NS, 4096);
+	log.cdw10 = leap_to_le32(leap_from_le32(log.cdw10) |
+				 LEAP_LOG_CDW10_RAE);
+	assert_int_equal(fx_cmd(fx, fx->admin, &log, buf, sizeof(buf)), 0);
+	fx_settle(fx);
+	assert_int_equal(r[0].done + r[1].done + r[2].done + r[3].done, 1);
+	log = fx_log(LEAP_LID_CHANGED_NS, 4096);
+	assert_int_equal(fx_cmd(fx, fx->admin, &log, buf, sizeof(buf)), 0);
+	memcpy(&nsid, buf, 4);
+	assert_int_equal(nsid, 5);
+	memcpy(&nsid, buf + 4, 4);
+	assert_int_equal(nsid, 9);
+	memcpy(&nsid, buf + 8, 4);
+	assert_int_equal(nsid, 0);
+	/* The event of NSID 5 was held, and is told now. */
+	fx_settle(fx);
+	assert_int_equal(r[0].done + r[1].done + r[2].done + r[3].done, 2);
+}
+
+static void test_aer_config(void **state)
+{
+	struct fx *fx = *state;
+	struct leap_sqe a = aer(), set;
+	struct fx_req r;
+
+	set = fx_feature(LEAP_ADM_SET_FEATURES, LEAP_FID_ASYNC_EVENT, 0, 0);
+	assert_int_equal(fx_cmd(fx, fx->admin, &set, NULL, 0), 0);
+	fx_submit(fx, fx->admin, &r, &a, NULL, 0);
+	fx_add_ns(fx, "memory:1M", 9, 0, 0);
+	fx_settle(fx);
+	assert_int_equal(r.done, 0);
+	/* Reset: requests are forgotten. */
+	assert_int_equal(fx_prop_set(fx, LEAP_REG_CC, 0x00460000), 0);
+	fx_settle(fx);
+	assert_int_equal(r.done, 1);
+	assert_int_equal(LEAP_STATUS_CODE(r.status), LEAP_SC_ABORT_SQ_DELETED);
+}
+
+static void test_abort_aer(void **state)
+{
+	struct fx *fx = *state;
+	struct leap_sqe a = aer(), abort = { 0 };
+	struct fx_req r;
+
+	fx_submit(fx, fx->admin, &r, &a, NULL, 0);
+	fx_settle(fx);
+	abort.opc = LEAP_ADM_ABORT;
+	abort.cdw10 = leap_to_le32(
+		(uint32_t)leap_from_le16(r.req.sqe.cid) << 16);
+	assert_int_equal(fx_cmd(fx, fx->admin, &abort, NULL, 0), 0);
+	assert_int_equal(fx->result, 0);
+	assert_int_equal(r.done, 1);
+	assert_int_equal(LEAP_STATUS_CODE(r.status), LEAP_SC_ABORT_REQUESTED);
+}
+
+static void test_error_log(void **state)
+{
+	struct fx *fx = *state;
+	struct leap_qp *io = fx_io(fx, 3);
+	struct leap_sqe rd = fx_rw(LEAP_NVM_READ, 1, 1ull << 40, 8);
+	struct leap_sqe bad = fx_identify(0xee, 0);
+	struct leap_sqe log = fx_log(LEAP_LID_ERROR, 128);
+	struct leap_log_error e[2];
+	uint8_t buf[4096];
+
+	assert_int_equal(fx_cmd_raw(fx, io, &rd, buf, sizeof(buf)),
+			 LEAP_SC_LBA_RANGE | LEAP_STATUS_DNR |
+			 LEAP_STATUS_MORE);
+	fx_settle(fx);
+	assert_int_equal(fx_cmd(fx, fx->admin, &bad, buf, sizeof(buf)),
+			 LEAP_SC_INVALID_FIELD);
+	assert_int_equal(fx_cmd(fx, fx->admin, &log, e, sizeof(e)), 0);
+	/* Newest first: from the admin half, then from the I/O half. */
+	assert_int_equal(leap_from_le64(e[0].count), 2);
+	assert_int_equal(leap_from_le16(e[0].sqid), 0);
+	assert_int_equal(e[0].opc, LEAP_ADM_IDENTIFY);
+	assert_int_equal(leap_from_le64(e[1].count), 1);
+	assert_int_equal(leap_from_le16(e[1].sqid), 3);
+	assert_int_equal(leap_from_le64(e[1].lba), 1ull << 40);
+	assert_int_equal(leap_from_le32(e[1].nsid), 1);
+	assert_int_equal(LEAP_STATUS_CODE(leap_from_le16(e[1].status) >> 1),
+			 LEAP_SC_LBA_RANGE);
+	fx_close(fx, io);
+}
+
+static void test_smart(void **state)
+{
+	struct fx *fx = *state;
+	struct leap_qp *io = fx_io(fx, 1), *io2 = fx_io(fx, 2);
+	struct leap_sqe log = fx_log(LEAP_LID_SMART, 512);
+	struct leap_sqe rd = fx_rw(LEAP_NVM_READ, 2, 0, 16);
+	struct leap_sqe wr = fx_rw(LEAP_NVM_WRITE, 1, 0, 128);
+	struct leap_log_smart s;
+	uint8_t buf[65536] = { 0 };
+	int i;
+
+	for (i = 0; i < 10; i++) {
+		assert_int_equal(fx_cmd(fx, io, &rd, buf, 65536), 0);
+		assert_int_equal(fx_cmd(fx, io2, &wr, buf, 65536), 0);
+		assert_int_equal(fx_cmd(fx, io2, &wr, buf, 65536), 0);
+	}
+	/* Counters of a queue that is gone are not lost. */
+	fx_close(fx, io2);
+	assert_int_equal(fx_cmd(fx, fx->admin, &log, &s, sizeof(s)), 0);
+	assert_int_equal(leap_from_le64(s.host_reads.lo), 10);
+	assert_int_equal(leap_from_le64(s.host_writes.lo), 20);
+	/* 10 x 128 and 20 x 128 units of 512, in thousands, rounded up. */
+	assert_int_equal(leap_from_le64(s.units_read.lo), 2);
+	assert_int_equal(leap_from_le64(s.units_written.lo), 3);
+	fx_close(fx, io);
+}
+
+static void test_namespaces(void **state)
+{
+	struct fx *fx = *state;
+	struct leap_qp *io = fx_io(fx, 1);
+	struct leap_sqe id = fx_identify(LEAP_CNS_NS, 8);
+	struct leap_sqe rd = fx_rw(LEAP_NVM_READ, 8, 4095, 1);
+	struct leap_id_ns ns;
+	uint8_t buf[512];
+	int removed = 0;
+
+	assert_int_equal(fx_cmd(fx, io, &rd, buf, 512), LEAP_SC_INVALID_NS);
+	fx_add_ns(fx, "memory:1M[max=8M]", 8, 0, 0);
+	assert_int_equal(fx_cmd(fx, io, &rd, buf, 512), LEAP_SC_LBA_RANGE);
+	assert_int_equal(leap_ns_resize(fx->ss, 8, 2u << 20), 0);
+	fx_settle(fx);
+	assert_int_equal(fx_cmd(fx, io, &rd, buf, 512), 0);
+	assert_int_equal(fx_cmd(fx, fx->admin, &id, &ns, sizeof(ns)), 0);
+	assert_int_equal(leap_from_le64(ns.nsze), 4096);
+	assert_int_equal(leap_ns_remove(fx->ss, 8, on_removed, &removed), 0);
+	assert_int_equal(leap_ns_remove(fx->ss, 8, NULL, NULL), -EBUSY);
+	fx_wait(fx, &removed);
+	assert_int_equal(fx_cmd(fx, io, &rd, buf, 512), LEAP_SC_INVALID_NS);
+	assert_int_equal(leap_ns_remove(fx->ss, 8, NULL, NULL), -ENOENT);
+	fx_close(fx, io);
+}
+
+static void test_keep_alive(void **state)
+{
+	struct fx *fx = *state;
+	struct fx_connect how = { .kato_ms = 200 };
+	struct leap_target_stats st = { .size = sizeof(st) };
+	struct leap_sqe ka = { 0 };
+	uint64_t from;
+	int i;
+
+	ka.opc = LEAP_ADM_KEEP_ALIVE;
+	assert_int_equal(fx_connect(fx, &how, &fx->admin), 0);
+	fx_enable(fx);
+	/* Alive for as long as it says so. */
+	for (i = 0; i < 8; i++) {
+		assert_int_equal(fx_cmd(fx, fx->admin, &ka, NULL, 0), 0);
+		from = leap_pollgroup_now_ns(fx->pg);
+		while (leap_pollgroup_now_ns(fx->pg) - from < 100000000)
+			leap_pollgroup_wait(fx->pg, 10000000);
+	}
+	assert_int_equal(leap_target_stats(fx->target, &st), 0);
+	assert_int_equal(st.keep_alive_expired, 0);
+	from = leap_pollgroup_now_ns(fx->pg);
+	while (!st.keep_alive_expired) {
+		leap_pollgroup_wait(fx->pg, 10000000);
+		assert_int_equal(leap_target_stats(fx->target, &st), 0);
+		assert_true(leap_pollgroup_now_ns(fx->pg) - from <
+			    2000000000ull);
+	}
+	/* KATO and a granule of 100 ms: not earlier. */
+	assert_true(leap_pollgroup_now_ns(fx->pg) - from >= 200000000ull);
+	fx_settle(fx);
+	assert_true(fx_is_lost(fx->admin));
+}
+
+/* I/O counts as a sign of life. */
+static void test_traffic_keeps_alive(void **state)
+{
+	struct fx *fx = *state;
+	struct fx_connect how = { .kato_ms = 200 };
+	struct leap_target_stats st = { .size = sizeof(st) };
+	struct leap_sqe rd = fx_rw(LEAP_NVM_READ, 1, 0, 1);
+	struct leap_qp *io;
+	uint8_t buf[512];
+	uint64_t from;
+	int i;
+
+	assert_int_equal(fx_connect(fx, &how, &fx->admin), 0);
+	fx_enable(fx);
+	io = fx_io(fx, 1);
+	for (i = 0; i < 12; i++) {
+		assert_int_equal(fx_cmd(fx, io, &rd, buf, 512), 0);
+		from = leap_pollgroup_now_ns(fx->pg);
+		while (leap_pollgroup_now_ns(fx->pg) - from < 80000000)
+			leap_pollgroup_wait(fx->pg, 10000000);
+	}
+	assert_int_equal(leap_target_stats(fx->target, &st), 0);
+	assert_int_equal(st.keep_alive_expired, 0);
+	fx_close(fx, io);
+}
+
+static void test_discovery(void **state)
+{
+	struct fx *fx = *state;
+	struct fx_connect how = { .nqn = LEAP_NQN_DISCOVERY };
+	struct leap_sqe log = fx_log(LEAP_LID_DISCOVERY, 1024);
+	struct leap_sqe id = fx_identify(LEAP_CNS_CTRL, 0);
+	struct leap_subsystem_opts opts = LEAP_SUBSYSTEM_OPTS_INIT;
+	struct leap_subsystem *ss;
+	struct leap_disc_hdr hdr, later;
+	struct leap_id_ctrl ctrl;
+
+	assert_int_equal(fx_connect(fx, &how, &fx->admin), 0);
+	fx_enable(fx);
+	assert_int_equal(fx_cmd(fx, fx->admin, &id, &ctrl, sizeof(ctrl)), 0);
+	assert_int_equal(ctrl.cntrltype, LEAP_CNTRLTYPE_DISCOVERY);
+	assert_int_equal(fx_cmd(fx, fx->admin, &log, &hdr, sizeof(hdr)), 0);
+	/* Loopback cannot be discovered. */
+	assert_int_equal(leap_from_le64(hdr.numrec), 0);
+	opts.nqn = "nqn.2026-01.org.example:more";
+	assert_int_equal(leap_subsystem_create(fx->target, &opts, &ss), 0);
+	assert_int_equal(fx_cmd(fx, fx->admin, &log, &later, sizeof(later)),
+			 0);
+	assert_true(leap_from_le64(later.genctr) > leap_from_le64(hdr.genctr));
+}
+
+static void test_drain(void **state)
+{
+	struct fx *fx = *state;
+	struct leap_qp *io = fx_io(fx, 1);
+	struct fx_connect how = { 0 };
+	struct leap_target_stats st = { .size = sizeof(st) };
+	struct leap_qp *qp;
+	int drained = 0;
+
+	leap_target_drain(fx->target, 1000, set_flag, &drained);
+	fx_wait(fx, &drained);
+	assert_int_equal(leap_target_stats(fx->target, &st), 0);
+	assert_int_equal(st.connections, 0);
+	assert_true(fx_is_lost(io) && fx_is_lost(fx->admin));
+	assert_int_equal(fx_connect(fx, &how, &qp) >> 8, 3);
+	fx_close(fx, io);
+}
+
+static void test_disconnect(void **state)
+{
+	struct fx *fx = *state;
+	struct leap_ctrl_info info = { .size = sizeof(info) };
+	struct leap_qp *io = fx_io(fx, 1);
+
+	assert_int_equal(leap_ctrl_next(fx->target, fx->ss, 0, &info), 0);
+	assert_int_equal(info.cntlid, fx->cntlid);
+	assert_int_equal(info.nr_io_queues, 1);
+	assert_string_equal(info.hostnqn, FX_HOST);
+	assert_int_equal(leap_ctrl_disconnect(fx->ss, info.cntlid), 0);
+	assert_int_equal(leap_ctrl_disconnect(fx->ss, info.cntlid), -ENOENT);
+	fx_settle(fx);
+	assert_true(fx_is_lost(io) && fx_is_lost(fx->admin));
+	assert_int_equal(leap_ctrl_next(fx->target, fx->ss, 0, &info),
+			 -ENOENT);
+	fx_close(fx, io);
+}
+
+#define LIVE(f) cmocka_unit_test_setup_teardown(f, fx_setup_live, fx_teardown)
+#define BARE(f) cmocka_unit_test_setup_teardown(f, fx_setup, fx_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LIVE(test_aer),
+		LIVE(test_aer_config),
+		LIVE(test_abort_aer),
+		LIVE(test_error_log),
+		LIVE(test_smart),
+		LIVE(test_namespaces),
+		BARE(test_keep_alive),
+		BARE(test_traffic_keeps_alive),
+		BARE(test_discovery),
+		LIVE(test_drain),
+		LIVE(test_disconnect),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
