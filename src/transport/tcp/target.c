@@ -42,7 +42,8 @@ struct tcmd {
 	uint8_t flags;
 };
 
-LEAP_STATIC_ASSERT(sizeof(struct tcmd) <= sizeof(((struct leap_cmd *)0)->priv));
+LEAP_STATIC_ASSERT(sizeof(struct tcmd) <=
+		   sizeof(((struct leap_cmd *)0)->priv));
 
 struct slot {
 	struct leap_cmd *cmd;
