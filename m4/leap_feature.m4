@@ -74,7 +74,21 @@ AC_CHECK_HEADER([$1], [leap_found=yes], [leap_why="<$1> is missing"])
 # What a static link of libleapio needs goes to Requires.private.
 AC_DEFUN([LEAP_PC_FINISH], [
 AM_COND_IF([ENABLE_URING], [leap_requires="$leap_requires liburing"])
-AM_COND_IF([ENABLE_ISAL], [leap_requires="$leap_requires libisal"])
+# libisal is used when it is there (src/util/crc32c.c): a static link asks for it
+# only where its archive exists, which Debian 12 does not have.
+AM_COND_IF([ENABLE_ISAL], [
+	leap_save_LIBS=$LIBS
+	LIBS="-static $ISAL_LIBS $LIBS"
+	AC_MSG_CHECKING([for libisal to link statically])
+	AC_LINK_IFELSE([AC_LANG_CALL([], [crc32_iscsi])],
+		[AC_MSG_RESULT([yes])
+		 leap_requires="$leap_requires libisal"],
+		[AC_MSG_RESULT([no])])
+	LIBS=$leap_save_LIBS
+	# A weak reference alone does not keep a shared library.
+	LEAP_LDFLAGS="$LEAP_LDFLAGS -Wl,--push-state,--no-as-needed,-lisal"
+	LEAP_LDFLAGS="$LEAP_LDFLAGS,--pop-state"
+])
 AM_COND_IF([ENABLE_RDMA], [leap_requires="$leap_requires libibverbs librdmacm"])
 LEAP_REQUIRES_PRIVATE=$leap_requires
 LEAP_LIBS_PRIVATE="$LEAP_SANITIZER_FLAGS"

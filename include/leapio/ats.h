@@ -31,7 +31,7 @@ struct leap_ats_opts {
 	uint32_t iotlb_entries;	/* per view, power of two <= 4096; 0 = 64 */
 };
 
-#define LEAP_ATS_OPTS_INIT { sizeof(struct leap_ats_opts) }
+#define LEAP_ATS_OPTS_INIT LEAP_OPTS_INIT(struct leap_ats_opts)
 
 /* Where the bytes of a range come from. */
 enum leap_ats_source {
@@ -53,7 +53,7 @@ struct leap_ats_range {
 	struct leap_dmabuf *buf;	/* LEAP_ATS_DMABUF; shared (get) */
 };
 
-#define LEAP_ATS_RANGE_INIT { sizeof(struct leap_ats_range) }
+#define LEAP_ATS_RANGE_INIT LEAP_OPTS_INIT(struct leap_ats_range)
 
 /**
  * leap_ats_create - an empty address space

@@ -65,6 +65,11 @@ typedef uint64_t LEAP_BITWISE leap_le64;
  * a larger struct than it knows refuses it with -E2BIG when a field that it
  * does not know is not zero; a smaller struct means defaults for the rest.
  */
+#ifdef __cplusplus
+#define LEAP_OPTS_INIT(type) { sizeof(type) }
+#else
+#define LEAP_OPTS_INIT(type) { .size = sizeof(type) }
+#endif
 
 /**
  * leap_last_error - the text of this thread's last failed control-path call

@@ -30,7 +30,7 @@ struct leap_dmabuf_opts {
 	const char *name;	/* for /proc; copied; NULL = "leapio" */
 };
 
-#define LEAP_DMABUF_OPTS_INIT { sizeof(struct leap_dmabuf_opts) }
+#define LEAP_DMABUF_OPTS_INIT LEAP_OPTS_INIT(struct leap_dmabuf_opts)
 
 /**
  * leap_dmabuf_create - new zeroed memory, sealed against shrinking
@@ -134,7 +134,7 @@ struct leap_bufpool_opts {
 	uint32_t huge;		/* enum leap_huge */
 };
 
-#define LEAP_BUFPOOL_OPTS_INIT { sizeof(struct leap_bufpool_opts) }
+#define LEAP_BUFPOOL_OPTS_INIT LEAP_OPTS_INIT(struct leap_bufpool_opts)
 
 struct leap_bufpool;
 

@@ -47,7 +47,7 @@ struct leap_host_opts {
 	void *arg;
 };
 
-#define LEAP_HOST_OPTS_INIT { sizeof(struct leap_host_opts) }
+#define LEAP_HOST_OPTS_INIT LEAP_OPTS_INIT(struct leap_host_opts)
 
 /**
  * leap_host_connect - start using a controller

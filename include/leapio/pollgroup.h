@@ -58,7 +58,7 @@ struct leap_pollgroup_opts {
 	void *log_arg;
 };
 
-#define LEAP_POLLGROUP_OPTS_INIT { sizeof(struct leap_pollgroup_opts) }
+#define LEAP_POLLGROUP_OPTS_INIT LEAP_OPTS_INIT(struct leap_pollgroup_opts)
 
 /**
  * leap_pollgroup_create - a poll group of the calling thread

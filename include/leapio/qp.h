@@ -101,7 +101,7 @@ struct leap_qp_opts {
 	uint32_t inline_bytes;
 };
 
-#define LEAP_QP_OPTS_INIT { sizeof(struct leap_qp_opts) }
+#define LEAP_QP_OPTS_INIT LEAP_OPTS_INIT(struct leap_qp_opts)
 
 #define LEAP_QP_HEADER_DIGEST	1u	/* tcp: ask for header digests */
 #define LEAP_QP_DATA_DIGEST	2u	/* tcp: ask for data digests */

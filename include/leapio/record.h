@@ -90,7 +90,7 @@ struct leap_record_opts {
 	uint16_t cqid;
 };
 
-#define LEAP_RECORD_OPTS_INIT { sizeof(struct leap_record_opts) }
+#define LEAP_RECORD_OPTS_INIT LEAP_OPTS_INIT(struct leap_record_opts)
 
 /**
  * leap_record_format - make @mem an empty record

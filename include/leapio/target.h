@@ -38,7 +38,7 @@ struct leap_target_opts {
 	uint32_t inline_bytes;	/* in-capsule data of I/O queues; 0 = 8192 */
 };
 
-#define LEAP_TARGET_OPTS_INIT { sizeof(struct leap_target_opts) }
+#define LEAP_TARGET_OPTS_INIT LEAP_OPTS_INIT(struct leap_target_opts)
 
 /**
  * leap_target_create - a target with a discovery service and no subsystems
@@ -94,7 +94,7 @@ struct leap_subsystem_opts {
 	uint32_t max_ctrls;	/* 0 = 1024 */
 };
 
-#define LEAP_SUBSYSTEM_OPTS_INIT { sizeof(struct leap_subsystem_opts) }
+#define LEAP_SUBSYSTEM_OPTS_INIT LEAP_OPTS_INIT(struct leap_subsystem_opts)
 
 /**
  * leap_subsystem_create - add a subsystem to a target
@@ -156,7 +156,7 @@ struct leap_ns_opts {
 	uint32_t read_only;
 };
 
-#define LEAP_NS_OPTS_INIT { sizeof(struct leap_ns_opts) }
+#define LEAP_NS_OPTS_INIT LEAP_OPTS_INIT(struct leap_ns_opts)
 
 /**
  * leap_ns_add - add a namespace; connected hosts are told
@@ -210,7 +210,7 @@ struct leap_listener_opts {
 	uint32_t mode;		/* of a Unix socket; 0 = 0600 */
 };
 
-#define LEAP_LISTENER_OPTS_INIT { sizeof(struct leap_listener_opts) }
+#define LEAP_LISTENER_OPTS_INIT LEAP_OPTS_INIT(struct leap_listener_opts)
 
 /**
  * leap_listener_create - start accepting connections to a target

@@ -66,7 +66,7 @@ static struct state *state_of(const struct leap_bio *bio)
 	return (struct state *)(bio + 1);
 }
 
-/* ---- data path ------------------------------------------------------------ */
+/* ---- data path ---- */
 
 static void finish(struct leap_bio *bio, leap_status_t status)
 {
@@ -249,7 +249,8 @@ static int handled_above(struct leap_chan *chan, struct leap_bio *bio,
 	if (bio->op == LEAP_BIO_WRITE_ZEROES &&
 	    !(caps & LEAP_BDEV_WRITE_ZEROES)) {
 		st->phase = PHASE_ZEROES;
-		bio->flags &= (uint8_t)(caps & LEAP_BDEV_FUA ? LEAP_BIO_FUA : 0);
+		bio->flags = caps & LEAP_BDEV_FUA ?
+			     bio->flags & LEAP_BIO_FUA : 0;
 		zeroes_prepare(bio, st);
 	} else if (bio->flags & LEAP_BIO_FUA && !(caps & LEAP_BDEV_FUA)) {
 		bio->flags &= (uint8_t)~LEAP_BIO_FUA;
@@ -361,7 +362,7 @@ struct leap_chan *leap_chan_child(const struct leap_chan *chan, uint32_t i)
 	return chan->children[i];
 }
 
-/* ---- channels -------------------------------------------------------------- */
+/* ---- channels ---- */
 
 static void chan_free(struct leap_chan *chan)
 {
@@ -504,7 +505,7 @@ int leap_chan_close(struct leap_chan *chan)
 	return 0;
 }
 
-/* ---- control path ----------------------------------------------------------- */
+/* ---- control path ---- */
 
 static int open_nothing(struct leap_bdev *bdev)
 {

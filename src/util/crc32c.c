@@ -19,6 +19,8 @@
 
 #ifdef LEAP_WITH_ISAL
 #include <isa-l/crc.h>
+/* Some systems have no archive of it: a static program does without. */
+#pragma weak crc32_iscsi
 #endif
 
 static inline uint64_t load64(const void *p)
@@ -231,7 +233,7 @@ static uint32_t copy_isal(uint32_t state, unsigned char *dst,
 uint32_t leap__crc32c(uint32_t crc, const void *p, size_t n)
 {
 #ifdef LEAP_WITH_ISAL
-	if (n >= ISAL_MIN)
+	if (n >= ISAL_MIN && crc32_iscsi)
 		return ~sum_isal(~crc, p, n);
 #endif
 	return ~update(~crc, NULL, p, n);
@@ -242,7 +244,7 @@ uint32_t leap__crc32c_copy(void *dst, const void *src, size_t n, uint32_t crc)
 	if (!n)
 		return crc;
 #ifdef LEAP_WITH_ISAL
-	if (n >= ISAL_MIN)
+	if (n >= ISAL_MIN && crc32_iscsi)
 		return ~copy_isal(~crc, dst, src, n);
 #endif
 	return ~update(~crc, dst, src, n);

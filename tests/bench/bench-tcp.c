@@ -147,6 +147,8 @@ struct floor {
 	uint8_t *in, *data, *hdr;
 	uint32_t have;
 	struct iovec iov[3 * MAX_QD];
+	uint32_t at, nr;	/* of iov, not sent yet */
+	int wait;		/* send all before going on */
 };
 
 static void floor_init(struct floor *f, int fd)
@@ -162,11 +164,37 @@ static void floor_init(struct floor *f, int fd)
 	memset(f->data, 1, MAX_BYTES);
 }
 
+/* Send what the socket takes. */
+static void floor_push(struct floor *f)
+{
+	struct msghdr msg;
+	ssize_t did;
+
+	memset(&msg, 0, sizeof(msg));
+	msg.msg_iov = f->iov + f->at;
+	msg.msg_iovlen = f->nr;
+	did = sendmsg(f->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (did < 0) {
+		if (errno != EAGAIN)
+			f->nr = 0;	/* it has ended */
+		return;
+	}
+	while (f->nr && (size_t)did >= f->iov[f->at].iov_len) {
+		did -= (ssize_t)f->iov[f->at++].iov_len;
+		f->nr--;
+	}
+	if (f->nr) {
+		struct iovec *iov = &f->iov[f->at];
+
+		iov->iov_base = (char *)iov->iov_base + did;
+		iov->iov_len -= (size_t)did;
+	}
+}
+
 /* Messages of out_bytes, of which data_bytes from elsewhere. */
 static void floor_send(struct floor *f, uint32_t n, struct server *s)
 {
 	uint32_t hdr = f->out_bytes - f->data_bytes, nr = 0, i;
-	struct msghdr msg;
 	struct iovec *iov = f->iov;
 
 	for (i = 0; i < n; i++) {
@@ -181,27 +209,16 @@ static void floor_send(struct floor *f, uint32_t n, struct server *s)
 			iov[nr - 1].iov_len += hdr;
 		}
 	}
-	while (nr) {
-		ssize_t did;
-
-		memset(&msg, 0, sizeof(msg));
-		msg.msg_iov = iov;
-		msg.msg_iovlen = nr;
-		did = sendmsg(f->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (did < 0) {
-			if (s)
-				other(s);
-			continue;
-		}
-		while (nr && (size_t)did >= iov->iov_len) {
-			did -= (ssize_t)iov->iov_len;
-			iov++;
-			nr--;
-		}
-		if (nr) {
-			iov->iov_base = (char *)iov->iov_base + did;
-			iov->iov_len -= (size_t)did;
-		}
+	f->at = 0;
+	f->nr = nr;
+	while (f->nr) {
+		floor_push(f);
+		if (!f->nr)
+			break;
+		if (s)
+			other(s);
+		else if (!f->wait)
+			break;	/* the rest in the next turn */
 	}
 }
 
@@ -211,9 +228,9 @@ static int floor_recv(struct floor *f)
 	ssize_t n = recv(f->fd, f->in, BUF_BYTES / 4, MSG_DONTWAIT);
 	int msgs;
 
-	if (n < 0)
+	if (n < 0 && errno == EAGAIN)
 		return 0;
-	if (!n)
+	if (n <= 0)
 		return -1;
 	f->have += (uint32_t)n;
 	msgs = (int)(f->have / f->in_bytes);
@@ -296,6 +313,11 @@ static void turn(struct server *s)
 		f->in_bytes = s->in_bytes;
 		f->out_bytes = s->out_bytes;
 		f->data_bytes = s->data_bytes;
+		f->wait = !s->one_thread;
+	}
+	if (f->nr) {
+		floor_push(f);
+		return;
 	}
 	n = floor_recv(f);
 	if (n > 0) {

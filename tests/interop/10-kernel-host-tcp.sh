@@ -30,8 +30,8 @@ ANSWERS="id-ctrl id-ns-1 ns-descs-1 list-ns smart-log error-log effects-log
 show-regs"
 FEATURES="0x06 0x07 0x0b 0x0f"
 REFUSAL="LBA Out of Range"
-# nvmet lacks some that every controller must have, leaves ranges to the disk, and
-# its forwarded port takes connections before its guest does
+# nvmet lacks some that every controller must have, leaves ranges to the disk,
+# and its forwarded port takes connections before its guest does
 if [ "$TARGET" = nvmet ]; then
 	REFUSAL="Internal Error"
 else

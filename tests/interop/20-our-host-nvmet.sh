@@ -38,7 +38,7 @@ load() {
 	local seconds=$1 rc=0 pid
 
 	shift
-	(perf_verify "$seconds") >"$WORK/perf.log" 2>&1 &
+	(perf_verify --range 32M --time "$seconds") >"$WORK/perf.log" 2>&1 &
 	pid=$!
 	echo $pid >"$WORK/perf.pid"
 	sleep 3
@@ -59,9 +59,11 @@ client_checks() {
 	CHECKS=$((CHECKS + 4 + 2 * rounds))
 	perf_discover >"$WORK/disc" 2>&1 && grep -qF "$NQN" "$WORK/disc"
 	tap $? "discovery finds the subsystem"
-	tap_cmd "verified I/O" perf_verify 5
-	tap_cmd "verified I/O, both digests" perf_verify 5 --digest
-	tap_cmd "verified I/O, 4 queues" perf_verify 5 --queues 4
+	tap_cmd "verified I/O" perf_verify --range 32M --time 5
+	tap_cmd "verified I/O, both digests" \
+		perf_verify --range 32M --time 5 --digest
+	tap_cmd "verified I/O, 4 queues" \
+		perf_verify --range 32M --time 5 --queues 4
 	for i in $(seq $rounds); do
 		tap_cmd "$i: the port goes and comes under load" \
 			load 15 bounce_port

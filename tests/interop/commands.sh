@@ -59,15 +59,12 @@ ctl_ns_resize() {
 	$LEAPCTL --control "$1" ns resize "$NQN" "$2" "$3"
 }
 
-# $1 seconds, then more options. Some of the writes are small enough for a
-# capsule and some are not.
+# More options than these, --time or --count among them. Some of the writes are
+# small enough for a capsule and some are not.
 perf_verify() {
-	local seconds=$1
-
-	shift
 	# shellcheck disable=SC2086 # LEAP_PERF may carry arguments
-	$LEAP_PERF --verify --time "$seconds" --bs 4k-128k --range 32M \
-		--reconnect 500 --quiet "$@" "tcp://127.0.0.1:$PORT/$NQN"
+	$LEAP_PERF --verify --bs 4k-128k --reconnect 500 --quiet \
+		"$@" "tcp://127.0.0.1:$PORT/$NQN"
 }
 
 perf_discover() {

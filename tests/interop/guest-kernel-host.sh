@@ -241,6 +241,7 @@ first_light
 digests
 [ -z "$BRIEF" ] || exit 0
 check "connect" connect -i 4
+put /tmp/large "/dev/$(ns 1)" 64k >/tmp/put.out	# for the counters
 refused
 answers
 filesystem

@@ -9,12 +9,22 @@ target_program() {
 	[ -n "$LEAPCTL" ]
 }
 
+# Like a service manager, starts it again while it ends at once: the kernel keeps
+# the lock of a killed process on its file until its last write has landed.
 target_start() {
+	local end=$((SECONDS + 15))
+
 	[ -e "$WORK/ns2.img" ] || truncate -s 256M "$WORK/ns2.img"
-	(socp_run "$PORT" "10.0.2.2:$PORT" "$WORK/ctl.sock" \
-		memory:64M "file:$WORK/ns2.img") >>"$WORK/target.log" 2>&1 &
-	echo $! >"$WORK/target.pid"
-	wait_for 10 target_answers
+	while :; do
+		(socp_run "$PORT" "10.0.2.2:$PORT" "$WORK/ctl.sock" \
+			memory:64M "file:$WORK/ns2.img") \
+			>>"$WORK/target.log" 2>&1 &
+		echo $! >"$WORK/target.pid"
+		disown $!
+		wait_for 5 target_answers && return
+		[ $SECONDS -lt $end ] || return 1
+		stop_pid KILL "$WORK/target.pid"
+	done
 }
 
 target_freeze() { kill -STOP "$(cat "$WORK/target.pid")"; }

@@ -357,7 +357,7 @@ static void test_move(void **state)
 {
 	struct leap_pollgroup *one = new_pg(), *two = new_pg();
 	struct moved m = { { .to = two, .moved = moved } };
-	struct leap_cmd *cmd;
+	struct leap_cmd *cmd, *early;
 	struct end a;
 	void *buf;
 
@@ -366,12 +366,25 @@ static void test_move(void **state)
 	cmd = leap_cmd_get(&a.vqp);
 	buf = leap_pollgroup_buf_get(one);
 	leap_vqp_deliver(&a.vqp, cmd);
+	/* An answer that is still being sent holds it up. */
+	early = leap_cmd_get(&a.vqp);
 	leap__vqp_move(&m.move);
+	assert_int_equal(a.detaches, 0);
+	poll3(one);
+	assert_int_equal(a.detaches, 0);
+	leap_cmd_put(early);
+	poll3(one);
 	assert_int_equal(a.detaches, 1);
 	assert_int_equal(a.attaches, 0);
+	/* Nothing more arrives until it is there. */
+	a.wants = 1;
+	take(&a);
+	assert_int_equal(a.got, 0);
 	poll3(one);
 	assert_int_equal(m.runs, 0);
 	poll3(two);
+	assert_int_equal(a.got, 1);
+	give_back(&a);
 	assert_int_equal(m.runs, 1);
 	assert_int_equal(m.err, 0);
 	assert_ptr_equal(a.vqp.pg, two);
@@ -403,6 +416,7 @@ static void test_move_fails(void **state)
 	cmd = leap_cmd_get(&a.vqp);
 	leap_vqp_deliver(&a.vqp, cmd);
 	leap__vqp_move(&m.move);
+	poll3(one);
 	poll3(two);
 	assert_int_equal(m.err, -ENOMEM);
 	assert_int_equal(a.lost, 1);
@@ -416,6 +430,35 @@ static void test_move_fails(void **state)
 	assert_int_equal(leap_pollgroup_destroy(two), 0);
 }
 
+/* Lost after the move was asked for: the new thread is told. */
+static void test_move_dies(void **state)
+{
+	struct leap_pollgroup *one = new_pg(), *two = new_pg();
+	struct moved m = { { .to = two, .moved = moved } };
+	struct leap_cmd *cmd;
+	struct end a;
+
+	end_init(&a, one);
+	m.move.vqp = &a.vqp;
+	cmd = leap_cmd_get(&a.vqp);
+	leap_vqp_deliver(&a.vqp, cmd);
+	leap__vqp_move(&m.move);
+	leap_vqp_lost(&a.vqp, -EPIPE);
+	poll3(one);
+	assert_int_equal(a.lost + m.runs, 0);
+	poll3(two);
+	assert_int_equal(a.detaches, 0);
+	assert_int_equal(a.lost, 1);
+	assert_int_equal(m.err, -ENOTCONN);
+	leap_cmd_complete(cmd, 0);
+	poll3(two);
+	poll3(one);
+	assert_int_equal(a.gone, 1);
+	assert_int_equal(cmds_in_use(one), 0);
+	assert_int_equal(leap_pollgroup_destroy(one), 0);
+	assert_int_equal(leap_pollgroup_destroy(two), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -425,6 +468,7 @@ int main(void)
 		cmocka_unit_test(test_orphans),
 		cmocka_unit_test(test_move),
 		cmocka_unit_test(test_move_fails),
+		cmocka_unit_test(test_move_dies),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -112,8 +112,6 @@ struct leap__conn {
 	struct leap_timer timer;	/* for Connect */
 	struct leap__round barrier;
 	struct leap_connect_data data;
-	struct leap__ioqp *moving;	/* to its I/O group */
-	struct leap_msg move_msg;
 };
 
 enum leap__feat {
@@ -282,9 +280,6 @@ int leap__ctrl_prop_write(struct leap__ctrl *c, uint32_t offset,
 			  uint32_t bytes, uint64_t value);
 /* An I/O queue that the group has done with. */
 void leap__ctrl_add_ioq(struct leap__ctrl *c, struct leap__ioqp *q);
-/* On its way to its group; or it never got there. */
-void leap__ctrl_ioq_moved(struct leap__ioqp *q);
-void leap__ctrl_drop_ioq(struct leap__ioqp *q);
 void leap__ctrl_delete_ioqs(struct leap__ctrl *c, uint32_t flags);
 void leap__ctrl_seen(struct leap__ctrl *c);
 void leap__ctrl_set_kato(struct leap__ctrl *c, uint32_t ms);

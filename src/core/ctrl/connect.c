@@ -241,26 +241,6 @@ static void fill_qp(struct leap__ioqp *q, struct leap__conn *conn,
 	q->write_through = !c->feat[LEAP__FEAT_WRITE_CACHE];
 }
 
-static void move_now(struct leap_msg *msg)
-{
-	struct leap__conn *conn = leap__list_entry(msg, struct leap__conn,
-						   move_msg);
-	struct leap__ioqp *q = conn->moving;
-	struct leap_cmd *cmd = conn->connect;
-
-	conn->connect = NULL;
-	conn->moving = NULL;
-	if (conn->vqp->dead) {
-		/* Gone already; conn_gone takes care of the rest. */
-		leap__ctrl_drop_ioq(q);
-		leap_cmd_complete(cmd, LEAP_SC_ABORT_SQ_DELETED);
-		return;
-	}
-	leap__conn_free(conn);
-	leap__iogroup_add_qp(q->group, q);
-	leap__ctrl_ioq_moved(q);
-}
-
 static void connect_io(struct leap__conn *conn, struct leap_subsystem *ss)
 {
 	struct leap_target *t = conn->target;
@@ -283,19 +263,12 @@ static void connect_io(struct leap__conn *conn, struct leap_subsystem *ss)
 	mark_connected(conn->vqp, conn->connect);
 	fill_qp(q, conn, c);
 	g = leap__target_pick(t);
-	q->group = g;
 	q->ss = ss->ioss[g->index];
 	conn->connect->result = c->cntlid;
 	leap__ctrl_add_ioq(c, q);
 	leap__ctrl_seen(c);
-	leap_timer_stop(t->home, &conn->timer);
-	/*
-	 * The transport is in the middle of handing us this command: it must
-	 * have come to an end with it before another thread has the connection.
-	 */
-	conn->moving = q;
-	conn->move_msg.run = move_now;
-	leap_pollgroup_send(t->home, &conn->move_msg);
+	leap__conn_free(conn);
+	leap__iogroup_add_qp(g, q);
 }
 
 /* ---- Connect ---- */

@@ -190,19 +190,27 @@ static void ioq_stats(struct leap__lmsg *m)
 	add_counters(&c->count, &m->link.u.stats);
 }
 
+/* It is the group's now. An error there ends the queue pair by itself. */
 static void ioq_added(struct leap__lmsg *m)
 {
-	(void)m;	/* an error there ends the queue pair by itself */
+	struct leap__ioqp *q = m->subject;
+
+	q->owner_state &= ~(uint32_t)MOVING;
+	if (q->del_again) {
+		q->del_again = 0;
+		delete_ioq(q, 0);
+	}
 }
 
-void leap__ctrl_drop_ioq(struct leap__ioqp *q)
+static void ioq_gone(struct leap__lmsg *m)
 {
+	struct leap__ioqp *q = m->subject;
 	struct leap__ctrl *c = q->owner;
 	struct leap_target *t = c->target;
 
 	c->ioq[q->desc.qid] = NULL;
 	c->nr_ioqs--;
-	q->owner_state &= ~(uint32_t)MOVING;
+	t->connections--;
 	q->owner_state |= GONE;
 	if (!c->nr_ioqs && !c->dead) {
 		if (c->resetting)
@@ -214,23 +222,6 @@ void leap__ctrl_drop_ioq(struct leap__ioqp *q)
 	leap__target_settle(t);
 }
 
-void leap__ctrl_ioq_moved(struct leap__ioqp *q)
-{
-	q->owner_state &= ~(uint32_t)MOVING;
-	if (q->del_again) {
-		q->del_again = 0;
-		delete_ioq(q, 0);
-	}
-}
-
-static void ioq_gone(struct leap__lmsg *m)
-{
-	struct leap__ioqp *q = m->subject;
-
-	((struct leap__ctrl *)q->owner)->target->connections--;
-	leap__ctrl_drop_ioq(q);
-}
-
 void leap__ctrl_add_ioq(struct leap__ctrl *c, struct leap__ioqp *q)
 {
 	q->owner = c;
@@ -239,6 +230,7 @@ void leap__ctrl_add_ioq(struct leap__ctrl *c, struct leap__ioqp *q)
 	c->nr_ioqs++;
 	c->ioq[q->desc.qid] = q;
 	leap__link_init(&q->add, LEAP_LINK_QP_ADD, ioq_added, c);
+	q->add.subject = q;
 	leap__link_init(&q->stats, LEAP_LINK_STATS, ioq_stats, c);
 	leap__link_init(&q->gone, LEAP_LINK_QP_DEL, ioq_gone, c);
 	q->gone.subject = q;

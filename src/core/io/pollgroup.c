@@ -21,6 +21,7 @@
 #include "util/opts.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -123,6 +124,7 @@ int leap_pollgroup_create(const struct leap_pollgroup_opts *opts,
 	snprintf(pg->name, sizeof(pg->name), "%s",
 		 pg->opts.name ? pg->opts.name : "pg");
 	pg->opts.name = pg->name;
+	pg->owner = pthread_self();
 	pg->defers_tail = &pg->defers;
 	ring_init(&pg->pollers);
 	ring_init(&pg->fresh);
@@ -164,6 +166,9 @@ int leap_pollgroup_destroy(struct leap_pollgroup *pg)
 	if (why)
 		return leap__err(-EBUSY, "leap_pollgroup_destroy: %s: %s",
 				 pg->name, why);
+	/* A few instructions of another thread; see leap_pollgroup_send. */
+	while (leap__load_acquire(&pg->senders))
+		sched_yield();
 	if (pg->dispatch_free)
 		pg->dispatch_free(pg);
 	pg->world->ops->destroy(pg->world);
@@ -385,11 +390,26 @@ uint64_t leap_pollgroup_now_ns(const struct leap_pollgroup *pg)
 	return pg->polling ? pg->now_ns : pg->world->ops->now_ns(pg->world);
 }
 
-void leap_pollgroup_send(struct leap_pollgroup *pg, struct leap_msg *msg)
+static void push_and_wake(struct leap_pollgroup *pg, struct leap_msg *msg)
 {
 	leap__msgq_push(&pg->msgq, (struct leap__msg *)&msg->next);
 	if (leap__wake_wanted(&pg->need_wake))
 		pg->world->ops->wake(pg->world);
+}
+
+/*
+ * The owner may run the message and destroy the group before another thread
+ * has looked at need_wake: destroy waits for those who are between the two.
+ */
+void leap_pollgroup_send(struct leap_pollgroup *pg, struct leap_msg *msg)
+{
+	if (pthread_equal(pg->owner, pthread_self())) {
+		push_and_wake(pg, msg);
+		return;
+	}
+	leap__fetch_add(&pg->senders, 1u);
+	push_and_wake(pg, msg);
+	leap__fetch_add(&pg->senders, (uint32_t)-1);
 }
 
 void leap_pollgroup_add_poller(struct leap_pollgroup *pg,

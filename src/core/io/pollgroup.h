@@ -14,6 +14,7 @@
 #include "core/io/msgq.h"
 #include "core/io/world.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 
 /*
@@ -65,10 +66,12 @@ struct leap_pollgroup {
 	/* Protocol errors of peers. */
 	struct leap__log_limit peer_limit;
 	char name[32];
+	pthread_t owner;
 
-	/* Other threads write these two. */
+	/* Other threads write these. */
 	_Alignas(64) struct leap__msgq msgq;
 	leap_le32 need_wake;
+	uint32_t senders;	/* other threads inside leap_pollgroup_send */
 };
 
 /*

@@ -10,6 +10,8 @@
 /* leap_vqp.starved */
 #define LEAP__VQP_STARVED	1u
 #define LEAP__VQP_CLOSING	2u	/* ops->vqp_close has been called */
+#define LEAP__VQP_MOVING	4u	/* to another group */
+#define LEAP__VQP_HUNGRY	8u	/* wanted a command meanwhile */
 
 /* No longer waiting; no-op when it is not. */
 void leap__vqp_unstarve(struct leap_vqp *vqp);

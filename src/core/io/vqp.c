@@ -50,6 +50,10 @@ struct leap_cmd *leap_cmd_get(struct leap_vqp *vqp)
 	struct leap__dispatch *d = leap__dispatch(vqp->pg);
 	struct leap_cmd *cmd = d->free_cmd;
 
+	if (__builtin_expect(vqp->starved & LEAP__VQP_MOVING, 0)) {
+		vqp->starved |= LEAP__VQP_HUNGRY;
+		return NULL;
+	}
 	if (cmd) {
 		d->free_cmd = cmd->link[0];
 	} else if (d->nr_fresh < d->nr_cmds) {
@@ -175,17 +179,24 @@ void leap_cmd_put(struct leap_cmd *cmd)
 		leap__vqp_reap(vqp);
 }
 
-void leap_vqp_lost(struct leap_vqp *vqp, int err)
+/* The handler may complete what it has while it is told. */
+static void tell_lost(struct leap_vqp *vqp, int err)
 {
-	assert(!vqp->dead);
-	leap__vqp_unstarve(vqp);
-	vqp->dead = 1;
-	/* The handler may complete what it has while it is told. */
 	vqp->nr_cmds++;
 	if (vqp->handler)
 		vqp->handler->lost(vqp, err);
 	if (!--vqp->nr_cmds)
 		leap__vqp_reap(vqp);
+}
+
+void leap_vqp_lost(struct leap_vqp *vqp, int err)
+{
+	assert(!vqp->dead);
+	leap__vqp_unstarve(vqp);
+	vqp->dead = 1;
+	/* On its way to another thread, which will be told. */
+	if (!(vqp->starved & LEAP__VQP_MOVING))
+		tell_lost(vqp, err);
 }
 
 void leap_vqp_close(struct leap_vqp *vqp)
@@ -196,28 +207,70 @@ void leap_vqp_close(struct leap_vqp *vqp)
 	vqp->ops->vqp_close(vqp);
 }
 
+int leap__vqp_is_moving(const struct leap_vqp *vqp)
+{
+	return vqp->starved & LEAP__VQP_MOVING;
+}
+
 static void move_arrives(struct leap_msg *msg)
 {
 	struct leap__vqp_move *move = (struct leap__vqp_move *)msg;
 	struct leap_vqp *vqp = move->vqp;
-	int err;
+	int hungry = vqp->starved & LEAP__VQP_HUNGRY;
+	int err = -ENOTCONN;
 
 	leap__dispatch_add_peer(leap__dispatch(move->to),
 				leap__dispatch(vqp->pg));
 	vqp->pg = move->to;
-	err = vqp->ops->vqp_attach(vqp);
-	if (err)
-		leap_vqp_lost(vqp, err);
+	vqp->starved &= (uint8_t)~(LEAP__VQP_MOVING | LEAP__VQP_HUNGRY);
+	if (!vqp->dead)
+		err = vqp->ops->vqp_attach(vqp);
+	if (err) {
+		/* The Connect is still out, so it is not gone after this. */
+		vqp->dead = 1;
+		tell_lost(vqp, err);
+	}
 	move->moved(move, err);
+	if (hungry && !vqp->dead)
+		vqp->ops->vqp_resume(vqp);
+}
+
+static void move_departs(struct leap__vqp_move *move);
+
+static void move_again(struct leap_msg *msg)
+{
+	move_departs((struct leap__vqp_move *)msg);
+}
+
+static void move_departs(struct leap__vqp_move *move)
+{
+	struct leap_vqp *vqp = move->vqp;
+
+	/* Answers to what came before the Connect are still being sent. */
+	if (vqp->nr_cmds > 1) {
+		move->msg.run = move_again;
+		leap_pollgroup_send(vqp->pg, &move->msg);
+		return;
+	}
+	leap__vqp_unstarve(vqp);
+	if (!vqp->dead)
+		vqp->ops->vqp_detach(vqp);
+	move->msg.run = move_arrives;
+	leap_pollgroup_send(move->to, &move->msg);
+}
+
+static void move_deferred(struct leap__defer *defer)
+{
+	move_departs((struct leap__vqp_move *)((char *)defer -
+		offsetof(struct leap__vqp_move, defer)));
 }
 
 void leap__vqp_move(struct leap__vqp_move *move)
 {
 	struct leap_vqp *vqp = move->vqp;
 
-	assert(!vqp->dead && vqp->nr_cmds <= 1);
-	leap__vqp_unstarve(vqp);
-	vqp->ops->vqp_detach(vqp);
-	move->msg.run = move_arrives;
-	leap_pollgroup_send(move->to, &move->msg);
+	assert(!vqp->dead && vqp->nr_cmds);
+	vqp->starved |= LEAP__VQP_MOVING;
+	move->defer = (struct leap__defer){ .run = move_deferred };
+	leap__pollgroup_defer(vqp->pg, &move->defer);
 }

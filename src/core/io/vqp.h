@@ -7,33 +7,43 @@
 
 #include <leapio/plugin/transport_ops.h>
 
+#include "core/io/pollgroup.h"
+
 /*
  * A controller end on its way to another poll group. The caller's memory, in
  * use until @moved begins.
  */
 struct leap__vqp_move {
 	struct leap_msg msg;		/* library's */
+	struct leap__defer defer;	/* library's */
 	struct leap_vqp *vqp;
 	struct leap_pollgroup *to;
 	/*
 	 * On the thread of @to, in poll. From here on the controller end, and
 	 * the one command that came along (Connect), belong to that thread:
-	 * complete it there. @err: the transport could not attach; the
-	 * connection is lost (handler->lost has run) and the command an orphan.
+	 * complete it there. @err: lost on the way, or the transport could not
+	 * attach; handler->lost has run, and the command is an orphan.
 	 */
 	void (*moved)(struct leap__vqp_move *move, int err);
 	void *arg;
 };
 
 /*
- * leap__vqp_move - detach here, attach in @move->to, then call @move->moved
+ * leap__vqp_move - detach at the end of this poll, attach in @move->to, then
+ * call @move->moved
  *
- * At most one command, the Connect, may be out, and its payload must have been
- * consumed: nobody touches its pieces any more. The command keeps its slot,
- * and its buffers their place in the pool they came from; both go home by
- * message when the new thread puts them. May move to the group it is in.
+ * Detaching waits for the end of the poll, so that no transport is moved from
+ * under its own feet, and until no command but the Connect is out, whose
+ * payload must have been consumed: nobody touches its pieces any more. No other
+ * command arrives meanwhile. The Connect keeps its slot, and its buffers their
+ * place in the pool they came from; both go home by message when the new thread
+ * puts them. May move to the group it is in.
  * Context: owner of vqp->pg
  */
 void leap__vqp_move(struct leap__vqp_move *move);
+
+/* leap__vqp_is_moving - on its way: let nothing happen to it here. Context:
+ * owner */
+int leap__vqp_is_moving(const struct leap_vqp *vqp);
 
 #endif

@@ -22,6 +22,7 @@
 
 #include "core/io/pollgroup.h"
 #include "core/io/transport.h"
+#include "core/io/vqp.h"
 #include "util/atomic.h"
 #include "util/err.h"
 
@@ -73,7 +74,7 @@ struct loop_vqp {
 	struct loop_conn *conn;
 	uint16_t sqhd;
 	uint8_t close;
-	int *moved;		/* while draining: set by detach */
+	uint8_t draining;
 };
 
 /* ---- rings and bells ---------------------------------------------------- */
@@ -329,11 +330,10 @@ static void drain_sq(struct loop_vqp *lv)
 	struct loop_conn *c = lv->conn;
 	struct leap_req *req;
 	struct leap_cmd *cmd;
-	int moved = 0;
 
-	if (lv->moved || lv->vqp.dead)
+	if (lv->draining || lv->vqp.dead)
 		return;
-	lv->moved = &moved;
+	lv->draining = 1;
 	/* What a host that closes has sent is for itself to take back. */
 	while (!lv->close && !leap__load_acquire(&c->host_closed) &&
 	       (req = ring_peek(&c->sq))) {
@@ -342,11 +342,11 @@ static void drain_sq(struct loop_vqp *lv)
 			break;
 		c->sq.head++;
 		fetch(lv, cmd, req);
-		if (moved)
-			return;		/* another thread's by now */
 	}
-	lv->moved = NULL;
-	if (lv->close || leap__load_acquire(&c->host_closed))
+	lv->draining = 0;
+	/* An end that moves looks again once it is there. */
+	if ((lv->close || leap__load_acquire(&c->host_closed)) &&
+	    !leap__vqp_is_moving(&lv->vqp))
 		leap_vqp_lost(&lv->vqp, 0);
 	/* No need to send ourselves a message. */
 	if (one_thread(c))
@@ -464,7 +464,7 @@ static void loop_cmd_complete(struct leap_cmd *cmd)
 	req->cqe.status = leap_cqe_status_word(cmd->status, 0);
 	req->lib[0] = lv->vqp.dead;
 	ring_push(&lv->conn->cq, req);
-	if (!lv->moved || !one_thread(lv->conn))
+	if (!lv->draining || !one_thread(lv->conn))
 		ring_cq_bell(lv->conn);
 	leap_cmd_put(cmd);
 }
@@ -478,9 +478,6 @@ static void loop_vqp_detach(struct leap_vqp *vqp)
 {
 	struct loop_vqp *lv = (struct loop_vqp *)vqp;
 
-	if (lv->moved)
-		*lv->moved = 1;
-	lv->moved = NULL;
 	leap__store_release(&lv->conn->moving, 1u);
 }
 
@@ -490,6 +487,7 @@ static int loop_vqp_attach(struct leap_vqp *vqp)
 
 	leap__store_release(&c->ctrl_pg, vqp->pg);
 	leap__store_release(&c->moving, 0u);
+	ring_sq_bell(c);
 	return 0;
 }
 

@@ -529,7 +529,8 @@ void leap__shm_vqp_detach(struct leap_vqp *vqp)
 {
 	struct target *t = of_vqp(vqp);
 
-	*t->moved = true;
+	if (t->moved)
+		*t->moved = true;
 	t->moved = NULL;
 	leap_pollgroup_del_poller(vqp->pg, &t->poller);
 	leap__pollgroup_undefer(vqp->pg, &t->end_of_batch);

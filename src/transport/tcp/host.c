@@ -601,7 +601,7 @@ const struct leap_transport_ops leap__tcp_transport = {
 	.name = "tcp",
 	.trtype = LEAP_TRTYPE_TCP,
 	.qp_bytes = sizeof(struct host),
-	.listener_bytes = sizeof(void *),
+	.listener_bytes = sizeof(struct leap__tcp_listener),
 	.qp_connect = qp_connect,
 	.qp_submit = qp_submit,
 	.qp_kick = qp_kick,
@@ -615,4 +615,6 @@ const struct leap_transport_ops leap__tcp_transport = {
 	.vqp_attach = leap__tcp_vqp_attach,
 	.vqp_close = leap__tcp_vqp_close,
 	.vqp_destroy = leap__tcp_vqp_destroy,
+	.vqp_peer_closed = leap__tcp_vqp_peer_closed,
+	.vqp_local = leap__tcp_vqp_local,
 };

@@ -44,7 +44,8 @@ struct tcmd {
 	uint8_t flags;
 };
 
-LEAP_STATIC_ASSERT(sizeof(struct tcmd) <= sizeof(((struct leap_cmd *)0)->priv));
+LEAP_STATIC_ASSERT(sizeof(struct tcmd) <=
+		   sizeof(((struct leap_cmd *)0)->priv));
 
 struct slot {
 	struct leap_cmd *cmd;
@@ -786,6 +787,24 @@ void leap__tcp_vqp_resume(struct leap_vqp *vqp)
 void leap__tcp_vqp_close(struct leap_vqp *vqp)
 {
 	leap__tcp_close(&((struct target *)vqp)->c);
+}
+
+int leap__tcp_vqp_peer_closed(struct leap_vqp *vqp)
+{
+	struct leap__tcp_conn *c = &((struct target *)vqp)->c;
+
+	return !c->wfd || c->world->ops->peer_closed(c->wfd);
+}
+
+int leap__tcp_vqp_local(struct leap_vqp *vqp, char *text, size_t max)
+{
+	struct leap__tcp_conn *c = &((struct target *)vqp)->c;
+	struct sockaddr_storage addr;
+	int err = c->wfd ? c->world->ops->local_addr(c->wfd, &addr) : -ENOTCONN;
+
+	if (!err)
+		leap__tcp_address_text(&addr, text, max);
+	return err;
 }
 
 void leap__tcp_vqp_detach(struct leap_vqp *vqp)

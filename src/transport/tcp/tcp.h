@@ -7,6 +7,7 @@
 
 #include <leapio/plugin/transport_ops.h>
 
+#include "core/io/acceptor.h"
 #include "transport/tcp/conn.h"
 
 struct leap__tcp_limits {
@@ -32,16 +33,26 @@ int leap__tcp_target_start(struct leap_pollgroup *pg,
 int leap__tcp_address(const char *call, const char *text,
 		      struct sockaddr_storage *addr, socklen_t *len);
 
+/* And back. */
+void leap__tcp_address_text(const struct sockaddr_storage *addr, char *text,
+			    size_t max);
+
 /* target.c */
 void leap__tcp_cmd_pull(struct leap_cmd *cmd, uint32_t len_bytes);
 void leap__tcp_cmd_complete(struct leap_cmd *cmd);
 void leap__tcp_vqp_resume(struct leap_vqp *vqp);
+int leap__tcp_vqp_peer_closed(struct leap_vqp *vqp);
+int leap__tcp_vqp_local(struct leap_vqp *vqp, char *text, size_t max);
 void leap__tcp_vqp_detach(struct leap_vqp *vqp);
 int leap__tcp_vqp_attach(struct leap_vqp *vqp);
 void leap__tcp_vqp_close(struct leap_vqp *vqp);
 void leap__tcp_vqp_destroy(struct leap_vqp *vqp);
 
-/* listener.c; the listener's private memory is one pointer */
+/* listener.c */
+struct leap__tcp_listener {
+	struct leap__acceptor *acceptor;
+};
+
 int leap__tcp_listen(struct leap_listener *listener, const char *address,
 		     char *bound, size_t bound_max);
 void leap__tcp_unlisten(struct leap_listener *listener);

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Shared by the tests of the programs: TAP lines, and a socp that goes away.
+
+[ -z "$LEAP_CROSS" ] || { echo "skip: cross build"; exit 77; }
+socp=$top_builddir/examples/socp/socp
+leapctl=$top_builddir/examples/leapctl/leapctl
+perf=$top_builddir/examples/leap-perf/leap-perf
+nqn=nqn.2024-01.io.example:test
+tmp=$(mktemp -d)
+ctl=$tmp/ctl
+pid=
+trap 'stop_socp KILL >/dev/null 2>&1; rm -rf "$tmp"' EXIT
+n=0
+bad=0
+
+ok() {	# name, then a command that is to succeed
+	name=$1
+	shift
+	n=$((n + 1))
+	if "$@" >"$tmp/ok.out" 2>&1; then
+		echo "ok $n - $name"
+	else
+		echo "not ok $n - $name"
+		sed 's/^/# /' "$tmp/ok.out"
+		bad=1
+	fi
+}
+
+is() {	# name, what came, what was expected
+	n=$((n + 1))
+	if [ "$2" = "$3" ]; then
+		echo "ok $n - $1"
+	else
+		echo "not ok $n - $1"
+		printf '# got:      %s\n# expected: %s\n' "$2" "$3"
+		bad=1
+	fi
+}
+
+has() {	# name, text, a part that it must have
+	n=$((n + 1))
+	case $2 in
+	*"$3"*) echo "ok $n - $1" ;;
+	*)	echo "not ok $n - $1"
+		printf '# got:      %s\n# expected: ...%s...\n' "$2" "$3"
+		bad=1 ;;
+	esac
+}
+
+plan() {
+	echo "1..$n"
+	exit $bad
+}
+
+# wait_for SECONDS COMMAND...
+wait_for() {
+	tries=$(($1 * 20))
+	shift
+	while ! "$@" >/dev/null 2>&1; do
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || return 1
+		sleep 0.05
+	done
+}
+
+# The program itself: libtool's wrapper would be the process we look at.
+binary() {
+	dir=$(dirname "$1")
+	if [ -x "$dir/.libs/$(basename "$1")" ]; then
+		echo "$dir/.libs/$(basename "$1")"
+	else
+		echo "$1"
+	fi
+}
+
+LD_LIBRARY_PATH=$top_builddir/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+export LD_LIBRARY_PATH
+socp=$(binary "$socp")
+leapctl=$(binary "$leapctl")
+perf=$(binary "$perf")
+
+start_socp() {	# arguments; sets pid and url
+	"$socp" "$@" --control "$ctl" >"$tmp/socp.out" 2>"$tmp/socp.err" &
+	pid=$!
+	wait_for 10 grep -q '^socp: listening' "$tmp/socp.out" || {
+		sed 's/^/# /' "$tmp/socp.err"
+		return 1
+	}
+	url=$(sed -n 's/^socp: listening on \([^ ,]*\).*/\1/p' \
+		"$tmp/socp.out")
+}
+
+stop_socp() {	# signal; sets rc
+	[ -n "$pid" ] || return 0
+	kill -"$1" "$pid"
+	wait "$pid"
+	rc=$?
+	pid=
+}
+
+ask() { "$leapctl" --control "$ctl" "$@"; }
+
+# raw TEXT...: what the control socket answers to exactly these lines
+raw() {
+	printf '%s\n' "$@" | python3 -c '
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.settimeout(20)
+s.connect(sys.argv[1])
+s.sendall(sys.stdin.buffer.read())
+s.shutdown(socket.SHUT_WR)
+while True:
+    b = s.recv(65536)
+    if not b:
+        break
+    sys.stdout.buffer.write(b)
+' "$ctl"
+}
