@@ -352,9 +352,9 @@ static uint64_t everything(uint64_t seed)
 
 const struct sim_case world_cases[] = {
 	{ "calm", calm, 24, { "DOUBLE_COMPLETE", "R2T_OVERLAP",
-			      "ZEROES_SHORT", "BUFFER_LEAK" } },
-	{ "net", net, 24, { "LATE_WRITE_RECONNECT", "ORPHAN_FORGOTTEN" } },
-	{ "resets", resets, 24, { NULL } },
+			      "ZEROES_SHORT" } },
+	{ "net", net, 24, { "BUFFER_LEAK", "REDRIVE_LOST" } },
+	{ "resets", resets, 24, { "BUFFER_LEAK" } },
 	{ "corrupt", corrupt, 24, { "DIGEST_UNCHECKED" } },
 	{ "disk", disk, 24, { NULL } },
 	{ "kill", kill_target, 24, { NULL } },

@@ -221,7 +221,7 @@ extern bool sim_verbose;
 extern const struct sim_case world_cases[];
 extern const struct sim_case late_cases[];
 extern const struct sim_case durable_cases[];
-extern const struct sim_case ats_cases[];
+extern const struct sim_case guest_cases[];
 
 int sim_main(int argc, char **argv, const struct sim_case *cases);
 /* 0 = ran @seeds worlds of a case; else the first seed that failed, in *@seed */
