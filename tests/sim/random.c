@@ -351,16 +351,16 @@ static uint64_t everything(uint64_t seed)
 }
 
 const struct sim_case world_cases[] = {
-	{ "calm", calm, 24, { "DOUBLE_COMPLETE", "R2T_OVERLAP",
+	{ "calm", calm, 200, { "DOUBLE_COMPLETE", "R2T_OVERLAP",
 			      "ZEROES_SHORT" } },
-	{ "net", net, 24, { "BUFFER_LEAK", "REDRIVE_LOST" } },
-	{ "resets", resets, 24, { "BUFFER_LEAK" } },
-	{ "corrupt", corrupt, 24, { "DIGEST_UNCHECKED" } },
-	{ "disk", disk, 24, { NULL } },
-	{ "kill", kill_target, 24, { NULL } },
-	{ "power", power, 24, { "ACK_BEFORE_FLUSH", "FUA_IGNORED" } },
-	{ "namespaces", namespaces, 24, { "RESIZE_UNTOLD", "AER_LOST" } },
-	{ "hosts die", hosts_die, 24, { NULL } },
-	{ "everything", everything, 40, { NULL } },
+	{ "net", net, 200, { "BUFFER_LEAK", "REDRIVE_LOST" } },
+	{ "resets", resets, 200, { "BUFFER_LEAK" } },
+	{ "corrupt", corrupt, 200, { "DIGEST_UNCHECKED" } },
+	{ "disk", disk, 200, { NULL } },
+	{ "kill", kill_target, 200, { NULL } },
+	{ "power", power, 200, { "ACK_BEFORE_FLUSH", "FUA_IGNORED" } },
+	{ "namespaces", namespaces, 200, { "RESIZE_UNTOLD", "AER_LOST" } },
+	{ "hosts die", hosts_die, 200, { NULL } },
+	{ "everything", everything, 400, { NULL } },
 	{ NULL, NULL, 0, { NULL } },
 };
