@@ -20,7 +20,7 @@
 #define TIME_LIMIT 60	/* s, of one bug */
 
 static const struct sim_case *const tables[] = {
-	world_cases, late_cases, durable_cases, guest_cases,
+	world_cases, late_cases, durable_cases, fault_cases, guest_cases,
 };
 
 struct found {

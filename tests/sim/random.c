@@ -193,6 +193,7 @@ static void disconnect(struct world *w)
 static void one_trouble(struct world *w, uint32_t what)
 {
 	struct host *h = &w->hosts[leap_sim_below(w->sim, w->nr_hosts)];
+	int process;
 
 	switch (what) {
 	case W_RESET:
@@ -202,9 +203,10 @@ static void one_trouble(struct world *w, uint32_t what)
 		hold(w, h);
 		break;
 	case W_STOP:
-		leap_sim_stop(w->sim, TARGET);
+		process = leap_sim_below(w->sim, 2) ? TARGET : HOST((int)h->i);
+		leap_sim_stop(w->sim, process);
 		world_pass(w, (1 + leap_sim_below(w->sim, 30)) * MS);
-		leap_sim_continue(w->sim, TARGET);
+		leap_sim_continue(w->sim, process);
 		break;
 	case W_KILL:
 		if (w->done >= w->done_at_kill + 15)
