@@ -15,6 +15,8 @@
 
 #include <string.h>
 
+#include "util/plant.h"
+
 #define likely(x)	__builtin_expect(!!(x), 1)
 #define unlikely(x)	__builtin_expect(!!(x), 0)
 
@@ -150,7 +152,7 @@ static void bio_done(struct leap_bio *bio, leap_status_t status)
 	leap_bio_put(ns->chan, bio);
 	g->inflight[cmd->tag] = NULL;
 	q->nr_in--;
-	if (unlikely(io->orphan))
+	if (unlikely(io->orphan) && !LEAP_PLANT(ORPHAN_FORGOTTEN))
 		orphan_left(g, cmd);
 	if (likely(io->kind == LEAP__IOC_PLAIN))
 		finish(q, ns, cmd, status);
@@ -255,7 +257,8 @@ static __attribute__((cold)) int hold(struct leap__ioqp *q,
 void leap__io_start(struct leap__ioqp *q, struct leap__ions *ns,
 		    struct leap_cmd *cmd)
 {
-	if (unlikely(leap__orphans_any(q->group->orphans)) && hold(q, cmd))
+	if (unlikely(leap__orphans_any(q->group->orphans)) &&
+	    !LEAP_PLANT(LATE_WRITE_RECONNECT) && hold(q, cmd))
 		return;
 	leap__io_begin(q, ns, cmd);
 }
@@ -301,6 +304,8 @@ uint32_t leap__io_abort(struct leap__iogroup *g, struct leap_vqp *vqp,
 		if (!*at)
 			g->held_tail = at;
 		leap__orphans_unhold(g->orphans, g->index);
+		if (cid >= 0 && LEAP_PLANT(LOST_ABORT))
+			return 1;
 		leap_cmd_complete(cmd, cid >= 0 ? LEAP_SC_ABORT_REQUESTED :
 						  LEAP_SC_ABORT_SQ_DELETED);
 		found++;
@@ -420,6 +425,8 @@ static void io_range(struct leap__ioqp *q, struct leap_cmd *cmd)
 	memset(io, 0, sizeof(*io));
 	io->range.slba = leap_sqe_slba(sqe);
 	io->range.nr_lbas = leap_sqe_nlb(sqe);
+	if (LEAP_PLANT(ZEROES_SHORT) && io->range.nr_lbas > 1)
+		io->range.nr_lbas--;
 	if (sqe->opc == LEAP_NVM_VERIFY) {
 		io->kind = LEAP__IOC_VERIFY;
 	} else {

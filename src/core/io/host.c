@@ -27,6 +27,7 @@
 #include "core/io/transport.h"
 #include "util/err.h"
 #include "util/opts.h"
+#include "util/plant.h"
 
 #define KATO_MS		15000u
 #define RECONNECT_MS	1000u
@@ -111,7 +112,8 @@ static void cmd_done(struct leap_req *req)
 
 	q->in_flight--;
 	/* sys_errno: the connection's word, not the controller's. */
-	if (__builtin_expect(req->sys_errno != 0, 0) && may_go_again(q->host)) {
+	if (__builtin_expect(req->sys_errno != 0, 0) &&
+	    may_go_again(q->host) && !LEAP_PLANT(REDRIVE_LOST)) {
 		c->again = 1;
 		wait_append(q, c);
 		return;

@@ -21,6 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/plant.h"
+
 #define NO_SLOT 0xffffu
 #define SGL_BAD		1u	/* in-capsule descriptor leaves the capsule */
 #define RECEIVING	2u	/* R2T is out or queued */
@@ -148,7 +150,8 @@ static void release(struct target *t, struct leap_cmd *cmd)
 	uint32_t i;
 
 	for (i = 0; i < tc->nr_bufs; i++)
-		leap_pollgroup_buf_put(t->vqp.pg, pieces[i].addr);
+		if (!t->vqp.dead || !LEAP_PLANT(BUFFER_LEAK))
+			leap_pollgroup_buf_put(t->vqp.pg, pieces[i].addr);
 	tc->nr_bufs = 0;
 	if (tc->slot != NO_SLOT) {
 		t->slots[tc->slot].cmd = NULL;
@@ -192,7 +195,8 @@ static void gather_r2t(struct target *t, struct leap_cmd *cmd)
 			(t->c.rules.hdgst ? LEAP_TCP_DIGEST_LEN : 0);
 	struct tcmd *tc = priv(cmd);
 
-	while (tc->open < t->max_open && tc->asked < cmd->data_bytes) {
+	while (tc->open < t->max_open + LEAP_PLANT(R2T_OVERLAP) &&
+	       tc->asked < cmd->data_bytes) {
 		uint32_t n = cmd->data_bytes - tc->asked;
 		union leap__tcp_pdu pdu;
 
@@ -262,6 +266,8 @@ static int gather_done(struct target *t, struct leap_cmd *cmd)
 	if (cmd->status || !cmd->nr_pieces ||
 	    priv(cmd)->dir != LEAP_DIR_TO_HOST) {
 		gather_rsp(t, cmd);
+		if (LEAP_PLANT(DOUBLE_COMPLETE))
+			gather_rsp(t, cmd);
 		release(t, cmd);
 		return 1;
 	}
