@@ -4,9 +4,11 @@
  *
  * Brings commands in (capsule, in-capsule data, R2T and H2CData) and carries
  * answers out (C2HData, CapsuleResp). Payload lives in buffers of the poll
- * group; in-capsule data in memory of the connection, one place per slot, and
- * capsules that find no command wait beside the stream: so the stream never
- * waits for a buffer or a command that only the stream could free.
+ * group, of which a connection takes a share that shrinks as they run out, and
+ * then in memory of its own; in-capsule data in memory of the connection, one
+ * place per slot, and capsules that find no command wait beside the stream: so
+ * the stream never waits for a buffer or a command that only the stream could
+ * free, and a host that is stalled holds up nobody else.
  *
  * Must not know what a command means beyond its direction and descriptor.
  */
@@ -456,6 +458,7 @@ static void target_free(struct target *t)
 	free(t->slots);
 	free(t->capsules);
 	free(t->aside);
+	free(t->own);
 	free(t->pieces);
 	free(t);
 }
@@ -477,10 +480,11 @@ static int target_memory(struct target *t)
 	t->slots = calloc(n, sizeof(*t->slots));
 	/* Large and mostly never touched: costs address space only. */
 	t->capsules = malloc((size_t)n * t->capsule_bytes);
+	t->own = aligned_alloc(4096, (t->limits.max_data + 4095) & ~4095ull);
 	if (t->max_bufs > LEAP_CMD_INLINE_PIECES)
 		t->pieces = malloc((size_t)n * t->max_bufs *
 				   sizeof(*t->pieces));
-	if (!t->slots || !t->capsules ||
+	if (!t->slots || !t->capsules || !t->own ||
 	    (!t->pieces && t->max_bufs > LEAP_CMD_INLINE_PIECES))
 		return -ENOMEM;
 	for (i = 0; i < n; i++)

@@ -60,6 +60,7 @@ struct target {
 	uint32_t receiving;		/* commands with RECEIVING */
 	uint32_t max_open;		/* R2Ts per command: MAXR2T + 1 */
 	uint32_t max_bufs;		/* of the largest command */
+	uint32_t nr_bufs;		/* of the poll group, held now */
 	uint32_t progress;		/* data PDUs seen, for the stall timer */
 	uint32_t seen[2];
 	uint16_t sqhd;
@@ -71,6 +72,8 @@ struct target {
 	struct slot *slots;
 	uint8_t *capsules;		/* max_depth in-capsule places */
 	uint32_t capsule_bytes;		/* of one */
+	uint8_t *own;			/* max_data, for one command ... */
+	struct leap_cmd *own_cmd;	/* ... this one, NULL = unused */
 	struct leap_piece *pieces;	/* max_depth x max_bufs */
 	uint8_t *aside;			/* ring of max_depth, made when needed */
 	uint32_t aside_head, nr_aside;

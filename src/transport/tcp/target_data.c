@@ -9,6 +9,8 @@
  */
 #include "transport/tcp/target.h"
 
+#include "core/io/dispatch.h"
+
 #include <string.h>
 
 int leap__tcp_slot_get(struct target *t, struct leap_cmd *cmd)
@@ -33,7 +35,10 @@ void leap__tcp_release(struct target *t, struct leap_cmd *cmd)
 
 	for (i = 0; i < tc->nr_bufs; i++)
 		leap_pollgroup_buf_put(t->vqp.pg, pieces[i].addr);
+	t->nr_bufs -= tc->nr_bufs;
 	tc->nr_bufs = 0;
+	if (t->own_cmd == cmd)
+		t->own_cmd = NULL;
 	if (tc->slot != NO_SLOT) {
 		t->slots[tc->slot].cmd = NULL;
 		t->slots[tc->slot].next = t->free_slot;
@@ -81,55 +86,70 @@ void leap__tcp_gather_r2t(struct target *t, struct leap_cmd *cmd)
 
 /* ---- payload for the handler ---- */
 
-/* Buffers for all of it or none: nobody waits while holding some. */
-static int get_bufs(struct target *t, struct leap_cmd *cmd, uint32_t bytes)
+/*
+ * Buffers of the pool for all of it or none: nobody waits while holding some,
+ * and nobody holds more than he leaves to the others.
+ */
+static int get_bufs(struct target *t, struct leap_cmd *cmd)
 {
 	uint32_t each = leap_pollgroup_buf_bytes(t->vqp.pg);
-	struct leap_piece *p = cmd->pieces;
+	uint32_t bytes = cmd->data_bytes;
+	uint32_t n = (bytes + each - 1) / each;
 	struct tcmd *tc = priv(cmd);
+	struct leap_piece *p;
 
-	while (bytes) {
-		void *buf = leap_pollgroup_buf_get(t->vqp.pg);
-		uint32_t n = bytes < each ? bytes : each;
-
-		if (!buf) {
-			while (tc->nr_bufs)
-				leap_pollgroup_buf_put(t->vqp.pg,
-					cmd->pieces[--tc->nr_bufs].addr);
-			leap_vqp_starved(&t->vqp);
-			return 0;
-		}
-		memset(p, 0, sizeof(*p));
-		p->addr = buf;
-		p->len_bytes = n;
-		bytes -= n;
-		tc->nr_bufs++;
-		p++;
+	if (t->nr_bufs + 2 * n > leap__bufs_free(leap__dispatch(t->vqp.pg))) {
+		leap__dispatch(t->vqp.pg)->pool_empty++;
+		return 0;
 	}
-	cmd->nr_pieces = tc->nr_bufs;
+	cmd->pieces = n > LEAP_CMD_INLINE_PIECES ?
+		t->pieces + (size_t)tc->slot * t->max_bufs : cmd->inline_pieces;
+	for (p = cmd->pieces; bytes; p++) {
+		memset(p, 0, sizeof(*p));
+		p->addr = leap_pollgroup_buf_get(t->vqp.pg);
+		p->len_bytes = bytes < each ? bytes : each;
+		bytes -= p->len_bytes;
+	}
+	tc->nr_bufs = (uint16_t)n;
+	t->nr_bufs += n;
+	cmd->nr_pieces = n;
 	return 1;
 }
 
-/* 0 = no buffers or slot now */
-static int start_pull(struct target *t, struct leap_cmd *cmd)
+/*
+ * What the others cannot take: the in-capsule place of the slot, when it does,
+ * and room for one command of any size. However little the pool has left, a
+ * connection moves on.
+ */
+static int get_own(struct target *t, struct leap_cmd *cmd)
+{
+	struct tcmd *tc = priv(cmd);
+	uint8_t *at;
+
+	if (cmd->data_bytes <= t->capsule_bytes &&
+	    (tc->slot != NO_SLOT || leap__tcp_slot_get(t, cmd))) {
+		at = t->capsules + (size_t)tc->slot * t->capsule_bytes;
+	} else if (!t->own_cmd) {
+		at = t->own;
+		t->own_cmd = cmd;
+	} else {
+		leap_vqp_starved(&t->vqp);
+		return 0;
+	}
+	cmd->pieces = cmd->inline_pieces;
+	memset(cmd->pieces, 0, sizeof(*cmd->pieces));
+	cmd->pieces->addr = at;
+	cmd->pieces->len_bytes = cmd->data_bytes;
+	cmd->nr_pieces = 1;
+	return 1;
+}
+
+/* Room is there; the host is asked for its data. */
+static void start_r2t(struct target *t, struct leap_cmd *cmd)
 {
 	uint32_t each = leap_pollgroup_buf_bytes(t->vqp.pg);
 	struct tcmd *tc = priv(cmd);
 
-	if (tc->slot == NO_SLOT &&
-	    (tc->dir == LEAP_DIR_TO_CTRL ||
-	     cmd->data_bytes > (uint64_t)each * LEAP_CMD_INLINE_PIECES) &&
-	    !leap__tcp_slot_get(t, cmd))
-		return 0;
-	cmd->pieces = cmd->inline_pieces;
-	if (cmd->data_bytes > (uint64_t)each * LEAP_CMD_INLINE_PIECES)
-		cmd->pieces = t->pieces + (size_t)tc->slot * t->max_bufs;
-	if (!get_bufs(t, cmd, cmd->data_bytes))
-		return 0;
-	if (tc->dir == LEAP_DIR_TO_HOST) {
-		leap_cmd_ready(cmd, 0);
-		return 1;
-	}
 	tc->cur.piece = cmd->pieces;
 	tc->cur.off = 0;
 	tc->unit = t->max_open > 1 && each < cmd->data_bytes ?
@@ -143,6 +163,25 @@ static int start_pull(struct target *t, struct leap_cmd *cmd)
 		leap__tcp_timer(&t->c, LEAP__TCP_STALL_MS);
 	}
 	leap__tcp_work(&t->c);
+}
+
+/* 0 = no buffers or slot now */
+static int start_pull(struct target *t, struct leap_cmd *cmd)
+{
+	uint32_t each = leap_pollgroup_buf_bytes(t->vqp.pg);
+	struct tcmd *tc = priv(cmd);
+
+	if (tc->slot == NO_SLOT &&
+	    (tc->dir == LEAP_DIR_TO_CTRL ||
+	     cmd->data_bytes > (uint64_t)each * LEAP_CMD_INLINE_PIECES) &&
+	    !leap__tcp_slot_get(t, cmd))
+		return 0;
+	if (!get_bufs(t, cmd) && !get_own(t, cmd))
+		return 0;
+	if (tc->dir == LEAP_DIR_TO_HOST)
+		leap_cmd_ready(cmd, 0);
+	else
+		start_r2t(t, cmd);
 	return 1;
 }
 
