@@ -179,6 +179,27 @@ static void start_added(int err, void *arg)
 		rt->failed = err;
 }
 
+/*
+ * A predecessor that was killed holds its locks until its last write has
+ * landed, a moment after it is gone: that is waited for.
+ */
+#define LOCK_TRIES	30
+#define LOCK_WAIT_NS	100000000
+
+static int add_when_unlocked(struct runtime *rt, struct leap_subsystem *ss,
+			     const struct config_ns *ns, int check)
+{
+	const struct timespec pause = { .tv_nsec = LOCK_WAIT_NS };
+	int rc, i;
+
+	for (i = 0;; i++) {
+		rc = runtime_add_ns(rt, ss, ns, start_added, rt);
+		if (rc != -EBUSY || check || i == LOCK_TRIES)
+			return rc;
+		nanosleep(&pause, NULL);
+	}
+}
+
 /* Whose stack a failure of adding is to be blamed on is known only while one
  * is added at a time. */
 static int start_ns(struct runtime *rt, struct leap_subsystem *ss,
@@ -187,7 +208,7 @@ static int start_ns(struct runtime *rt, struct leap_subsystem *ss,
 	int rc;
 
 	rt->pending = 1;
-	rc = runtime_add_ns(rt, ss, ns, start_added, rt);
+	rc = add_when_unlocked(rt, ss, ns, check);
 	if (rc == -EBUSY && check)
 		return 0;	/* a running socp has it: it can be opened */
 	*why = leap_last_error();

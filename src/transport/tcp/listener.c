@@ -2,10 +2,8 @@
 /*
  * Listening for NVMe/TCP connections, and addresses.
  *
- * One accept is pending at a time; each connection becomes a controller end of
- * the target's home poll group. When accepting fails for want of descriptors
- * or memory, it is tried again a little later: the connections that there are
- * go on. Knows neither PDUs nor commands.
+ * Each connection becomes a controller end of the target's home poll group.
+ * Knows neither PDUs nor commands.
  */
 #include "transport/tcp/tcp.h"
 
@@ -17,24 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define RETRY_NS 100000000u	/* after a failed accept */
-
-struct listening {
-	struct leap__io io;
-	struct leap__wfd *wfd;
-	struct leap_pollgroup *pg;
-	struct leap_listener *listener;
-	struct leap_timer retry;
-	int closed;
-};
-
-/* The listener's memory: the accept itself may outlive it. */
-struct tcp_listener {
-	struct listening *l;
-};
-
-LEAP_STATIC_ASSERT(sizeof(struct tcp_listener) == sizeof(void *));
 
 static int bad_address(const char *call, const char *text)
 {
@@ -115,57 +95,45 @@ void leap__tcp_address_text(const struct sockaddr_storage *addr, char *text,
 	}
 }
 
-static void post_accept(struct listening *l)
+static int accepted(void *arg, struct leap__wfd *conn)
 {
-	l->io.op = LEAP__IO_ACCEPT;
-	l->io.wfd = l->wfd;
-	l->io.wfd_out = NULL;
-	leap__io_submit(leap__pollgroup_world(l->pg), &l->io);
-}
-
-static void retry_run(struct leap_timer *timer)
-{
-	post_accept((struct listening *)
-		    ((char *)timer - offsetof(struct listening, retry)));
-}
-
-static void accepted(struct listening *l, struct leap__wfd *wfd)
-{
+	struct leap_listener *listener = arg;
 	const struct leap_target_opts *opts =
-		leap_listener_target_opts(l->listener);
+		leap_listener_target_opts(listener);
 	struct leap__tcp_limits limits = {
 		.max_data = opts->mdts_bytes,
 		.inline_bytes = opts->inline_bytes,
 		.max_depth = opts->queue_depth,
 	};
 	struct leap_vqp *vqp;
-	int err;
 
 	if (limits.max_depth < 128)
 		limits.max_depth = 128;
 	if (limits.max_data < 4096)
 		limits.max_data = 4096;
-	err = leap__tcp_target_start(l->pg, &limits, l->listener, wfd, &vqp);
-	if (err)
-		wfd->world->ops->close(wfd);
+	return leap__tcp_target_start(leap_listener_pollgroup(listener),
+				      &limits, listener, conn, &vqp);
 }
 
-static void accept_done(struct leap__io *io)
+static int bind_to(struct leap__world *w, const char *address, int backlog,
+		   struct sockaddr_storage *addr, struct leap__wfd **wfd)
 {
-	struct listening *l = io->arg;
+	socklen_t len;
+	int err;
 
-	if (l->closed) {
-		if (!io->res && io->wfd_out)
-			io->wfd_out->world->ops->close(io->wfd_out);
-		free(l);
-		return;
+	err = leap__tcp_address("leap_listener_create", address, addr, &len);
+	if (err)
+		return err;
+	err = w->ops->listen(w, (struct sockaddr *)addr, len, backlog, 0, wfd);
+	if (!err) {
+		err = w->ops->local_addr(*wfd, addr);
+		if (err)
+			w->ops->close(*wfd);
 	}
-	if (io->res < 0) {
-		leap_timer_start(l->pg, &l->retry, RETRY_NS);
-		return;
-	}
-	accepted(l, io->wfd_out);
-	post_accept(l);
+	if (err)
+		leap__err(err, "leap_listener_create: %s: %s", address,
+			  strerror(-err));
+	return err;
 }
 
 int leap__tcp_listen(struct leap_listener *listener, const char *address,
@@ -173,52 +141,23 @@ int leap__tcp_listen(struct leap_listener *listener, const char *address,
 {
 	const struct leap_listener_opts *opts = leap_listener_opts(listener);
 	struct leap_pollgroup *pg = leap_listener_pollgroup(listener);
-	struct leap__world *w = leap__pollgroup_world(pg);
-	struct tcp_listener *tl = leap_listener_priv(listener);
+	struct leap__tcp_listener *l = leap_listener_priv(listener);
 	struct sockaddr_storage addr;
-	struct listening *l;
-	socklen_t len;
+	struct leap__wfd *wfd;
 	int err;
 
-	err = leap__tcp_address("leap_listener_create", address, &addr, &len);
+	err = bind_to(leap__pollgroup_world(pg), address,
+		      opts->backlog ? (int)opts->backlog : 128, &addr, &wfd);
 	if (err)
 		return err;
-	l = calloc(1, sizeof(*l));
-	if (!l)
-		return leap__err(-ENOMEM, "leap_listener_create: no memory");
-	err = w->ops->listen(w, (struct sockaddr *)&addr, len,
-			     opts->backlog ? (int)opts->backlog : 128, 0,
-			     &l->wfd);
-	if (!err)
-		err = w->ops->local_addr(l->wfd, &addr);
-	if (err) {
-		if (l->wfd)
-			w->ops->close(l->wfd);
-		free(l);
-		return leap__err(err, "leap_listener_create: %s: %s", address,
-				 strerror(-err));
-	}
 	leap__tcp_address_text(&addr, bound, bound_max);
-	l->pg = pg;
-	l->listener = listener;
-	l->retry.run = retry_run;
-	l->io.done = accept_done;
-	l->io.arg = l;
-	tl->l = l;
-	post_accept(l);
-	return 0;
+	return leap__acceptor_start(pg, wfd, accepted, listener, &l->acceptor);
 }
 
 void leap__tcp_unlisten(struct leap_listener *listener)
 {
-	struct tcp_listener *tl = leap_listener_priv(listener);
-	struct listening *l = tl->l;
-	int waiting = l->retry.armed;
+	struct leap__tcp_listener *l = leap_listener_priv(listener);
 
-	leap_timer_stop(l->pg, &l->retry);
-	l->closed = 1;
-	tl->l = NULL;
-	leap__pollgroup_world(l->pg)->ops->close(l->wfd);
-	if (waiting)
-		free(l);
+	leap__acceptor_stop(l->acceptor);
+	l->acceptor = NULL;
 }

@@ -7,6 +7,7 @@
 
 #include <leapio/plugin/transport_ops.h>
 
+#include "core/io/acceptor.h"
 #include "transport/tcp/conn.h"
 
 struct leap__tcp_limits {
@@ -47,7 +48,11 @@ int leap__tcp_vqp_attach(struct leap_vqp *vqp);
 void leap__tcp_vqp_close(struct leap_vqp *vqp);
 void leap__tcp_vqp_destroy(struct leap_vqp *vqp);
 
-/* listener.c; the listener's private memory is one pointer */
+/* listener.c */
+struct leap__tcp_listener {
+	struct leap__acceptor *acceptor;
+};
+
 int leap__tcp_listen(struct leap_listener *listener, const char *address,
 		     char *bound, size_t bound_max);
 void leap__tcp_unlisten(struct leap_listener *listener);
