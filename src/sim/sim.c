@@ -75,8 +75,9 @@ void sim_trace(struct leap_sim *sim, const char *what, uint64_t a, uint64_t b,
 	sim->hash = h;
 	if (!sim->opts.trace)
 		return;
-	snprintf(text, sizeof(text), "%s %llu %llu", what,
-		 (unsigned long long)a, (unsigned long long)b);
+	snprintf(text, sizeof(text), "%s %llu %llu (%04x)", what,
+		 (unsigned long long)a, (unsigned long long)b,
+		 (unsigned int)(h & 0xffff));
 	sim->opts.trace(sim->opts.trace_arg, sim->now_ns, text);
 }
 

@@ -117,6 +117,13 @@ void leap_sim_net_reset(struct leap_sim *sim, int a, int b);
 /* Connections that exist now between @a and @b. */
 int leap_sim_net_count(struct leap_sim *sim, int a, int b);
 
+/*
+ * @per_1000 of the pieces of @min_bytes and more that @from sends arrive with a
+ * byte changed, as checksums of the network let through now and then.
+ */
+void leap_sim_net_corrupt(struct leap_sim *sim, int from, uint32_t per_1000,
+			  size_t min_bytes);
+
 /* ---- disks --------------------------------------------------------------- */
 
 /*
@@ -153,6 +160,16 @@ void leap_sim_power_cut(struct leap_sim *sim, const char *name);
 /* What a reader sees, past the queue; for checks at the end. */
 const void *leap_sim_disk_data(struct leap_sim *sim, const char *name,
 			       uint64_t *bytes);
+
+/* What a disk was asked for and has done. */
+struct leap_sim_disk_counts {
+	uint64_t writes;	/* discard and zero too */
+	uint64_t fuas;		/* of them, writes that are durable when done */
+	uint64_t flushes;
+};
+
+void leap_sim_disk_count(struct leap_sim *sim, const char *name,
+			 struct leap_sim_disk_counts *counts);
 
 /* Is the lock of @name free? */
 bool leap_sim_disk_unlocked(struct leap_sim *sim, const char *name);

@@ -35,6 +35,7 @@ struct sim_disk {
 	uint32_t fail_what, fail_of_1000, fail_times;
 	int fail_err;
 	uint32_t min_ns, max_ns;
+	struct leap_sim_disk_counts counts;
 	struct sim_dio *dios;
 	struct sim_disk *next;
 };
@@ -221,11 +222,20 @@ static void scatter(struct leap__io *io, const unsigned char *from,
 	}
 }
 
+static void count(struct leap_sim_disk_counts *c, const struct sim_dio *o)
+{
+	c->writes += is_write(o);
+	c->fuas += is_write(o) && (o->flags & LEAP__IO_FUA);
+	c->flushes += o->op == LEAP__IO_FSYNC;
+}
+
 static void dio_done(struct leap_sim *sim, struct sim_event *ev)
 {
 	struct sim_dio *o = (struct sim_dio *)ev;
 	bool moves = o->op == LEAP__IO_READ || o->op == LEAP__IO_WRITE;
 
+	if (!o->err)
+		count(&o->disk->counts, o);
 	if (o->io) {
 		if (o->op == LEAP__IO_READ && !o->err)
 			scatter(o->io, o->copy, o->len);
@@ -496,6 +506,16 @@ void leap_sim_power_cut(struct leap_sim *sim, const char *name)
 	for (d = sim->disks; d; d = d->next)
 		if (!name || !strcmp(d->name, name))
 			cut(sim, d);
+}
+
+void leap_sim_disk_count(struct leap_sim *sim, const char *name,
+			 struct leap_sim_disk_counts *counts)
+{
+	struct sim_disk *d = find(sim, name);
+
+	memset(counts, 0, sizeof(*counts));
+	if (d)
+		*counts = d->counts;
 }
 
 const void *leap_sim_disk_data(struct leap_sim *sim, const char *name,

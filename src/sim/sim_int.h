@@ -79,6 +79,8 @@ struct leap_sim {
 	int process;
 	bool stopped[LEAP_SIM_PROCESSES];
 	bool held[LEAP_SIM_PROCESSES][LEAP_SIM_PROCESSES];
+	uint32_t corrupt[LEAP_SIM_PROCESSES];	/* of 1000 */
+	size_t corrupt_bytes;
 	struct sim_event **heap;
 	size_t nr_events, max_events;
 	struct sim_world *worlds;

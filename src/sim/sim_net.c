@@ -421,6 +421,9 @@ static void send_bytes(struct leap_sim *sim, struct sim_fd *f,
 		seg->len = n;
 		attach_fds(io, seg);
 		gather(io, io->priv[1], seg->data, n);
+		if (n >= sim->corrupt_bytes &&
+		    sim_chance(sim, sim->corrupt[sim_fd_world(f)->process]))
+			seg->data[leap_sim_below(sim, (uint32_t)n)] ^= 0x10;
 		io->priv[1] += n;
 		bytes -= n;
 		seg_send(sim, f->conn, f->side, seg);
@@ -662,6 +665,14 @@ void leap_sim_net_release(struct leap_sim *sim, int from, int to)
 		if (!syn->ev.pos && !syn->answered && syn->to >= 0 &&
 		    !sim->held[sim_fd_world(syn->f)->process][syn->to])
 			syn_send(sim, syn);
+}
+
+void leap_sim_net_corrupt(struct leap_sim *sim, int from, uint32_t per_1000,
+			  size_t min_bytes)
+{
+	sim_trace(sim, "corrupt", (uint64_t)from, per_1000, NULL, 0);
+	sim->corrupt[from] = per_1000;
+	sim->corrupt_bytes = min_bytes;
 }
 
 static bool between(const struct sim_conn *c, int a, int b)

@@ -2,6 +2,8 @@
 /* src/block/memory and src/block/null. */
 #include "config.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -148,6 +150,95 @@ static void growing_shows_no_old_bytes(void **state)
 	blk_close(&b);
 }
 
+/* ---- two threads on one drive ---------------------------------------------- */
+
+#define TEAR_ROUNDS 30000
+
+struct tear {
+	struct leap_bdev *bdev;
+	atomic_int stop;
+	unsigned int torn, failed_reads, failed_writes;
+};
+
+static void tear_done(struct leap_bio *bio, leap_status_t status)
+{
+	*(int *)bio->arg = status;
+}
+
+static int tear_io(struct leap_pollgroup *pg, struct leap_chan *chan,
+		   struct leap_bio *bio, int op, unsigned char *buf)
+{
+	struct leap_piece piece = { .addr = buf, .len_bytes = 8192 };
+	int status = -1;
+
+	bio->op = (uint8_t)op;
+	bio->block = 1;		/* spans three regions of the leaf */
+	bio->nr_blocks = 16;
+	bio->pieces = &piece;
+	bio->nr_pieces = op != LEAP_BIO_WRITE_ZEROES;
+	bio->done = tear_done;
+	bio->arg = &status;
+	leap_bio_submit(chan, bio);
+	while (status < 0)
+		leap_pollgroup_poll(pg, 0);
+	return status;
+}
+
+static void *write_patterns(void *arg)
+{
+	struct tear *t = arg;
+	unsigned char buf[8192];
+	struct leap_pollgroup *pg;
+	struct leap_chan *chan;
+	struct leap_bio *bio;
+	unsigned int i;
+
+	if (leap_pollgroup_create(NULL, &pg) ||
+	    leap_chan_open(t->bdev, pg, 4, &chan))
+		return NULL;
+	bio = leap_bio_get(chan);
+	for (i = 0; !atomic_load(&t->stop); i++) {
+		memset(buf, (int)(i % 251), sizeof(buf));
+		t->failed_writes += tear_io(pg, chan, bio, i % 16 == 15 ?
+				  LEAP_BIO_WRITE_ZEROES : LEAP_BIO_WRITE,
+				  buf) != 0;
+	}
+	leap_bio_put(chan, bio);
+	t->failed_writes += leap_chan_close(chan) || leap_pollgroup_destroy(pg);
+	return t;
+}
+
+/* A block is old or new, never some of both. */
+static void a_block_is_read_whole(void **state)
+{
+	unsigned char buf[8192];
+	struct tear t = { 0 };
+	struct leap_bio *bio;
+	pthread_t thread;
+	struct blk b;
+	void *ran;
+	int i, j;
+
+	blk_open(&b, "memory:1M");
+	t.bdev = b.bdev;
+	assert_int_equal(pthread_create(&thread, NULL, write_patterns, &t), 0);
+	bio = leap_bio_get(b.chan);
+	for (i = 0; i < TEAR_ROUNDS; i++) {
+		t.failed_reads += tear_io(b.pg, b.chan, bio,
+					  LEAP_BIO_READ, buf) != 0;
+		for (j = 0; j < 8192; j += 512)
+			t.torn += memcmp(buf + j, buf + j + 1, 511) != 0;
+	}
+	leap_bio_put(b.chan, bio);
+	atomic_store(&t.stop, 1);
+	pthread_join(thread, &ran);
+	assert_non_null(ran);
+	assert_int_equal(t.failed_reads, 0);
+	assert_int_equal(t.failed_writes, 0);
+	assert_int_equal(t.torn, 0);
+	blk_close(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -158,6 +249,7 @@ int main(void)
 		cmocka_unit_test(terabytes_cost_what_is_in_them),
 		cmocka_unit_test(discard_gives_memory_back_in_steps),
 		cmocka_unit_test(growing_shows_no_old_bytes),
+		cmocka_unit_test(a_block_is_read_whole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

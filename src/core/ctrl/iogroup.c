@@ -200,8 +200,9 @@ static void qp_del(struct leap__iogroup *g, struct leap__lmsg *m)
 
 	if (q->vqp && q->state != LEAP__IOQP_ENDED) {
 		if (!(m->link.u.feature.value & LEAP__QPDEL_DRAIN)) {
-			leap__ioqp_end(q);
+			/* In this order: then nothing more is answered. */
 			leap_vqp_close(q->vqp);
+			leap__ioqp_end(q);
 		} else if (!q->nr_in) {
 			leap_vqp_close(q->vqp);
 		} else {
@@ -230,8 +231,8 @@ static void quiesce_host(struct leap__iogroup *g, struct leap__lmsg *m)
 		    q->state == LEAP__IOQP_ENDED || !ops->vqp_peer_closed ||
 		    !ops->vqp_peer_closed(q->vqp))
 			continue;
-		leap__ioqp_end(q);
 		leap_vqp_close(q->vqp);
+		leap__ioqp_end(q);
 	}
 	leap__link_answer(m, 0);
 }

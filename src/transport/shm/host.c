@@ -24,6 +24,7 @@
 
 #define MAX_DATA (LEAP__SHM_SGL_DESCS * LEAP__SHM_CHUNK)
 #define REAP_MAX 64
+#define RETRY_NS 2000000u	/* between tries of a full backlog */
 #define NO_CHUNK UINT16_MAX
 
 enum region_state {
@@ -49,6 +50,7 @@ struct host {
 	struct leap__shm_chan chan;
 	struct leap__world *world;
 	struct leap__io connect;
+	struct leap_timer retry;	/* the listener's backlog was full */
 	struct sockaddr_un addr;
 	struct leap_dmabuf *mem;
 	uint8_t *base;
@@ -459,11 +461,25 @@ static const struct leap__shm_chan_end host_end = {
 	.gone = host_gone,
 };
 
+static void connect_again(struct leap_timer *timer)
+{
+	struct host *h = (struct host *)
+		((char *)timer - offsetof(struct host, retry));
+
+	leap__io_submit(h->world, &h->connect);
+}
+
 static void connected(struct leap__io *io)
 {
 	struct host *h = io->arg;
 	struct leap__shm_msg msg;
 
+	/* A full backlog: Unix sockets do not wait, the dispatcher's timeout
+	 * says for how long we do. */
+	if (io->res == -EAGAIN && !h->closing) {
+		leap_timer_start(h->qp.pg, &h->retry, RETRY_NS);
+		return;
+	}
 	h->connecting = false;
 	if (io->res || h->closing) {
 		if (io->res != -ECANCELED)
@@ -546,6 +562,7 @@ static int shm_connect(struct leap_qp *qp, const char *address)
 	h->poller.poll = host_poll;
 	h->poller.arm = host_arm;
 	h->end_of_batch.run = end_of_batch;
+	h->retry.run = connect_again;
 	err = host_memory(h);
 	if (!err)
 		err = h->world->ops->socket(h->world, AF_UNIX, &wfd);
@@ -577,7 +594,10 @@ static void shm_close(struct leap_qp *qp)
 	struct host *h = (struct host *)qp;
 
 	h->closing = true;
-	if (h->gone) {
+	if (h->gone || h->retry.armed) {
+		if (!h->gone)
+			h->world->ops->close(h->connect.wfd);
+		leap_timer_stop(qp->pg, &h->retry);
 		h->closed.run = close_later;
 		leap_pollgroup_send(qp->pg, &h->closed);
 	} else if (h->connecting) {

@@ -462,7 +462,11 @@ void leap__tcp_cmd_complete(struct leap_cmd *cmd)
 	struct target *t = (struct target *)cmd->vqp;
 	struct leap_fab_sqe fab;
 
-	if (t->vqp.dead || t->c.state > LEAP__TCP_CLOSING) {
+	/* A command that ends because its queue does is not answered: the host
+	 * sends it again, where an error would reach the application. */
+	if (t->vqp.dead || t->c.state > LEAP__TCP_CLOSING ||
+	    (t->c.state == LEAP__TCP_CLOSING &&
+	     cmd->status == LEAP_SC_ABORT_SQ_DELETED)) {
 		release(t, cmd);
 		return;
 	}
@@ -849,11 +853,12 @@ static int target_memory(struct target *t)
 
 	t->c.rules.max_capsule = t->limits.inline_bytes > LEAP_TCP_ADMIN_ICD ?
 		t->limits.inline_bytes : LEAP_TCP_ADMIN_ICD;
-	t->capsule_bytes = (t->c.rules.max_capsule + 63) & ~63u;
+	t->capsule_bytes = (t->c.rules.max_capsule + 4095) & ~4095u;
 	t->max_bufs = (t->limits.max_data + each - 1) / each;
 	t->slots = calloc(n, sizeof(*t->slots));
-	/* Large and mostly never touched: costs address space only. */
-	t->capsules = malloc((size_t)n * t->capsule_bytes);
+	/* Large and mostly never touched: costs address space only. Aligned,
+	 * so that a file leaf can write from it as it is. */
+	t->capsules = aligned_alloc(4096, (size_t)n * t->capsule_bytes);
 	if (t->max_bufs > LEAP_CMD_INLINE_PIECES)
 		t->pieces = malloc((size_t)n * t->max_bufs *
 				   sizeof(*t->pieces));

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * count.h - every allocation of the program, counted
+ *
+ * Ordinary builds define malloc and its family, so that calls out of libc and
+ * of shared libraries count as well. Sanitizers want those names themselves:
+ * there the linker wraps the calls of the library and the test.
+ */
+#ifndef LEAP_TESTS_COUNT_H
+#define LEAP_TESTS_COUNT_H
+
+#include <stdint.h>
+
+/* Calls so far: malloc and family, free of something, mmap, munmap. */
+uint64_t count_calls(void);
+/* Blocks that are allocated now. */
+int64_t count_blocks(void);
+
+#endif
