@@ -21,6 +21,7 @@
 #include "util/opts.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -164,6 +165,8 @@ int leap_pollgroup_destroy(struct leap_pollgroup *pg)
 	if (why)
 		return leap__err(-EBUSY, "leap_pollgroup_destroy: %s: %s",
 				 pg->name, why);
+	while (leap__load_acquire(&pg->senders))
+		sched_yield();
 	if (pg->dispatch_free)
 		pg->dispatch_free(pg);
 	pg->world->ops->destroy(pg->world);
@@ -387,9 +390,15 @@ uint64_t leap_pollgroup_now_ns(const struct leap_pollgroup *pg)
 
 void leap_pollgroup_send(struct leap_pollgroup *pg, struct leap_msg *msg)
 {
+	/*
+	 * What the message makes the owner do may be to destroy the group,
+	 * before we have looked whether it sleeps: it waits for us there.
+	 */
+	leap__fetch_add(&pg->senders, 1u);
 	leap__msgq_push(&pg->msgq, (struct leap__msg *)&msg->next);
 	if (leap__wake_wanted(&pg->need_wake))
 		pg->world->ops->wake(pg->world);
+	leap__fetch_add(&pg->senders, UINT32_MAX);
 }
 
 void leap_pollgroup_add_poller(struct leap_pollgroup *pg,

@@ -69,6 +69,7 @@ struct leap_pollgroup {
 	/* Other threads write these two. */
 	_Alignas(64) struct leap__msgq msgq;
 	leap_le32 need_wake;
+	uint32_t senders;	/* threads inside leap_pollgroup_send */
 };
 
 /*
