@@ -54,6 +54,12 @@ static inline struct leap__dispatch *leap__dispatch(struct leap_pollgroup *pg)
 	return pg->head.dispatch;
 }
 
+/* Payload buffers that are free now. */
+static inline uint32_t leap__dispatch_bufs_free(const struct leap__dispatch *d)
+{
+	return d->nr_bufs - d->bufs_in_use;
+}
+
 /*
  * leap__dispatch_create - at the end of leap_pollgroup_create; sets
  * head.dispatch, and dispatch_free for leap_pollgroup_destroy

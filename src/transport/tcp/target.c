@@ -13,6 +13,7 @@
  *
  * Must not know what a command means beyond its direction and descriptor.
  */
+#include "core/io/dispatch.h"
 #include "transport/tcp/tcp.h"
 
 #include <leapio/nvmf.h>
@@ -69,6 +70,7 @@ struct target {
 	uint32_t receiving;		/* commands with RECEIVING */
 	uint32_t max_open;		/* R2Ts per command: MAXR2T + 1 */
 	uint32_t max_bufs;		/* of the largest command */
+	uint32_t bufs_held;
 	uint32_t progress;		/* data PDUs seen, for the stall timer */
 	uint32_t seen[2];
 	uint16_t sqhd;
@@ -148,6 +150,7 @@ static void release(struct target *t, struct leap_cmd *cmd)
 
 	for (i = 0; i < tc->nr_bufs; i++)
 		leap_pollgroup_buf_put(t->vqp.pg, pieces[i].addr);
+	t->bufs_held -= tc->nr_bufs;
 	tc->nr_bufs = 0;
 	if (tc->slot != NO_SLOT) {
 		t->slots[tc->slot].cmd = NULL;
@@ -315,6 +318,22 @@ static void target_sent(struct leap__tcp_conn *c)
 
 /* ---- payload for the handler ---- */
 
+/*
+ * May this connection have @need more? Peers that ask for much and read nothing
+ * must leave some for the others, however many they are: nobody holds more than
+ * is still free, and who holds none finds enough for the largest command.
+ */
+static int bufs_share(const struct target *t, uint32_t need)
+{
+	const struct leap__dispatch *d = leap__dispatch(t->vqp.pg);
+	uint32_t free = leap__dispatch_bufs_free(d);
+	uint32_t keep = t->max_bufs < d->nr_bufs / 4 ? t->max_bufs :
+		d->nr_bufs / 4;
+
+	return !t->bufs_held ||
+	       (t->bufs_held + need <= free && need + keep <= free);
+}
+
 /* Buffers for all of it or none: nobody waits while holding some. */
 static int get_bufs(struct target *t, struct leap_cmd *cmd, uint32_t bytes)
 {
@@ -322,6 +341,10 @@ static int get_bufs(struct target *t, struct leap_cmd *cmd, uint32_t bytes)
 	struct leap_piece *p = cmd->pieces;
 	struct tcmd *tc = priv(cmd);
 
+	if (!bufs_share(t, (bytes + each - 1) / each)) {
+		leap_vqp_starved(&t->vqp);
+		return 0;
+	}
 	while (bytes) {
 		void *buf = leap_pollgroup_buf_get(t->vqp.pg);
 		uint32_t n = bytes < each ? bytes : each;
@@ -341,6 +364,7 @@ static int get_bufs(struct target *t, struct leap_cmd *cmd, uint32_t bytes)
 		p++;
 	}
 	cmd->nr_pieces = tc->nr_bufs;
+	t->bufs_held += tc->nr_bufs;
 	return 1;
 }
 
