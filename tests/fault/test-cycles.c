@@ -13,7 +13,7 @@
 
 #define NR 64u
 /* Payload buffers that are touched for the first time, free small blocks. */
-#define RSS_SLACK (4u << 20)
+#define RSS_SLACK (12u << 20)
 
 static struct fault_host hosts[NR];
 
