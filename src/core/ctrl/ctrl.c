@@ -103,8 +103,11 @@ void leap__ctrl_end(struct leap__ctrl *c)
 		return;
 	c->dead = 1;
 	leap_timer_stop(c->target->home, &c->kato_timer);
+	leap__ctrl_stop_front(c);
 	leap__aer_forget(c, LEAP_SC_ABORT_SQ_DELETED);
 	leap__ctrl_delete_ioqs(c, 0);
+	if (c->front)
+		c->front->ended(c, c->front_arg);
 	if (c->conn && c->conn->vqp)
 		leap_vqp_close(c->conn->vqp);
 	leap__ctrl_put(c);
@@ -187,7 +190,7 @@ static void ioq_stats(struct leap__lmsg *m)
 {
 	struct leap__ctrl *c = m->arg;
 
-	add_counters(&c->count, &m->link.u.stats);
+	add_counters(&c->ss->count, &m->link.u.stats);
 }
 
 /* It is the group's now. An error there ends the queue pair by itself. */
