@@ -130,17 +130,17 @@ static void over(const char *kind, uint32_t cycles)
 
 static void test_loop(void **state)
 {
-	over("loop", fault_slow() ? 50 : 1000);
+	over("loop", fault_slow() ? 50 : 500);
 }
 
 static void test_tcp(void **state)
 {
-	over("tcp", fault_slow() ? 20 : 100);
+	over("tcp", fault_slow() ? 10 : 50);
 }
 
 static void test_shm(void **state)
 {
-	over("shm", fault_slow() ? 20 : 100);
+	over("shm", fault_slow() ? 10 : 50);
 }
 
 static void *one_side(void *arg)
@@ -148,7 +148,7 @@ static void *one_side(void *arg)
 	struct side *s = arg;
 	uint32_t i;
 
-	for (i = 0; i < (fault_slow() ? 30u : 200u); i++) {
+	for (i = 0; i < (fault_slow() ? 30u : 250u); i++) {
 		make(s);
 		use(s, i);
 		unmake(s);
