@@ -38,6 +38,8 @@ need_packages() {
 	[ ${#missing[@]} -gt 0 ] || return 0
 	[ "${LEAP_NO_INSTALL:-}" = "" ] ||
 		die "missing packages: ${missing[*]} (and --no-install was given)"
+	[ "$(id -u)" = 0 ] || command -v sudo >/dev/null ||
+		die "missing packages: ${missing[*]} (install them as root)"
 	say "installing: ${missing[*]}"
 	mkdir -p "$top/build"
 	as_root apt-get -o DPkg::Lock::Timeout=300 update -qq \

@@ -179,7 +179,8 @@ part_unit() {
 	built "musl" musl --enable-werror CC=musl-gcc CXX=no \
 		CPPFLAGS="$(kernel_headers)" --disable-uring --disable-isal \
 		--disable-programs --disable-unit-tests --disable-shared &&
-		check_in "musl" musl TESTS="$(quick_tests musl)"
+		check_in "musl" musl \
+			TESTS="$(quick_tests musl) tests/conformance/conformance"
 	try "configure refuses what it cannot have" "$top/build/refuse.out" \
 		refuse_features
 }
