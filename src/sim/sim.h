@@ -108,6 +108,12 @@ void leap_sim_kill(struct leap_sim *sim, int process);
  */
 void leap_sim_net_hold(struct leap_sim *sim, int from, int to);
 
+/*
+ * Hold back only what travels by the oldest connection between them: one of
+ * several paths is slow.
+ */
+void leap_sim_net_hold_first(struct leap_sim *sim, int from, int to);
+
 /* Deliver what was held, in order, and go on. */
 void leap_sim_net_release(struct leap_sim *sim, int from, int to);
 

@@ -46,6 +46,7 @@ struct sim_pipe {
 };
 
 struct sim_conn {
+	bool held[2];		/* by side; besides those of processes */
 	uint32_t id;
 	struct sim_pipe pipe[2];
 	struct sim_fd *end[2];	/* NULL = closed */
@@ -149,6 +150,7 @@ static void seg_send(struct leap_sim *sim, struct sim_conn *c, int side,
 {
 	struct sim_pipe *p = &c->pipe[side];
 	bool held = sim->held[c->process[side]][c->process[1 - side]] ||
+		c->held[side] ||
 		(p->flight.head && !p->flight.head->ev.pos);
 
 	seg->conn = c;
@@ -644,6 +646,26 @@ void leap_sim_net_hold(struct leap_sim *sim, int from, int to)
 	set_held(sim, from, to, true);
 }
 
+void leap_sim_net_hold_first(struct leap_sim *sim, int from, int to)
+{
+	struct sim_conn *c, *first = NULL;
+	int side = 0;
+
+	sim_trace(sim, "hold first", (uint64_t)from, (uint64_t)to, NULL, 0);
+	/* The list has the newest in front. */
+	for (c = sim->conns; c; c = c->next) {
+		if (c->process[0] == from && c->process[1] == to)
+			side = 0;
+		else if (c->process[1] == from && c->process[0] == to)
+			side = 1;
+		else
+			continue;
+		first = c;
+	}
+	if (first)
+		first->held[side] = true;
+}
+
 void leap_sim_net_release(struct leap_sim *sim, int from, int to)
 {
 	struct sim_conn *c;
@@ -657,6 +679,7 @@ void leap_sim_net_release(struct leap_sim *sim, int from, int to)
 		for (s = 0; s < 2; s++) {
 			if (sim->held[c->process[s]][c->process[1 - s]])
 				continue;
+			c->held[s] = false;
 			for (seg = c->pipe[s].flight.head; seg; seg = seg->next)
 				if (!seg->ev.pos)
 					seg_schedule(sim, seg);

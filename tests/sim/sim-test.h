@@ -140,6 +140,8 @@ struct world {
 	uint32_t what;		/* W_* */
 	struct leap_pollgroup *tpg[2];
 	uint32_t nr_tpg;
+	int second_process;	/* the second group's, if its own: it gets the
+				 * first I/O queue then */
 	struct leap_target *target;
 	struct leap_subsystem *ss;
 	struct leap_listener *listener;
@@ -166,6 +168,9 @@ void world_kill_target(struct world *w);	/* and start it again */
 void world_cut_power(struct world *w);		/* likewise */
 void world_start_host(struct world *w, uint32_t i, uint32_t nr_queues);
 void world_kill_host(struct world *w, uint32_t i);	/* and start it again */
+void world_connect_host(struct world *w, uint32_t i, uint32_t nr_queues);
+/* After leap_sim_kill. */
+void world_forget_host(struct world *w, uint32_t i);
 void world_wait_live(struct world *w, uint32_t i);
 /* Takes it apart, with the leak check; the trace hash, 0 = failed. */
 uint64_t world_end(struct world *w);
@@ -187,6 +192,7 @@ void op_write(struct op *op, uint32_t nsid, uint32_t block, uint32_t nr,
 	      bool fua);
 void op_zeroes(struct op *op, uint32_t nsid, uint32_t block, uint32_t nr);
 void op_flush(struct op *op, uint32_t nsid);
+void op_admin(struct op *op, uint8_t opc, uint32_t cdw10, uint32_t cdw11);
 /* Send one, and wait for it. */
 void op_send(struct op *op);
 bool op_is_done(void *op);
@@ -195,6 +201,7 @@ void op_sync(struct op *op);
 void load_start(struct host *h);
 bool load_is_over(void *world);
 void load_abort_one(struct host *h);
+void load_abort(struct host *h, struct op *op);
 void load_reset_controller(struct host *h);
 void load_check_all(struct world *w);	/* reads everything */
 

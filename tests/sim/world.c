@@ -144,13 +144,15 @@ void world_start_target(struct world *w, uint32_t nr_groups)
 
 	w->nr_tpg = nr_groups;
 	for (i = 0; i < nr_groups; i++)
-		w->tpg[i] = new_group(w, TARGET);
+		w->tpg[i] = new_group(w, i && w->second_process ?
+				      w->second_process : TARGET);
 	to.mdts_bytes = OP_BYTES;
 	to.queue_depth = 32;
 	if (leap_target_create(w->tpg[0], &to, &w->target))
 		abort();
 	for (i = 0; i < nr_groups && nr_groups > 1; i++)
-		if (leap_target_add_group(w->target, w->tpg[i]))
+		if (leap_target_add_group(w->target, w->tpg[w->second_process ?
+							    1 - i : i]))
 			world_fail(w, "add_group: %s", leap_last_error());
 	so.nqn = NQN;
 	so.allow_any_host = 1;
@@ -256,7 +258,7 @@ void world_wait_live(struct world *w, uint32_t i)
 	world_run(w, is_live, &w->hosts[i], 20 * SECOND, "the host is live");
 }
 
-void world_start_host(struct world *w, uint32_t i, uint32_t nr_queues)
+void world_connect_host(struct world *w, uint32_t i, uint32_t nr_queues)
 {
 	struct leap_host_opts ho = LEAP_HOST_OPTS_INIT;
 	struct host *h = &w->hosts[i];
@@ -285,19 +287,22 @@ void world_start_host(struct world *w, uint32_t i, uint32_t nr_queues)
 	ho.arg = h;
 	if (leap_host_connect(h->pg, &ho, &h->host))
 		world_fail(w, "connect: %s", leap_last_error());
+}
+
+void world_start_host(struct world *w, uint32_t i, uint32_t nr_queues)
+{
+	world_connect_host(w, i, nr_queues);
 	world_wait_live(w, i);
 }
 
-void world_kill_host(struct world *w, uint32_t i)
+void world_forget_host(struct world *w, uint32_t i)
 {
 	struct leap_host_stats hs = { sizeof(hs) };
 	struct host *h = &w->hosts[i];
 	uint32_t k;
 
-	world_note(w, "host %u killed", i);
 	leap_host_stats(h->host, &hs);
 	h->reconnects += hs.reconnects;
-	leap_sim_kill(w->sim, HOST((int)i));
 	for (k = 0; k < MAX_OPS; k++) {
 		w->busy -= h->ops[k].busy;
 		keep(h->ops[k].buf);
@@ -309,9 +314,16 @@ void world_kill_host(struct world *w, uint32_t i)
 	keep(h->host);
 	for (k = 0; k < w->nr_ns; k++)
 		model_host_died(w->ns[k].model, i);
+}
+
+void world_kill_host(struct world *w, uint32_t i)
+{
+	world_note(w, "host %u killed", i);
+	leap_sim_kill(w->sim, HOST((int)i));
+	world_forget_host(w, i);
 	/* Longer than a FIN can take: a new machine boots, too. */
 	world_pass(w, MS);
-	world_start_host(w, i, h->nr_queues);
+	world_start_host(w, i, w->hosts[i].nr_queues);
 }
 
 /* ---- the world ----------------------------------------------------------- */
@@ -372,6 +384,8 @@ static void check_group(struct world *w, struct leap_pollgroup *pg,
 		world_fail(w, "leak: %llu commands, %llu buffers of the %s",
 			   (unsigned long long)ps.cmds_in_use,
 			   (unsigned long long)ps.bufs_in_use, whose);
+	if (w->failed[0])
+		return;
 	err = leap_pollgroup_destroy(pg);
 	if (err)
 		world_fail(w, "leak: poll group of the %s is in use: %d", whose,

@@ -8,6 +8,8 @@
  */
 #include "core/ctrl/admin.h"
 
+#include "util/plant.h"
+
 static const struct {
 	uint8_t type, info, lid;
 	uint32_t config;	/* bit of feature 0Bh */
@@ -48,7 +50,7 @@ static void tell(struct leap__ctrl *c)
 
 void leap__aer_event(struct leap__ctrl *c, enum leap__event ev)
 {
-	if (c->dead || !(c->csts & LEAP_CSTS_RDY) ||
+	if (c->dead || !(c->csts & LEAP_CSTS_RDY) || LEAP_PLANT(AER_LOST) ||
 	    !(c->feat[LEAP__FEAT_ASYNC_EVENT] & events[ev].config))
 		return;
 	c->events |= 1u << ev;

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/plant.h"
+
 /* ---- references ---- */
 
 static void free_ctrl(struct leap__ctrl *c)
@@ -264,7 +266,8 @@ static void kato_check(struct leap__ctrl *c)
 {
 	uint64_t silent = leap_pollgroup_now_ns(c->target->home) - c->seen_ns;
 
-	if (silent >= ((uint64_t)c->kato_ms + LEAP__KAS_MS) * 1000000)
+	if (silent >= ((uint64_t)c->kato_ms + LEAP__KAS_MS) * 1000000 &&
+	    !LEAP_PLANT(KEEP_ALIVE_NEVER))
 		kato_expired(c);
 	else
 		kato_start(c);

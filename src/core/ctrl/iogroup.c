@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "core/io/dispatch.h"
+#include "util/plant.h"
 
 /* ---- messages ---- */
 
@@ -229,7 +230,8 @@ static void quiesce_host(struct leap__iogroup *g, struct leap__lmsg *m)
 
 		if (memcmp(q->desc.hostid, m->link.u.qp.hostid, 16) ||
 		    q->state == LEAP__IOQP_ENDED || !ops->vqp_peer_closed ||
-		    !ops->vqp_peer_closed(q->vqp))
+		    !ops->vqp_peer_closed(q->vqp) ||
+		    LEAP_PLANT(UNREAD_RECONNECT))
 			continue;
 		leap_vqp_close(q->vqp);
 		leap__ioqp_end(q);

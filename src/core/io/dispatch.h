@@ -16,6 +16,10 @@
 
 #define LEAP__DISPATCH_PEERS 64
 
+/* Commands that a controller end may always have, while a large pool has any
+ * at all: more than those that wait for an event. */
+#define LEAP__CMDS_EACH 8
+
 struct leap__dispatch {
 	struct leap_pollgroup *pg;
 	/* Commands: free ones as a stack; those above nr_fresh were never
@@ -24,6 +28,7 @@ struct leap__dispatch {
 	struct leap_cmd *free_cmd;
 	uint32_t nr_cmds;
 	uint32_t nr_fresh;
+	uint32_t cmds_kept;	/* for those who have fewer than CMDS_EACH */
 	uint32_t cmds_in_use;
 	uint32_t returned;	/* something came back since the last resume */
 	/* Payload buffers, the same way. */
@@ -52,6 +57,12 @@ struct leap__dispatch {
 static inline struct leap__dispatch *leap__dispatch(struct leap_pollgroup *pg)
 {
 	return pg->head.dispatch;
+}
+
+/* Payload buffers that nobody has. */
+static inline uint32_t leap__bufs_free(const struct leap__dispatch *d)
+{
+	return d->nr_bufs - d->bufs_in_use;
 }
 
 /*

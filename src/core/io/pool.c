@@ -49,6 +49,7 @@ int leap__dispatch_create(struct leap_pollgroup *pg)
 		return -ENOMEM;
 	d->pg = pg;
 	d->nr_cmds = opts->nr_cmds;
+	d->cmds_kept = d->nr_cmds < 8 * LEAP__CMDS_EACH ? 0 : d->nr_cmds / 4;
 	d->nr_bufs = opts->nr_bufs;
 	d->buf_bytes = opts->buf_bytes;
 	d->starved_tail = &d->starved;

@@ -45,6 +45,17 @@ void leap_vqp_init(struct leap_vqp *vqp, const struct leap_transport_ops *ops,
 	vqp->starved_link = NULL;
 }
 
+/*
+ * Nobody has more than he leaves to the others, not counting what is kept for
+ * those with few: so a peer that never lets its commands end cannot take all.
+ * Small pools are for one peer, who may empty them.
+ */
+static int has_share(const struct leap__dispatch *d, const struct leap_vqp *vqp)
+{
+	return !d->cmds_kept || vqp->nr_cmds < LEAP__CMDS_EACH ||
+	       d->nr_cmds - d->cmds_in_use > d->cmds_kept + vqp->nr_cmds;
+}
+
 struct leap_cmd *leap_cmd_get(struct leap_vqp *vqp)
 {
 	struct leap__dispatch *d = leap__dispatch(vqp->pg);
@@ -52,6 +63,11 @@ struct leap_cmd *leap_cmd_get(struct leap_vqp *vqp)
 
 	if (__builtin_expect(vqp->starved & LEAP__VQP_MOVING, 0)) {
 		vqp->starved |= LEAP__VQP_HUNGRY;
+		return NULL;
+	}
+	if (__builtin_expect(!has_share(d, vqp), 0)) {
+		d->pool_empty++;
+		leap_vqp_starved(vqp);
 		return NULL;
 	}
 	if (cmd) {
@@ -171,7 +187,7 @@ void leap_cmd_put(struct leap_cmd *cmd)
 	assert(cmd->state == CMD_DONE || cmd->state == CMD_GOT ||
 	       cmd->state == CMD_PULLING);
 	cmd->state = CMD_FREE;
-	if (owns_cmd(d, cmd))
+	if (__builtin_expect(owns_cmd(d, cmd), 1))
 		put_own(d, cmd);
 	else
 		put_foreign(d, cmd);
