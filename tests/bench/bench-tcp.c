@@ -576,7 +576,7 @@ int main(int argc, char **argv)
 		else if (!strcmp(argv[a], "--one-thread"))
 			s.one_thread = 1;
 		else if (!strcmp(argv[a], "--smoke"))
-			ms = 20;
+			ms = 10, samples = 2;
 		else if (!strcmp(argv[a], "--ms") && a + 1 < argc)
 			ms = strtoull(argv[++a], NULL, 10);
 		else if (!strcmp(argv[a], "--samples") && a + 1 < argc)
