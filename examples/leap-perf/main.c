@@ -35,6 +35,7 @@ static const char help[] =
 "      --reconnect MS    wait between tries (1000)\n"
 "      --hostnqn NQN     who we are\n"
 "      --digest          header and data digests\n"
+"      --hdgst, --ddgst  only the one or the other\n"
 "      --stack TEXT      loop://: the drive, as memory:64M\n"
 "      --discover URL    print the discovery log\n"
 "      --json            result as JSON on stdout\n"
@@ -45,7 +46,8 @@ static const char help[] =
 
 enum {
 	OPT_VERIFY = 256, OPT_SEED, OPT_LOSS, OPT_RECONNECT, OPT_HOSTNQN,
-	OPT_DIGEST, OPT_STACK, OPT_DISCOVER, OPT_JSON, OPT_QUIET,
+	OPT_DIGEST, OPT_HDGST, OPT_DDGST, OPT_STACK, OPT_DISCOVER, OPT_JSON,
+	OPT_QUIET,
 };
 
 static const struct option long_opts[] = {
@@ -57,7 +59,8 @@ static const struct option long_opts[] = {
 	{ "seed", 1, NULL, OPT_SEED }, { "loss", 1, NULL, OPT_LOSS },
 	{ "reconnect", 1, NULL, OPT_RECONNECT },
 	{ "hostnqn", 1, NULL, OPT_HOSTNQN },
-	{ "digest", 0, NULL, OPT_DIGEST }, { "stack", 1, NULL, OPT_STACK },
+	{ "digest", 0, NULL, OPT_DIGEST }, { "hdgst", 0, NULL, OPT_HDGST },
+	{ "ddgst", 0, NULL, OPT_DDGST }, { "stack", 1, NULL, OPT_STACK },
 	{ "discover", 1, NULL, OPT_DISCOVER }, { "json", 0, NULL, OPT_JSON },
 	{ "quiet", 0, NULL, OPT_QUIET }, { "help", 0, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
@@ -152,6 +155,8 @@ static void parse_one(struct opts *o, int c, const char *arg)
 	case OPT_DIGEST:
 		o->qp_flags |= LEAP_QP_HEADER_DIGEST | LEAP_QP_DATA_DIGEST;
 		break;
+	case OPT_HDGST: o->qp_flags |= LEAP_QP_HEADER_DIGEST; break;
+	case OPT_DDGST: o->qp_flags |= LEAP_QP_DATA_DIGEST; break;
 	case OPT_STACK: o->stack = arg; break;
 	case OPT_DISCOVER: o->discover = arg; break;
 	case OPT_JSON: o->json = 1; break;

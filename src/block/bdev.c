@@ -885,8 +885,12 @@ void leap_bdev_set(struct leap_bdev *bdev, uint32_t block_bytes,
 	int changed = bdev->nr_blocks != nr_blocks;
 
 	assert(!bdev->opened || bdev->block_bytes == block_bytes);
-	bdev->block_bytes = block_bytes;
-	bdev->block_shift = block_bytes == 4096 ? 12 : 9;
+	/* Every thread that does I/O reads these two: once open, never again
+	 * written, not even with the same. */
+	if (!bdev->opened) {
+		bdev->block_bytes = block_bytes;
+		bdev->block_shift = block_bytes == 4096 ? 12 : 9;
+	}
 	leap__store_relaxed(&bdev->caps, caps);
 	leap__store_relaxed(&bdev->nr_blocks, nr_blocks);
 	if (!bdev->opened || !changed)

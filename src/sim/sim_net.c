@@ -47,6 +47,7 @@ struct sim_pipe {
 
 struct sim_conn {
 	bool held[2];		/* by side; besides those of processes */
+	bool cut;		/* nothing gets through any more */
 	uint32_t id;
 	struct sim_pipe pipe[2];
 	struct sim_fd *end[2];	/* NULL = closed */
@@ -411,13 +412,30 @@ static void attach_fds(struct leap__io *io, struct sim_seg *seg)
 static void send_bytes(struct leap_sim *sim, struct sim_fd *f,
 		       struct leap__io *io, size_t bytes)
 {
+	uint64_t *cut = &sim->cut_after[sim_fd_world(f)->process];
+	struct sim_conn *c = f->conn;
 	struct sim_seg *seg;
 	size_t n;
 
 	while (bytes) {
+		if (c->cut) {
+			io->priv[1] += bytes;
+			return;
+		}
 		n = bytes;
+		if (*cut == 1) {
+			*cut = 0;
+			c->cut = true;
+			send_mark(sim, c, f->side, SEG_FIN);
+			send_mark(sim, c, 1 - f->side, SEG_RST);
+			continue;
+		}
+		if (*cut && n > *cut - 1)
+			n = *cut - 1;
 		if (sim_chance(sim, sim->opts.split))
-			n = 1 + leap_sim_below(sim, (uint32_t)bytes);
+			n = 1 + leap_sim_below(sim, (uint32_t)n);
+		if (*cut)
+			*cut -= n;
 		seg = sim_alloc(sizeof(*seg) + n);
 		seg->kind = SEG_DATA;
 		seg->len = n;
@@ -696,6 +714,12 @@ void leap_sim_net_corrupt(struct leap_sim *sim, int from, uint32_t per_1000,
 	sim_trace(sim, "corrupt", (uint64_t)from, per_1000, NULL, 0);
 	sim->corrupt[from] = per_1000;
 	sim->corrupt_bytes = min_bytes;
+}
+
+void leap_sim_net_cut_after(struct leap_sim *sim, int from, uint64_t bytes)
+{
+	sim_trace(sim, "cut after", (uint64_t)from, bytes, NULL, 0);
+	sim->cut_after[from] = bytes + 1;
 }
 
 static bool between(const struct sim_conn *c, int a, int b)

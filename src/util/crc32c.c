@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * CRC-32C by the fastest way this CPU has: ISA-L for long buffers, the crc32
- * instruction on three lanes at once, ARMv8's crc32c, or tables.
+ * CRC-32C by the fastest way this CPU has: carry-less products of 512 bits,
+ * ISA-L for long buffers, the crc32 instruction on three lanes at once, ARMv8's
+ * crc32c, or tables.
  *
  * Lowest layer, called by transports on each PDU. Which way is taken is asked
  * of the compiler's CPU model on each call (one load and a test), so there is
@@ -34,6 +35,8 @@ static inline uint64_t load64(const void *p)
 #ifdef __ARM_FEATURE_CRC32
 
 #include <arm_acle.h>
+
+#define has_wide() 0
 
 static uint32_t update(uint32_t state, unsigned char *dst,
 		       const unsigned char *src, size_t n)
@@ -170,9 +173,100 @@ X86_TARGET static uint32_t copy_x86(uint32_t state, unsigned char *dst,
 	return update_x86(state, dst, src, n);
 }
 
+/*
+ * Four registers of 64 bytes, each multiplied by x^2048 to make room for the
+ * next 256 bytes: several times what the crc32 instruction can do. A product of
+ * 128 bits by x^d is that of its halves by x^(d+31) and x^(d-33) mod P; the
+ * rest is in the reflection. In the end the four become one, the four quarters
+ * of that one, and the crc32 instruction reduces it.
+ */
+#define WIDE_TARGET __attribute__((target("avx512f,vpclmulqdq,sse4.2")))
+#define WIDE_MIN 512	/* bytes; below, three lanes are as good */
+
+static int has_wide(void)
+{
+	return __builtin_cpu_supports("vpclmulqdq") &&
+	       __builtin_cpu_supports("avx512f");
+}
+
+WIDE_TARGET __attribute__((always_inline)) static inline __m512i
+fold(__m512i x, __m512i k, __m512i next)
+{
+	return _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(x, k, 0x00),
+					 _mm512_clmulepi64_epi128(x, k, 0x11),
+					 next, 0x96);
+}
+
+WIDE_TARGET __attribute__((always_inline)) static inline __m512i
+take(unsigned char *dst, const unsigned char *src, size_t at)
+{
+	__m512i x = _mm512_loadu_si512(src + at);
+
+	if (dst)
+		_mm512_storeu_si512(dst + at, x);
+	return x;
+}
+
+/* @n is a multiple of 256, and not 0. Inlined twice, as update_x86. */
+WIDE_TARGET __attribute__((always_inline)) static inline uint32_t
+update_wide(uint32_t state, unsigned char *dst, const unsigned char *src,
+	    size_t n)
+{
+	const __m512i k256 = _mm512_broadcast_i32x4(
+		_mm_set_epi64x(0xb9e02b86, 0xdcb17aa4));
+	const __m512i k64 = _mm512_broadcast_i32x4(
+		_mm_set_epi64x(0x9e4addf8, 0x740eef02));
+	const __m512i k16 = _mm512_set_epi64(0, 0, 0x493c7d27, 0xf20c0dfe,
+					     0xba4fc28e, 0x3da6d0cb,
+					     0xddc0152b, 0x1c291d04);
+	__m512i a = take(dst, src, 0), b = take(dst, src, 64);
+	__m512i c = take(dst, src, 128), d = take(dst, src, 192);
+	__m128i x;
+	size_t at;
+
+	a = _mm512_xor_si512(a, _mm512_set_epi64(0, 0, 0, 0, 0, 0, 0, state));
+	for (at = 256; at < n; at += 256) {
+		a = fold(a, k256, take(dst, src, at));
+		b = fold(b, k256, take(dst, src, at + 64));
+		c = fold(c, k256, take(dst, src, at + 128));
+		d = fold(d, k256, take(dst, src, at + 192));
+	}
+	d = fold(fold(fold(a, k64, b), k64, c), k64, d);
+	/* The last quarter stays as it is: its constants are 0. */
+	a = fold(d, k16, _mm512_maskz_mov_epi64(0xc0, d));
+	x = _mm_xor_si128(_mm_xor_si128(_mm512_extracti32x4_epi32(a, 0),
+					_mm512_extracti32x4_epi32(a, 1)),
+			  _mm_xor_si128(_mm512_extracti32x4_epi32(a, 2),
+					_mm512_extracti32x4_epi32(a, 3)));
+	return (uint32_t)_mm_crc32_u64(
+		_mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(x)),
+		(uint64_t)_mm_cvtsi128_si64(_mm_srli_si128(x, 8)));
+}
+
+WIDE_TARGET static uint32_t sum_wide(uint32_t state, const unsigned char *src,
+				     size_t n)
+{
+	return update_wide(state, NULL, src, n);
+}
+
+WIDE_TARGET static uint32_t copy_wide(uint32_t state, unsigned char *dst,
+				      const unsigned char *src, size_t n)
+{
+	return update_wide(state, dst, src, n);
+}
+
 static uint32_t update(uint32_t state, unsigned char *dst,
 		       const unsigned char *src, size_t n)
 {
+	size_t wide = n & ~(size_t)255;
+
+	if (n >= WIDE_MIN && has_wide()) {
+		state = dst ? copy_wide(state, dst, src, wide) :
+			      sum_wide(state, src, wide);
+		dst = dst ? dst + wide : NULL;
+		src += wide;
+		n -= wide;
+	}
 	if (__builtin_cpu_supports("sse4.2") &&
 	    __builtin_cpu_supports("pclmul"))
 		return dst ? copy_x86(state, dst, src, n) :
@@ -192,6 +286,7 @@ static uint32_t update(uint32_t state, unsigned char *dst,
 	return update_table(state, src, n);
 }
 
+#define has_wide() 0
 #endif
 #endif
 
@@ -233,7 +328,7 @@ static uint32_t copy_isal(uint32_t state, unsigned char *dst,
 uint32_t leap__crc32c(uint32_t crc, const void *p, size_t n)
 {
 #ifdef LEAP_WITH_ISAL
-	if (n >= ISAL_MIN && crc32_iscsi)
+	if (n >= ISAL_MIN && crc32_iscsi && !has_wide())
 		return ~sum_isal(~crc, p, n);
 #endif
 	return ~update(~crc, NULL, p, n);
@@ -244,7 +339,7 @@ uint32_t leap__crc32c_copy(void *dst, const void *src, size_t n, uint32_t crc)
 	if (!n)
 		return crc;
 #ifdef LEAP_WITH_ISAL
-	if (n >= ISAL_MIN && crc32_iscsi)
+	if (n >= ISAL_MIN && crc32_iscsi && !has_wide())
 		return ~copy_isal(~crc, dst, src, n);
 #endif
 	return ~update(~crc, dst, src, n);

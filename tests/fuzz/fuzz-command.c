@@ -13,7 +13,7 @@
 #include "transport/tcp/tcp.h"
 
 static struct fuzz_target f;
-static uint8_t in[2][65536];
+static uint8_t in[2][131072];
 static uint32_t have[2];
 static int fds[2];
 static uint16_t cntlid;

@@ -1,20 +1,21 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# usage: 40-tshark.sh [--target socp|nvmet] [--term] [--port PORT]
+# usage: 40-tshark.sh [--target socp|nvmet] [--port PORT]
 #
 # What our two ends put on the wire, as tshark reads it: every PDU kind is seen
 # from the end that sends it, nothing is malformed, every digest is right. socp
-# talks to leap-perf; with --target nvmet two Linux guests talk instead, to try
-# the test itself. --term also asks for the two termination PDUs. Needs root, to
-# capture on the loopback device. TAP.
+# talks to leap-perf, over IPv4 and IPv6; then each has to do with a peer that
+# breaks the protocol, for the termination PDUs. With --target nvmet two Linux
+# guests talk instead, to try the test itself. Needs root, to capture on the
+# loopback device. TAP.
 
-TARGET=socp term=0
+TARGET=socp
+export LISTEN6=1
 while [ $# -gt 0 ]; do
 	case $1 in
 	--target) TARGET=$2; shift ;;
 	--port) PORT=$2; shift ;;
-	--term) term=1 ;;
 	--long) ;; # no more to do than always
 	*) sed -n '4s/^# //p' "$0" >&2; exit 2 ;;
 	esac
@@ -81,8 +82,30 @@ talk() {
 		return
 	fi
 	# few and slow enough for the capture to keep up
-	perf_verify --count 300 --range 2M --depth 4 &&
-		perf_verify --count 300 --range 2M --depth 4 --digest
+	local digest
+
+	for digest in "" --digest --hdgst --ddgst; do
+		# shellcheck disable=SC2086 # none, or one word
+		perf_verify --count 200 --range 2M --depth 4 $digest || return
+	done
+	PERF_HOST='[::1]' perf_verify --count 200 --range 2M --depth 4 --digest
+}
+
+# A host that breaks the protocol, then a target that does in the place of socp.
+terminate() {
+	local rc=0 pid
+
+	"$BAD_PEER" host "$PORT" || return
+	target_stop || return
+	"$BAD_PEER" target "$PORT" >"$WORK/bad-target" 2>&1 &
+	pid=$!
+	echo $pid >"$WORK/bad-target.pid"
+	wait_for 5 grep -q listening "$WORK/bad-target" || return
+	# it gives up: exit 4 is "no connection"
+	perf_verify --count 1 --loss 1 || rc=$?
+	wait $pid || { cat "$WORK/bad-target"; return 1; }
+	rm -f "$WORK/bad-target.pid"
+	[ $rc = 4 ]
 }
 
 verdict() {
@@ -95,7 +118,7 @@ verdict() {
 		set -- $kind
 		tap_cmd "the $1 sent $3" seen "$1" "$2"
 	done
-	if [ $term = 1 ]; then
+	if [ "$TARGET" = socp ]; then
 		tap_cmd "the host sent H2CTermReq" seen host 2
 		tap_cmd "the target sent C2HTermReq" seen target 3
 	fi
@@ -118,14 +141,20 @@ work_open
 command -v tshark >/dev/null || bail "tshark is not installed"
 target_program || bail "$TARGET is not built"
 [ "$TARGET" = nvmet ] || [ -n "$LEAP_PERF" ] || bail "leap-perf is not built"
-lab_ready
+[ "$TARGET" = socp ] || lab_ready
+[ "$TARGET" = nvmet ] || [ -n "$BAD_PEER" ] || bail "bad-peer is not built"
 tap_cmd "the target starts" target_start
 tap_cmd "tshark captures" capture_start
 tap_cmd "the two ends talk" talk
+[ "$TARGET" = nvmet ] || tap_cmd "broken protocols are ended" terminate
 tap_cmd "the capture is complete" capture_stop
 tap_cmd "tshark decodes it" decode
 echo "# $(wc -l <"$WORK/frames") frames, good digests: $(digests 3 1) header," \
 	"$(digests 4 1) data"
 verdict
 target_stop
-tap_done $((16 + 2 * term))
+if [ "$TARGET" = nvmet ]; then
+	tap_done 16
+else
+	tap_done 19
+fi

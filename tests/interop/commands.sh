@@ -29,11 +29,12 @@ real_program() {
 SOCP=${SOCP:-$(program socp)}
 LEAPCTL=${LEAPCTL:-$(program leapctl)}
 LEAP_PERF=${LEAP_PERF:-$(program leap-perf)}
+BAD_PEER=${BAD_PEER:-$BUILD/tests/interop/bad-peer}
 
 # $1 port, $2 address that the discovery log gives for it, $3 control socket,
-# then a stack per namespace, numbered from 1
+# then a stack per namespace, numbered from 1. LISTEN6: on [::1] as well.
 socp_run() {
-	local listen=tcp://127.0.0.1:$1,advertise=$2 ctl=$3 nsid=0 last
+	local listen=tcp://127.0.0.1:$1,advertise=$2 ctl=$3 nsid=0 last port=$1
 
 	shift 3
 	last=$#
@@ -42,6 +43,7 @@ socp_run() {
 		set -- "$@" --ns "nsid=$nsid,stack=$1"
 		shift
 	done
+	[ -z "${LISTEN6:-}" ] || set -- "$@" --listen "tcp://[::1]:$port"
 	# shellcheck disable=SC2086 # SOCP may carry arguments
 	exec $SOCP --listen "$listen" --subsystem "$NQN" "$@" --control "$ctl"
 }
@@ -64,7 +66,7 @@ ctl_ns_resize() {
 perf_verify() {
 	# shellcheck disable=SC2086 # LEAP_PERF may carry arguments
 	$LEAP_PERF --verify --bs 4k-128k --reconnect 500 --quiet \
-		"$@" "tcp://127.0.0.1:$PORT/$NQN"
+		"$@" "tcp://${PERF_HOST:-127.0.0.1}:$PORT/$NQN"
 }
 
 perf_discover() {

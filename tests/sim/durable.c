@@ -148,9 +148,9 @@ static uint64_t latched(uint64_t seed)
 }
 
 const struct sim_case durable_cases[] = {
-	{ "counted at the disk", counted, 30,
+	{ "counted at the disk", counted, 150,
 	  { "ACK_BEFORE_FLUSH", "FUA_IGNORED" } },
 	{ "power cut", cut, 60, { "ACK_BEFORE_FLUSH", "FUA_IGNORED" } },
-	{ "failed flush", latched, 30, { "FSYNC_UNLATCHED" } },
+	{ "failed flush", latched, 60, { "FSYNC_UNLATCHED" } },
 	{ NULL, NULL, 0, { NULL } },
 };

@@ -234,10 +234,10 @@ static uint64_t silent(uint64_t seed)
 }
 
 const struct sim_case late_cases[] = {
-	{ "old write in the disk", in_disk, 60,
+	{ "old write in the disk", in_disk, 150,
 	  { "LATE_WRITE_RECONNECT", "ORPHAN_FORGOTTEN" } },
-	{ "old write in the socket", in_socket, 40, { "UNREAD_RECONNECT" } },
-	{ "held command aborted", held_abort, 30, { "LOST_ABORT" } },
-	{ "silent host", silent, 30, { "KEEP_ALIVE_NEVER" } },
+	{ "old write in the socket", in_socket, 100, { "UNREAD_RECONNECT" } },
+	{ "held command aborted", held_abort, 100, { "LOST_ABORT" } },
+	{ "silent host", silent, 100, { "KEEP_ALIVE_NEVER" } },
 	{ NULL, NULL, 0, { NULL } },
 };

@@ -72,7 +72,8 @@ const char *model_read(struct model *m, uint64_t submit, uint32_t block,
 /* What may happen in a world. */
 #define W_RESET		(1u << 0)	/* connections are reset */
 #define W_HOLD		(1u << 1)	/* half-open for up to seconds */
-#define W_STOP		(1u << 2)	/* target stopped and continued */
+#define W_STOP		(1u << 2)	/* target or host stopped, continued:
+					 * slow readers */
 #define W_KILL		(1u << 3)	/* target killed, started again */
 #define W_CUT		(1u << 4)	/* power of its machine fails */
 #define W_DISK		(1u << 5)	/* EIO, ENOSPC, torn writes */
@@ -221,7 +222,8 @@ extern bool sim_verbose;
 extern const struct sim_case world_cases[];
 extern const struct sim_case late_cases[];
 extern const struct sim_case durable_cases[];
-extern const struct sim_case ats_cases[];
+extern const struct sim_case fault_cases[];
+extern const struct sim_case guest_cases[];
 
 int sim_main(int argc, char **argv, const struct sim_case *cases);
 /* 0 = ran @seeds worlds of a case; else the first seed that failed, in *@seed */

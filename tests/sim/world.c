@@ -401,25 +401,39 @@ static bool target_idle(void *arg)
 	return !ts.connections && !ts.orphans && !ts.held;
 }
 
+static void close_host(struct world *w, uint32_t i)
+{
+	struct leap_host_stats hs = { sizeof(hs) };
+	struct host *h = &w->hosts[i];
+
+	leap_host_stats(h->host, &hs);
+	h->reconnects += hs.reconnects;
+	if (h->reconnects && !(w->what & (W_ALL | W_CORRUPT)))
+		world_fail(w, "host %u lost its connection though nothing "
+			   "happened to it", i);
+	w->gone = 0;
+	leap_host_close(h->host, gone, w);
+	world_run(w, is_gone, w, 20 * SECOND, "a host closes");
+	if (!w->failed[0])
+		check_group(w, h->pg, "host");
+}
+
+static void free_ops(struct host *h)
+{
+	uint32_t k;
+
+	for (k = 0; k < MAX_OPS; k++)
+		free(h->ops[k].buf);
+	free(h->admin.buf);
+	free(h->ops);
+}
+
 static void end_hosts(struct world *w)
 {
 	uint32_t i;
 
-	for (i = 0; i < w->nr_hosts && !w->failed[0]; i++) {
-		struct leap_host_stats hs = { sizeof(hs) };
-		struct host *h = &w->hosts[i];
-
-		leap_host_stats(h->host, &hs);
-		h->reconnects += hs.reconnects;
-		if (h->reconnects && !(w->what & (W_ALL | W_CORRUPT)))
-			world_fail(w, "host %u lost its connection though "
-				   "nothing happened to it", i);
-		w->gone = 0;
-		leap_host_close(h->host, gone, w);
-		world_run(w, is_gone, w, 20 * SECOND, "a host closes");
-	}
 	for (i = 0; i < w->nr_hosts && !w->failed[0]; i++)
-		check_group(w, w->hosts[i].pg, "host");
+		close_host(w, i);
 }
 
 static void end_target(struct world *w)
@@ -458,7 +472,7 @@ static void end_sim(struct world *w)
 uint64_t world_end(struct world *w)
 {
 	uint64_t hash = 0;
-	uint32_t i, k;
+	uint32_t i;
 
 	end_hosts(w);
 	if (!w->failed[0])
@@ -472,12 +486,8 @@ uint64_t world_end(struct world *w)
 		return 0;
 	}
 	hash = leap_sim_trace_hash(w->sim) | 1;
-	for (i = 0; i < w->nr_hosts; i++) {
-		for (k = 0; k < MAX_OPS; k++)
-			free(w->hosts[i].ops[k].buf);
-		free(w->hosts[i].admin.buf);
-		free(w->hosts[i].ops);
-	}
+	for (i = 0; i < w->nr_hosts; i++)
+		free_ops(&w->hosts[i]);
 	for (i = 0; i < w->nr_ns; i++)
 		model_free(w->ns[i].model);
 	leap_sim_destroy(w->sim);

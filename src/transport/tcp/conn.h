@@ -46,15 +46,14 @@ struct leap__tcp_conn;
 /* What an end does with a connection. */
 struct leap__tcp_end {
 	/*
-	 * A PDU: its header, and all of its data when that follows in
-	 * @data (capsules and terminations; @ddgst_ok says whether its
-	 * digest, if any, was good). Of a data PDU only the header is there;
-	 * conn->rx.cur is to be set, and the data comes before data_end.
+	 * A PDU: its header, and all of its data when that follows in @data
+	 * (capsules and terminations; leap__tcp_ddgst_ok checks its digest).
+	 * Of a data PDU only the header is there; conn->rx.cur is to be set,
+	 * and the data comes before data_end.
 	 * Returns 0 = taken, 1 = cannot take it now, leap__tcp_resume later.
 	 */
 	int (*pdu)(struct leap__tcp_conn *c, const union leap__tcp_pdu *pdu,
-		   const struct leap__tcp_shape *s, const uint8_t *data,
-		   int ddgst_ok);
+		   const struct leap__tcp_shape *s, const uint8_t *data);
 	void (*data_end)(struct leap__tcp_conn *c, int ddgst_ok);
 	/* Put PDUs into the send until nothing is left or tx_full. */
 	void (*gather)(struct leap__tcp_conn *c);
@@ -147,6 +146,10 @@ void leap__tcp_timer_stop(struct leap__tcp_conn *c);
 /* rx.c */
 void leap__tcp_rx_init(struct leap__tcp_conn *c);
 void leap__tcp_rx_start(struct leap__tcp_conn *c);	/* parse, then receive */
+
+/* Is @crc what the digest behind @data says? 1 when there is none. */
+int leap__tcp_ddgst_ok(const struct leap__tcp_shape *s, const uint8_t *data,
+		       uint32_t crc);
 
 /* tx.c */
 void leap__tcp_tx_init(struct leap__tcp_conn *c);

@@ -456,8 +456,7 @@ static void host_data_end(struct leap__tcp_conn *c, int ok)
 }
 
 static int host_pdu(struct leap__tcp_conn *c, const union leap__tcp_pdu *pdu,
-		    const struct leap__tcp_shape *s, const uint8_t *data,
-		    int ok)
+		    const struct leap__tcp_shape *s, const uint8_t *data)
 {
 	struct host *h = of_conn(c);
 

@@ -24,6 +24,12 @@ static uint32_t get_digest(const uint8_t *at)
 	return leap_from_le32(wire);
 }
 
+int leap__tcp_ddgst_ok(const struct leap__tcp_shape *s, const uint8_t *data,
+		       uint32_t crc)
+{
+	return !s->has_ddgst || get_digest(data + s->data) == crc;
+}
+
 /* The common header at the head is bad: as much of the PDU as there is. */
 __attribute__((cold)) static int rx_bad(struct leap__tcp_conn *c,
 					const struct leap__tcp_bad *bad)
@@ -46,7 +52,7 @@ static int rx_pdu(struct leap__tcp_conn *c, const struct leap__tcp_shape *s)
 	const uint8_t *at = rx->buf + rx->head;
 	union leap__tcp_pdu pdu;
 	struct leap__tcp_bad bad;
-	int ok = 1, stream;
+	int stream;
 
 	memcpy(&pdu, at, s->hlen);
 	if (s->has_hdgst) {
@@ -62,11 +68,8 @@ static int rx_pdu(struct leap__tcp_conn *c, const struct leap__tcp_shape *s)
 		rx->left = s->data;
 		rx->digest = s->has_ddgst;
 		rx->crc = 0;
-	} else if (s->has_ddgst) {
-		ok = leap__crc32c(0, at + s->head, s->data) ==
-		     get_digest(at + s->head + s->data);
 	}
-	if (c->end->pdu(c, &pdu, s, at + s->head, ok)) {
+	if (c->end->pdu(c, &pdu, s, at + s->head)) {
 		rx->left = 0;
 		rx->digest = 0;
 		rx->paused = 1;

@@ -14,6 +14,8 @@
  */
 #include "transport/tcp/target.h"
 
+#include "util/crc32c.h"
+
 #include <leapio/nvmf.h>
 
 #include <errno.h>
@@ -22,12 +24,17 @@
 
 #include "util/plant.h"
 
+/* Of one capsule put aside, its data and digest. */
+static size_t aside_bytes(const struct target *t)
+{
+	return sizeof(struct aside) + t->capsule_bytes + 8;
+}
+
 static struct aside *aside_at(const struct target *t, uint32_t i)
 {
 	if (i >= t->limits.max_depth)
 		i -= t->limits.max_depth;
-	return (struct aside *)(t->aside + (size_t)i * (sizeof(struct aside) +
-							t->capsule_bytes));
+	return (struct aside *)(t->aside + i * aside_bytes(t));
 }
 
 /* ---- sending ---- */
@@ -206,29 +213,41 @@ static uint8_t direction(const struct leap_sqe *sqe)
 	return LEAP_OPC_DIR(sqe->opc);
 }
 
-/* What the descriptor points at, out of the read buffer. */
-static void take_capsule(struct target *t, struct leap_cmd *cmd,
-			 const uint8_t *data, uint32_t bytes)
+/*
+ * What the descriptor points at, out of the read buffer; summed in the same
+ * pass when that is all of the data. Returns whether the digest is right.
+ */
+static int take_capsule(struct target *t, struct leap_cmd *cmd,
+			const struct leap__tcp_shape *s, const uint8_t *data)
 {
 	uint64_t at = leap_from_le64(cmd->sqe.sgl1.addr);
-	uint32_t len = leap_from_le32(cmd->sqe.sgl1.len);
+	uint32_t len = leap_from_le32(cmd->sqe.sgl1.len), crc = 0;
 	struct tcmd *tc = priv(cmd);
+	uint8_t *to = t->capsules + (size_t)tc->slot * t->capsule_bytes;
 
-	if (at > bytes || len > bytes - at) {
-		tc->flags |= SGL_BAD;
-		return;
+	if (s->has_ddgst && !at && len == s->data) {
+		crc = leap__crc32c_copy(to, data, len, 0);
+	} else {
+		if (s->has_ddgst)
+			crc = leap__crc32c(0, data, s->data);
+		if (at > s->data || len > s->data - at) {
+			tc->flags |= SGL_BAD;
+			len = 0;
+		} else {
+			memcpy(to, data + at, len);
+		}
 	}
 	tc->in_capsule = len;
-	memcpy(t->capsules + (size_t)tc->slot * t->capsule_bytes, data + at,
-	       len);
+	return leap__tcp_ddgst_ok(s, data, crc);
 }
 
 /* 0 = no command or slot is free now */
 static int take_cmd(struct target *t, const struct leap_sqe *sqe,
-		    const uint8_t *data, uint32_t bytes, int ok)
+		    const struct leap__tcp_shape *s, const uint8_t *data)
 {
 	struct leap_cmd *cmd = leap_cmd_get(&t->vqp);
 	struct tcmd *tc;
+	int ok = 1;
 
 	if (!cmd)
 		return 0;
@@ -237,13 +256,16 @@ static int take_cmd(struct target *t, const struct leap_sqe *sqe,
 	tc->slot = NO_SLOT;
 	cmd->sqe = *sqe;
 	tc->dir = direction(&cmd->sqe);
-	if (bytes && cmd->sqe.sgl1.type ==
+	if (s->data && cmd->sqe.sgl1.type ==
 	    LEAP_SGL_ID(LEAP_SGL_TYPE_DATA, LEAP_SGL_SUB_OFFSET)) {
 		if (!leap__tcp_slot_get(t, cmd)) {
 			leap_cmd_put(cmd);
 			return 0;
 		}
-		take_capsule(t, cmd, data, bytes);
+		ok = take_capsule(t, cmd, s, data);
+	} else if (s->has_ddgst) {
+		ok = leap__tcp_ddgst_ok(s, data,
+					leap__crc32c(0, data, s->data));
 	}
 	cmd->sqhd = t->vqp.sq_flow_off ? 0 : t->sqhd;
 	if (!ok) {
@@ -257,18 +279,17 @@ static int take_cmd(struct target *t, const struct leap_sqe *sqe,
 }
 
 /*
- * Out of commands: the capsule is put aside, because behind it in the stream
- * may be the data that commands which have one are waiting for.
+ * Out of commands: the capsule is put aside with its digest, because behind it
+ * in the stream may be the data that commands which have one are waiting for.
  */
 __attribute__((cold)) static int put_aside(struct target *t,
-		const struct leap_sqe *sqe, const uint8_t *data, uint32_t bytes,
-		int ok)
+		const struct leap_sqe *sqe, const struct leap__tcp_shape *s,
+		const uint8_t *data)
 {
 	struct aside *a;
 
 	if (!t->aside)
-		t->aside = malloc(t->limits.max_depth *
-				  (sizeof(*a) + t->capsule_bytes));
+		t->aside = malloc(t->limits.max_depth * aside_bytes(t));
 	if (!t->aside) {
 		/* Not even that: the stream has to wait after all. */
 		t->inflight--;
@@ -277,9 +298,8 @@ __attribute__((cold)) static int put_aside(struct target *t,
 	}
 	a = aside_at(t, t->aside_head + t->nr_aside++);
 	a->sqe = *sqe;
-	a->bytes = bytes;
-	a->ok = ok;
-	memcpy(a + 1, data, bytes);
+	a->shape = *s;
+	memcpy(a + 1, data, s->data + (s->has_ddgst ? LEAP_TCP_DIGEST_LEN : 0));
 	return 0;
 }
 
@@ -288,7 +308,7 @@ static void retry_aside(struct target *t)
 	while (t->nr_aside && t->c.state <= LEAP__TCP_READY) {
 		struct aside *a = aside_at(t, t->aside_head);
 
-		if (!take_cmd(t, &a->sqe, (uint8_t *)(a + 1), a->bytes, a->ok))
+		if (!take_cmd(t, &a->sqe, &a->shape, (uint8_t *)(a + 1)))
 			return;
 		t->nr_aside--;
 		t->aside_head = t->aside_head + 1 == t->limits.max_depth ?
@@ -297,7 +317,7 @@ static void retry_aside(struct target *t)
 }
 
 static int on_cmd(struct target *t, const union leap__tcp_pdu *pdu,
-		  const struct leap__tcp_shape *s, const uint8_t *data, int ok)
+		  const struct leap__tcp_shape *s, const uint8_t *data)
 {
 	uint32_t depth = t->vqp.depth;
 
@@ -317,20 +337,19 @@ static int on_cmd(struct target *t, const union leap__tcp_pdu *pdu,
 	if (++t->sqhd >= depth)
 		t->sqhd -= (uint16_t)depth;
 	t->c.rx.hold = !t->live;
-	if (t->nr_aside || !take_cmd(t, &pdu->cmd.sqe, data, s->data, ok))
-		return put_aside(t, &pdu->cmd.sqe, data, s->data, ok);
+	if (t->nr_aside || !take_cmd(t, &pdu->cmd.sqe, s, data))
+		return put_aside(t, &pdu->cmd.sqe, s, data);
 	return 0;
 }
 
 static int target_pdu(struct leap__tcp_conn *c, const union leap__tcp_pdu *pdu,
-		      const struct leap__tcp_shape *s, const uint8_t *data,
-		      int ok)
+		      const struct leap__tcp_shape *s, const uint8_t *data)
 {
 	struct target *t = of_conn(c);
 
 	switch (s->type) {
 	case LEAP_TCP_CMD:
-		return on_cmd(t, pdu, s, data, ok);
+		return on_cmd(t, pdu, s, data);
 	case LEAP_TCP_H2C_DATA:
 		return leap__tcp_on_data(t, pdu, s);
 	case LEAP_TCP_IC_REQ:

@@ -48,8 +48,7 @@ struct queue {
 /* A capsule that waits for a command; its data follows. */
 struct aside {
 	struct leap_sqe sqe;
-	uint32_t bytes;
-	int ok;
+	struct leap__tcp_shape shape;
 };
 
 struct target {
