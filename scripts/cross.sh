@@ -5,7 +5,8 @@
 # usage: scripts/cross.sh aarch64|s390x
 # aarch64 runs everything that needs no io_uring; s390x is big-endian and runs
 # what parses and prints wire formats. Test libraries of that architecture are
-# unpacked, never installed, under ${LEAPIO_CACHE:-/var/cache/libleapio}.
+# unpacked, never installed, under $LEAPIO_CACHE: /var/cache/libleapio, or
+# build/cache where that cannot be written.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 . "$top/scripts/lib.sh"
@@ -18,9 +19,7 @@ esac
 triple=$arch-linux-gnu
 need_packages $base_packages gcc-$triple libc6-dev-$deb-cross qemu-user-static
 
-cache=${LEAPIO_CACHE:-/var/cache/libleapio}
-mkdir -p "$cache" 2>/dev/null || cache=$top/build/cache
-root=$cache/cross-$deb
+root=$LEAPIO_CACHE/cross-$deb
 if [ ! -f "$root/made" ]; then
 	say "fetching test libraries for $deb"
 	rm -rf "$root"

@@ -3,9 +3,20 @@
 # $top set to the source tree.
 
 start_s=$(date +%s)
+export LC_ALL=C.UTF-8
 
 say() { printf '[%4ds] %s\n' $(($(date +%s) - start_s)) "$*"; }
 die() { say "FAILED: $*" >&2; exit 1; }
+
+case $top in
+*[[:space:]]*) die "'$top' has a space in it, which make cannot build in" ;;
+esac
+[ -n "${LEAPIO_CACHE:-}" ] || {
+	LEAPIO_CACHE=/var/cache/libleapio
+	mkdir -p "$LEAPIO_CACHE" 2>/dev/null && [ -w "$LEAPIO_CACHE" ] ||
+		LEAPIO_CACHE=$top/build/cache
+	export LEAPIO_CACHE
+}
 
 as_root() {
 	if [ "$(id -u)" = 0 ]; then
@@ -27,6 +38,8 @@ need_packages() {
 	[ ${#missing[@]} -gt 0 ] || return 0
 	[ "${LEAP_NO_INSTALL:-}" = "" ] ||
 		die "missing packages: ${missing[*]} (and --no-install was given)"
+	[ "$(id -u)" = 0 ] || command -v sudo >/dev/null ||
+		die "missing packages: ${missing[*]} (install them as root)"
 	say "installing: ${missing[*]}"
 	mkdir -p "$top/build"
 	as_root apt-get -o DPkg::Lock::Timeout=300 update -qq \

@@ -6,6 +6,8 @@
 # parts: unit sanitize fuzz sim arm vm bench        (default: all of them)
 #   --long        the larger numbers: more seeds, longer fuzzing, valgrind
 #   --no-install  fail when a package is missing instead of installing it
+# The last line counts: N passed, N failed, N skipped. With CI=true a test that
+# is skipped has failed, unless scripts/skips allows it.
 set -u
 top=$(cd "$(dirname "$0")/.." && pwd)
 . "$top/scripts/lib.sh"
@@ -17,8 +19,10 @@ passed=0
 failed=0
 skipped=0
 failures=
+skips=
+times=
 
-usage() { sed -n '3,8s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '3,10s/^# \{0,1\}//p' "$0"; }
 
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -33,11 +37,42 @@ while [ $# -gt 0 ]; do
 	shift
 done
 parts=${parts:-$all_parts}
-[ "${CI:-}" = "" ] || [ "$(id -u)" != 0 ] || ulimit -c 0
 
 pass() { passed=$((passed + 1)); say "ok: $*"; }
 fail() { failed=$((failed + 1)); failures="$failures\n  $*"; say "NOT OK: $*"; }
-skip() { skipped=$((skipped + 1)); say "skipped: $*"; }
+
+# skip STEP TEST WHY - one test that did not run
+skip() {
+	skipped=$((skipped + 1))
+	skips="$skips\n  $1: $2: $3"
+	[ "${CI:-}" != true ] || allowed "$1" "$2" ||
+		fail "$1: $2 was skipped, and scripts/skips does not allow that"
+}
+
+allowed() {	# STEP TEST
+	local step test why
+	while read -r step test why; do
+		# shellcheck disable=SC2254 # both are patterns
+		case $step in '#'* | '') continue ;; esac
+		case ${1// /-} in $step) ;; *) continue ;; esac
+		case $2 in $test) return 0 ;; esac
+	done <"$top/scripts/skips"
+	return 1
+}
+
+# However this ends, the last line says what came of it.
+summary() {
+	local rc=$?
+	trap - EXIT
+	[ $rc = 0 ] || fail "stopped early (exit code $rc)"
+	[ -z "$skips" ] || printf '\nskipped:%b\n' "$skips"
+	[ -z "$failures" ] || printf '\nfailed:%b\n' "$failures"
+	printf '\n%-10s %7s %7s %7s %7s%b\n\n' \
+		part seconds passed failed skipped "$times"
+	echo "$passed passed, $failed failed, $skipped skipped"
+	[ $failed = 0 ] && [ $passed -gt 0 ]
+	exit
+}
 
 # try NAME LOG COMMAND... - one step that passes or fails as a whole
 try() {
@@ -47,41 +82,65 @@ try() {
 	if logged "$log" "$@"; then pass "$name"; else fail "$name"; return 1; fi
 }
 
-# tally NAME LOG - add up what a log of `make check` or of TAP programs says
+# skips_in LOG DIR - "TEST<tab>WHY" of each test that did not run, or not whole
+skips_in() {
+	local result t own='s/^\[  SKIPPED \] \(.*\)/\1\tskip() was called/p
+		s/^ok [0-9]* -* *\(.*[^ ]\) *# *[Ss][Kk][Ii][Pp] *\(.*\)/\1\t\2/p'
+	sed -n "$own" "$1"
+	sed -n 's/^\(PASS\|SKIP\): //p' "$1" | while read -r t; do
+		if grep -q "^SKIP: $t\$" "$1"; then
+			printf '%s\t%s\n' "$t" "$(sed -n \
+				's/^skip: *//Ip' "$2/${t%.sh}.log" | head -n 1)"
+		else
+			sed -n "$own" "$2/${t%.sh}.log" | sort -u |
+				sed "s|^|$t: |"
+		fi
+	done
+}
+
+# tally STEP LOG [DIR] - add up what a log of `make check` in DIR or of TAP
+# programs says
 tally() {
-	local name=$1 log=$2 p f s
+	local name=$1 log=$2 dir=${3:-} p f s t why
 	if grep -q '^# TOTAL:' "$log"; then
 		p=$(awk '/^# (PASS|XFAIL):/ { n += $3 } END { print n + 0 }' "$log")
 		f=$(awk '/^# (FAIL|XPASS|ERROR):/ { n += $3 } END { print n + 0 }' "$log")
-		s=$(awk '/^# SKIP:/ { n += $3 } END { print n + 0 }' "$log")
 	else
-		p=$(grep -cE '^ok ' "$log")
+		p=$(grep -E '^ok ' "$log" | grep -civ '# *skip')
 		f=$(grep -cE '^not ok ' "$log")
-		s=$(grep -cE '^ok .*# *(SKIP|skip)' "$log")
-		p=$((p - s))
 	fi
+	s=$skipped
+	while IFS=$'\t' read -r t why; do
+		skip "$name" "$t" "${why:-it does not say why}"
+	done < <(skips_in "$log" "$dir")
 	passed=$((passed + p))
 	failed=$((failed + f))
-	skipped=$((skipped + s))
 	[ "$f" = 0 ] || failures="$failures\n  $name: $f of its tests"
-	say "$name: $p passed, $f failed, $s skipped"
-	grep -E '^(FAIL|ERROR|SKIP|not ok)' "$log" | sed 's/^/         /'
+	say "$name: $p passed, $f failed, $((skipped - s)) skipped"
+	grep -E '^(FAIL|ERROR|not ok)' "$log" | sed 's/^/         /'
+	[ $((p + f)) -gt 0 ] || fail "$name: no test ran"
 }
 
-# check_in NAME DIR [MAKE-ARGUMENT...] - make check there, and tally it
+# tests STEP LOG DIR COMMAND... - run what prints TAP or is a `make check` in DIR
+tests() {
+	local name=$1 log=$2 dir=$3 rc=0 before=$failed
+	shift 3
+	say "$name ..."
+	"$@" >"$log" 2>&1 || rc=$?
+	tally "$name" "$log" "$dir"
+	[ $rc != 0 ] || return 0
+	[ "$failed" != "$before" ] || fail "$name: ended with $rc"
+	if [ -f "$dir/test-suite.log" ]; then log=$dir/test-suite.log; fi
+	tail -n 80 "$log" >&2
+}
+
+# check_in STEP DIR [MAKE-ARGUMENT...] - make check there
 check_in() {
-	local name=$1 dir=$top/build/$2 rc=0
+	local name=$1 dir=$top/build/$2
 	shift 2
-	say "$name: make check ..."
-	make -C "$dir" -k -j"$(nproc)" "$@" check >"$dir/check.out" 2>&1 || rc=$?
-	tally "$name" "$dir/check.out"
-	if [ $rc != 0 ]; then
-		cat "$dir/test-suite.log" 2>/dev/null | tail -n 80 >&2
-		grep -q '^# FAIL: *[1-9]' "$dir/check.out" || {
-			tail -n 30 "$dir/check.out" >&2
-			fail "$name: make check ended with $rc"
-		}
-	fi
+	rm -f "$dir/test-suite.log"
+	tests "$name" "$dir/check.out" "$dir" \
+		make -C "$dir" -k -j"$(nproc)" "$@" check
 }
 
 built() {	# NAME DIR CONFIGURE-ARGUMENT...
@@ -92,25 +151,43 @@ built() {	# NAME DIR CONFIGURE-ARGUMENT...
 		fail "$name: build"; return 1; fi
 }
 
+# Without the slow tests: for builds that differ from gcc's in the compiler only.
+quick_tests() {	# DIR
+	make -s -C "$top/build/$1" print-quick-tests | tr '\n' ' '
+}
+
+# musl-gcc comes without the kernel's headers, which belong to no C library.
+kernel_headers() {
+	local dir=$top/build/kernel-headers
+	mkdir -p "$dir"
+	ln -sfn /usr/include/linux "$dir/linux"
+	ln -sfn /usr/include/asm-generic "$dir/asm-generic"
+	ln -sfn "/usr/include/$(gcc -print-multiarch)/asm" "$dir/asm"
+	echo "-idirafter $dir"
+}
+
 part_unit() {
-	need_packages $base_packages g++ clang musl-tools
 	built "gcc" unit --enable-werror && {
 		check_in "gcc" unit
 		try "distcheck" "$top/build/unit/distcheck.out" \
-			make -C "$top/build/unit" distcheck DISTCHECK_QUICK=1
+			make -C "$top/build/unit" -j"$(nproc)" distcheck \
+			TESTS="$(quick_tests unit)"
 	}
 	built "clang" clang --enable-werror CC=clang CXX=clang++ &&
-		check_in "clang" clang
-	built "musl" musl --enable-werror CC=musl-gcc --disable-uring \
-		--disable-isal --disable-programs --disable-unit-tests \
-		--disable-shared
+		check_in "clang" clang TESTS="$(quick_tests clang)"
+	# Debian has none of the libraries for musl, cmocka neither.
+	built "musl" musl --enable-werror CC=musl-gcc CXX=no \
+		CPPFLAGS="$(kernel_headers)" --disable-uring --disable-isal \
+		--disable-programs --disable-unit-tests --disable-shared &&
+		check_in "musl" musl \
+			TESTS="$(quick_tests musl) tests/conformance/conformance"
 	try "configure refuses what it cannot have" "$top/build/refuse.out" \
 		refuse_features
 }
 
 # An explicit yes without its dependency stops configure, with a reason.
-refuse_features() {
-	local f rc=0
+refuse_features() (
+	rc=0
 	autogen || return 1
 	mkdir -p "$top/build/refuse"
 	cd "$top/build/refuse" || return 1
@@ -122,20 +199,18 @@ refuse_features() {
 		fi
 	done
 	return $rc
-}
+)
 
 part_sanitize() {
-	need_packages $base_packages g++ libasan8 libubsan1 libtsan2
 	built "asan+ubsan" asan --enable-asan --enable-ubsan --enable-werror \
 		--disable-shared && check_in "asan+ubsan" asan
 	built "tsan" tsan --enable-tsan --enable-werror --disable-shared &&
 		check_in "tsan" tsan TESTS="$(threaded_tests)"
-	[ -z "$long" ] || {
-		need_packages valgrind
-		built "valgrind" valgrind --disable-shared &&
-			try "valgrind" "$top/build/valgrind/valgrind.out" \
-				make -C "$top/build/valgrind" check-valgrind
-	}
+	[ -n "$long" ] || return 0
+	built "valgrind" valgrind --disable-shared &&
+		tests "valgrind" "$top/build/valgrind/check.out" \
+			"$top/build/valgrind" \
+			make -C "$top/build/valgrind" check-valgrind
 }
 
 # Tests with more than one thread name themselves in THREADED_TESTS.
@@ -146,7 +221,6 @@ threaded_tests() {
 part_fuzz() {
 	local seconds=10 f name
 	[ -z "$long" ] || seconds=300
-	need_packages $base_packages clang libclang-rt-14-dev
 	built "fuzzers" fuzz --enable-fuzz --enable-asan --enable-ubsan \
 		CC=clang CXX=clang++ --disable-shared || return
 	local list
@@ -183,62 +257,59 @@ part_fuzz() {
 part_sim() {
 	local args=
 	[ -z "$long" ] || args=--long
-	need_packages $base_packages
 	built "planted" planted --enable-planted --enable-werror \
 		--disable-shared || return
-	say "simulator and models ..."
-	make -C "$top/build/planted" sim SIM_ARGS="$args" \
-		>"$top/build/planted/sim.out" 2>&1 || {
-		tail -n 40 "$top/build/planted/sim.out" >&2
-		grep -q '^not ok' "$top/build/planted/sim.out" ||
-			fail "simulator"
-	}
-	tally "simulator" "$top/build/planted/sim.out"
+	tests "simulator and models" "$top/build/planted/sim.out" "" \
+		make -C "$top/build/planted" sim SIM_ARGS="$args"
 }
 
 part_arm() {
-	need_packages $base_packages gcc-aarch64-linux-gnu \
-		libc6-dev-arm64-cross gcc-s390x-linux-gnu \
-		libc6-dev-s390x-cross qemu-user-static
-	"$top/scripts/cross.sh" aarch64 >"$top/build/arm.out" 2>&1 ||
-		{ tail -n 40 "$top/build/arm.out" >&2; }
-	tally "aarch64" "$top/build/arm.out"
-	"$top/scripts/cross.sh" s390x >"$top/build/s390x.out" 2>&1 ||
-		{ tail -n 40 "$top/build/s390x.out" >&2; }
-	tally "big-endian codecs" "$top/build/s390x.out"
+	tests "aarch64" "$top/build/arm.out" "$top/build/cross-aarch64" \
+		"$top/scripts/cross.sh" aarch64
+	tests "big-endian" "$top/build/s390x.out" "$top/build/cross-s390x" \
+		"$top/scripts/cross.sh" s390x
 }
 
 part_vm() {
 	local t args=
 	[ -z "$long" ] || args=--long
-	need_packages $base_packages tshark
 	built "programs for guests" unit --enable-werror || return
 	say "the lab (made when absent) ..."
 	"$top/scripts/vm/setup.sh" || { fail "vm: the lab"; return; }
 	for t in "$top"/tests/interop/[0-9]*.sh; do
-		say "$(basename "$t") ..."
-		"$t" $args >"$top/build/$(basename "$t").out" 2>&1 || {
-			tail -n 60 "$top/build/$(basename "$t").out" >&2
-			grep -q '^not ok' "$top/build/$(basename "$t").out" ||
-				fail "$(basename "$t")"
-		}
-		tally "$(basename "$t")" "$top/build/$(basename "$t").out"
+		tests "$(basename "$t")" "$top/build/$(basename "$t").out" "" \
+			"$t" $args
 	done
 }
 
 part_bench() {
-	need_packages $base_packages
 	built "bench" bench --disable-shared || return
 	try "benchmarks, short" "$top/build/bench/bench.out" \
 		make -C "$top/build/bench" bench BENCH_ARGS=--smoke
-	cat "$top/build/bench/bench.out" | sed -n '/^#/,$p' | head -n 80
+	sed -n '/^#/,$p' "$top/build/bench/bench.out" | head -n 80
 }
 
-for p in $parts; do
-	say "==== $p"
-	mkdir -p "$top/build"
-	part_$p
+packages() {	# PART
+	case $1 in
+	unit) echo g++ clang musl-tools python3 mandoc ;;
+	sanitize) echo g++ libasan8 libubsan1 libtsan2 python3 mandoc
+		[ -z "$long" ] || echo valgrind ;;
+	fuzz) echo clang libclang-rt-14-dev ;;
+	arm) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
+		gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user-static ;;
+	vm) echo tshark ;;
+	esac
+}
+
+trap summary EXIT
+mkdir -p "$top/build"
+need_packages $base_packages $(for p in $parts; do packages "$p"; done | sort -u)
+for part in $parts; do
+	say "==== $part"
+	from=($SECONDS $passed $failed $skipped)
+	part_$part
+	times="$times\n$(printf '%-10s %7d %7d %7d %7d' "$part" \
+		$((SECONDS - from[0])) $((passed - from[1])) \
+		$((failed - from[2])) $((skipped - from[3])))"
 done
-[ -z "$failures" ] || printf "\nfailed:$failures\n\n"
-echo "$passed passed, $failed failed, $skipped skipped"
-[ $failed = 0 ] && [ $passed -gt 0 ]
+exit 0

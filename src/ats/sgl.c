@@ -11,6 +11,7 @@
 #include <leapio/endian.h>
 
 #include "ats/ats.h"
+#include "util/plant.h"
 
 #define SEG_CHUNK	16	/* descriptors copied at a time */
 #define SEG_MAX_DESC	4096	/* descriptors looked at for one command */
@@ -160,6 +161,9 @@ static int segment(struct walk *w, struct leap_sgl_desc *seg, int *more)
 		return last ? 0 : refuse(w, LEAP_SC_SGL_SEGMENT);
 	*seg = *found;
 	*more = 1;
+	if (LEAP_PLANT(DOUBLE_FETCH))
+		return leap_ats_copy_in(w->view, seg,
+				(leap_gpa_t){ at - sizeof(*seg) }, sizeof(*seg));
 	return 0;
 }
 

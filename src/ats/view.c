@@ -13,6 +13,7 @@
 
 #include "ats/ats.h"
 #include "util/atomic.h"
+#include "util/plant.h"
 
 static inline struct leap__ats_range *find(struct leap_ats_view *view,
 					   uint64_t gpa)
@@ -114,6 +115,8 @@ int leap__ats_translate_more(struct leap_ats_view *view, uint64_t gpa,
 			return err;
 		piece_in(range, gpa, (uint32_t)part, &piece);
 		err = leap__ats_append(pieces, max, nr, &piece);
+		if (err && LEAP_PLANT(PIN_LEAK))
+			pins->nr = 0;
 		if (err)
 			return err;
 		gpa += part;

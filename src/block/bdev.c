@@ -31,6 +31,9 @@
 
 #define DNR(status)	((leap_status_t)((status) | LEAP_STATUS_DNR))
 
+#define likely(x)	__builtin_expect(!!(x), 1)
+#define unlikely(x)	__builtin_expect(!!(x), 0)
+
 enum phase {
 	PHASE_IDLE,	/* not submitted, or done */
 	PHASE_PLAIN,	/* as submitted */
@@ -68,10 +71,10 @@ static struct state *state_of(const struct leap_bio *bio)
 
 /* ---- data path ---- */
 
-static void finish(struct leap_bio *bio, leap_status_t status)
+static inline void finish(struct leap_bio *bio, leap_status_t status)
 {
 	struct leap_chan *chan = bio->chan;
-	uint64_t ns = leap_pollgroup_now_ns(chan->pg) - bio->start_ns;
+	uint64_t ns = leap__pollgroup_now(chan->pg) - bio->start_ns;
 
 	state_of(bio)->phase = PHASE_IDLE;
 	leap__chan_count(chan, bio->op,
@@ -80,30 +83,65 @@ static void finish(struct leap_bio *bio, leap_status_t status)
 	bio->done(bio, status);
 }
 
-static leap_status_t check_payload(const struct leap_bdev *bdev,
-				   const struct leap_bio *bio, uint32_t caps)
+/* Off the way of those that are fine. */
+static __attribute__((cold, noinline)) void refuse(struct leap_bio *bio,
+						   leap_status_t status)
 {
-	uint64_t bytes = 0;
-	uint32_t i;
+	finish(bio, status);
+}
 
-	if (bio->op != LEAP_BIO_READ && bio->op != LEAP_BIO_WRITE &&
-	    bio->op != LEAP_BIO_COMPARE)
-		return bio->nr_pieces ? DNR(LEAP_SC_INVALID_FIELD) : 0;
-	for (i = 0; i < bio->nr_pieces; i++) {
-		bytes += bio->pieces[i].len_bytes;
-		if (bio->pieces[i].reach != LEAP_REACH_DIRECT &&
-		    !(caps & LEAP_BDEV_REMOTE_PIECES))
-			return DNR(LEAP_SC_INVALID_FIELD);
+/* The pieces of an operation that moves data. */
+static inline leap_status_t check_pieces(const struct leap_bdev *bdev,
+					 const struct leap_bio *bio,
+					 uint32_t caps)
+{
+	const struct leap_piece *p = bio->pieces, *end = p + bio->nr_pieces;
+	uint64_t bytes = 0;
+	uint32_t reach = LEAP_REACH_DIRECT;
+
+	for (; p < end; p++) {
+		bytes += p->len_bytes;
+		reach |= p->reach;
 	}
-	if (bytes != (uint64_t)bio->nr_blocks << bdev->block_shift)
+	if (unlikely(reach != LEAP_REACH_DIRECT &&
+		     !(caps & LEAP_BDEV_REMOTE_PIECES)))
+		return DNR(LEAP_SC_INVALID_FIELD);
+	if (unlikely(bytes != (uint64_t)bio->nr_blocks << bdev->block_shift))
 		return DNR(LEAP_SC_SGL_DATA_LEN);
 	return 0;
+}
+
+static inline leap_status_t check_range(const struct leap_bdev *bdev,
+					const struct leap_bio *bio)
+{
+	uint64_t nr_blocks = leap__load_relaxed(&bdev->nr_blocks);
+
+	if (unlikely(!bio->nr_blocks))
+		return DNR(LEAP_SC_INVALID_FIELD);
+	if (unlikely(bio->block >= nr_blocks ||
+		     bio->nr_blocks > nr_blocks - bio->block))
+		return DNR(LEAP_SC_LBA_RANGE);
+	return 0;
+}
+
+/* A read or write without flags. */
+static inline leap_status_t check_plain(const struct leap_bdev *bdev,
+					const struct leap_bio *bio,
+					uint32_t caps)
+{
+	leap_status_t status = check_range(bdev, bio);
+
+	if (unlikely(status))
+		return status;
+	if (unlikely(bio->op == LEAP_BIO_WRITE && caps & LEAP_BDEV_READONLY))
+		return DNR(LEAP_SC_NS_WRITE_PROTECTED);
+	return check_pieces(bdev, bio, caps);
 }
 
 static leap_status_t check(const struct leap_bdev *bdev,
 			   const struct leap_bio *bio, uint32_t caps)
 {
-	uint64_t nr_blocks = leap__load_relaxed(&bdev->nr_blocks);
+	leap_status_t status;
 
 	if (bio->flags & ~(LEAP_BIO_FUA | LEAP_BIO_DEAC))
 		return DNR(LEAP_SC_INVALID_FIELD);
@@ -111,15 +149,16 @@ static leap_status_t check(const struct leap_bdev *bdev,
 		return bio->nr_blocks ? DNR(LEAP_SC_INVALID_FIELD) : 0;
 	if (bio->op > LEAP_BIO_COMPARE)
 		return DNR(LEAP_SC_INVALID_OPCODE);
-	if (!bio->nr_blocks)
-		return DNR(LEAP_SC_INVALID_FIELD);
-	if (bio->block >= nr_blocks || bio->nr_blocks > nr_blocks - bio->block)
-		return DNR(LEAP_SC_LBA_RANGE);
-	if (caps & LEAP_BDEV_READONLY && (bio->op == LEAP_BIO_WRITE ||
-					  bio->op == LEAP_BIO_WRITE_ZEROES ||
-					  bio->op == LEAP_BIO_DISCARD))
+	if (bio->op <= LEAP_BIO_WRITE)
+		return check_plain(bdev, bio, caps);
+	status = check_range(bdev, bio);
+	if (status)
+		return status;
+	if (bio->op == LEAP_BIO_COMPARE)
+		return check_pieces(bdev, bio, caps);
+	if (caps & LEAP_BDEV_READONLY)
 		return DNR(LEAP_SC_NS_WRITE_PROTECTED);
-	return check_payload(bdev, bio, caps);
+	return bio->nr_pieces ? DNR(LEAP_SC_INVALID_FIELD) : 0;
 }
 
 static void save(struct leap_bio *bio, struct state *st)
@@ -268,6 +307,19 @@ static int handled_above(struct leap_chan *chan, struct leap_bio *bio,
 	return 1;
 }
 
+/* Flags, and what is neither read nor write. */
+static __attribute__((noinline)) void submit_other(struct leap_chan *chan,
+						   struct leap_bio *bio,
+						   uint32_t caps)
+{
+	leap_status_t status = check(chan->bdev, bio, caps);
+
+	if (status)
+		finish(bio, status);
+	else if (!handled_above(chan, bio, caps))
+		chan->bdev->ops.submit(chan, bio);
+}
+
 void leap_bio_submit(struct leap_chan *chan, struct leap_bio *bio)
 {
 	struct leap_bdev *bdev = chan->bdev;
@@ -277,18 +329,18 @@ void leap_bio_submit(struct leap_chan *chan, struct leap_bio *bio)
 
 	assert(st->phase == PHASE_IDLE);
 	bio->chan = chan;
-	bio->start_ns = leap_pollgroup_now_ns(chan->pg);
+	bio->start_ns = leap__pollgroup_now(chan->pg);
 	st->phase = PHASE_PLAIN;
 	st->inside = 0;
-	status = check(bdev, bio, caps);
-	if (status) {
-		finish(bio, status);
+	if (unlikely(bio->op > LEAP_BIO_WRITE || bio->flags)) {
+		submit_other(chan, bio, caps);
 		return;
 	}
-	if ((bio->op > LEAP_BIO_WRITE || bio->flags) &&
-	    handled_above(chan, bio, caps))
-		return;
-	bdev->ops.submit(chan, bio);
+	status = check_plain(bdev, bio, caps);
+	if (unlikely(status))
+		refuse(bio, status);
+	else
+		bdev->ops.submit(chan, bio);
 }
 
 void leap_bio_done(struct leap_bio *bio, leap_status_t status)
@@ -296,7 +348,7 @@ void leap_bio_done(struct leap_bio *bio, leap_status_t status)
 	struct state *st = state_of(bio);
 
 	assert(st->phase != PHASE_IDLE);
-	if (st->phase == PHASE_PLAIN)
+	if (likely(st->phase == PHASE_PLAIN))
 		finish(bio, status);
 	else
 		emulate_done(bio, status);
@@ -833,8 +885,12 @@ void leap_bdev_set(struct leap_bdev *bdev, uint32_t block_bytes,
 	int changed = bdev->nr_blocks != nr_blocks;
 
 	assert(!bdev->opened || bdev->block_bytes == block_bytes);
-	bdev->block_bytes = block_bytes;
-	bdev->block_shift = block_bytes == 4096 ? 12 : 9;
+	/* Every thread that does I/O reads these two: once open, never again
+	 * written, not even with the same. */
+	if (!bdev->opened) {
+		bdev->block_bytes = block_bytes;
+		bdev->block_shift = block_bytes == 4096 ? 12 : 9;
+	}
 	leap__store_relaxed(&bdev->caps, caps);
 	leap__store_relaxed(&bdev->nr_blocks, nr_blocks);
 	if (!bdev->opened || !changed)

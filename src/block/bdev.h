@@ -13,6 +13,7 @@
 #include <leapio/plugin/bdev_ops.h>
 
 #include "block/stack.h"
+#include "util/atomic.h"
 #include "util/list.h"
 
 /* Of one kind of operation, in one channel: written by its thread alone. */
@@ -80,9 +81,35 @@ void leap__bdev_unuse(struct leap_bdev *bdev, struct leap__bdev_user *user);
 /* registry.c: the layers of this build, NULL-terminated. */
 const struct leap_bdev_ops *const *leap__bdev_builtin(void);
 
-/* stats.c: one finished operation of @chan, and a channel that goes away. */
-void leap__chan_count(struct leap_chan *chan, unsigned int op, uint64_t bytes,
-		      uint64_t ns, int failed);
+static inline void leap__count_add(uint64_t *word, uint64_t n)
+{
+	leap__store_relaxed(word, *word + n);
+}
+
+LEAP_STATIC_ASSERT((int)LEAP_BIO_READ == (int)LEAP_BDEV_STAT_READ &&
+		   (int)LEAP_BIO_WRITE == (int)LEAP_BDEV_STAT_WRITE &&
+		   (int)LEAP_BIO_FLUSH == (int)LEAP_BDEV_STAT_FLUSH &&
+		   LEAP_BDEV_STAT_OTHER == 3);
+
+/* One finished operation. Context: owner of @chan, hot path */
+static inline void leap__chan_count(struct leap_chan *chan, unsigned int op,
+				    uint64_t bytes, uint64_t ns, int failed)
+{
+	struct leap__op_stats *s = &chan->stats[op < LEAP_BDEV_STAT_OTHER ?
+						op : LEAP_BDEV_STAT_OTHER];
+	unsigned int bucket = 63 - (unsigned int)__builtin_clzll(ns | 1);
+
+	if (bucket >= LEAP_HIST_BUCKETS)
+		bucket = LEAP_HIST_BUCKETS - 1;
+	leap__count_add(&s->ops, 1);
+	if (__builtin_expect(failed, 0))
+		leap__count_add(&s->errors, 1);
+	else
+		leap__count_add(&s->bytes, bytes);
+	leap__count_add(&s->hist[bucket], 1);
+}
+
+/* stats.c: a channel goes away. */
 void leap__chan_retire(struct leap_chan *chan);
 
 /* options.c: 0, or -EINVAL when an option was not asked for by the layer. */

@@ -2,9 +2,9 @@
 /*
  * Counters and latency histograms of a layer.
  *
- * Counting is on the data path: plain adds to words that only the channel's
- * thread writes, stored untorn so that a reader on another thread may sum them.
- * Reading takes the lock of the list of channels, never anything that a data
+ * Counting is on the data path (leap__chan_count in bdev.h): plain adds to words
+ * that only the channel's thread writes, stored untorn so that a reader on
+ * another thread may sum them. Reading takes the lock of the list of channels, never anything that a data
  * path waits for.
  */
 #include "config.h"
@@ -15,37 +15,6 @@
 #include "block/bdev.h"
 #include "util/atomic.h"
 #include "util/err.h"
-
-static void add(uint64_t *word, uint64_t n)
-{
-	leap__store_relaxed(word, *word + n);
-}
-
-static unsigned int bucket(uint64_t ns)
-{
-	unsigned int i = ns ? 63 - (unsigned int)__builtin_clzll(ns) : 0;
-
-	return i < LEAP_HIST_BUCKETS ? i : LEAP_HIST_BUCKETS - 1;
-}
-
-void leap__chan_count(struct leap_chan *chan, unsigned int op, uint64_t bytes,
-		      uint64_t ns, int failed)
-{
-	static const uint8_t classes[] = {
-		[LEAP_BIO_READ] = LEAP_BDEV_STAT_READ,
-		[LEAP_BIO_WRITE] = LEAP_BDEV_STAT_WRITE,
-		[LEAP_BIO_FLUSH] = LEAP_BDEV_STAT_FLUSH,
-	};
-	struct leap__op_stats *s = &chan->stats[op < sizeof(classes) ?
-				classes[op] : LEAP_BDEV_STAT_OTHER];
-
-	add(&s->ops, 1);
-	if (failed)
-		add(&s->errors, 1);
-	else
-		add(&s->bytes, bytes);
-	add(&s->hist[bucket(ns)], 1);
-}
 
 /* The fields of both structs are uint64_t, in the same order. */
 static void sum(void *to, const struct leap__op_stats *from)

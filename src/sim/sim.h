@@ -108,11 +108,24 @@ void leap_sim_kill(struct leap_sim *sim, int process);
  */
 void leap_sim_net_hold(struct leap_sim *sim, int from, int to);
 
+/*
+ * Hold back only what travels by the oldest connection between them: one of
+ * several paths is slow.
+ */
+void leap_sim_net_hold_first(struct leap_sim *sim, int from, int to);
+
 /* Deliver what was held, in order, and go on. */
 void leap_sim_net_release(struct leap_sim *sim, int from, int to);
 
 /* All connections between @a and @b end: each side finds ECONNRESET in time. */
 void leap_sim_net_reset(struct leap_sim *sim, int a, int b);
+
+/*
+ * After @bytes more that @from has sent, over whichever connection, that
+ * connection is cut: the peer gets exactly those bytes, then the end of the
+ * stream; @from finds ECONNRESET. Once; UINT64_MAX = not any more.
+ */
+void leap_sim_net_cut_after(struct leap_sim *sim, int from, uint64_t bytes);
 
 /* Connections that exist now between @a and @b. */
 int leap_sim_net_count(struct leap_sim *sim, int a, int b);

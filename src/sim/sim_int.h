@@ -81,6 +81,7 @@ struct leap_sim {
 	bool held[LEAP_SIM_PROCESSES][LEAP_SIM_PROCESSES];
 	uint32_t corrupt[LEAP_SIM_PROCESSES];	/* of 1000 */
 	size_t corrupt_bytes;
+	uint64_t cut_after[LEAP_SIM_PROCESSES];	/* bytes + 1; 0 = never */
 	struct sim_event **heap;
 	size_t nr_events, max_events;
 	struct sim_world *worlds;

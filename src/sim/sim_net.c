@@ -46,6 +46,8 @@ struct sim_pipe {
 };
 
 struct sim_conn {
+	bool held[2];		/* by side; besides those of processes */
+	bool cut;		/* nothing gets through any more */
 	uint32_t id;
 	struct sim_pipe pipe[2];
 	struct sim_fd *end[2];	/* NULL = closed */
@@ -149,6 +151,7 @@ static void seg_send(struct leap_sim *sim, struct sim_conn *c, int side,
 {
 	struct sim_pipe *p = &c->pipe[side];
 	bool held = sim->held[c->process[side]][c->process[1 - side]] ||
+		c->held[side] ||
 		(p->flight.head && !p->flight.head->ev.pos);
 
 	seg->conn = c;
@@ -409,13 +412,30 @@ static void attach_fds(struct leap__io *io, struct sim_seg *seg)
 static void send_bytes(struct leap_sim *sim, struct sim_fd *f,
 		       struct leap__io *io, size_t bytes)
 {
+	uint64_t *cut = &sim->cut_after[sim_fd_world(f)->process];
+	struct sim_conn *c = f->conn;
 	struct sim_seg *seg;
 	size_t n;
 
 	while (bytes) {
+		if (c->cut) {
+			io->priv[1] += bytes;
+			return;
+		}
 		n = bytes;
+		if (*cut == 1) {
+			*cut = 0;
+			c->cut = true;
+			send_mark(sim, c, f->side, SEG_FIN);
+			send_mark(sim, c, 1 - f->side, SEG_RST);
+			continue;
+		}
+		if (*cut && n > *cut - 1)
+			n = *cut - 1;
 		if (sim_chance(sim, sim->opts.split))
-			n = 1 + leap_sim_below(sim, (uint32_t)bytes);
+			n = 1 + leap_sim_below(sim, (uint32_t)n);
+		if (*cut)
+			*cut -= n;
 		seg = sim_alloc(sizeof(*seg) + n);
 		seg->kind = SEG_DATA;
 		seg->len = n;
@@ -644,6 +664,26 @@ void leap_sim_net_hold(struct leap_sim *sim, int from, int to)
 	set_held(sim, from, to, true);
 }
 
+void leap_sim_net_hold_first(struct leap_sim *sim, int from, int to)
+{
+	struct sim_conn *c, *first = NULL;
+	int side = 0;
+
+	sim_trace(sim, "hold first", (uint64_t)from, (uint64_t)to, NULL, 0);
+	/* The list has the newest in front. */
+	for (c = sim->conns; c; c = c->next) {
+		if (c->process[0] == from && c->process[1] == to)
+			side = 0;
+		else if (c->process[1] == from && c->process[0] == to)
+			side = 1;
+		else
+			continue;
+		first = c;
+	}
+	if (first)
+		first->held[side] = true;
+}
+
 void leap_sim_net_release(struct leap_sim *sim, int from, int to)
 {
 	struct sim_conn *c;
@@ -657,6 +697,7 @@ void leap_sim_net_release(struct leap_sim *sim, int from, int to)
 		for (s = 0; s < 2; s++) {
 			if (sim->held[c->process[s]][c->process[1 - s]])
 				continue;
+			c->held[s] = false;
 			for (seg = c->pipe[s].flight.head; seg; seg = seg->next)
 				if (!seg->ev.pos)
 					seg_schedule(sim, seg);
@@ -673,6 +714,12 @@ void leap_sim_net_corrupt(struct leap_sim *sim, int from, uint32_t per_1000,
 	sim_trace(sim, "corrupt", (uint64_t)from, per_1000, NULL, 0);
 	sim->corrupt[from] = per_1000;
 	sim->corrupt_bytes = min_bytes;
+}
+
+void leap_sim_net_cut_after(struct leap_sim *sim, int from, uint64_t bytes)
+{
+	sim_trace(sim, "cut after", (uint64_t)from, bytes, NULL, 0);
+	sim->cut_after[from] = bytes + 1;
 }
 
 static bool between(const struct sim_conn *c, int a, int b)

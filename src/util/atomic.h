@@ -41,6 +41,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "util/plant.h"
+
 #ifdef LEAP_EXPLORE
 
 enum leap__explore_order {
@@ -212,6 +214,7 @@ static inline void leap__copy_from_shared(void *dst, const void *src, size_t n)
 {
 	memcpy(dst, src, n);
 	__asm__ volatile("" : : : "memory");
+	LEAP_YIELD(src, n);
 }
 
 /*

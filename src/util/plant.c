@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Which planted bug is on.  Built into test programs only (-DLEAP_PLANTED):
- * the one variable here is the reason that it is no part of the library.  It
- * must not know what any of the bugs do.
+ * Which planted bug is on.  Built with -DLEAP_PLANTED only (models, and all of
+ * the library with --enable-planted): the variables here are the reason that it
+ * is no part of ordinary builds.  It must not know what any of the bugs do.
  */
 #include "util/plant.h"
 
@@ -14,6 +14,8 @@
 #endif
 
 static enum leap_plant selected;
+
+void (*leap__plant_copied)(const void *src, size_t n);
 
 static const struct {
 	const char *name;

@@ -15,6 +15,8 @@
 #ifndef LEAP__UTIL_PLANT_H
 #define LEAP__UTIL_PLANT_H
 
+#include <stddef.h>
+
 #if defined(LEAP_EXPLORE) && !defined(LEAP_PLANTED)
 #define LEAP_PLANTED 1
 #endif
@@ -57,7 +59,16 @@
 	X(PIN_LEAK,		"pin not released on the error path") \
 	X(FUA_IGNORED,		"FUA write answered from the cache") \
 	X(DIGEST_UNCHECKED,	"data digest not compared") \
-	X(R2T_OVERLAP,		"R2T window accounting off by one")
+	X(R2T_OVERLAP,		"R2T window accounting off by one") \
+	X(UNREAD_RECONNECT,	"unread write of a dead connection lands") \
+	X(ORPHAN_FORGOTTEN,	"orphan that left its leaf stays listed") \
+	X(FSYNC_UNLATCHED,	"failed flush forgotten by the next") \
+	X(ZEROES_SHORT,		"Write Zeroes leaves out its last block") \
+	X(RESIZE_UNTOLD,	"resize not told to groups and hosts") \
+	X(AER_LOST,		"asynchronous event not sent") \
+	X(KEEP_ALIVE_NEVER,	"keep alive does not expire") \
+	X(BUFFER_LEAK,		"buffers lost with their connection") \
+	X(REDRIVE_LOST,		"commands not sent again on reconnection")
 
 enum leap_plant {
 	LEAP_PLANT_NONE,
@@ -77,8 +88,20 @@ const char *leap__plant_name(enum leap_plant plant);
 const char *leap__plant_text(enum leap_plant plant);
 
 #define LEAP_PLANT(name) (leap__plant_selected() == LEAP_PLANT_##name)
+
+/*
+ * A peer that writes to shared memory at the worst moment: called after each
+ * copy out of it. NULL = none.
+ */
+extern void (*leap__plant_copied)(const void *src, size_t n);
+
+#define LEAP_YIELD(src, n) do { \
+		if (leap__plant_copied) \
+			leap__plant_copied((src), (n)); \
+	} while (0)
 #else
 #define LEAP_PLANT(name) 0
+#define LEAP_YIELD(src, n) do { } while (0)
 #endif
 
 #endif

@@ -314,7 +314,7 @@ const struct testcase admin_cases[] = {
 
 	FEAT("arbitration", 0x01, 7, 3),
 	FEAT("power management", 0x02, 0, 0),
-	FEAT("temperature threshold", 0x04, 0xffff, 350),
+	FEAT("temperature threshold", 0x04, 343, 350),
 	FEAT("write cache", 0x06, 1, 0),
 	FEAT("write atomicity", 0x0a, 0, 1),
 	GET("events, default", 0x0b, 1, 0, OK, 0x10c),

@@ -33,6 +33,7 @@ if command -v mandoc >/dev/null; then
 			mandoc -Tlint -Werror "$page"
 	done
 else
-	echo "# no mandoc: markup not looked at"
+	n=$((n + 1))
+	echo "ok $n - markup # SKIP mandoc is not installed"
 fi
 plan

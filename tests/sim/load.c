@@ -137,6 +137,8 @@ void op_send(struct op *op)
 	struct host *h = op->h;
 	int n;
 
+	if (h->w->failed[0])
+		return;
 	op->submit = op->nsid ? model_now(op_model(op)) : 0;
 	if (op->w)
 		op->submit = op->w->submit;
@@ -328,26 +330,29 @@ static int cid_of(struct host *h, const struct op *op)
 	return -1;
 }
 
-static void admin_begin(struct host *h, uint8_t opc)
+void op_admin(struct op *op, uint8_t opc, uint32_t cdw10, uint32_t cdw11)
 {
-	struct op *op = &h->admin;
-
 	op_begin(op, OP_ADMIN, 0, 0, 0);
 	op->req.sqe.opc = opc;
+	op->req.sqe.cdw10 = leap_to_le32(cdw10);
+	op->req.sqe.cdw11 = leap_to_le32(cdw11);
 	op->queue = 0;
 	op->final = true;
 }
 
 void load_abort_one(struct host *h)
 {
-	struct op *op = &h->ops[leap_sim_below(h->w->sim, MAX_OPS)];
+	load_abort(h, &h->ops[leap_sim_below(h->w->sim, MAX_OPS)]);
+}
+
+void load_abort(struct host *h, struct op *op)
+{
 	int cid = cid_of(h, op);
 
 	if (h->admin.busy || cid < 0 || h->state != LEAP_HOST_LIVE)
 		return;
 	world_note(h->w, "host %u aborts %d of queue %u", h->i, cid, op->queue);
-	admin_begin(h, LEAP_ADM_ABORT);
-	h->admin.req.sqe.cdw10 = leap_to_le32((uint32_t)cid << 16 | op->queue);
+	op_admin(&h->admin, LEAP_ADM_ABORT, (uint32_t)cid << 16 | op->queue, 0);
 	op_send(&h->admin);
 }
 
@@ -359,7 +364,7 @@ void load_reset_controller(struct host *h)
 	if (op->busy || h->state != LEAP_HOST_LIVE)
 		return;
 	world_note(h->w, "host %u clears CC.EN", h->i);
-	admin_begin(h, LEAP_ADM_FABRICS);
+	op_admin(op, LEAP_ADM_FABRICS, 0, 0);
 	memset(&set, 0, sizeof(set));
 	set.opc = LEAP_ADM_FABRICS;
 	set.fctype = LEAP_FCTYPE_PROP_SET;

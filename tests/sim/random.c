@@ -193,6 +193,7 @@ static void disconnect(struct world *w)
 static void one_trouble(struct world *w, uint32_t what)
 {
 	struct host *h = &w->hosts[leap_sim_below(w->sim, w->nr_hosts)];
+	int process;
 
 	switch (what) {
 	case W_RESET:
@@ -202,9 +203,10 @@ static void one_trouble(struct world *w, uint32_t what)
 		hold(w, h);
 		break;
 	case W_STOP:
-		leap_sim_stop(w->sim, TARGET);
+		process = leap_sim_below(w->sim, 2) ? TARGET : HOST((int)h->i);
+		leap_sim_stop(w->sim, process);
 		world_pass(w, (1 + leap_sim_below(w->sim, 30)) * MS);
-		leap_sim_continue(w->sim, TARGET);
+		leap_sim_continue(w->sim, process);
 		break;
 	case W_KILL:
 		if (w->done >= w->done_at_kill + 15)
@@ -351,16 +353,16 @@ static uint64_t everything(uint64_t seed)
 }
 
 const struct sim_case world_cases[] = {
-	{ "calm", calm, 24, { "DOUBLE_COMPLETE", "R2T_OVERLAP",
-			      "ZEROES_SHORT", "BUFFER_LEAK" } },
-	{ "net", net, 24, { "LATE_WRITE_RECONNECT", "ORPHAN_FORGOTTEN" } },
-	{ "resets", resets, 24, { NULL } },
-	{ "corrupt", corrupt, 24, { "DIGEST_UNCHECKED" } },
-	{ "disk", disk, 24, { NULL } },
-	{ "kill", kill_target, 24, { NULL } },
-	{ "power", power, 24, { "ACK_BEFORE_FLUSH", "FUA_IGNORED" } },
-	{ "namespaces", namespaces, 24, { "RESIZE_UNTOLD", "AER_LOST" } },
-	{ "hosts die", hosts_die, 24, { NULL } },
-	{ "everything", everything, 40, { NULL } },
+	{ "calm", calm, 200, { "DOUBLE_COMPLETE", "R2T_OVERLAP",
+			      "ZEROES_SHORT" } },
+	{ "net", net, 200, { "BUFFER_LEAK", "REDRIVE_LOST" } },
+	{ "resets", resets, 200, { "BUFFER_LEAK" } },
+	{ "corrupt", corrupt, 200, { "DIGEST_UNCHECKED" } },
+	{ "disk", disk, 200, { NULL } },
+	{ "kill", kill_target, 200, { NULL } },
+	{ "power", power, 200, { "ACK_BEFORE_FLUSH", "FUA_IGNORED" } },
+	{ "namespaces", namespaces, 200, { "RESIZE_UNTOLD", "AER_LOST" } },
+	{ "hosts die", hosts_die, 200, { NULL } },
+	{ "everything", everything, 400, { NULL } },
 	{ NULL, NULL, 0, { NULL } },
 };

@@ -56,9 +56,9 @@ static int one_case(const struct args *a, const struct sim_case *c,
 	uint64_t seed, hash;
 
 	if (!a->seeds && a->many)
-		seeds *= 50;
+		seeds *= 20;
 	else if (!a->seeds && getenv("LEAP_SIM_QUICK"))
-		seeds = seeds < 6 ? 1 : seeds / 6;
+		seeds = seeds / 20 + 1;
 	if (a->replay)
 		seeds = 1;
 	if (!sim_run_case(c, a->replay ? a->seed : 1, seeds, &seed, &hash)) {

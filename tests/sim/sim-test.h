@@ -72,7 +72,8 @@ const char *model_read(struct model *m, uint64_t submit, uint32_t block,
 /* What may happen in a world. */
 #define W_RESET		(1u << 0)	/* connections are reset */
 #define W_HOLD		(1u << 1)	/* half-open for up to seconds */
-#define W_STOP		(1u << 2)	/* target stopped and continued */
+#define W_STOP		(1u << 2)	/* target or host stopped, continued:
+					 * slow readers */
 #define W_KILL		(1u << 3)	/* target killed, started again */
 #define W_CUT		(1u << 4)	/* power of its machine fails */
 #define W_DISK		(1u << 5)	/* EIO, ENOSPC, torn writes */
@@ -140,6 +141,8 @@ struct world {
 	uint32_t what;		/* W_* */
 	struct leap_pollgroup *tpg[2];
 	uint32_t nr_tpg;
+	int second_process;	/* the second group's, if its own: it gets the
+				 * first I/O queue then */
 	struct leap_target *target;
 	struct leap_subsystem *ss;
 	struct leap_listener *listener;
@@ -166,6 +169,9 @@ void world_kill_target(struct world *w);	/* and start it again */
 void world_cut_power(struct world *w);		/* likewise */
 void world_start_host(struct world *w, uint32_t i, uint32_t nr_queues);
 void world_kill_host(struct world *w, uint32_t i);	/* and start it again */
+void world_connect_host(struct world *w, uint32_t i, uint32_t nr_queues);
+/* After leap_sim_kill. */
+void world_forget_host(struct world *w, uint32_t i);
 void world_wait_live(struct world *w, uint32_t i);
 /* Takes it apart, with the leak check; the trace hash, 0 = failed. */
 uint64_t world_end(struct world *w);
@@ -187,6 +193,7 @@ void op_write(struct op *op, uint32_t nsid, uint32_t block, uint32_t nr,
 	      bool fua);
 void op_zeroes(struct op *op, uint32_t nsid, uint32_t block, uint32_t nr);
 void op_flush(struct op *op, uint32_t nsid);
+void op_admin(struct op *op, uint8_t opc, uint32_t cdw10, uint32_t cdw11);
 /* Send one, and wait for it. */
 void op_send(struct op *op);
 bool op_is_done(void *op);
@@ -195,6 +202,7 @@ void op_sync(struct op *op);
 void load_start(struct host *h);
 bool load_is_over(void *world);
 void load_abort_one(struct host *h);
+void load_abort(struct host *h, struct op *op);
 void load_reset_controller(struct host *h);
 void load_check_all(struct world *w);	/* reads everything */
 
@@ -214,7 +222,8 @@ extern bool sim_verbose;
 extern const struct sim_case world_cases[];
 extern const struct sim_case late_cases[];
 extern const struct sim_case durable_cases[];
-extern const struct sim_case ats_cases[];
+extern const struct sim_case fault_cases[];
+extern const struct sim_case guest_cases[];
 
 int sim_main(int argc, char **argv, const struct sim_case *cases);
 /* 0 = ran @seeds worlds of a case; else the first seed that failed, in *@seed */

@@ -144,13 +144,15 @@ void world_start_target(struct world *w, uint32_t nr_groups)
 
 	w->nr_tpg = nr_groups;
 	for (i = 0; i < nr_groups; i++)
-		w->tpg[i] = new_group(w, TARGET);
+		w->tpg[i] = new_group(w, i && w->second_process ?
+				      w->second_process : TARGET);
 	to.mdts_bytes = OP_BYTES;
 	to.queue_depth = 32;
 	if (leap_target_create(w->tpg[0], &to, &w->target))
 		abort();
 	for (i = 0; i < nr_groups && nr_groups > 1; i++)
-		if (leap_target_add_group(w->target, w->tpg[i]))
+		if (leap_target_add_group(w->target, w->tpg[w->second_process ?
+							    1 - i : i]))
 			world_fail(w, "add_group: %s", leap_last_error());
 	so.nqn = NQN;
 	so.allow_any_host = 1;
@@ -256,7 +258,7 @@ void world_wait_live(struct world *w, uint32_t i)
 	world_run(w, is_live, &w->hosts[i], 20 * SECOND, "the host is live");
 }
 
-void world_start_host(struct world *w, uint32_t i, uint32_t nr_queues)
+void world_connect_host(struct world *w, uint32_t i, uint32_t nr_queues)
 {
 	struct leap_host_opts ho = LEAP_HOST_OPTS_INIT;
 	struct host *h = &w->hosts[i];
@@ -285,19 +287,22 @@ void world_start_host(struct world *w, uint32_t i, uint32_t nr_queues)
 	ho.arg = h;
 	if (leap_host_connect(h->pg, &ho, &h->host))
 		world_fail(w, "connect: %s", leap_last_error());
+}
+
+void world_start_host(struct world *w, uint32_t i, uint32_t nr_queues)
+{
+	world_connect_host(w, i, nr_queues);
 	world_wait_live(w, i);
 }
 
-void world_kill_host(struct world *w, uint32_t i)
+void world_forget_host(struct world *w, uint32_t i)
 {
 	struct leap_host_stats hs = { sizeof(hs) };
 	struct host *h = &w->hosts[i];
 	uint32_t k;
 
-	world_note(w, "host %u killed", i);
 	leap_host_stats(h->host, &hs);
 	h->reconnects += hs.reconnects;
-	leap_sim_kill(w->sim, HOST((int)i));
 	for (k = 0; k < MAX_OPS; k++) {
 		w->busy -= h->ops[k].busy;
 		keep(h->ops[k].buf);
@@ -309,9 +314,16 @@ void world_kill_host(struct world *w, uint32_t i)
 	keep(h->host);
 	for (k = 0; k < w->nr_ns; k++)
 		model_host_died(w->ns[k].model, i);
+}
+
+void world_kill_host(struct world *w, uint32_t i)
+{
+	world_note(w, "host %u killed", i);
+	leap_sim_kill(w->sim, HOST((int)i));
+	world_forget_host(w, i);
 	/* Longer than a FIN can take: a new machine boots, too. */
 	world_pass(w, MS);
-	world_start_host(w, i, h->nr_queues);
+	world_start_host(w, i, w->hosts[i].nr_queues);
 }
 
 /* ---- the world ----------------------------------------------------------- */
@@ -372,6 +384,8 @@ static void check_group(struct world *w, struct leap_pollgroup *pg,
 		world_fail(w, "leak: %llu commands, %llu buffers of the %s",
 			   (unsigned long long)ps.cmds_in_use,
 			   (unsigned long long)ps.bufs_in_use, whose);
+	if (w->failed[0])
+		return;
 	err = leap_pollgroup_destroy(pg);
 	if (err)
 		world_fail(w, "leak: poll group of the %s is in use: %d", whose,
@@ -387,25 +401,39 @@ static bool target_idle(void *arg)
 	return !ts.connections && !ts.orphans && !ts.held;
 }
 
+static void close_host(struct world *w, uint32_t i)
+{
+	struct leap_host_stats hs = { sizeof(hs) };
+	struct host *h = &w->hosts[i];
+
+	leap_host_stats(h->host, &hs);
+	h->reconnects += hs.reconnects;
+	if (h->reconnects && !(w->what & (W_ALL | W_CORRUPT)))
+		world_fail(w, "host %u lost its connection though nothing "
+			   "happened to it", i);
+	w->gone = 0;
+	leap_host_close(h->host, gone, w);
+	world_run(w, is_gone, w, 20 * SECOND, "a host closes");
+	if (!w->failed[0])
+		check_group(w, h->pg, "host");
+}
+
+static void free_ops(struct host *h)
+{
+	uint32_t k;
+
+	for (k = 0; k < MAX_OPS; k++)
+		free(h->ops[k].buf);
+	free(h->admin.buf);
+	free(h->ops);
+}
+
 static void end_hosts(struct world *w)
 {
 	uint32_t i;
 
-	for (i = 0; i < w->nr_hosts && !w->failed[0]; i++) {
-		struct leap_host_stats hs = { sizeof(hs) };
-		struct host *h = &w->hosts[i];
-
-		leap_host_stats(h->host, &hs);
-		h->reconnects += hs.reconnects;
-		if (h->reconnects && !(w->what & (W_ALL | W_CORRUPT)))
-			world_fail(w, "host %u lost its connection though "
-				   "nothing happened to it", i);
-		w->gone = 0;
-		leap_host_close(h->host, gone, w);
-		world_run(w, is_gone, w, 20 * SECOND, "a host closes");
-	}
 	for (i = 0; i < w->nr_hosts && !w->failed[0]; i++)
-		check_group(w, w->hosts[i].pg, "host");
+		close_host(w, i);
 }
 
 static void end_target(struct world *w)
@@ -444,7 +472,7 @@ static void end_sim(struct world *w)
 uint64_t world_end(struct world *w)
 {
 	uint64_t hash = 0;
-	uint32_t i, k;
+	uint32_t i;
 
 	end_hosts(w);
 	if (!w->failed[0])
@@ -458,12 +486,8 @@ uint64_t world_end(struct world *w)
 		return 0;
 	}
 	hash = leap_sim_trace_hash(w->sim) | 1;
-	for (i = 0; i < w->nr_hosts; i++) {
-		for (k = 0; k < MAX_OPS; k++)
-			free(w->hosts[i].ops[k].buf);
-		free(w->hosts[i].admin.buf);
-		free(w->hosts[i].ops);
-	}
+	for (i = 0; i < w->nr_hosts; i++)
+		free_ops(&w->hosts[i]);
 	for (i = 0; i < w->nr_ns; i++)
 		model_free(w->ns[i].model);
 	leap_sim_destroy(w->sim);

@@ -165,6 +165,144 @@ static void test_smart(void **state)
 	fx_close(fx, io);
 }
 
+/* A new connection is no new drive. */
+static void test_smart_survives(void **state)
+{
+	struct fx *fx = *state;
+	struct fx_connect how = { 0 };
+	struct leap_sqe log = fx_log(LEAP_LID_SMART, 512);
+	struct leap_sqe rd = fx_rw(LEAP_NVM_READ, 1, 0, 8);
+	struct leap_qp *io = fx_io(fx, 1), *admin2, *admin = fx->admin;
+	struct leap_log_smart s;
+	uint8_t buf[4096];
+	int i;
+
+	for (i = 0; i < 5; i++)
+		assert_int_equal(fx_cmd(fx, io, &rd, buf, sizeof(buf)), 0);
+	/* Another controller sees the I/O of the first, while it runs... */
+	assert_int_equal(fx_connect(fx, &how, &admin2), 0);
+	fx->admin = admin2;
+	fx_enable(fx);
+	assert_int_equal(fx_cmd(fx, admin2, &log, &s, sizeof(s)), 0);
+	assert_int_equal(leap_from_le64(s.host_reads.lo), 5);
+	/* ...and when it has gone. */
+	fx_close(fx, io);
+	fx_close(fx, admin);
+	fx_settle(fx);
+	assert_int_equal(fx_cmd(fx, admin2, &log, &s, sizeof(s)), 0);
+	assert_int_equal(leap_from_le64(s.host_reads.lo), 5);
+	assert_int_equal(leap_from_le64(s.units_read.lo), 1);
+	assert_int_equal(leap_from_le64(s.power_cycles.lo), 1);
+	assert_int_equal(leap_from_le64(s.unsafe_shutdowns.lo), 0);
+	assert_int_equal(s.critical, 0);
+}
+
+static leap_status_t temp_threshold(struct fx *fx, uint32_t v)
+{
+	struct leap_sqe set = fx_feature(LEAP_ADM_SET_FEATURES,
+					 LEAP_FID_TEMP_THRESHOLD, 0, v);
+
+	return fx_cmd(fx, fx->admin, &set, NULL, 0);
+}
+
+static uint8_t critical(struct fx *fx)
+{
+	struct leap_sqe log = fx_log(LEAP_LID_SMART, 512);
+	struct leap_log_smart s;
+
+	assert_int_equal(fx_cmd(fx, fx->admin, &log, &s, sizeof(s)), 0);
+	assert_int_equal(s.temp[0] | s.temp[1] << 8, 313);
+	return s.critical;
+}
+
+static void test_temperature(void **state)
+{
+	struct fx *fx = *state;
+	struct leap_sqe a = aer(), set;
+	struct fx_req r;
+
+	set = fx_feature(LEAP_ADM_SET_FEATURES, LEAP_FID_ASYNC_EVENT, 0,
+			 LEAP_SMART_TEMPERATURE);
+	assert_int_equal(fx_cmd(fx, fx->admin, &set, NULL, 0), 0);
+	fx_submit(fx, fx->admin, &r, &a, NULL, 0);
+	assert_int_equal(critical(fx), 0);
+	assert_int_equal(temp_threshold(fx, 314), 0);
+	fx_settle(fx);
+	assert_int_equal(r.done, 0);
+	assert_int_equal(temp_threshold(fx, 313), 0);
+	fx_settle(fx);
+	assert_int_equal(r.done, 1);
+	assert_int_equal(leap_req_result(&r.req),
+			 LEAP_AER_DW0(LEAP_AER_TYPE_SMART,
+				      LEAP_AER_SMART_TEMPERATURE,
+				      LEAP_LID_SMART));
+	assert_int_equal(critical(fx), LEAP_SMART_TEMPERATURE);
+	assert_int_equal(temp_threshold(fx, 343), 0);
+	assert_int_equal(critical(fx), 0);
+	/* Under. */
+	assert_int_equal(temp_threshold(fx, 1u << 20 | 400), 0);
+	assert_int_equal(critical(fx), LEAP_SMART_TEMPERATURE);
+}
+
+/* { FID, default, another value, what SEL 3 says } */
+static const uint32_t feats[][4] = {
+	{ LEAP_FID_ARBITRATION, 7, 2, LEAP_FEAT_CAP_CHANGE },
+	{ LEAP_FID_POWER, 0, 0x20, LEAP_FEAT_CAP_CHANGE },
+	{ LEAP_FID_TEMP_THRESHOLD, 343, 350, LEAP_FEAT_CAP_CHANGE },
+	{ LEAP_FID_WRITE_CACHE, 1, 0, LEAP_FEAT_CAP_CHANGE },
+	{ LEAP_FID_NUM_QUEUES, 63 << 16 | 63, 3 << 16 | 3,
+	  LEAP_FEAT_CAP_CHANGE },
+	{ LEAP_FID_WRITE_ATOMIC, 0, 1, LEAP_FEAT_CAP_CHANGE },
+	{ LEAP_FID_ASYNC_EVENT, 0x10c, 0x100, LEAP_FEAT_CAP_CHANGE },
+	{ LEAP_FID_KATO, 0, 5000, LEAP_FEAT_CAP_CHANGE },
+};
+
+static uint64_t feature(struct fx *fx, uint32_t fid, uint32_t sel)
+{
+	struct leap_sqe get = fx_feature(LEAP_ADM_GET_FEATURES, (uint8_t)fid,
+					 sel, 0);
+
+	assert_int_equal(fx_cmd(fx, fx->admin, &get, NULL, 0), 0);
+	return fx->result;
+}
+
+static void test_features(void **state)
+{
+	struct fx *fx = *state;
+	struct leap_sqe sqe;
+	size_t i;
+
+	for (i = 0; i < COUNT(feats); i++) {
+		const uint32_t *f = feats[i];
+
+		assert_int_equal(feature(fx, f[0], 0), f[1]);
+		sqe = fx_feature(LEAP_ADM_SET_FEATURES, (uint8_t)f[0], 1,
+				 f[2]);
+		assert_int_equal(fx_cmd(fx, fx->admin, &sqe, NULL, 0),
+				 LEAP_SC_FEAT_NOT_SAVEABLE);
+		sqe = fx_feature(LEAP_ADM_SET_FEATURES, (uint8_t)f[0], 0,
+				 f[2]);
+		assert_int_equal(fx_cmd(fx, fx->admin, &sqe, NULL, 0), 0);
+		assert_int_equal(feature(fx, f[0], 0), f[2]);
+		assert_int_equal(feature(fx, f[0], 1), f[1]);
+		assert_int_equal(feature(fx, f[0], 2), f[1]);
+		assert_int_equal(feature(fx, f[0], 3), f[3]);
+	}
+	/* Interrupts are for registers. */
+	sqe = fx_feature(LEAP_ADM_GET_FEATURES, LEAP_FID_INT_COALESCE, 0, 0);
+	assert_int_equal(fx_cmd(fx, fx->admin, &sqe, NULL, 0),
+			 LEAP_SC_INVALID_FIELD);
+	sqe = fx_feature(LEAP_ADM_SET_FEATURES, LEAP_FID_INT_VECTOR, 0, 0);
+	assert_int_equal(fx_cmd(fx, fx->admin, &sqe, NULL, 0),
+			 LEAP_SC_INVALID_FIELD);
+	/* A reset forgets all but the identity. */
+	assert_int_equal(fx_prop_set(fx, LEAP_REG_CC, 0x00460000), 0);
+	fx_settle(fx);
+	fx_enable(fx);
+	for (i = 0; i < COUNT(feats); i++)
+		assert_int_equal(feature(fx, feats[i][0], 0), feats[i][1]);
+}
+
 static void test_namespaces(void **state)
 {
 	struct fx *fx = *state;
@@ -324,6 +462,9 @@ int main(void)
 		LIVE(test_abort_aer),
 		LIVE(test_error_log),
 		LIVE(test_smart),
+		LIVE(test_smart_survives),
+		LIVE(test_temperature),
+		LIVE(test_features),
 		LIVE(test_namespaces),
 		BARE(test_keep_alive),
 		BARE(test_traffic_keeps_alive),

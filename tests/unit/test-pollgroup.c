@@ -422,7 +422,7 @@ int main(void)
 			sizeof(struct leap_pollgroup_opts), .world = kind },
 			&pg);
 	if (rc == -ENOSYS) {
-		printf("uring: not to be had here, nothing tested over it\n");
+		printf("[  SKIPPED ] everything over io_uring\n");
 		return failed;
 	}
 	if (!rc)

@@ -204,7 +204,7 @@ static inline int run_worlds(const struct CMUnitTest *epoll,
 	o.world = LEAP_WORLD_URING;
 	rc = leap_pollgroup_create(&o, &pg);
 	if (rc == -ENOSYS) {
-		printf("uring: not to be had here, nothing tested over it\n");
+		printf("[  SKIPPED ] everything over io_uring\n");
 		return failed;
 	}
 	if (!rc)

@@ -130,6 +130,7 @@ struct leap_transport_ops {
 	 * leap_qp_transport_down, later, in poll. The dispatcher then sends the
 	 * Connect command through submit. submit fills DPTR and CID of each
 	 * request and takes 0..n of them; the answer comes by leap_qp_complete.
+	 * lib[1] of a request is its payload in bytes, lib[0] the transport's.
 	 * close ends everything, returns every request by leap_qp_complete and
 	 * then calls leap_qp_closed, in a later poll.
 	 */

@@ -18,6 +18,7 @@
 
 #include "block/file/file.h"
 #include "util/atomic.h"
+#include "util/plant.h"
 
 static void step(struct leap_chan *chan, struct leap_bio *bio);
 
@@ -110,7 +111,8 @@ static void end(struct leap_bio *bio, leap_status_t status)
 /* A sync, or a write that was to be durable, has failed. */
 static void latch(struct leap_bio *bio, int64_t res)
 {
-	if (res != -ENOSPC && res != -EDQUOT && res != -EFBIG)
+	if (res != -ENOSPC && res != -EDQUOT && res != -EFBIG &&
+	    !LEAP_PLANT(FSYNC_UNLATCHED))
 		leap__store_relaxed(&file_of(bio)->sync_failed, 1u);
 }
 
@@ -225,7 +227,8 @@ static void step(struct leap_chan *chan, struct leap_bio *bio)
 		step_pieces(bio, fb);
 	fb->io.op = bio->op == LEAP_BIO_WRITE ? LEAP__IO_WRITE : LEAP__IO_READ;
 	fb->io.flags = bio->flags & LEAP_BIO_FUA &&
-		       bio->op == LEAP_BIO_WRITE ? LEAP__IO_FUA : 0;
+		       bio->op == LEAP_BIO_WRITE &&
+		       !LEAP_PLANT(FUA_IGNORED) ? LEAP__IO_FUA : 0;
 	fb->io.iov = fb->iov;
 	fb->io.offset = bio->block * fc->file->block_bytes + fb->at_bytes;
 	fb->io.len = fb->step_bytes;
@@ -288,6 +291,10 @@ void leap__file_submit(struct leap_chan *chan, struct leap_bio *bio)
 	switch (bio->op) {
 	case LEAP_BIO_FLUSH:
 		fb->io.op = LEAP__IO_FSYNC;
+		if (LEAP_PLANT(ACK_BEFORE_FLUSH)) {
+			leap_bio_done(bio, 0);
+			return;
+		}
 		break;
 	case LEAP_BIO_DISCARD:
 		discard(chan, bio);

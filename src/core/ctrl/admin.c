@@ -229,6 +229,7 @@ static void admin_fabrics(struct leap__ctrl *c, struct leap_cmd *cmd)
 
 #define IO	1u	/* I/O controllers have it */
 #define DISC	2u	/* discovery controllers have it */
+#define FABRICS	4u	/* not those behind registers */
 
 struct admin_op {
 	uint8_t opc;
@@ -250,7 +251,7 @@ static const struct admin_op admin_ops[] = {
 	{ LEAP_ADM_AER, IO | DISC, leap__admin_aer, LEAP_EFFECTS_CSUPP },
 	{ LEAP_ADM_KEEP_ALIVE, IO | DISC, admin_keep_alive,
 	  LEAP_EFFECTS_CSUPP },
-	{ LEAP_ADM_FABRICS, IO | DISC, admin_fabrics, LEAP_EFFECTS_CSUPP },
+	{ LEAP_ADM_FABRICS, IO | DISC | FABRICS, admin_fabrics, LEAP_EFFECTS_CSUPP },
 };
 
 #define NR_OPS (sizeof(admin_ops) / sizeof(admin_ops[0]))
@@ -261,7 +262,8 @@ static const struct admin_op *find_op(const struct leap__ctrl *c, uint32_t opc)
 	size_t i;
 
 	for (i = 0; i < NR_OPS; i++)
-		if (admin_ops[i].opc == opc && (admin_ops[i].who & who))
+		if (admin_ops[i].opc == opc && (admin_ops[i].who & who) &&
+		    !(c->front && (admin_ops[i].who & FABRICS)))
 			return &admin_ops[i];
 	return NULL;
 }
@@ -277,6 +279,8 @@ static void admin_execute(struct leap_vqp *vqp, struct leap_cmd *cmd)
 {
 	struct leap__conn *conn = vqp->handler_priv;
 	struct leap__ctrl *c = conn->ctrl;
+	/* Capsules have an SGL; in registers' queues it is PRPs always. */
+	uint8_t flags = c->front ? 0 : LEAP_SQE_PSDT_SGL;
 	const struct admin_op *op;
 
 	if (conn->connect) {
@@ -292,7 +296,7 @@ static void admin_execute(struct leap_vqp *vqp, struct leap_cmd *cmd)
 	op = find_op(c, cmd->sqe.opc);
 	if (!op)
 		leap__admin_fail(c, cmd, LEAP__DNR(LEAP_SC_INVALID_OPCODE));
-	else if (cmd->sqe.flags != LEAP_SQE_PSDT_SGL)
+	else if (cmd->sqe.flags != flags)
 		leap__admin_fail(c, cmd, LEAP__DNR(LEAP_SC_INVALID_FIELD));
 	else if (!(c->csts & LEAP_CSTS_RDY) && op->opc != LEAP_ADM_FABRICS)
 		leap__admin_fail(c, cmd, LEAP__DNR(LEAP_SC_CMD_SEQUENCE));
@@ -308,7 +312,9 @@ static void admin_lost(struct leap_vqp *vqp, int err)
 
 	if (err == -EPROTO)
 		conn->target->protocol_errors++;
-	leap__ctrl_end(conn->ctrl);
+	/* Registers outlive their queues. */
+	if (!conn->ctrl->front)
+		leap__ctrl_end(conn->ctrl);
 }
 
 static void admin_gone(struct leap_vqp *vqp)
@@ -317,7 +323,8 @@ static void admin_gone(struct leap_vqp *vqp)
 	struct leap_target *t = conn->target;
 	struct leap__ctrl *c = conn->ctrl;
 
-	c->conn = NULL;
+	if (c->conn == conn)
+		c->conn = NULL;
 	t->connections--;
 	leap__conn_free(conn);
 	leap__ctrl_put(c);

@@ -23,6 +23,11 @@
 #define LEAP__NR_ERRORS		64	/* ELPE + 1 */
 #define LEAP__NR_CHANGED_NS	1024	/* NVMe Base 2.0, log 04h */
 #define LEAP__KAS_MS		100	/* keep alive granularity */
+#define LEAP__RTD3E_US		5000000	/* a slow disk's cache */
+#define LEAP__TEMPERATURE_K	313	/* 40 C: there is no sensor */
+#define LEAP__WCTEMP_K		343
+#define LEAP__CCTEMP_K		353
+#define LEAP__MAX_VECTORS	2048	/* MSI-X */
 #define LEAP__CAP_TO		60	/* 30 s, in 500 ms */
 #define LEAP__CONNECT_MS	10000	/* transport connection to Connect */
 #define LEAP__DISC_KATO_MS	120000	/* discovery without a KATO */
@@ -100,6 +105,8 @@ struct leap_subsystem {
 	void (*destroyed)(void *arg);
 	void *destroyed_arg;
 	struct leap_timer settle_timer;
+	uint64_t created_ns;
+	struct leap_io_counters count;	/* SMART: of queues that are gone */
 };
 
 /* A connection at home: waiting for Connect, or an admin queue. */
@@ -122,6 +129,7 @@ enum leap__feat {
 	LEAP__FEAT_ERROR_RECOVERY,
 	LEAP__FEAT_WRITE_CACHE,
 	LEAP__FEAT_WRITE_ATOMIC,
+	LEAP__FEAT_INTR_COALESCE,
 	LEAP__FEAT_ASYNC_EVENT,
 	LEAP__FEAT_NR,
 };
@@ -130,8 +138,26 @@ enum leap__feat {
 enum leap__event {
 	LEAP__EVENT_NS_CHANGED,
 	LEAP__EVENT_DISCOVERY,
-	LEAP__EVENT_SMART,
+	LEAP__EVENT_TEMPERATURE,
 	LEAP__EVENT_NR,
+};
+
+/*
+ * A front end that shows a controller as registers in memory (a PCIe function,
+ * real or emulated) instead of as fabrics connections. Called on the thread of
+ * the target's home, from leap__ctrl_reg_write() or in a later poll.
+ */
+struct leap__ctrl_front {
+	/* EN 0->1 and the settings are good: serve the admin queues that
+	 * c->aqa, c->asq and c->acq name. -errno: CSTS.CFS instead of RDY. */
+	int (*start)(struct leap__ctrl *c, void *arg);
+	/* EN 1->0, or the end: fetch and post nothing more. Commands that
+	 * complete from here on are dropped. */
+	void (*stop)(struct leap__ctrl *c, void *arg);
+	/* The controller is being taken away, after stop: leap__ctrl_put()
+	 * it when nothing of the front end uses it any more. */
+	void (*ended)(struct leap__ctrl *c, void *arg);
+	uint32_t nr_vectors;	/* interrupts; 1..LEAP__MAX_VECTORS */
 };
 
 struct leap__ctrl {
@@ -148,11 +174,15 @@ struct leap__ctrl {
 	char peer[64];
 	uint64_t created_ns;
 	/* Properties. */
-	int registers;			/* AQA, ASQ, ACQ matter */
+	const struct leap__ctrl_front *front;	/* NULL: fabrics */
+	void *front_arg;
 	uint64_t cap, asq, acq;
 	uint32_t cc, csts, aqa;
+	uint32_t intm;			/* INTMS, INTMC */
 	struct leap__lmsg flush;	/* shutdown */
 	uint8_t flush_out;
+	uint8_t flush_again;		/* asked while one was out */
+	uint8_t started;		/* front->start was, stop was not */
 	/* Keep alive. */
 	uint32_t kato_ms;
 	uint32_t kato_connect_ms;
@@ -166,6 +196,7 @@ struct leap__ctrl {
 	uint64_t timestamp_ns;
 	uint8_t timestamp_origin;
 	uint8_t host_behavior[512];
+	uint32_t coalesce_off[LEAP__MAX_VECTORS / 32];	/* bit per vector */
 	struct leap__round feat_round;
 	struct leap_cmd *feat_cmd;
 	/* Events. */
@@ -179,7 +210,6 @@ struct leap__ctrl {
 	struct leap_log_error errors[LEAP__NR_ERRORS];
 	uint64_t error_count;
 	/* SMART. */
-	struct leap_io_counters count;	/* of queues that are gone */
 	struct leap__round stats;
 	struct leap_cmd *stats_cmds;	/* answered by this round */
 	struct leap_cmd *stats_next;	/* by the next */
@@ -278,6 +308,28 @@ int leap__ctrl_prop_read(struct leap__ctrl *c, uint32_t offset,
 			 uint32_t bytes, uint64_t *value);
 int leap__ctrl_prop_write(struct leap__ctrl *c, uint32_t offset,
 			  uint32_t bytes, uint64_t value);
+/*
+ * A controller behind registers, without Connect. The caller fills in hostnqn,
+ * hostid and peer, has one reference, and shows it to its host by the calls
+ * below; @front and what it points to live until that reference is put.
+ * Returns: 0, -EBUSY no CNTLID free or the subsystem goes, -EINVAL, -ENOMEM
+ */
+int leap__ctrl_create_registers(struct leap_subsystem *ss,
+				const struct leap__ctrl_front *front,
+				void *front_arg, struct leap__ctrl **out);
+/*
+ * Any access to 0..FFFh, of any size: what no register answers reads as zero,
+ * and a write that is not one or two whole dwords changes nothing. Doorbells
+ * are the front end's.
+ */
+void leap__ctrl_reg_read(struct leap__ctrl *c, uint64_t offset, void *buf,
+			 uint32_t bytes);
+void leap__ctrl_reg_write(struct leap__ctrl *c, uint64_t offset,
+			  const void *buf, uint32_t bytes);
+/* Power on, PCI reset, function level reset. */
+void leap__ctrl_reg_reset(struct leap__ctrl *c);
+/* Commands of @vqp, which no Connect has to precede, are its admin commands. */
+int leap__ctrl_adopt_admin(struct leap__ctrl *c, struct leap_vqp *vqp);
 /* An I/O queue that the group has done with. */
 void leap__ctrl_add_ioq(struct leap__ctrl *c, struct leap__ioqp *q);
 void leap__ctrl_delete_ioqs(struct leap__ctrl *c, uint32_t flags);
@@ -311,6 +363,8 @@ uint32_t leap__features_effects(const struct leap__ctrl *c, uint32_t fid);
 void leap__admin_get_log(struct leap__ctrl *c, struct leap_cmd *cmd);
 void leap__error_log_add(struct leap__ctrl *c,
 			 const struct leap_error_desc *e);
+/* Critical warnings of SMART, LEAP_SMART_x. */
+uint8_t leap__smart_warnings(const struct leap__ctrl *c);
 void leap__error_arrived(struct leap__lmsg *m);
 void leap__admin_aer(struct leap__ctrl *c, struct leap_cmd *cmd);
 uint32_t leap__aer_oaes(const struct leap__ctrl *c);

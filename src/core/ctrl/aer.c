@@ -8,6 +8,8 @@
  */
 #include "core/ctrl/admin.h"
 
+#include "util/plant.h"
+
 static const struct {
 	uint8_t type, info, lid;
 	uint32_t config;	/* bit of feature 0Bh */
@@ -18,9 +20,9 @@ static const struct {
 	[LEAP__EVENT_DISCOVERY] = {
 		LEAP_AER_TYPE_NOTICE, LEAP_AER_NOTICE_DISCOVERY,
 		LEAP_LID_DISCOVERY, LEAP_AEC_DISCOVERY },
-	[LEAP__EVENT_SMART] = {
-		LEAP_AER_TYPE_SMART, LEAP_AER_SMART_RELIABILITY,
-		LEAP_LID_SMART, LEAP_SMART_RELIABILITY },
+	[LEAP__EVENT_TEMPERATURE] = {
+		LEAP_AER_TYPE_SMART, LEAP_AER_SMART_TEMPERATURE,
+		LEAP_LID_SMART, LEAP_SMART_TEMPERATURE },
 };
 
 uint32_t leap__aer_oaes(const struct leap__ctrl *c)
@@ -48,7 +50,7 @@ static void tell(struct leap__ctrl *c)
 
 void leap__aer_event(struct leap__ctrl *c, enum leap__event ev)
 {
-	if (c->dead || !(c->csts & LEAP_CSTS_RDY) ||
+	if (c->dead || !(c->csts & LEAP_CSTS_RDY) || LEAP_PLANT(AER_LOST) ||
 	    !(c->feat[LEAP__FEAT_ASYNC_EVENT] & events[ev].config))
 		return;
 	c->events |= 1u << ev;

@@ -198,7 +198,7 @@ static leap_status_t check_io(struct leap__conn *conn,
 
 	c = leap__subsystem_ctrl(ss, leap_from_le16(d->cntlid));
 	*where = IN_DATA(cntlid);
-	if (!c)
+	if (!c || c->front)
 		return LEAP_SC_FAB_PARAM;
 	*where = IN_DATA(hostnqn);
 	if (strcmp(c->hostnqn, d->hostnqn))

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/plant.h"
+
 /* ---- references ---- */
 
 static void free_ctrl(struct leap__ctrl *c)
@@ -101,8 +103,11 @@ void leap__ctrl_end(struct leap__ctrl *c)
 		return;
 	c->dead = 1;
 	leap_timer_stop(c->target->home, &c->kato_timer);
+	leap__ctrl_stop_front(c);
 	leap__aer_forget(c, LEAP_SC_ABORT_SQ_DELETED);
 	leap__ctrl_delete_ioqs(c, 0);
+	if (c->front)
+		c->front->ended(c, c->front_arg);
 	if (c->conn && c->conn->vqp)
 		leap_vqp_close(c->conn->vqp);
 	leap__ctrl_put(c);
@@ -185,7 +190,7 @@ static void ioq_stats(struct leap__lmsg *m)
 {
 	struct leap__ctrl *c = m->arg;
 
-	add_counters(&c->count, &m->link.u.stats);
+	add_counters(&c->ss->count, &m->link.u.stats);
 }
 
 /* It is the group's now. An error there ends the queue pair by itself. */
@@ -261,7 +266,8 @@ static void kato_check(struct leap__ctrl *c)
 {
 	uint64_t silent = leap_pollgroup_now_ns(c->target->home) - c->seen_ns;
 
-	if (silent >= ((uint64_t)c->kato_ms + LEAP__KAS_MS) * 1000000)
+	if (silent >= ((uint64_t)c->kato_ms + LEAP__KAS_MS) * 1000000 &&
+	    !LEAP_PLANT(KEEP_ALIVE_NEVER))
 		kato_expired(c);
 	else
 		kato_start(c);

@@ -8,6 +8,8 @@
 #include "core/ctrl/admin.h"
 
 void leap__ctrl_init_props(struct leap__ctrl *c);
+/* Nothing is fetched or posted any more. */
+void leap__ctrl_stop_front(struct leap__ctrl *c);
 /* The last I/O queue of a controller that is being reset has gone. */
 void leap__ctrl_reset_done(struct leap__ctrl *c);
 

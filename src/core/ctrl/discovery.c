@@ -2,8 +2,9 @@
 /*
  * The discovery log: which subsystems the asking host may use, and where. One
  * entry per subsystem and listener; a listener on a wildcard address is given
- * as the address that the host itself came in by. GENCTR counts every change
- * of subsystems, hosts allowed and listeners.
+ * as the address that the host itself came in by. Entries of the discovery
+ * service itself come first. GENCTR counts every change of subsystems, hosts
+ * allowed and listeners.
  *
  * Spec: NVMe Base 2.0 s5.16.1.23 (Discovery Log Page)
  */
@@ -58,29 +59,54 @@ static void pad(char *dst, size_t len, const char *text)
 	memcpy(dst, text, n < len ? n : len);
 }
 
+#define V4_MAPPED "::ffff:"
+
+/*
+ * A wildcard becomes the address by which the host has come; one of the other
+ * family, or of another transport, leads it nowhere: -EINVAL.
+ */
+static int expand(char *host, size_t max, const struct leap__ctrl *c,
+		  const struct leap_listener *l)
+{
+	struct leap_vqp *vqp = c->conn ? c->conn->vqp : NULL;
+	char text[LEAP_DISC_TRADDR_LEN], local[LEAP_DISC_TRADDR_LEN];
+	char port[LEAP_DISC_TRSVCID_LEN];
+	const char *at;
+
+	if (!vqp || vqp->ops != l->ops || !vqp->ops->vqp_local ||
+	    vqp->ops->vqp_local(vqp, text, sizeof(text)) ||
+	    split(text, local, sizeof(local), port, sizeof(port)))
+		return -EINVAL;
+	/* An IPv4 host at an IPv6 socket. */
+	at = !strncmp(local, V4_MAPPED, strlen(V4_MAPPED)) &&
+	     strchr(local, '.') ? local + strlen(V4_MAPPED) : local;
+	if ((!strcmp(host, "0.0.0.0") && strchr(at, ':')) ||
+	    strlen(at) >= max)
+		return -EINVAL;
+	strcpy(host, at);
+	return 0;
+}
+
 static int fill_entry(struct leap_disc_entry *e, const struct leap__ctrl *c,
 		      const struct leap_subsystem *ss,
 		      const struct leap_listener *l)
 {
 	char host[LEAP_DISC_TRADDR_LEN], port[LEAP_DISC_TRSVCID_LEN];
-	char local[LEAP_DISC_TRADDR_LEN], local_port[LEAP_DISC_TRSVCID_LEN];
-	struct leap_vqp *vqp = c->conn ? c->conn->vqp : NULL;
 
 	if (split(l->advertise ? l->advertise : l->bound, host, sizeof(host),
-		  port, sizeof(port)))
+		  port, sizeof(port)) ||
+	    (is_wildcard(host) && expand(host, sizeof(host), c, l)))
 		return -EINVAL;
-	if (is_wildcard(host) && vqp && vqp->ops == l->ops &&
-	    vqp->ops->vqp_local) {
-		char text[LEAP_DISC_TRADDR_LEN];
-
-		if (!vqp->ops->vqp_local(vqp, text, sizeof(text)) &&
-		    !split(text, local, sizeof(local), local_port,
-			   sizeof(local_port)))
-			strcpy(host, local);
-	}
 	e->trtype = l->ops->trtype;
 	e->adrfam = strchr(host, ':') ? LEAP_ADRFAM_IPV6 : LEAP_ADRFAM_IPV4;
 	e->subtype = LEAP_DISC_SUB_NVM;
+	if (ss->discovery) {
+		/* This service at each of its doors, where it says the same
+		 * and may be asked to stay connected. */
+		e->subtype = LEAP_DISC_SUB_CURRENT;
+		e->eflags = leap_to_le16(LEAP_DISC_EFLAG_DUPRETINFO |
+					 LEAP_DISC_EFLAG_EPCSD);
+	}
 	e->treq = LEAP_TREQ_SECURE_NO | LEAP_TREQ_NO_SQFLOW;
 	e->portid = leap_to_le16(l->portid);
 	e->cntlid = leap_to_le16(LEAP_CNTLID_DYNAMIC);
@@ -98,13 +124,21 @@ static int listed(const struct leap__ctrl *c, const struct leap_subsystem *ss,
 	       leap__subsystem_allows(ss, c->hostnqn);
 }
 
+/* The discovery service itself first. */
+static struct leap_subsystem *next(const struct leap__ctrl *c,
+				   struct leap_subsystem *ss)
+{
+	return ss ? leap_subsystem_next(c->target,
+					ss == c->ss ? NULL : ss) : c->ss;
+}
+
 static size_t count(const struct leap__ctrl *c)
 {
 	struct leap_subsystem *ss = NULL;
 	struct leap_listener *l;
 	size_t n = 0;
 
-	while ((ss = leap_subsystem_next(c->target, ss)))
+	while ((ss = next(c, ss)))
 		for (l = NULL; (l = leap_listener_next(c->target, l));)
 			n += (size_t)listed(c, ss, l);
 	return n;
@@ -124,7 +158,7 @@ int leap__discovery_log(struct leap__ctrl *c, uint8_t **log, size_t *bytes)
 		return -ENOMEM;
 	hdr = (struct leap_disc_hdr *)(void *)*log;
 	e = (struct leap_disc_entry *)(void *)(*log + sizeof(*hdr));
-	while ((ss = leap_subsystem_next(c->target, ss)))
+	while ((ss = next(c, ss)))
 		for (l = NULL; (l = leap_listener_next(c->target, l));)
 			if (listed(c, ss, l) && !fill_entry(&e[n], c, ss, l))
 				n++;

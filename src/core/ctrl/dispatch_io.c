@@ -15,6 +15,8 @@
 
 #include <string.h>
 
+#include "util/plant.h"
+
 #define likely(x)	__builtin_expect(!!(x), 1)
 #define unlikely(x)	__builtin_expect(!!(x), 0)
 
@@ -77,23 +79,20 @@ __attribute__((cold)) void leap__io_fail(struct leap_cmd *cmd,
 	leap_cmd_complete(cmd, status);
 }
 
-static void count(struct leap__ioqp *q, const struct leap__ions *ns,
-		  const struct leap_cmd *cmd)
+/* Compare counts as a read; what moves no data counts nothing. */
+static inline void count(struct leap__ioqp *q, const struct leap__ions *ns,
+			 const struct leap_cmd *cmd)
 {
 	uint64_t units = (uint64_t)leap_sqe_nlb(&cmd->sqe) <<
 			 (ns->lba_shift - 9);
+	uint8_t opc = cmd->sqe.opc;
 
-	/* Compare counts as a read; what moves no data counts nothing. */
-	switch (cmd->sqe.opc) {
-	case LEAP_NVM_READ:
-	case LEAP_NVM_COMPARE:
+	if (opc == LEAP_NVM_READ || opc == LEAP_NVM_COMPARE) {
 		q->count.host_reads++;
 		q->count.blocks_512_read += units;
-		break;
-	case LEAP_NVM_WRITE:
+	} else if (opc == LEAP_NVM_WRITE) {
 		q->count.host_writes++;
 		q->count.blocks_512_written += units;
-		break;
 	}
 }
 
@@ -150,13 +149,13 @@ static void bio_done(struct leap_bio *bio, leap_status_t status)
 	leap_bio_put(ns->chan, bio);
 	g->inflight[cmd->tag] = NULL;
 	q->nr_in--;
-	if (unlikely(io->orphan))
+	if (unlikely(io->orphan) && !LEAP_PLANT(ORPHAN_FORGOTTEN))
 		orphan_left(g, cmd);
 	if (likely(io->kind == LEAP__IOC_PLAIN))
 		finish(q, ns, cmd, status);
 	else
 		leap__io_next(q, ns, cmd, status);
-	if (!q->nr_in && (q->busy_since || q->state))
+	if (!q->nr_in && unlikely(q->busy_since || q->state))
 		settle(q);
 	ns->busy--;
 	if (unlikely(ns->closing))
@@ -165,26 +164,12 @@ static void bio_done(struct leap_bio *bio, leap_status_t status)
 
 /* ---- starting ---- */
 
-int leap__io_issue(struct leap__ioqp *q, struct leap__ions *ns,
-		   struct leap_cmd *cmd, uint8_t op, uint64_t slba,
-		   uint32_t nr_lbas, const struct leap_piece *pieces,
-		   uint32_t nr_pieces)
+/* What is in a leaf now: the command, its queue pair, its namespace. */
+static inline void enter(struct leap__ioqp *q, struct leap__ions *ns,
+			 struct leap_cmd *cmd, struct leap_bio *bio)
 {
 	struct leap__iogroup *g = q->group;
-	struct leap_bio *bio = leap_bio_get(ns->chan);
 
-	if (unlikely(!bio)) {
-		/* As many bios as commands exist, so: never. The host may
-		 * send it again. */
-		leap__io_fail(cmd, LEAP_SC_NS_NOT_READY);
-		return 0;
-	}
-	bio->op = op;
-	bio->flags = leap__iocmd(cmd)->bio_flags;
-	bio->nr_pieces = (uint16_t)nr_pieces;
-	bio->pieces = pieces;
-	bio->block = slba << ns->stack_shift;
-	bio->nr_blocks = nr_lbas << ns->stack_shift;
 	bio->done = bio_done;
 	bio->arg = cmd;
 	bio->tag = cmd->tag;
@@ -196,11 +181,36 @@ int leap__io_issue(struct leap__ioqp *q, struct leap__ions *ns,
 	/* The command may be gone by now; the queue pair goes in a later poll
 	 * at the earliest. */
 	if (q->nr_in && !q->busy_since)
-		q->busy_since = leap_pollgroup_now_ns(g->pg);
+		q->busy_since = leap__pollgroup_now(g->pg);
+}
+
+/* As many bios as commands exist, so: never. The host may send it again. */
+static __attribute__((cold)) int no_bio(struct leap_cmd *cmd)
+{
+	leap__io_fail(cmd, LEAP_SC_NS_NOT_READY);
+	return 0;
+}
+
+int leap__io_issue(struct leap__ioqp *q, struct leap__ions *ns,
+		   struct leap_cmd *cmd, uint8_t op, uint64_t slba,
+		   uint32_t nr_lbas, const struct leap_piece *pieces,
+		   uint32_t nr_pieces)
+{
+	struct leap_bio *bio = leap_bio_get(ns->chan);
+
+	if (unlikely(!bio))
+		return no_bio(cmd);
+	bio->op = op;
+	bio->flags = leap__iocmd(cmd)->bio_flags;
+	bio->nr_pieces = (uint16_t)nr_pieces;
+	bio->pieces = pieces;
+	bio->block = slba << ns->stack_shift;
+	bio->nr_blocks = nr_lbas << ns->stack_shift;
+	enter(q, ns, cmd, bio);
 	return 1;
 }
 
-static uint8_t plain_op(const struct leap_cmd *cmd)
+static inline uint8_t plain_op(const struct leap_cmd *cmd)
 {
 	switch (cmd->sqe.opc) {
 	case LEAP_NVM_WRITE:
@@ -214,16 +224,34 @@ static uint8_t plain_op(const struct leap_cmd *cmd)
 	}
 }
 
+static inline void begin(struct leap__ioqp *q, struct leap__ions *ns,
+			 struct leap_cmd *cmd)
+{
+	struct leap__iocmd *io = leap__iocmd(cmd);
+	struct leap_bio *bio;
+
+	if (unlikely(io->kind != LEAP__IOC_PLAIN)) {
+		leap__io_next(q, ns, cmd, 0);
+		return;
+	}
+	bio = leap_bio_get(ns->chan);
+	if (unlikely(!bio)) {
+		no_bio(cmd);
+		return;
+	}
+	bio->op = plain_op(cmd);
+	bio->flags = io->bio_flags;
+	bio->nr_pieces = (uint16_t)cmd->nr_pieces;
+	bio->pieces = cmd->pieces;
+	bio->block = io->range.slba << ns->stack_shift;
+	bio->nr_blocks = io->range.nr_lbas << ns->stack_shift;
+	enter(q, ns, cmd, bio);
+}
+
 void leap__io_begin(struct leap__ioqp *q, struct leap__ions *ns,
 		    struct leap_cmd *cmd)
 {
-	struct leap__iocmd *io = leap__iocmd(cmd);
-
-	if (likely(io->kind == LEAP__IOC_PLAIN))
-		leap__io_issue(q, ns, cmd, plain_op(cmd), io->range.slba,
-			       io->range.nr_lbas, cmd->pieces, cmd->nr_pieces);
-	else
-		leap__io_next(q, ns, cmd, 0);
+	begin(q, ns, cmd);
 }
 
 /* ---- waiting for orphans ---- */
@@ -252,12 +280,19 @@ static __attribute__((cold)) int hold(struct leap__ioqp *q,
 	return 1;
 }
 
+static inline void start(struct leap__ioqp *q, struct leap__ions *ns,
+			 struct leap_cmd *cmd)
+{
+	if (unlikely(leap__orphans_any(q->group->orphans)) &&
+	    !LEAP_PLANT(LATE_WRITE_RECONNECT) && hold(q, cmd))
+		return;
+	begin(q, ns, cmd);
+}
+
 void leap__io_start(struct leap__ioqp *q, struct leap__ions *ns,
 		    struct leap_cmd *cmd)
 {
-	if (unlikely(leap__orphans_any(q->group->orphans)) && hold(q, cmd))
-		return;
-	leap__io_begin(q, ns, cmd);
+	start(q, ns, cmd);
 }
 
 void leap__io_recheck(struct leap__iogroup *g)
@@ -301,6 +336,8 @@ uint32_t leap__io_abort(struct leap__iogroup *g, struct leap_vqp *vqp,
 		if (!*at)
 			g->held_tail = at;
 		leap__orphans_unhold(g->orphans, g->index);
+		if (cid >= 0 && LEAP_PLANT(LOST_ABORT))
+			return 1;
 		leap_cmd_complete(cmd, cid >= 0 ? LEAP_SC_ABORT_REQUESTED :
 						  LEAP_SC_ABORT_SQ_DELETED);
 		found++;
@@ -316,6 +353,29 @@ static leap_status_t check_range(const struct leap__ions *ns, uint64_t slba,
 	if (unlikely(nr > ns->nr_lbas || slba > ns->nr_lbas - nr))
 		return DNR(LEAP_SC_LBA_RANGE);
 	return 0;
+}
+
+/* What a read, write or compare has beside its range. */
+static inline void set_kind(const struct leap__ioqp *q,
+			    const struct leap__ions *ns, struct leap_cmd *cmd,
+			    struct leap__iocmd *io)
+{
+	uint32_t fua = leap_from_le32(cmd->sqe.cdw12) & LEAP_IO_CDW12_FUA;
+
+	io->kind = LEAP__IOC_PLAIN;
+	io->orphan = 0;
+	io->bio_flags = 0;
+	io->stepping = 0;
+	io->step = 0;
+	if (cmd->sqe.opc == LEAP_NVM_WRITE) {
+		if (unlikely(q->write_through || fua))
+			io->bio_flags = LEAP_BIO_FUA;
+	} else if (unlikely(cmd->sqe.opc == LEAP_NVM_COMPARE)) {
+		if (!(ns->caps & LEAP_BDEV_COMPARE))
+			io->kind = LEAP__IOC_COMPARE;
+	} else if (unlikely(fua && (ns->caps & LEAP_BDEV_FLUSH))) {
+		io->kind = LEAP__IOC_FUA_READ;
+	}
 }
 
 /* Payload or room for it is there. */
@@ -336,24 +396,8 @@ static void rw_ready(struct leap_cmd *cmd, leap_status_t status)
 	}
 	io->range.slba = leap_sqe_slba(&cmd->sqe);
 	io->range.nr_lbas = leap_sqe_nlb(&cmd->sqe);
-	io->kind = LEAP__IOC_PLAIN;
-	io->orphan = 0;
-	io->bio_flags = 0;
-	io->stepping = 0;
-	if (cmd->sqe.opc == LEAP_NVM_WRITE) {
-		if (q->write_through || (leap_from_le32(cmd->sqe.cdw12) &
-					 LEAP_IO_CDW12_FUA))
-			io->bio_flags = LEAP_BIO_FUA;
-	} else if (unlikely(cmd->sqe.opc == LEAP_NVM_COMPARE)) {
-		if (!(ns->caps & LEAP_BDEV_COMPARE))
-			io->kind = LEAP__IOC_COMPARE;
-	} else if (unlikely((leap_from_le32(cmd->sqe.cdw12) &
-			     LEAP_IO_CDW12_FUA) &&
-			    (ns->caps & LEAP_BDEV_FLUSH))) {
-		io->kind = LEAP__IOC_FUA_READ;
-	}
-	io->step = 0;
-	leap__io_start(q, ns, cmd);
+	set_kind(q, ns, cmd, io);
+	start(q, ns, cmd);
 }
 
 static inline leap_status_t check_rw(const struct leap__ioqp *q,
@@ -420,6 +464,8 @@ static void io_range(struct leap__ioqp *q, struct leap_cmd *cmd)
 	memset(io, 0, sizeof(*io));
 	io->range.slba = leap_sqe_slba(sqe);
 	io->range.nr_lbas = leap_sqe_nlb(sqe);
+	if (LEAP_PLANT(ZEROES_SHORT) && io->range.nr_lbas > 1)
+		io->range.nr_lbas--;
 	if (sqe->opc == LEAP_NVM_VERIFY) {
 		io->kind = LEAP__IOC_VERIFY;
 	} else {
@@ -467,17 +513,14 @@ static leap_status_t check_flags(const struct leap_sqe *sqe)
 	return DNR(LEAP_SC_INVALID_FIELD);
 }
 
-void leap__io_execute(struct leap_vqp *vqp, struct leap_cmd *cmd)
+/* Every other opcode. */
+static void execute_other(struct leap__ioqp *q, struct leap_cmd *cmd)
 {
-	struct leap__ioqp *q = vqp->handler_priv;
 	leap_status_t status = check_flags(&cmd->sqe);
 
-	q->nr_seen++;
 	switch (cmd->sqe.opc) {
-	case LEAP_NVM_READ:
-	case LEAP_NVM_WRITE:
 	case LEAP_NVM_COMPARE:
-		if (likely(!status))
+		if (!status)
 			io_rw(q, cmd);
 		break;
 	case LEAP_NVM_WRITE_ZEROES:
@@ -497,6 +540,20 @@ void leap__io_execute(struct leap_vqp *vqp, struct leap_cmd *cmd)
 	default:
 		status = DNR(LEAP_SC_INVALID_OPCODE);
 	}
-	if (unlikely(status))
+	if (status)
 		leap__io_fail(cmd, status);
+}
+
+void leap__io_execute(struct leap_vqp *vqp, struct leap_cmd *cmd)
+{
+	struct leap__ioqp *q = vqp->handler_priv;
+	uint8_t opc = cmd->sqe.opc;
+
+	q->nr_seen++;
+	if (unlikely(opc != LEAP_NVM_READ && opc != LEAP_NVM_WRITE))
+		execute_other(q, cmd);
+	else if (likely(!check_flags(&cmd->sqe)))
+		io_rw(q, cmd);
+	else
+		leap__io_fail(cmd, check_flags(&cmd->sqe));
 }

@@ -16,6 +16,7 @@
 #define CHANGE	4u	/* may be set */
 #define NS	8u	/* per namespace in the standard; one value here */
 #define DATA	16u	/* has a payload */
+#define REGS	32u	/* only those behind registers have it */
 
 struct feature {
 	uint8_t fid;
@@ -31,12 +32,16 @@ static const struct feature features[] = {
 	  LEAP_FEAT_ARB_AB_MASK, 0xffffff07 },
 	{ LEAP_FID_POWER, IO | CHANGE, LEAP__FEAT_POWER, 0, 0, 0xe0 },
 	{ LEAP_FID_TEMP_THRESHOLD, IO | CHANGE, LEAP__FEAT_TEMP_OVER, 0,
-	  0xffff, 0x3fffff },
+	  LEAP__WCTEMP_K, 0x3fffff },
 	{ LEAP_FID_ERROR_RECOVERY, IO | CHANGE | NS, LEAP__FEAT_ERROR_RECOVERY,
 	  0, 0, LEAP_FEAT_ERR_TLER_MASK },
 	{ LEAP_FID_WRITE_CACHE, IO | CHANGE, LEAP__FEAT_WRITE_CACHE, 0,
 	  LEAP_FEAT_WC_WCE, LEAP_FEAT_WC_WCE },
 	{ LEAP_FID_NUM_QUEUES, IO | CHANGE, LEAP__FEAT_NR, 0, 0, 0xffffffff },
+	{ LEAP_FID_INT_COALESCE, IO | CHANGE | REGS,
+	  LEAP__FEAT_INTR_COALESCE, 0, 0, 0xffff },
+	{ LEAP_FID_INT_VECTOR, IO | CHANGE | REGS, LEAP__FEAT_NR, 0, 0,
+	  LEAP_FEAT_IV_IV_MASK | LEAP_FEAT_IV_CD },
 	{ LEAP_FID_WRITE_ATOMIC, IO | CHANGE, LEAP__FEAT_WRITE_ATOMIC, 0, 0,
 	  LEAP_FEAT_WA_DN },
 	{ LEAP_FID_ASYNC_EVENT, IO | DISC | CHANGE, LEAP__FEAT_ASYNC_EVENT, 0,
@@ -57,9 +62,21 @@ static const struct feature *find(const struct leap__ctrl *c, uint32_t fid)
 	size_t i;
 
 	for (i = 0; i < NR_FEATURES; i++)
-		if (features[i].fid == fid && (features[i].flags & who))
+		if (features[i].fid == fid && (features[i].flags & who) &&
+		    (c->front || !(features[i].flags & REGS)))
 			return &features[i];
 	return NULL;
+}
+
+/* Payload of a feature that has one. */
+static uint32_t data_bytes(const struct leap__ctrl *c,
+			   const struct leap_sqe *sqe, const struct feature *f)
+{
+	/* The short form of a host identifier. */
+	if (f->fid == LEAP_FID_HOST_ID && c->front &&
+	    !(leap_from_le32(sqe->cdw11) & LEAP_FEAT_HOSTID_EXHID))
+		return 8;
+	return f->data * 8u;
 }
 
 uint32_t leap__features_effects(const struct leap__ctrl *c, uint32_t fid)
@@ -89,16 +106,17 @@ void leap__features_reset(struct leap__ctrl *c)
 	c->feat[LEAP__FEAT_ASYNC_EVENT] = async_default(c);
 	c->granted = c->target->opts.max_io_queues;
 	memset(c->host_behavior, 0, sizeof(c->host_behavior));
+	memset(c->coalesce_off, 0, sizeof(c->coalesce_off));
 	if (c->kato_ms != c->kato_connect_ms)
 		leap__ctrl_set_kato(c, c->kato_connect_ms);
 }
 
 /* ---- set ---- */
 
-static uint32_t num_queues(const struct leap__ctrl *c)
+static uint32_t num_queues(uint32_t n)
 {
-	return LEAP_PUT(c->granted - 1, LEAP_FEAT_NQ_NSQ) |
-	       LEAP_PUT(c->granted - 1, LEAP_FEAT_NQ_NCQ);
+	return LEAP_PUT(n - 1, LEAP_FEAT_NQ_NSQ) |
+	       LEAP_PUT(n - 1, LEAP_FEAT_NQ_NCQ);
 }
 
 static leap_status_t set_num_queues(struct leap__ctrl *c, uint32_t v,
@@ -115,7 +133,7 @@ static leap_status_t set_num_queues(struct leap__ctrl *c, uint32_t v,
 	if (n > c->target->opts.max_io_queues)
 		n = c->target->opts.max_io_queues;
 	c->granted = n;
-	*result = num_queues(c);
+	*result = num_queues(n);
 	return 0;
 }
 
@@ -164,6 +182,35 @@ static leap_status_t set_temp(struct leap__ctrl *c, uint32_t v)
 		return LEAP__DNR(LEAP_SC_INVALID_FIELD);
 	c->feat[which ? LEAP__FEAT_TEMP_UNDER : LEAP__FEAT_TEMP_OVER] =
 		LEAP_GET(v, LEAP_FEAT_TEMP_TMPTH);
+	if (leap__smart_warnings(c) & LEAP_SMART_TEMPERATURE)
+		leap__aer_event(c, LEAP__EVENT_TEMPERATURE);
+	return 0;
+}
+
+/* One bit a vector, behind registers only: 0, and whoever coalesces asks. */
+static leap_status_t set_vector(struct leap__ctrl *c, uint32_t v)
+{
+	uint32_t iv = LEAP_GET(v, LEAP_FEAT_IV_IV);
+	uint32_t bit = 1u << iv % 32;
+
+	if (iv >= c->front->nr_vectors)
+		return LEAP__DNR(LEAP_SC_INVALID_FIELD);
+	c->coalesce_off[iv / 32] &= ~bit;
+	if (v & LEAP_FEAT_IV_CD)
+		c->coalesce_off[iv / 32] |= bit;
+	return 0;
+}
+
+static leap_status_t get_vector(const struct leap__ctrl *c, uint32_t v,
+				int current, uint64_t *result)
+{
+	uint32_t iv = LEAP_GET(v, LEAP_FEAT_IV_IV);
+
+	if (iv >= c->front->nr_vectors)
+		return LEAP__DNR(LEAP_SC_INVALID_FIELD);
+	*result = iv;
+	if (current && (c->coalesce_off[iv / 32] & 1u << iv % 32))
+		*result |= LEAP_FEAT_IV_CD;
 	return 0;
 }
 
@@ -179,6 +226,10 @@ static leap_status_t set_data(struct leap__ctrl *c, uint32_t fid,
 		if (data[0] > 1 || data[1] > 1 || data[2] > 1)
 			return LEAP__DNR(LEAP_SC_INVALID_FIELD);
 		memcpy(c->host_behavior, data, sizeof(c->host_behavior));
+		return 0;
+	}
+	if (fid == LEAP_FID_HOST_ID) {
+		memcpy(c->hostid, data, sizeof(c->hostid));
 		return 0;
 	}
 	memcpy(&ts, data, sizeof(ts));
@@ -198,7 +249,8 @@ static void set_data_ready(struct leap_cmd *cmd, leap_status_t status)
 	uint8_t data[512] = { 0 };
 
 	if (!status) {
-		leap__cmd_copy_in(cmd, data, find(c, fid)->data * 8u);
+		leap__cmd_copy_in(cmd, data,
+				  data_bytes(c, &cmd->sqe, find(c, fid)));
 		status = set_data(c, fid, data);
 	}
 	if (status)
@@ -217,6 +269,8 @@ static leap_status_t set_simple(struct leap__ctrl *c, const struct feature *f,
 		return set_num_queues(c, v, result);
 	case LEAP_FID_TEMP_THRESHOLD:
 		return set_temp(c, v);
+	case LEAP_FID_INT_VECTOR:
+		return set_vector(c, v);
 	case LEAP_FID_KATO:
 		/* Fabrics controllers may not switch it off for discovery. */
 		if (!v && c->ss->discovery)
@@ -226,6 +280,18 @@ static leap_status_t set_simple(struct leap__ctrl *c, const struct feature *f,
 	}
 	c->feat[f->slot] = v;
 	return 0;
+}
+
+/*
+ * On fabrics it came with Connect. Behind registers it is set once, before
+ * there are I/O queues that write in its name.
+ */
+static leap_status_t check_set_hostid(const struct leap__ctrl *c, uint32_t dw)
+{
+	if (!c->front || c->nr_ioqs)
+		return LEAP__DNR(LEAP_SC_CMD_SEQUENCE);
+	return dw & ~LEAP_FEAT_HOSTID_EXHID ?
+	       LEAP__DNR(LEAP_SC_INVALID_FIELD) : 0;
 }
 
 /* May it be set, at this namespace? */
@@ -239,9 +305,8 @@ static leap_status_t check_set(const struct leap__ctrl *c,
 		return LEAP__DNR(LEAP_SC_INVALID_FIELD);
 	if (leap_from_le32(sqe->cdw10) & LEAP_FEAT_CDW10_SV)
 		return LEAP__DNR(LEAP_SC_FEAT_NOT_SAVEABLE);
-	/* On fabrics it came with Connect. */
 	if (f->fid == LEAP_FID_HOST_ID)
-		return LEAP__DNR(LEAP_SC_CMD_SEQUENCE);
+		return check_set_hostid(c, leap_from_le32(sqe->cdw11));
 	if (f->flags & NS) {
 		if (nsid != LEAP_NSID_ALL && !leap__ns_active(c->ss, nsid))
 			return LEAP__DNR(LEAP_SC_INVALID_NS);
@@ -262,7 +327,8 @@ void leap__admin_set_features(struct leap__ctrl *c, struct leap_cmd *cmd)
 	leap_status_t status = check_set(c, &cmd->sqe, f);
 
 	if (!status && (f->flags & DATA)) {
-		leap_cmd_pull(cmd, f->data * 8u, set_data_ready);
+		leap_cmd_pull(cmd, data_bytes(c, &cmd->sqe, f),
+			      set_data_ready);
 		return;
 	}
 	if (!status && fid == LEAP_FID_WRITE_CACHE && !(v & ~f->mask)) {
@@ -288,7 +354,7 @@ static leap_status_t fill_data(struct leap__ctrl *c, struct leap_cmd *cmd,
 	uint64_t now;
 
 	if (LEAP_GET(dw10, LEAP_FEAT_CDW10_FID) == LEAP_FID_HOST_ID) {
-		memcpy(buf, c->hostid, 16);
+		memcpy(buf, c->hostid, cmd->data_bytes);
 		return 0;
 	}
 	if (sel != LEAP_FEAT_SEL_CURRENT)
@@ -319,8 +385,11 @@ static leap_status_t get_simple(const struct leap__ctrl *c,
 
 	switch (f->fid) {
 	case LEAP_FID_NUM_QUEUES:
-		*result = num_queues(c);
+		*result = num_queues(current ? c->granted :
+					       c->target->opts.max_io_queues);
 		return 0;
+	case LEAP_FID_INT_VECTOR:
+		return get_vector(c, v, current, result);
 	case LEAP_FID_KATO:
 		*result = current ? c->kato_ms : c->kato_connect_ms;
 		return 0;
@@ -340,9 +409,13 @@ static leap_status_t get_simple(const struct leap__ctrl *c,
 	return 0;
 }
 
-static uint32_t capabilities(const struct feature *f)
+static uint32_t capabilities(const struct leap__ctrl *c,
+			     const struct feature *f)
 {
-	return (f->flags & CHANGE ? LEAP_FEAT_CAP_CHANGE : 0) |
+	int change = (f->flags & CHANGE) ||
+		     (f->fid == LEAP_FID_HOST_ID && c->front);
+
+	return (change ? LEAP_FEAT_CAP_CHANGE : 0) |
 	       (f->flags & NS ? LEAP_FEAT_CAP_NS : 0);
 }
 
@@ -365,7 +438,7 @@ static leap_status_t check_get(const struct leap__ctrl *c,
 		return LEAP__DNR(LEAP_SC_INVALID_NS);
 	}
 	/* Fabrics hosts have the 16-byte form only. */
-	if (f->fid == LEAP_FID_HOST_ID &&
+	if (f->fid == LEAP_FID_HOST_ID && !c->front &&
 	    !(leap_from_le32(sqe->cdw11) & LEAP_FEAT_HOSTID_EXHID))
 		return LEAP__DNR(LEAP_SC_INVALID_FIELD);
 	return 0;
@@ -379,12 +452,12 @@ void leap__admin_get_features(struct leap__ctrl *c, struct leap_cmd *cmd)
 
 	if (!status &&
 	    LEAP_GET(dw10, LEAP_FEAT_CDW10_SEL) == LEAP_FEAT_SEL_CAPS) {
-		cmd->result = capabilities(f);
+		cmd->result = capabilities(c, f);
 		leap_cmd_complete(cmd, 0);
 		return;
 	}
 	if (!status && (f->flags & DATA)) {
-		leap__admin_data(cmd, f->data * 8u, fill_data);
+		leap__admin_data(cmd, data_bytes(c, &cmd->sqe, f), fill_data);
 		return;
 	}
 	if (!status)

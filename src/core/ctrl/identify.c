@@ -37,10 +37,10 @@ static void id_io(struct leap__ctrl *c, struct leap_id_ctrl *id)
 
 	id->cntrltype = LEAP_CNTRLTYPE_IO;
 	id->cmic = LEAP_CMIC_MULTI_PORT | LEAP_CMIC_MULTI_CTRL;
-	id->rtd3e = leap_to_le32(20000000);	/* a slow disk's cache */
+	id->rtd3e = leap_to_le32(LEAP__RTD3E_US);
 	id->lpa = LEAP_LPA_EFFECTS | LEAP_LPA_EXTENDED | LEAP_LPA_SUPPORTED;
-	id->wctemp = leap_to_le16(343);
-	id->cctemp = leap_to_le16(353);
+	id->wctemp = leap_to_le16(LEAP__WCTEMP_K);
+	id->cctemp = leap_to_le16(LEAP__CCTEMP_K);
 	id->sqes = 0x66;
 	id->cqes = 0x44;
 	id->nn = leap_to_le32(c->ss->max_nsid);
@@ -50,11 +50,13 @@ static void id_io(struct leap__ctrl *c, struct leap_id_ctrl *id)
 				LEAP_ONCS_FEAT_SAVE | LEAP_ONCS_TIMESTAMP |
 				LEAP_ONCS_VERIFY);
 	id->vwc = LEAP_VWC_PRESENT | LEAP_VWC_FLUSH_ALL_YES;
+	id->psd[0].mp = leap_to_le16(2500);	/* 25 W, nominal */
+	if (c->front)
+		return;
 	id->ioccsz = leap_to_le32((LEAP_SQE_SIZE + o->inline_bytes) / 16);
 	id->iorcsz = leap_to_le32(LEAP_CQE_SIZE / 16);
 	id->msdbd = MAX_TRANSPORT_DESCS;
 	id->ofcs = leap_to_le16(LEAP_OFCS_DISCONNECT);
-	id->psd[0].mp = leap_to_le16(2500);	/* 25 W, nominal */
 }
 
 static uint32_t max_transfer(const struct leap__ctrl *c)
@@ -89,8 +91,9 @@ static leap_status_t id_ctrl(struct leap__ctrl *c, struct leap_cmd *cmd,
 	id->maxcmd = leap_to_le16((uint16_t)
 		(LEAP_GET(c->cap, LEAP_CAP_MQES) < 0xffff ?
 		 LEAP_GET(c->cap, LEAP_CAP_MQES) + 1 : 0xffff));
-	id->sgls = leap_to_le32(LEAP_SGLS_BYTE | LEAP_SGLS_OFFSET |
-				LEAP_SGLS_TRANSPORT);
+	if (!c->front)
+		id->sgls = leap_to_le32(LEAP_SGLS_BYTE | LEAP_SGLS_OFFSET |
+					LEAP_SGLS_TRANSPORT);
 	memcpy(id->subnqn, c->ss->nqn, strlen(c->ss->nqn));
 	if (c->ss->discovery) {
 		id->cntrltype = LEAP_CNTRLTYPE_DISCOVERY;

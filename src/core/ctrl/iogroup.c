@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "core/io/dispatch.h"
+#include "util/plant.h"
 
 /* ---- messages ---- */
 
@@ -229,7 +230,8 @@ static void quiesce_host(struct leap__iogroup *g, struct leap__lmsg *m)
 
 		if (memcmp(q->desc.hostid, m->link.u.qp.hostid, 16) ||
 		    q->state == LEAP__IOQP_ENDED || !ops->vqp_peer_closed ||
-		    !ops->vqp_peer_closed(q->vqp))
+		    !ops->vqp_peer_closed(q->vqp) ||
+		    LEAP_PLANT(UNREAD_RECONNECT))
 			continue;
 		leap_vqp_close(q->vqp);
 		leap__ioqp_end(q);
@@ -255,20 +257,22 @@ static void abort_one(struct leap__iogroup *g, struct leap__lmsg *m)
 	leap__link_answer(m, 0);
 }
 
-/* STATS, KEEPALIVE and FEATURE look at all queue pairs of a controller. */
+/* KEEPALIVE and FEATURE look at all queue pairs of a controller, STATS at
+ * those of a subsystem. */
 static void each_qp(struct leap__iogroup *g, struct leap__lmsg *m)
 {
 	struct leap_io_counters *sum = &m->link.u.stats;
+	int stats = m->link.type == LEAP_LINK_STATS;
 	struct leap__list *pos;
 	uint32_t found = 0;
 
-	if (m->link.type == LEAP_LINK_STATS)
+	if (stats)
 		memset(sum, 0, sizeof(*sum));
 	leap__list_for_each(pos, &g->qps) {
 		struct leap__ioqp *q =
 			leap__list_entry(pos, struct leap__ioqp, link);
 
-		if (q->ctrl != m->ctrl)
+		if ((stats ? q->ss->subsystem : q->ctrl) != m->ctrl)
 			continue;
 		switch (m->link.type) {
 		case LEAP_LINK_STATS:

@@ -73,6 +73,7 @@ static int check_advertise(const char *text)
 		return 0;
 	if (!colon || colon == text || strlen(colon + 1) > 5 || !colon[1] ||
 	    strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
+	    !atoi(colon + 1) || atoi(colon + 1) > 65535 ||
 	    strlen(text) > LEAP_DISC_TRADDR_LEN)
 		return leap__err(-EINVAL,
 			"leap_listener_create: advertise \"%s\" is not HOST:PORT",

@@ -109,14 +109,27 @@ static void put128(struct leap_le128 *to, uint64_t v)
 	to->hi = leap_to_le64(0);
 }
 
+/* What a threshold that the host has set makes of a constant temperature. */
+uint8_t leap__smart_warnings(const struct leap__ctrl *c)
+{
+	uint32_t over = c->feat[LEAP__FEAT_TEMP_OVER];
+	uint32_t under = c->feat[LEAP__FEAT_TEMP_UNDER];
+
+	return LEAP__TEMPERATURE_K >= over || LEAP__TEMPERATURE_K <= under ?
+	       LEAP_SMART_TEMPERATURE : 0;
+}
+
+/* Of the subsystem: controllers come and go with every connection. */
 static void build_smart(struct leap__ctrl *c, uint8_t *buf)
 {
 	struct leap_log_smart *s = (struct leap_log_smart *)(void *)buf;
-	const struct leap_io_counters *a = &c->count, *b = &c->stats.sum;
-	uint64_t age = leap_pollgroup_now_ns(c->target->home) - c->created_ns;
+	const struct leap_io_counters *a = &c->ss->count, *b = &c->stats.sum;
+	uint64_t age = leap_pollgroup_now_ns(c->target->home) -
+		       c->ss->created_ns;
 
-	s->temp[0] = 313 & 0xff;	/* 40 C: there is no sensor */
-	s->temp[1] = 313 >> 8;
+	s->critical = leap__smart_warnings(c);
+	s->temp[0] = LEAP__TEMPERATURE_K & 0xff;
+	s->temp[1] = LEAP__TEMPERATURE_K >> 8;
 	s->spare = 100;
 	s->spare_thresh = 10;
 	/* Units of 1000 x 512 bytes, rounded up. */
@@ -161,7 +174,7 @@ static void smart_counted(struct leap__round *r)
 					   sizeof(struct leap_log_smart));
 		build_smart(c, buf);
 		if (!retain(cmd))
-			leap__aer_unmask(c, LEAP__EVENT_SMART);
+			leap__aer_unmask(c, LEAP__EVENT_TEMPERATURE);
 		send_window(c, cmd, buf, sizeof(struct leap_log_smart));
 	}
 	if (c->stats_next && !c->dead)
@@ -183,7 +196,7 @@ static void smart_round(struct leap__ctrl *c)
 	c->stats.done = smart_counted;
 	c->stats.arg = c;
 	c->refs++;
-	if (leap__round_start(c->target, &c->stats, LEAP_LINK_STATS, c)) {
+	if (leap__round_start(c->target, &c->stats, LEAP_LINK_STATS, c->ss)) {
 		struct leap_cmd *cmd = c->stats_cmds;
 
 		c->stats_cmds = NULL;
@@ -224,7 +237,7 @@ static size_t log_changed_ns(struct leap__ctrl *c, struct leap_cmd *cmd,
 
 static const uint8_t io_opcodes[] = {
 	LEAP_NVM_FLUSH, LEAP_NVM_WRITE, LEAP_NVM_READ, LEAP_NVM_COMPARE,
-	LEAP_NVM_WRITE_ZEROES, LEAP_NVM_DSM, LEAP_NVM_VERIFY, LEAP_NVM_FABRICS,
+	LEAP_NVM_WRITE_ZEROES, LEAP_NVM_DSM, LEAP_NVM_VERIFY,
 };
 
 uint32_t leap__io_effects(const struct leap__ctrl *c, uint32_t opc)
@@ -287,7 +300,7 @@ struct log_page {
 static const struct log_page pages[] = {
 	{ LEAP_LID_SUPPORTED, IO | DISC, log_supported, -1 },
 	{ LEAP_LID_ERROR, IO | DISC, log_errors, -1 },
-	{ LEAP_LID_SMART, IO, NULL, LEAP__EVENT_SMART },
+	{ LEAP_LID_SMART, IO, NULL, LEAP__EVENT_TEMPERATURE },
 	{ LEAP_LID_FW_SLOT, IO, log_fw_slot, -1 },
 	{ LEAP_LID_CHANGED_NS, IO, log_changed_ns, LEAP__EVENT_NS_CHANGED },
 	{ LEAP_LID_EFFECTS, IO, log_effects, -1 },

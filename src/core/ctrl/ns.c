@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "util/opts.h"
+#include "util/plant.h"
 #include "util/uuid.h"
 
 /* ---- closing ---- */
@@ -309,7 +310,7 @@ static void stack_resized(struct leap__bdev_user *user)
 			     (ns->desc.block_bytes / info.block_bytes);
 	if (ns->resizing || ns->state == LEAP__NS_OPENING)
 		ns->resize_again = 1;
-	else if (ns->state == LEAP__NS_ACTIVE)
+	else if (ns->state == LEAP__NS_ACTIVE && !LEAP_PLANT(RESIZE_UNTOLD))
 		tell_size(ns);
 }
 

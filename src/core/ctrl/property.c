@@ -49,7 +49,7 @@ static int find(const struct leap__ctrl *c, uint32_t offset, uint32_t *bytes,
 		*v = LEAP_PUT(LEAP__CAP_TO, LEAP_CRTO_CRWMT);
 		return 0;
 	}
-	if (!c->registers)
+	if (!c->front)
 		return -EINVAL;
 	switch (offset) {
 	case LEAP_REG_AQA:
@@ -65,7 +65,7 @@ static int find(const struct leap__ctrl *c, uint32_t offset, uint32_t *bytes,
 		return 0;
 	case LEAP_REG_INTMS:
 	case LEAP_REG_INTMC:
-		*v = 0;		/* MSI-X only */
+		*v = c->intm;
 		return 0;
 	}
 	return -EINVAL;
@@ -98,23 +98,38 @@ int leap__ctrl_prop_read(struct leap__ctrl *c, uint32_t offset,
 
 static int may_enable(const struct leap__ctrl *c)
 {
-	uint32_t page = 4096;
+	uint32_t mps = LEAP_GET(c->cc, LEAP_CC_MPS);
+	uint64_t page = 4096ull << mps;
 
-	/* MPSMIN and MPSMAX are 0; round robin and the NVM set is all. */
-	if (LEAP_GET(c->cc, LEAP_CC_MPS) ||
+	/* Round robin and the NVM command set are all that CAP offers. */
+	if (mps < LEAP_GET(c->cap, LEAP_CAP_MPSMIN) ||
+	    mps > LEAP_GET(c->cap, LEAP_CAP_MPSMAX) ||
 	    LEAP_GET(c->cc, LEAP_CC_CSS) != LEAP_CC_CSS_NVM ||
 	    LEAP_GET(c->cc, LEAP_CC_AMS) != LEAP_CC_AMS_RR)
 		return 0;
-	if (!c->registers)
+	if (!c->front)
 		return 1;
 	return LEAP_GET(c->aqa, LEAP_AQA_ASQS) &&
 	       LEAP_GET(c->aqa, LEAP_AQA_ACQS) && !(c->asq % page) &&
 	       !(c->acq % page);
 }
 
+static int start_front(struct leap__ctrl *c)
+{
+	c->started = c->front && !c->front->start(c, c->front_arg);
+	return c->started || !c->front;
+}
+
+void leap__ctrl_stop_front(struct leap__ctrl *c)
+{
+	if (c->started)
+		c->front->stop(c, c->front_arg);
+	c->started = 0;
+}
+
 static void enable(struct leap__ctrl *c)
 {
-	if (may_enable(c))
+	if (may_enable(c) && start_front(c))
 		c->csts |= LEAP_CSTS_RDY;
 	else
 		c->csts |= LEAP_CSTS_CFS;
@@ -129,9 +144,16 @@ void leap__ctrl_reset_done(struct leap__ctrl *c)
 		enable(c);
 }
 
+/* Of the registers only AQA, ASQ and ACQ survive; CC on fabrics keeps what
+ * its host wrote. */
 static void reset(struct leap__ctrl *c)
 {
 	c->resetting = 1;
+	leap__ctrl_stop_front(c);
+	if (c->front) {
+		c->cc = 0;
+		c->intm = 0;
+	}
 	leap__aer_forget(c, LEAP_SC_ABORT_SQ_DELETED);
 	c->events = 0;
 	c->masked = 0;
@@ -148,11 +170,19 @@ static void set_shst(struct leap__ctrl *c, uint32_t shst)
 	c->csts |= LEAP_PUT(shst, LEAP_CSTS_SHST);
 }
 
+static void shut_down(struct leap__ctrl *c);
+
 static void flushed(struct leap__lmsg *m)
 {
 	struct leap__ctrl *c = m->arg;
 
 	c->flush_out = 0;
+	if (c->flush_again && !c->dead) {
+		c->flush_again = 0;
+		shut_down(c);
+		leap__ctrl_put(c);
+		return;
+	}
 	if (m->link.err)
 		leap__pg_log(c->target->home, LEAP_LOG_ERROR,
 			     "controller %u: flush at shutdown failed",
@@ -167,6 +197,9 @@ static void flushed(struct leap__lmsg *m)
 static void shut_down(struct leap__ctrl *c)
 {
 	set_shst(c, LEAP_CSTS_SHST_BUSY);
+	/* One that is out was asked for before a reset, and what has been
+	 * written since may have come too late for it. */
+	c->flush_again = c->flush_out;
 	if (c->flush_out)
 		return;
 	if (c->ss->discovery) {
@@ -183,8 +216,14 @@ static void shut_down(struct leap__ctrl *c)
 
 static void write_cc(struct leap__ctrl *c, uint32_t cc)
 {
+	const uint32_t fixed = LEAP_CC_MPS_MASK << LEAP_CC_MPS_SHIFT |
+			       LEAP_CC_CSS_MASK << LEAP_CC_CSS_SHIFT |
+			       LEAP_CC_AMS_MASK << LEAP_CC_AMS_SHIFT;
 	uint32_t old = c->cc;
 
+	/* What was checked at EN 0->1 stays until EN 1->0. */
+	if (old & cc & LEAP_CC_EN)
+		cc = (cc & ~fixed) | (old & fixed);
 	c->cc = cc;
 	if ((old & LEAP_CC_EN) && !(cc & LEAP_CC_EN))
 		reset(c);
@@ -197,6 +236,9 @@ static void write_cc(struct leap__ctrl *c, uint32_t cc)
 }
 
 /* ---- writing ---- */
+
+#define AQA_BITS (LEAP_AQA_ASQS_MASK << LEAP_AQA_ASQS_SHIFT | \
+		  LEAP_AQA_ACQS_MASK << LEAP_AQA_ACQS_SHIFT)
 
 static uint64_t merge(uint64_t old, uint32_t half, uint32_t bytes,
 		      uint64_t value)
@@ -213,26 +255,29 @@ static int write_register(struct leap__ctrl *c, uint32_t offset,
 {
 	uint32_t half = offset % 8 == 4;
 
+	if (bytes == 8 && offset != LEAP_REG_ASQ && offset != LEAP_REG_ACQ)
+		return -EINVAL;
+	/* The admin queues are in use, where they were when it was enabled. */
+	if ((c->cc & LEAP_CC_EN) && offset >= LEAP_REG_AQA &&
+	    offset < LEAP_REG_ACQ + 8)
+		return 0;
 	switch (offset) {
 	case LEAP_REG_AQA:
-		if (bytes == 8)
-			return -EINVAL;
-		c->aqa = (uint32_t)value;
+		c->aqa = (uint32_t)value & AQA_BITS;
 		return 0;
 	case LEAP_REG_ASQ:
 	case LEAP_REG_ASQ + 4:
-		if (bytes == 8 && half)
-			return -EINVAL;
 		c->asq = merge(c->asq, half, bytes, value);
 		return 0;
 	case LEAP_REG_ACQ:
 	case LEAP_REG_ACQ + 4:
-		if (bytes == 8 && half)
-			return -EINVAL;
 		c->acq = merge(c->acq, half, bytes, value);
 		return 0;
 	case LEAP_REG_INTMS:
+		c->intm |= (uint32_t)value;
+		return 0;
 	case LEAP_REG_INTMC:
+		c->intm &= ~(uint32_t)value;
 		return 0;
 	}
 	return -EINVAL;
@@ -249,7 +294,7 @@ int leap__ctrl_prop_write(struct leap__ctrl *c, uint32_t offset,
 		write_cc(c, (uint32_t)value);
 		return 0;
 	}
-	if (c->registers)
+	if (c->front)
 		return write_register(c, offset, bytes, value);
 	return -EINVAL;
 }

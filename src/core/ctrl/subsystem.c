@@ -131,6 +131,7 @@ int leap__subsystem_make(struct leap_target *t,
 				 "leap_subsystem_create: out of memory");
 	ss->target = t;
 	ss->discovery = discovery;
+	ss->created_ns = leap_pollgroup_now_ns(t->home);
 	leap__list_init(&ss->link);
 	leap__list_init(&ss->hosts);
 	leap__list_init(&ss->ctrls);

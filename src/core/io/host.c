@@ -27,6 +27,7 @@
 #include "core/io/transport.h"
 #include "util/err.h"
 #include "util/opts.h"
+#include "util/plant.h"
 
 #define KATO_MS		15000u
 #define RECONNECT_MS	1000u
@@ -111,7 +112,8 @@ static void cmd_done(struct leap_req *req)
 
 	q->in_flight--;
 	/* sys_errno: the connection's word, not the controller's. */
-	if (__builtin_expect(req->sys_errno != 0, 0) && may_go_again(q->host)) {
+	if (__builtin_expect(req->sys_errno != 0, 0) &&
+	    may_go_again(q->host) && !LEAP_PLANT(REDRIVE_LOST)) {
 		c->again = 1;
 		wait_append(q, c);
 		return;
@@ -121,7 +123,8 @@ static void cmd_done(struct leap_req *req)
 	return_cmd(c);
 }
 
-static struct leap__hcmd *take_cmd(struct leap__hqueue *q, struct leap_req *user)
+static inline struct leap__hcmd *take_cmd(struct leap__hqueue *q,
+					  struct leap_req *user)
 {
 	struct leap__hcmd *c = q->free;
 
@@ -136,19 +139,14 @@ static struct leap__hcmd *take_cmd(struct leap__hqueue *q, struct leap_req *user
 	return c;
 }
 
-/* Up to BATCH at once. Those that the ring does not take wait. */
-static int submit_batch(struct leap__hqueue *q, struct leap_req *const *reqs,
-			unsigned int n)
+/* Those that the ring did not take wait; or none is sent, if one is bad. */
+static __attribute__((cold, noinline)) int
+not_all_sent(struct leap__hqueue *q, struct leap_req **batch, unsigned int nr,
+	     int sent)
 {
-	struct leap_req *batch[BATCH];
 	struct leap__hcmd *c;
-	unsigned int i, nr = 0;
-	int sent = 0;
+	unsigned int i;
 
-	while (nr < n && (c = take_cmd(q, reqs[nr])))
-		batch[nr++] = &c->req;
-	if (nr && q->up && !q->wait)
-		sent = leap_qp_submit(q->qp, batch, nr);
 	if (sent == -EINVAL) {
 		for (i = nr; i--; ) {
 			c = (struct leap__hcmd *)batch[i];
@@ -162,6 +160,25 @@ static int submit_batch(struct leap__hqueue *q, struct leap_req *const *reqs,
 	q->in_flight += (uint32_t)sent;
 	for (i = (unsigned int)sent; i < nr; i++)
 		wait_append(q, (struct leap__hcmd *)batch[i]);
+	return (int)nr;
+}
+
+/* Up to BATCH at once. */
+static inline int submit_batch(struct leap__hqueue *q,
+			       struct leap_req *const *reqs, unsigned int n)
+{
+	struct leap_req *batch[BATCH];
+	struct leap__hcmd *c;
+	unsigned int nr = 0;
+	int sent = 0;
+
+	while (nr < n && (c = take_cmd(q, reqs[nr])))
+		batch[nr++] = &c->req;
+	if (nr && q->up && !q->wait)
+		sent = leap_qp_submit(q->qp, batch, nr);
+	if (__builtin_expect(sent != (int)nr, 0))
+		return not_all_sent(q, batch, nr, sent);
+	q->in_flight += nr;
 	return (int)nr;
 }
 

@@ -74,6 +74,14 @@ struct leap_pollgroup {
 	uint32_t senders;	/* other threads inside leap_pollgroup_send */
 };
 
+/* leap_pollgroup_now_ns without the call. Context: owner, hot path */
+static inline uint64_t leap__pollgroup_now(const struct leap_pollgroup *pg)
+{
+	if (__builtin_expect(pg->polling, 1))
+		return pg->now_ns;
+	return leap_pollgroup_now_ns(pg);
+}
+
 /*
  * leap__pollgroup_hold, _release - while held, destroy says -EBUSY
  *

@@ -269,6 +269,7 @@ void leap_qp_transport_up(struct leap_qp *qp)
 		return;
 	fill_connect(qp, core);
 	qp->state = QP_CONNECT;
+	req->lib[1] = core->piece.len_bytes;
 	req->lib[2] = (uintptr_t)qp;
 	qp->in_flight++;
 	qp->submitted++;
@@ -297,18 +298,21 @@ static int bad_req(const struct leap_qp *qp, const struct leap_req *req,
 			 req->sqe.opc);
 }
 
-static int check_req(struct leap_qp *qp, struct leap_req *req)
+static inline int check_req(struct leap_qp *qp, struct leap_req *req)
 {
+	const struct leap_piece *p = req->pieces, *end = p + req->nr_pieces;
+	uint32_t reach = LEAP_REACH_DIRECT;
 	uint64_t bytes = 0;
-	uint32_t i, other = 0;
 
-	for (i = 0; i < req->nr_pieces; i++) {
-		bytes += req->pieces[i].len_bytes;
-		other |= req->pieces[i].reach;
+	for (; p < end; p++) {
+		bytes += p->len_bytes;
+		reach |= p->reach;
 	}
-	if (bytes > qp->max_data_bytes || other != LEAP_REACH_DIRECT)
+	if (__builtin_expect(bytes > qp->max_data_bytes ||
+			     reach != LEAP_REACH_DIRECT, 0))
 		return bad_req(qp, req, bytes);
 	req->sys_errno = 0;
+	req->lib[1] = bytes;
 	req->lib[2] = (uintptr_t)qp;
 	return 0;
 }
@@ -320,7 +324,7 @@ int leap_qp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 	unsigned int i;
 	int taken;
 
-	if (qp->state != QP_LIVE)
+	if (__builtin_expect(qp->state != QP_LIVE, 0))
 		return -ENOTCONN;
 	for (i = 0; i < n; i++)
 		if (check_req(qp, reqs[i]))

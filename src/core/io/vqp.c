@@ -187,7 +187,7 @@ void leap_cmd_put(struct leap_cmd *cmd)
 	assert(cmd->state == CMD_DONE || cmd->state == CMD_GOT ||
 	       cmd->state == CMD_PULLING);
 	cmd->state = CMD_FREE;
-	if (owns_cmd(d, cmd))
+	if (__builtin_expect(owns_cmd(d, cmd), 1))
 		put_own(d, cmd);
 	else
 		put_foreign(d, cmd);

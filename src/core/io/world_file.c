@@ -236,6 +236,17 @@ static int64_t run_read(struct leap__real *r, struct leap__io *io,
 	return (int64_t)sofar;
 }
 
+static ssize_t write_dsync(int fd, const struct iovec *iov, int nr,
+			   uint64_t offset)
+{
+#ifdef HAVE_PWRITEV2
+	return pwritev2(fd, iov, nr, (off_t)offset, RWF_DSYNC);
+#else
+	errno = ENOSYS;
+	return -1;
+#endif
+}
+
 static ssize_t write_once(struct leap__real *r, struct leap__real_fd *f,
 			  const struct iovec *iov, int nr, uint64_t offset,
 			  bool fua)
@@ -245,7 +256,7 @@ static ssize_t write_once(struct leap__real *r, struct leap__real_fd *f,
 	r->w.syscalls++;
 	if (!fua || f->no_dsync)
 		return pwritev(f->fd, iov, nr, (off_t)offset);
-	n = pwritev2(f->fd, iov, nr, (off_t)offset, RWF_DSYNC);
+	n = write_dsync(f->fd, iov, nr, offset);
 	if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) {
 		f->no_dsync = true;
 		return pwritev(f->fd, iov, nr, (off_t)offset);

@@ -356,6 +356,16 @@ int leap__real_arm(struct leap__world *w, uint64_t deadline_ns)
 	return set_timer(r, deadline_ns) ? 1 : 0;
 }
 
+static int pwait2(int epfd, struct epoll_event *ev, const struct timespec *ts)
+{
+#ifdef HAVE_EPOLL_PWAIT2
+	return epoll_pwait2(epfd, ev, EVENTS_MAX, ts, NULL);
+#else
+	errno = ENOSYS;
+	return -1;
+#endif
+}
+
 static int wait_until(struct leap__real *r, struct epoll_event *ev,
 		      uint64_t deadline_ns)
 {
@@ -372,7 +382,7 @@ static int wait_until(struct leap__real *r, struct epoll_event *ev,
 	}
 	if (!r->no_pwait2) {
 		r->w.syscalls++;
-		n = epoll_pwait2(r->epfd, ev, EVENTS_MAX, tsp, NULL);
+		n = pwait2(r->epfd, ev, tsp);
 		if (n >= 0 || errno != ENOSYS)
 			return n < 0 ? -errno : n;
 		r->no_pwait2 = true;

@@ -114,7 +114,7 @@ static int one_thread(const struct loop_conn *c)
  * clears it by an exchange before it looks at the ring. On one thread there is
  * nothing to order.
  */
-static int take_bell(const struct loop_conn *c, uint32_t *rung)
+static inline int take_bell(const struct loop_conn *c, uint32_t *rung)
 {
 	if (!one_thread(c))
 		return !leap__exchange(rung, 1u);
@@ -279,12 +279,10 @@ static int loop_qp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 		req->sqe.flags = (uint8_t)((req->sqe.flags &
 			LEAP_SQE_FUSE_MASK) | LEAP_SQE_PSDT_SGL);
 		memset(&req->sqe.sgl1, 0, sizeof(req->sqe.sgl1));
-		if (req->nr_pieces) {
-			req->sqe.sgl1.len = leap_to_le32((uint32_t)
-				leap_pieces_bytes(req->pieces, req->nr_pieces));
+		req->sqe.sgl1.len = leap_to_le32((uint32_t)req->lib[1]);
+		if (req->nr_pieces)
 			req->sqe.sgl1.type = LEAP_SGL_ID(
 				LEAP_SGL_TYPE_TRANSPORT, LEAP_SGL_SUB_TRANSPORT);
-		}
 		req->lib[0] = 0;
 		ring_push(&lq->conn->sq, req);
 	}

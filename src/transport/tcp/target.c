@@ -22,6 +22,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/plant.h"
+
 /* Of one capsule put aside, its data and digest. */
 static size_t aside_bytes(const struct target *t)
 {
@@ -102,6 +104,8 @@ static int gather_done(struct target *t, struct leap_cmd *cmd)
 	if (cmd->status || !cmd->nr_pieces ||
 	    priv(cmd)->dir != LEAP_DIR_TO_HOST) {
 		gather_rsp(t, cmd);
+		if (LEAP_PLANT(DOUBLE_COMPLETE))
+			gather_rsp(t, cmd);
 		leap__tcp_release(t, cmd);
 		return 1;
 	}

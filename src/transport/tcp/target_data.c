@@ -8,6 +8,7 @@
  * Must not know what a command means beyond its direction and descriptor.
  */
 #include "transport/tcp/target.h"
+#include "util/plant.h"
 
 #include "core/io/dispatch.h"
 
@@ -34,7 +35,8 @@ void leap__tcp_release(struct target *t, struct leap_cmd *cmd)
 	uint32_t i;
 
 	for (i = 0; i < tc->nr_bufs; i++)
-		leap_pollgroup_buf_put(t->vqp.pg, pieces[i].addr);
+		if (!t->vqp.dead || !LEAP_PLANT(BUFFER_LEAK))
+			leap_pollgroup_buf_put(t->vqp.pg, pieces[i].addr);
 	t->nr_bufs -= tc->nr_bufs;
 	tc->nr_bufs = 0;
 	if (t->own_cmd == cmd)
@@ -60,7 +62,8 @@ void leap__tcp_gather_r2t(struct target *t, struct leap_cmd *cmd)
 			(t->c.rules.hdgst ? LEAP_TCP_DIGEST_LEN : 0);
 	struct tcmd *tc = priv(cmd);
 
-	while (tc->open < t->max_open && tc->asked < cmd->data_bytes) {
+	while (tc->open < t->max_open + LEAP_PLANT(R2T_OVERLAP) &&
+	       tc->asked < cmd->data_bytes) {
 		uint32_t n = cmd->data_bytes - tc->asked;
 		union leap__tcp_pdu pdu;
 

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * An address space that a guest maps, unmaps, and points into with PRPs and
+ * SGLs that lie in its own memory. Every piece lies in memory that was mapped
+ * with the right permission and still is pinned; an unmap is over when its pins
+ * are gone and not before.
+ *
+ * The first 4 KiB of an input that long fill the guest's memory; operations of
+ * 16 bytes follow. Addresses are in pieces of 4 bytes, lengths too.
+ */
+#include "fuzz-target.h"
+
+#include <errno.h>
+
+#include <leapio/ats.h>
+#include <leapio/dmabuf.h>
+
+#define PAGES 16u
+#define BYTES (PAGES * 4096u)
+#define NR_RANGES 6u
+#define NR_HELD 4u
+#define MAX_PIECES 64u
+
+struct range {
+	uint64_t gpa, bytes, offset;
+	uint32_t perm;
+	uint32_t pins;		/* of held commands */
+	int mapped, leaving;
+};
+
+struct held {
+	struct leap_pins pins;
+	uint32_t ranges;	/* bits: those that its pieces lie in */
+	int used;
+};
+
+static struct leap_pollgroup *pg;
+static struct leap_dmabuf *mem;
+static struct leap_ats *ats;
+static struct leap_ats_view *view;
+static struct range ranges[NR_RANGES];
+static struct held held[NR_HELD];
+
+static void gone(void *arg)
+{
+	struct range *r = arg;
+
+	FUZZ_CHECK(r->leaving && !r->pins);
+	r->leaving = 0;
+}
+
+static void settle(void)
+{
+	while (leap_pollgroup_poll(pg, 0))
+		;
+}
+
+static void map(const uint8_t *p)
+{
+	struct leap_ats_range o = LEAP_ATS_RANGE_INIT;
+	struct range *r = &ranges[p[1] % NR_RANGES];
+	uint32_t i;
+	int err;
+
+	if (r->mapped || r->leaving)
+		return;
+	o.gpa.addr = (p[2] | (uint64_t)p[3] << 8) * 4u;
+	o.bytes = (p[4] | (uint64_t)p[5] << 8) * 4u;
+	o.offset = p[6] * 256u;
+	o.perm = p[7] & 3;
+	o.source = LEAP_ATS_DMABUF;
+	o.buf = mem;
+	err = leap_ats_map(ats, &o);
+	if (err)
+		return;
+	FUZZ_CHECK(o.bytes && o.offset + o.bytes <= BYTES);
+	for (i = 0; i < NR_RANGES; i++)
+		FUZZ_CHECK(!ranges[i].mapped ||
+			   ranges[i].gpa >= o.gpa.addr + o.bytes ||
+			   o.gpa.addr >= ranges[i].gpa + ranges[i].bytes);
+	*r = (struct range){ .gpa = o.gpa.addr, .bytes = o.bytes,
+		.offset = o.offset, .perm = o.perm, .mapped = 1 };
+}
+
+static void unmap(const uint8_t *p)
+{
+	struct range *r = &ranges[p[1] % NR_RANGES];
+	leap_gpa_t gpa = { r->gpa };
+
+	if (!r->mapped)
+		return;
+	FUZZ_CHECK(leap_ats_unmap(ats, gpa, r->bytes + 1, gone, r) == -ENOENT);
+	r->mapped = 0;
+	r->leaving = 1;
+	FUZZ_CHECK(!leap_ats_unmap(ats, gpa, r->bytes, gone, r));
+	settle();
+	FUZZ_CHECK(r->leaving || !r->pins);
+}
+
+static void release(struct held *h)
+{
+	uint32_t i;
+
+	if (!h->used)
+		return;
+	for (i = 0; i < NR_RANGES; i++)
+		ranges[i].pins -= h->ranges >> i & 1;
+	leap_ats_release(view, &h->pins);
+	FUZZ_CHECK(!h->pins.nr);
+	memset(h, 0, sizeof(*h));
+	settle();
+}
+
+/* Which mapped range with @perm @piece lies in; bit buckets go elsewhere. */
+static void check_piece(struct held *h, const struct leap_piece *piece,
+			uint32_t perm, int sink)
+{
+	uint8_t *base = leap_dmabuf_addr(mem), *at = piece->addr;
+	uint64_t off = (uint64_t)(at - base);
+	uint32_t i, found = 0;
+
+	FUZZ_CHECK(piece->len_bytes && piece->reach == LEAP_REACH_DIRECT);
+	if (sink && (at < base || at >= base + BYTES)) {
+		memset(at, 0, piece->len_bytes);
+		return;
+	}
+	for (i = 0; i < NR_RANGES; i++) {
+		const struct range *r = &ranges[i];
+
+		if (!r->mapped || (r->perm & perm) != perm ||
+		    off < r->offset || off + piece->len_bytes >
+		    r->offset + r->bytes)
+			continue;
+		found |= 1u << i;
+	}
+	FUZZ_CHECK(found);
+	/* Only when there is no doubt do we know whose pin it is. */
+	if (!(found & (found - 1)))
+		h->ranges |= found;
+}
+
+static void walk(const uint8_t *p)
+{
+	struct leap_piece pieces[MAX_PIECES];
+	struct held *h = &held[p[1] % NR_HELD];
+	uint32_t perm = 1 + (p[2] & 1u), nr = 0, i, max;
+	uint64_t len = 1 + (p[3] | (uint64_t)(p[4] & 63) << 8) * 4u;
+	uint64_t a, b;
+	struct leap_sgl_desc sgl;
+	uint16_t status = 0;
+	leap_gpa_t one, two;
+	int err;
+
+	release(h);
+	h->used = 1;
+	max = 1 + p[5] % MAX_PIECES;
+	a = (p[6] | (uint64_t)p[7] << 8 | (uint64_t)(p[8] & 1) << 16) * 4u;
+	b = (p[9] | (uint64_t)p[10] << 8 | (uint64_t)(p[11] & 1) << 16) * 4u;
+	one.addr = a;
+	two.addr = b;
+	switch (p[2] >> 1 & 3) {
+	case 0:
+		err = leap_ats_translate(view, one, len, perm, pieces, max,
+					 &h->pins);
+		nr = err > 0 ? (uint32_t)err : 0;
+		err = err > 0 ? 0 : err;
+		break;
+	case 1:
+		err = leap_ats_prp(view, one, two, len & ~3ull, 4096, perm,
+				   pieces, max, &nr, &h->pins, &status);
+		len &= ~3ull;
+		FUZZ_CHECK(!err || err == -ENOBUFS || status);
+		break;
+	default:
+		memset(&sgl, 0, sizeof(sgl));
+		sgl.addr = leap_to_le64(a);
+		sgl.len = leap_to_le32((uint32_t)b);
+		sgl.type = p[12];
+		err = leap_ats_sgl(view, &sgl, len, p[13] & 7, perm, pieces,
+				   max, &nr, &h->pins, &status);
+		FUZZ_CHECK(!err || err == -ENOBUFS || status);
+	}
+	if (err)
+		return;
+	FUZZ_CHECK(nr <= max && leap_pieces_bytes(pieces, nr) == len);
+	for (i = 0; i < nr; i++)
+		check_piece(h, &pieces[i], perm, p[2] & 4);
+	for (i = 0; i < NR_RANGES; i++)
+		ranges[i].pins += h->ranges >> i & 1;
+}
+
+static void copy(const uint8_t *p)
+{
+	leap_gpa_t at = { (p[2] | (uint64_t)p[3] << 8) * 4u };
+	uint8_t buf[2048];
+	uint32_t n = p[4] * 8u;
+
+	if (p[1] & 1) {
+		memset(buf, p[5], sizeof(buf));
+		leap_ats_copy_out(view, at, buf, n);
+	} else {
+		leap_ats_copy_in(view, buf, at, n);
+	}
+}
+
+static void init(void)
+{
+	struct leap_pollgroup_opts po = LEAP_POLLGROUP_OPTS_INIT;
+	struct leap_dmabuf_opts mo = LEAP_DMABUF_OPTS_INIT;
+
+	po.world = LEAP_WORLD_EPOLL;
+	po.nr_bufs = 1;
+	po.buf_bytes = 4096;
+	FUZZ_CHECK(!leap_pollgroup_create(&po, &pg));
+	mo.bytes = BYTES;
+	mo.huge = LEAP_HUGE_NEVER;
+	FUZZ_CHECK(!leap_dmabuf_create(&mo, &mem));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct leap_ats_opts ao = LEAP_ATS_OPTS_INIT;
+	struct leap_ats_stats st = { sizeof(st) };
+	uint32_t i;
+
+	if (!pg)
+		init();
+	memset(ranges, 0, sizeof(ranges));
+	memset(leap_dmabuf_addr(mem), 0, BYTES);
+	if (size > 4096) {
+		for (i = 0; i < PAGES; i++)
+			memcpy((uint8_t *)leap_dmabuf_addr(mem) + i * 4096,
+			       data, 4096);
+		data += 4096;
+		size -= 4096;
+	}
+	ao.max_ranges = NR_RANGES;
+	ao.iotlb_entries = 4;
+	FUZZ_CHECK(!leap_ats_create(&ao, &ats));
+	FUZZ_CHECK(!leap_ats_attach(ats, pg, &view));
+	for (; size >= 16; data += 16, size -= 16) {
+		switch (data[0] & 7) {
+		case 0: case 1: map(data); break;
+		case 2: unmap(data); break;
+		case 3: release(&held[data[1] % NR_HELD]); break;
+		case 4: copy(data); break;
+		default: walk(data); break;
+		}
+	}
+	for (i = 0; i < NR_HELD; i++)
+		release(&held[i]);
+	settle();
+	FUZZ_CHECK(!leap_ats_view_stats(view, &st) && !st.pins);
+	for (i = 0; i < NR_RANGES; i++) {
+		unmap((uint8_t[16]){ 0, (uint8_t)i });
+		FUZZ_CHECK(!ranges[i].leaving);
+	}
+	FUZZ_CHECK(!leap_ats_detach(view));
+	FUZZ_CHECK(!leap_ats_destroy(ats));
+	return 0;
+}

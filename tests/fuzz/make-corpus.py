@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Writes the seeds of fuzz-ats, fuzz-command, fuzz-shm-attach and fuzz-link:
+# make-corpus.py CORPUS-FOLDER
+import os
+import struct
+import sys
+
+
+def write(kind, name, data):
+    folder = os.path.join(sys.argv[1], kind)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, name), 'wb') as out:
+        out.write(bytes(data))
+
+
+def sqe(opc, nsid=1, length=0, sgl=0x5a, dw10=0, dw11=0, dw12=0, addr=0,
+        fctype=None, flags=0x40):
+    raw = bytearray(64)
+    raw[0], raw[1] = opc, flags
+    struct.pack_into('<HI', raw, 2, 1, nsid)
+    if fctype is not None:
+        raw[4] = fctype
+    struct.pack_into('<QI3xB', raw, 24, addr, length, sgl)
+    struct.pack_into('<III', raw, 40, dw10, dw11, dw12)
+    return bytes(raw)
+
+
+def command(how, raw, data=b''):
+    return bytes([how]) + struct.pack('<H', len(data)) + raw + data
+
+
+def commands():
+    write('command', 'identify', b'\x07' + b''.join(
+        command(0, sqe(6, nsid, 4096, dw10=cns))
+        for cns in (0, 1, 2, 3, 5, 6, 8, 0x1c) for nsid in (0, 1, 9)))
+    write('command', 'logs', b'\x07' + b''.join(
+        command(0, sqe(2, 0xffffffff, 512, dw10=lid | 127 << 16))
+        for lid in (1, 2, 3, 4, 5, 0x70, 0xff)))
+    write('command', 'features', b'\x07' + b''.join(
+        command(0, sqe(opc, 0, 4096 if fid in (3, 14) else 0, dw10=fid,
+                       dw11=0x10001))
+        for opc in (9, 10) for fid in (1, 2, 4, 5, 7, 8, 10, 11, 14, 15, 16,
+                                       0x80, 0x84)))
+    write('command', 'events', b'\x07' + b''.join(
+        command(0, sqe(0x0c)) for _ in range(6)) +
+        command(0, sqe(8, dw10=1 << 16)) + command(0, sqe(0x18)))
+    write('command', 'io', b'\x07' +
+          command(1, sqe(1, 1, 1024, 1, dw12=1), bytes(range(256)) * 4) +
+          command(1, sqe(2, 1, 1024, dw12=1)) +
+          command(1, sqe(5, 1, 1024, 1, dw12=1), bytes(1024)) +
+          command(1, sqe(8, 1, dw12=7)) + command(1, sqe(0, 0xffffffff)) +
+          command(1, sqe(9, 1, 32, 1, dw10=1, dw11=4),
+                  struct.pack('<IIQIIQ', 0, 8, 0, 0, 8, 16)) +
+          command(5, sqe(1, 1, 32768, dw12=63)) +
+          command(5, sqe(1, 2, 8192, dw12=1)) +
+          command(1, sqe(2, 2, 65536, dw12=15)) +
+          command(1, sqe(1, 3, 512, 1), bytes(512)))
+    write('command', 'connect', b'\x00' + command(2, bytes(64)) +
+          command(3, bytes(64)))
+    for at, bit in ((0x28, 1), (0x2a, 1), (0x2c, 0xff), (0x2e, 4), (0x1f, 2)):
+        raw = bytearray(64)
+        raw[at] = bit
+        write('command', 'connect-%02x' % at, b'\x00' + command(2, raw))
+    for at in (0, 16, 256, 512):
+        data = bytearray(1024)
+        data[at] = 0xff
+        write('command', 'connect-data-%d' % at,
+              b'\x00' + command(2, bytes(64), data))
+    props = b''.join(command(0, sqe(0x7f, fctype=4, sgl=0, dw10=size, dw11=at))
+                     for size, at in ((1, 0), (0, 8), (0, 0x14), (0, 0x1c),
+                                      (1, 0x14)))
+    props += command(0, sqe(0x7f, fctype=0, sgl=0, dw11=0x14, dw12=0x464001))
+    props += command(0, sqe(0x7f, fctype=0, sgl=0, dw11=0x14, dw12=0))
+    props += command(0, sqe(0x7f, fctype=8, sgl=0))
+    write('command', 'properties', b'\x07' + props)
+    write('command', 'opcodes', b'\x07' + b''.join(
+        command(how, sqe(opc, 1, 512, 1), bytes(512))
+        for how in (0, 1) for opc in range(0, 256, 5)))
+
+
+def shm():
+    chunk = 4096 + 8 * 64 + 8 * 16
+    chunk = (chunk + 4095) // 4096 * 4096 + 8 * 64 * 16
+    chunk = (chunk + 4095) // 4096 * 4096
+    # MEM_ADD with a sealed and an unsealed memory, twice, region 0
+    add = bytes([0, 5, 3, 3, 1, 16, 8, 0, 0])
+    bad = bytes([0, 1, 3, 3, 2, 16, 8, 0, 0])
+    zero = bytes([0, 5, 3, 3, 0, 16, 8, 0, 0])
+    write('shm-attach', 'memory', b'\x03' + add + bad + add + zero)
+    write('shm-attach', 'hello', b'\x00' + bytes([0, 1, 1, 0, 0, 64, 8, 0, 0]) +
+          bytes([0, 2, 1, 0, 0, 64, 8, 0, 0]))
+    write('shm-attach', 'twice', b'\x01' + bytes([0, 1, 1, 0, 0, 255, 8, 0, 0]))
+    write('shm-attach', 'part', b'\x01' +
+          bytes([0, 0, 5 | 16, 0, 0, 0, 0, 9, 0]))
+    write('shm-attach', 'tail', b'\x03' + bytes([3, 9] + [6] * 9))
+    write('shm-attach', 'head', b'\x03' + bytes([4, 9] + [6] * 9))
+    enable = sqe(0x7f, fctype=0, sgl=0, dw11=0x14, dw12=0x460001)
+    identify = sqe(6, 1, 4096, 0, addr=chunk, dw10=0)
+    segment = struct.pack('<QI3xBQI3xB', chunk, 2048, 0, chunk + 8192, 2048, 0)
+    listed = sqe(6, 1, 32, 0x30, addr=12288, dw10=1)
+    outside = sqe(6, 1, 4096, 0, addr=5 << 40, dw10=1)
+    ring = (bytes([2, 1]) + enable + bytes([3, 2] + [6] * 9) +
+            bytes([2, 2]) + identify + bytes([3, 3] + [6] * 9) +
+            bytes([1]) + struct.pack('<H', 12288 // 4) + bytes([32]) +
+            segment + bytes([2, 3]) + listed + bytes([2, 4]) + outside +
+            bytes([3, 5] + [6] * 9) + bytes([4, 3] + [6] * 9))
+    write('shm-attach', 'commands', b'\x03' + ring)
+    write('shm-attach', 'indexes', b'\x03' + b''.join(
+        bytes([5, i]) + struct.pack('<I', v) + bytes([6])
+        for i in range(5) for v in (0xffffffff, 0, 7, 0x10000)) + bytes(9))
+
+
+def operation(*args):
+    return bytes(args) + bytes(16 - len(args))
+
+
+def ats():
+    full = operation(0, 0, 0, 0, 0, 16, 0, 3)       # 16 KiB at 0
+    high = operation(0, 1, 0, 16, 0, 16, 64, 1)     # 16 KiB behind it
+    write('ats', 'translate', full + high +
+          operation(5, 0, 0, 0, 2, 63, 0, 0) + operation(2, 0) +
+          operation(5, 1, 0, 0, 2, 63, 0, 15) + operation(3, 0) +
+          operation(2, 1) + operation(3, 1))
+    write('ats', 'overlap', full + operation(0, 2, 0, 8, 0, 16, 0, 3) +
+          operation(4, 0, 0, 0, 100, 1) + operation(4, 1, 0, 0, 100, 1))
+    page = bytearray(4096)
+    for i in range(512):
+        struct.pack_into('<Q', page, i * 8, (i % 8) * 4096)
+    lists = (full + high + operation(5, 0, 2, 0, 16, 63, 0, 0, 0, 0, 4) +
+             operation(5, 1, 3, 0, 4, 63, 128, 1, 0, 0, 8) +
+             operation(5, 2, 2, 0, 8, 3, 0, 0, 0, 2, 4) + operation(2, 0) +
+             operation(3, 0) + operation(3, 1) + operation(3, 2))
+    write('ats', 'prp', bytes(page) + lists)
+    page = bytearray(4096)
+    for i in range(256):
+        kind = (0, 0, 0, 0x10, 0, 0x30, 0, 0x20)[i % 8]
+        struct.pack_into('<QI3xB', page, i * 16, (i * 52) % 32768 & ~3,
+                         64 if kind < 0x20 else 256, kind)
+    walks = b''.join(operation(5, i, 4 | (i & 1), 64, 0, 63, 0, 4, 0, 64, 0, 0,
+                               kind, flags)
+                     for i, (kind, flags) in enumerate(
+                         ((0x20, 7), (0x30, 7), (0, 0), (0x30, 1), (0x10, 1),
+                          (0x5a, 0))))
+    write('ats', 'sgl', bytes(page) + full + high + walks)
+
+
+def link():
+    for kind in range(1, 23):
+        for size in (16, 48, 96, 128):
+            msg = struct.pack('<IHHIiHH', 0, kind, 0, 7, 0, 1, 0)
+            write('link', '%02d-%d' % (kind, size),
+                  struct.pack('<I', size) + msg[4:] + bytes(size))
+    write('link', 'long', struct.pack('<I', 0xffffffff) + bytes(64))
+
+
+if len(sys.argv) != 2:
+    sys.exit('usage: make-corpus.py CORPUS-FOLDER')
+commands()
+shm()
+ats()
+link()
