@@ -44,10 +44,11 @@ build_in cross-$arch --host=$triple --enable-werror --disable-shared \
 	CPPFLAGS="-I$root/tree/usr/include" LDFLAGS="-L$lib" ||
 	die "$arch: build"
 
-# Programs find the loader and their libraries without binfmt and without root.
+# Programs find the loader and their libraries without binfmt and without root;
+# what hangs under the emulator fails.
 cat >"$top/build/cross-$arch/run-target" <<R
 #!/bin/sh
-exec qemu-$arch-static -L /usr/$triple -E LD_LIBRARY_PATH=$lib:/usr/$triple/lib "\$@"
+exec timeout 120 qemu-$arch-static -L /usr/$triple -E LD_LIBRARY_PATH=$lib:/usr/$triple/lib "\$@"
 R
 chmod +x "$top/build/cross-$arch/run-target"
 

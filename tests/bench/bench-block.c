@@ -3,7 +3,7 @@
  * What the block layer costs: nanoseconds per bio through leaves that end at
  * once, on one core, and what each layer on top adds.
  *
- *	bench-block [--json]
+ *	bench-block [--json] [--smoke]
  *
  * Each stack is run nine times; minimum and median are printed. Floors, between
  * the runs: an indirect call of the same shape, and memcpy of 4 KiB blocks over
@@ -14,32 +14,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <leapio/plugin/bdev_ops.h>
 #include <leapio/pollgroup.h>
 
+#include "bench.h"
+
 #define RUNS	9
-#define TOTAL	400000u
 #define BLOCKS	16384u		/* 64 MiB of 4 KiB blocks */
 
 static unsigned char payload[4096] __attribute__((aligned(4096)));
 static uint64_t done_count;
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
+static uint32_t total = 400000, runs = RUNS, rows;
 
 static void bench_done(struct leap_bio *bio, leap_status_t status)
 {
@@ -67,7 +53,7 @@ static int feed(struct leap_poller *poller, unsigned int budget)
 	struct leap_bio *bio;
 	int n;
 
-	for (n = 0; n < 64 && f->next < TOTAL; n++) {
+	for (n = 0; n < 64 && f->next < total; n++) {
 		bio = leap_bio_get(f->chan);
 		bio->op = f->op;
 		bio->block = walk(f->next++);
@@ -87,39 +73,39 @@ static double run_stack(struct leap_pollgroup *pg, struct leap_chan *chan,
 	struct feeder f = { .poller.poll = feed, .chan = chan,
 			    .piece = { .addr = payload, .len_bytes = bytes },
 			    .op = (uint8_t)op };
-	uint64_t start, want = done_count + TOTAL;
+	uint64_t start, want = done_count + total;
 
 	leap_pollgroup_add_poller(pg, &f.poller);
-	start = now_ns();
-	while (f.next < TOTAL)
+	start = bench_now_ns();
+	while (f.next < total)
 		leap_pollgroup_poll(pg, 0);
-	start = now_ns() - start;
+	start = bench_now_ns() - start;
 	leap_pollgroup_del_poller(pg, &f.poller);
 	if (done_count != want) {
 		fprintf(stderr, "bench-block: bios failed\n");
 		exit(1);
 	}
-	return (double)start / TOTAL;
+	return (double)start / total;
 }
 
 static double run_call(void)
 {
 	void (*volatile call)(struct leap_bio *, leap_status_t) = bench_done;
 	struct leap_bio bio;
-	uint64_t start = now_ns();
+	uint64_t start = bench_now_ns();
 	uint32_t i;
 
-	for (i = 0; i < TOTAL; i++)
+	for (i = 0; i < total; i++)
 		call(&bio, 0);
-	return (double)(now_ns() - start) / TOTAL;
+	return (double)(bench_now_ns() - start) / total;
 }
 
 static double run_memcpy(unsigned char *area, int op)
 {
-	uint64_t start = now_ns();
+	uint64_t start = bench_now_ns();
 	uint32_t i;
 
-	for (i = 0; i < TOTAL; i++) {
+	for (i = 0; i < total; i++) {
 		unsigned char *at = area + walk(i) * 4096;
 
 		if (op == LEAP_BIO_READ)
@@ -128,20 +114,21 @@ static double run_memcpy(unsigned char *area, int op)
 			memcpy(at, payload, 4096);
 		__asm__ volatile("" : : : "memory");
 	}
-	return (double)(now_ns() - start) / TOTAL;
+	return (double)(bench_now_ns() - start) / total;
 }
 
 static void report(int json, const char *name, const char *op, double *ns,
 		   double floor_ns)
 {
-	qsort(ns, RUNS, sizeof(*ns), by_value);
+	bench_median(ns, runs);
 	if (json)
-		printf("{\"bench\":\"block\",\"stack\":\"%s\",\"op\":\"%s\","
-		       "\"min_ns\":%.1f,\"median_ns\":%.1f,\"floor_ns\":%.1f}\n",
-		       name, op, ns[0], ns[RUNS / 2], floor_ns);
+		printf("%s{\"stack\":\"%s\",\"op\":\"%s\",\"min_ns\":%.1f,"
+		       "\"median_ns\":%.1f,\"floor_ns\":%.1f}",
+		       rows++ ? ",\n" : "{\"bench\":\"block\",\"results\":[\n",
+		       name, op, ns[0], ns[runs / 2], floor_ns);
 	else
 		printf("%-44s %-5s %8.1f %8.1f %8.1f\n", name, op, ns[0],
-		       ns[RUNS / 2], floor_ns);
+		       ns[runs / 2], floor_ns);
 }
 
 static void bench(struct leap_pollgroup *pg, int json, const char *text,
@@ -150,7 +137,7 @@ static void bench(struct leap_pollgroup *pg, int json, const char *text,
 	double ns[RUNS], floor_ns[RUNS];
 	struct leap_bdev *bdev;
 	struct leap_chan *chan;
-	int i;
+	uint32_t i;
 
 	if (leap_bdev_open(pg, text, &bdev) ||
 	    leap_chan_open(bdev, pg, 16, &chan)) {
@@ -158,23 +145,27 @@ static void bench(struct leap_pollgroup *pg, int json, const char *text,
 		exit(1);
 	}
 	run_stack(pg, chan, LEAP_BIO_WRITE, 4096);	/* pages are there */
-	for (i = 0; i < RUNS; i++) {
+	for (i = 0; i < runs; i++) {
 		floor_ns[i] = area ? run_memcpy(area, op) : run_call();
 		ns[i] = run_stack(pg, chan, op, 4096);
 	}
-	qsort(floor_ns, RUNS, sizeof(*floor_ns), by_value);
+	bench_median(floor_ns, runs);
 	report(json, text, op == LEAP_BIO_READ ? "read" : "write", ns,
-	       floor_ns[RUNS / 2]);
+	       floor_ns[runs / 2]);
 	leap_chan_close(chan);
 	leap_bdev_close(bdev);
 }
 
 int main(int argc, char **argv)
 {
-	int json = argc > 1 && !strcmp(argv[1], "--json");
+	int json = bench_flag(argc, argv, "--json");
 	unsigned char *area = malloc((size_t)BLOCKS * 4096);
 	struct leap_pollgroup *pg;
 
+	if (bench_flag(argc, argv, "--smoke")) {
+		total = 40000;
+		runs = 3;
+	}
 	if (!area || leap_pollgroup_create(NULL, &pg))
 		return 1;
 	memset(area, 1, (size_t)BLOCKS * 4096);
@@ -187,6 +178,8 @@ int main(int argc, char **argv)
 	      LEAP_BIO_WRITE, NULL);
 	bench(pg, json, "memory:64M[block=4096]", LEAP_BIO_READ, area);
 	bench(pg, json, "memory:64M[block=4096]", LEAP_BIO_WRITE, area);
+	if (json)
+		printf("]}\n");
 	leap_pollgroup_destroy(pg);
 	free(area);
 	return 0;

@@ -3,21 +3,21 @@
  * What the library itself costs: nanoseconds per command over loop:// on one
  * core, with a handler that asks for the payload and completes at once.
  *
- *	bench-loopback [--json]
+ *	bench-loopback [--json] [--smoke]
  *
  * Each depth is run nine times; minimum and median are printed. Beside it the
  * floor: the same number of indirect calls and 64-byte copies without rings.
  */
+#define _GNU_SOURCE
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "../unit/fake-target.h"
+#include "bench.h"
 
 #define RUNS	9
-#define TOTAL	1000000u
 #define MAX_QD	128u
 
 struct bench {
@@ -31,15 +31,8 @@ struct bench {
 };
 
 static struct bench b;
+static uint32_t total = 1000000, runs = RUNS;
 static char payload[4096];
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 static void null_ready(struct leap_cmd *cmd, leap_status_t status)
 {
@@ -78,8 +71,8 @@ static double run(uint32_t qd)
 	uint32_t i;
 
 	b.done = 0;
-	b.left = TOTAL - qd;
-	start = now_ns();
+	b.left = total - qd;
+	start = bench_now_ns();
 	for (i = 0; i < qd; i++) {
 		req = &b.reqs[i];
 		req->sqe.opc = LEAP_NVM_READ;
@@ -89,9 +82,9 @@ static double run(uint32_t qd)
 		if (leap_qp_submit(b.qp, &req, 1) != 1)
 			exit(1);
 	}
-	while (b.done < TOTAL)
+	while (b.done < total)
 		leap_pollgroup_poll(b.pg, 0);
-	return (double)(now_ns() - start) / TOTAL;
+	return (double)(bench_now_ns() - start) / total;
 }
 
 static void floor_done(struct leap_req *req)
@@ -104,10 +97,10 @@ static double floor_run(void)
 {
 	void (*volatile fn)(struct leap_req *req) = floor_done;
 	static struct leap_sqe copy[MAX_QD];
-	uint64_t start = now_ns();
+	uint64_t start = bench_now_ns();
 	uint32_t i;
 
-	for (i = 0; i < TOTAL; i++) {
+	for (i = 0; i < total; i++) {
 		struct leap_req *req = &b.reqs[i % MAX_QD];
 
 		req->sqe.cid = leap_to_le16((uint16_t)i);
@@ -117,24 +110,21 @@ static double floor_run(void)
 		fn(req);
 		__asm__ volatile("" : : "r"(copy) : "memory");
 	}
-	return (double)(now_ns() - start) / TOTAL;
-}
-
-static int cmp(const void *a, const void *c)
-{
-	double x = *(const double *)a, y = *(const double *)c;
-
-	return x < y ? -1 : x > y;
+	return (double)(bench_now_ns() - start) / total;
 }
 
 int main(int argc, char **argv)
 {
 	static const uint32_t depths[] = { 1, 32, 128 };
 	struct leap_qp_opts opts = LEAP_QP_OPTS_INIT;
-	int json = argc > 1 && !strcmp(argv[1], "--json");
+	int json = bench_flag(argc, argv, "--json");
 	double ns[RUNS], fl[RUNS];
 	unsigned int d, r;
 
+	if (bench_flag(argc, argv, "--smoke")) {
+		total = 50000;
+		runs = 3;
+	}
 	if (leap_pollgroup_create(NULL, &b.pg))
 		return 1;
 	fake_target_init(&b.target, b.pg);
@@ -160,19 +150,19 @@ int main(int argc, char **argv)
 		printf("{\"bench\":\"loopback-null\",\"unit\":\"ns/command\","
 		       "\"results\":[");
 	for (d = 0; d < 3; d++) {
-		for (r = 0; r < RUNS; r++) {
+		for (r = 0; r < runs; r++) {
 			fl[r] = floor_run();
 			ns[r] = run(depths[d]);
 		}
-		qsort(ns, RUNS, sizeof(ns[0]), cmp);
-		qsort(fl, RUNS, sizeof(fl[0]), cmp);
+		bench_median(ns, runs);
+		bench_median(fl, runs);
 		if (json)
 			printf("%s{\"depth\":%" PRIu32 ",\"min\":%.1f,"
 			       "\"median\":%.1f,\"floor\":%.1f}", d ? "," : "",
-			       depths[d], ns[0], ns[RUNS / 2], fl[0]);
+			       depths[d], ns[0], ns[runs / 2], fl[0]);
 		else
 			printf("%6" PRIu32 " %10.1f %10.1f %10.1f\n", depths[d],
-			       ns[0], ns[RUNS / 2], fl[0]);
+			       ns[0], ns[runs / 2], fl[0]);
 	}
 	if (json)
 		printf("]}\n");

@@ -42,6 +42,7 @@ struct io {
 
 static struct shared *sh;
 static char path[64];
+static unsigned int samples = SAMPLES;
 
 static struct {
 	struct leap_pollgroup *pg;
@@ -262,7 +263,7 @@ static void one(const struct row *r, uint32_t n, int json, int first)
 	double ns[SAMPLES], fl[SAMPLES];
 	unsigned int i, kept = 0, dropped = 0;
 
-	for (i = 0; i < SAMPLES; i++) {
+	for (i = 0; i < samples; i++) {
 		int line = r->floor[0] == 'l';
 		double a = line ? line_round_trip(n) : copy_block(n);
 		double v = run(r->nsid, r->opc, r->qd, n);
@@ -314,8 +315,10 @@ int main(int argc, char **argv)
 
 	for (i = 1; i < argc; i++) {
 		json |= !strcmp(argv[i], "--json");
-		if (!strcmp(argv[i], "--smoke"))
-			n = 50000;
+		if (!strcmp(argv[i], "--smoke")) {
+			n = 10000;
+			samples = 3;
+		}
 	}
 	sh = mmap(NULL, sizeof(*sh), PROT_READ | PROT_WRITE,
 		  MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What a command costs through host, loop://, controller and a stack, all on
- * one core: nanoseconds per 4 KiB read, without looking at a clock per command.
+ * one core: nanoseconds per command, without looking at a clock per command.
+ * Requests that have come back in a poll are submitted again in one call.
  *
- *	bench-stack [--json]
+ * A read of null fills its buffer with zeroes: memcpy of the same size, beside
+ * it, says how much of that is moving bytes. A write of null moves none.
+ *
+ *	bench-stack [--json] [--smoke]
  */
+#define _GNU_SOURCE
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <leapio/leapio.h>
 
+#include "bench.h"
+
 #define RUNS	7
-#define TOTAL	400000u
 #define MAX_QD	128u
 #define NQN	"nqn.2014-08.org.example:bench"
 
@@ -24,26 +29,40 @@ struct bench {
 	struct leap_host *host;
 	struct leap_req reqs[MAX_QD];
 	struct leap_piece pieces[MAX_QD];
+	struct leap_req *again[MAX_QD];
 	uint64_t left, done, errors;
-	uint32_t rnd;
+	uint32_t rnd, nr_again;
+};
+
+struct row {
+	const char *stack, *op;
+	uint32_t bytes, qd;
+	uint8_t opc;
+};
+
+static const struct row rows[] = {
+	{ "null:16M", "write", 4096, 1, LEAP_NVM_WRITE },
+	{ "null:16M", "write", 4096, 32, LEAP_NVM_WRITE },
+	{ "null:16M", "write", 4096, 128, LEAP_NVM_WRITE },
+	{ "null:16M", "read", 512, 32, LEAP_NVM_READ },
+	{ "null:16M", "read", 4096, 1, LEAP_NVM_READ },
+	{ "null:16M", "read", 4096, 32, LEAP_NVM_READ },
+	{ "null:16M", "read", 4096, 128, LEAP_NVM_READ },
+	{ "memory:16M", "read", 4096, 1, LEAP_NVM_READ },
+	{ "memory:16M", "read", 4096, 32, LEAP_NVM_READ },
+	{ "memory:16M", "write", 4096, 32, LEAP_NVM_WRITE },
+	{ "memory:16M", "read", 4096, 128, LEAP_NVM_READ },
 };
 
 static struct bench b;
+static uint32_t total = 400000, runs = RUNS;
 static char payload[MAX_QD][4096];
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-static void send_next(struct leap_req *req)
+static void aim(struct leap_req *req)
 {
 	b.rnd = b.rnd * 1664525u + 1013904223u;
 	req->sqe.cdw10 = leap_to_le32((b.rnd >> 12) % 4096 * 8);
-	leap_host_submit(b.host, 1, &req, 1);
+	b.again[b.nr_again++] = req;
 }
 
 static void done(struct leap_req *req)
@@ -53,36 +72,44 @@ static void done(struct leap_req *req)
 	if (!b.left)
 		return;
 	b.left--;
-	send_next(req);
+	aim(req);
 }
 
-static double run(uint32_t qd)
+static double run(const struct row *row)
 {
 	uint64_t start;
 	uint32_t i;
 
 	b.done = 0;
-	b.left = TOTAL - qd;
-	start = now_ns();
-	for (i = 0; i < qd; i++)
-		send_next(&b.reqs[i]);
-	while (b.done < TOTAL)
+	b.left = total - row->qd;
+	for (i = 0; i < row->qd; i++) {
+		b.pieces[i].len_bytes = row->bytes;
+		b.reqs[i].sqe.opc = row->opc;
+		b.reqs[i].sqe.cdw12 = leap_to_le32(row->bytes / 512 - 1);
+		aim(&b.reqs[i]);
+	}
+	start = bench_now_ns();
+	while (b.done < total) {
+		if (b.nr_again)
+			leap_host_submit(b.host, 1, b.again, b.nr_again);
+		b.nr_again = 0;
 		leap_pollgroup_poll(b.pg, 0);
-	return (double)(now_ns() - start) / TOTAL;
+	}
+	return (double)(bench_now_ns() - start) / total;
 }
 
-static double memcpy_floor(void)
+static double memcpy_floor(uint32_t bytes)
 {
 	static char from[4096][4096];
-	uint64_t start = now_ns();
+	uint64_t start = bench_now_ns();
 	uint32_t i;
 
-	for (i = 0; i < TOTAL; i++) {
+	for (i = 0; i < total; i++) {
 		b.rnd = b.rnd * 1664525u + 1013904223u;
-		memcpy(payload[i % MAX_QD], from[(b.rnd >> 12) % 4096], 4096);
+		memcpy(payload[i % MAX_QD], from[(b.rnd >> 12) % 4096], bytes);
 		__asm__ volatile("" : : "r"(payload) : "memory");
 	}
-	return (double)(now_ns() - start) / TOTAL;
+	return (double)(bench_now_ns() - start) / total;
 }
 
 static void set_flag(void *arg)
@@ -128,10 +155,7 @@ static int set_up(const char *stack)
 		leap_pollgroup_wait(b.pg, 100000000);
 	for (i = 0; i < MAX_QD; i++) {
 		b.pieces[i].addr = payload[i];
-		b.pieces[i].len_bytes = 4096;
-		b.reqs[i].sqe.opc = LEAP_NVM_READ;
 		b.reqs[i].sqe.nsid = leap_to_le32(1);
-		b.reqs[i].sqe.cdw12 = leap_to_le32(7);
 		b.reqs[i].pieces = &b.pieces[i];
 		b.reqs[i].nr_pieces = 1;
 		b.reqs[i].done = done;
@@ -155,59 +179,60 @@ static int tear_down(void)
 	return leap_pollgroup_destroy(b.pg);
 }
 
-static int cmp(const void *a, const void *c)
-{
-	double x = *(const double *)a, y = *(const double *)c;
-
-	return x < y ? -1 : x > y;
-}
-
-static void one(const char *stack, uint32_t qd, int json, int first)
+static void one(const struct row *row, int json)
 {
 	double ns[RUNS], fl[RUNS];
-	int r;
+	uint32_t r;
 
-	for (r = 0; r < RUNS; r++) {
-		fl[r] = memcpy_floor();
-		ns[r] = run(qd);
+	for (r = 0; r < runs; r++) {
+		fl[r] = memcpy_floor(row->bytes);
+		ns[r] = run(row);
 	}
-	qsort(ns, RUNS, sizeof(ns[0]), cmp);
-	qsort(fl, RUNS, sizeof(fl[0]), cmp);
+	bench_median(ns, runs);
+	bench_median(fl, runs);
 	if (json)
-		printf("%s{\"stack\":\"%s\",\"depth\":%" PRIu32 ",\"min\":%.1f,"
-		       "\"median\":%.1f,\"memcpy\":%.1f}", first ? "" : ",",
-		       stack, qd, ns[0], ns[RUNS / 2], fl[0]);
+		printf("%s\n{\"stack\":\"%s\",\"op\":\"%s\",\"bytes\":%" PRIu32
+		       ",\"depth\":%" PRIu32 ",\"min\":%.1f,\"median\":%.1f,"
+		       "\"memcpy\":%.1f}", row == rows ? "" : ",", row->stack,
+		       row->op, row->bytes, row->qd, ns[0], ns[runs / 2],
+		       fl[0]);
 	else
-		printf("%-12s %6" PRIu32 " %10.1f %10.1f %10.1f\n", stack, qd,
-		       ns[0], ns[RUNS / 2], fl[0]);
+		printf("%-12s %-5s %5" PRIu32 " %6" PRIu32 " %10.1f %10.1f "
+		       "%10.1f\n", row->stack, row->op, row->bytes, row->qd,
+		       ns[0], ns[runs / 2], fl[0]);
 }
 
 int main(int argc, char **argv)
 {
-	static const char *const stacks[] = { "null:16M", "memory:16M" };
-	static const uint32_t depths[] = { 1, 32, 128 };
-	int json = argc > 1 && !strcmp(argv[1], "--json");
-	unsigned int s, d;
+	int json = bench_flag(argc, argv, "--json");
+	const char *open = NULL;
+	unsigned int i;
 
+	if (bench_flag(argc, argv, "--smoke")) {
+		total = 20000;
+		runs = 3;
+	}
 	if (json)
 		printf("{\"bench\":\"stack-loop\",\"unit\":\"ns/command\","
 		       "\"results\":[");
 	else
-		printf("4 KiB reads: host, loop://, controller, stack\n"
-		       "%-12s %6s %10s %10s %10s\n", "stack", "depth",
-		       "min ns", "median ns", "memcpy ns");
-	for (s = 0; s < 2; s++) {
-		if (set_up(stacks[s])) {
-			fprintf(stderr, "bench-stack: %s: %s\n", stacks[s],
-				leap_last_error());
-			return 1;
+		printf("host, loop://, controller, stack\n"
+		       "%-12s %-5s %5s %6s %10s %10s %10s\n", "stack", "op",
+		       "bytes", "depth", "min ns", "median ns", "memcpy ns");
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (!open || strcmp(open, rows[i].stack)) {
+			if (open && (b.errors || tear_down()))
+				return 1;
+			open = rows[i].stack;
+			if (set_up(open)) {
+				fprintf(stderr, "bench-stack: %s: %s\n", open,
+					leap_last_error());
+				return 1;
+			}
 		}
-		for (d = 0; d < 3; d++)
-			one(stacks[s], depths[d], json, !s && !d);
-		if (b.errors || tear_down())
-			return 1;
+		one(&rows[i], json);
 	}
 	if (json)
 		printf("]}\n");
-	return 0;
+	return b.errors || tear_down() ? 1 : 0;
 }

@@ -20,13 +20,8 @@ echo "# $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)," \
 	"$(nproc) cores, $(uname -sr), load $(cut -d' ' -f1-3 /proc/loadavg)"
 bad=0
 for n in $names; do
-	args=
-	case $n$smoke in
-	shm--smoke) args=--smoke ;;
-	tcp--smoke) args="--ms 20 --samples 5" ;;
-	esac
-	echo "# bench-$n $args"
-	if ./bench-$n $args --json >"$top_builddir/bench-$n.json.tmp"; then
+	echo "# bench-$n $smoke"
+	if ./bench-$n $smoke --json >"$top_builddir/bench-$n.json.tmp"; then
 		mv "$top_builddir/bench-$n.json.tmp" "$top_builddir/bench-$n.json"
 		python3 - "$top_builddir/bench-$n.json" <<'P' 2>/dev/null ||
 import json, sys

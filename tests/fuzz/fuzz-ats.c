@@ -116,7 +116,7 @@ static void check_piece(struct held *h, const struct leap_piece *piece,
 			uint32_t perm, int sink)
 {
 	uint8_t *base = leap_dmabuf_addr(mem), *at = piece->addr;
-	uint64_t off = (uint64_t)(at - base);
+	uint64_t off = (uint64_t)(at - base), at_off, end;
 	uint32_t i, found = 0;
 
 	FUZZ_CHECK(piece->len_bytes && piece->reach == LEAP_REACH_DIRECT);
@@ -124,18 +124,25 @@ static void check_piece(struct held *h, const struct leap_piece *piece,
 		memset(at, 0, piece->len_bytes);
 		return;
 	}
-	for (i = 0; i < NR_RANGES; i++) {
-		const struct range *r = &ranges[i];
+	/* Neighbours in memory are one piece, whatever their ranges. */
+	for (at_off = off; at_off < off + piece->len_bytes; at_off = end) {
+		end = UINT64_MAX;
+		found = 0;
+		for (i = 0; i < NR_RANGES; i++) {
+			const struct range *r = &ranges[i];
 
-		if (!r->mapped || (r->perm & perm) != perm ||
-		    off < r->offset || off + piece->len_bytes >
-		    r->offset + r->bytes)
-			continue;
-		found |= 1u << i;
+			if (!r->mapped || (r->perm & perm) != perm ||
+			    at_off < r->offset ||
+			    at_off >= r->offset + r->bytes)
+				continue;
+			found |= 1u << i;
+			if (end > r->offset + r->bytes)
+				end = r->offset + r->bytes;
+		}
+		FUZZ_CHECK(found);
 	}
-	FUZZ_CHECK(found);
 	/* Only when there is no doubt do we know whose pin it is. */
-	if (!(found & (found - 1)))
+	if (!(found & (found - 1)) && off >= ranges[__builtin_ctz(found)].offset)
 		h->ranges |= found;
 }
 

@@ -229,7 +229,8 @@ LEAP_API const struct leap_target_opts *
 leap_listener_target_opts(const struct leap_listener *listener);
 
 /**
- * leap_cmd_get - a command slot, or NULL: pool empty, wait for vqp_resume
+ * leap_cmd_get - a command slot, or NULL: pool empty or this vqp has its share
+ * of it; wait for vqp_resume
  *
  * Context: owner, hot path
  */
