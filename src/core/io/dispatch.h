@@ -36,7 +36,6 @@ struct leap__dispatch {
 	void **free_bufs;	/* stack of nr_free */
 	uint32_t nr_bufs;
 	uint32_t buf_bytes;
-	size_t buf_stride;	/* from one to the next */
 	uint32_t nr_bufs_fresh;
 	uint32_t nr_free;
 	uint32_t bufs_in_use;

@@ -15,12 +15,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-/*
- * Between buffers: at a power of two apart, the first pages of all of them fall
- * into the same few sets of a cache, and small payloads evict each other.
- */
-#define BUF_SHIFT	4096u
-
 /* Pages that cost nothing until they are touched. */
 static void *map_pages(size_t bytes)
 {
@@ -38,7 +32,7 @@ static void dispatch_free(struct leap_pollgroup *pg)
 		return;
 	assert(!d->cmds_in_use && !d->bufs_in_use && !d->polling);
 	if (d->bufs)
-		munmap(d->bufs, d->nr_bufs * d->buf_stride);
+		munmap(d->bufs, (size_t)d->nr_bufs * d->buf_bytes);
 	if (d->cmds)
 		munmap(d->cmds, d->nr_cmds * sizeof(*d->cmds));
 	free(d->free_bufs);
@@ -58,11 +52,10 @@ int leap__dispatch_create(struct leap_pollgroup *pg)
 	d->cmds_kept = d->nr_cmds < 8 * LEAP__CMDS_EACH ? 0 : d->nr_cmds / 4;
 	d->nr_bufs = opts->nr_bufs;
 	d->buf_bytes = opts->buf_bytes;
-	d->buf_stride = (size_t)opts->buf_bytes + BUF_SHIFT;
 	d->starved_tail = &d->starved;
 	d->cmds = map_pages(d->nr_cmds * sizeof(*d->cmds));
 	d->free_bufs = calloc(d->nr_bufs, sizeof(*d->free_bufs));
-	d->bufs = map_pages(d->nr_bufs * d->buf_stride);
+	d->bufs = map_pages((size_t)d->nr_bufs * d->buf_bytes);
 	pg->head.dispatch = d;
 	pg->dispatch_free = dispatch_free;
 	if (!d->cmds || !d->free_bufs || !d->bufs) {
@@ -212,7 +205,7 @@ void *leap_pollgroup_buf_get(struct leap_pollgroup *pg)
 	if (d->nr_free) {
 		buf = d->free_bufs[--d->nr_free];
 	} else if (d->nr_bufs_fresh < d->nr_bufs) {
-		buf = d->bufs + d->nr_bufs_fresh++ * d->buf_stride;
+		buf = d->bufs + (size_t)d->nr_bufs_fresh++ * d->buf_bytes;
 	} else {
 		d->pool_empty++;
 		return NULL;
@@ -224,12 +217,12 @@ void *leap_pollgroup_buf_get(struct leap_pollgroup *pg)
 static int owns_buf(const struct leap__dispatch *d, const void *buf)
 {
 	return (uintptr_t)buf - (uintptr_t)d->bufs <
-	       d->nr_bufs * d->buf_stride;
+	       (uintptr_t)d->nr_bufs * d->buf_bytes;
 }
 
 static void put_own(struct leap__dispatch *d, void *buf)
 {
-	assert(((uintptr_t)buf - (uintptr_t)d->bufs) % d->buf_stride == 0);
+	assert(((uintptr_t)buf - (uintptr_t)d->bufs) % d->buf_bytes == 0);
 	assert(d->nr_free < d->nr_bufs_fresh);
 	d->free_bufs[d->nr_free++] = buf;
 	d->bufs_in_use--;
