@@ -84,10 +84,12 @@ try() {
 
 # skips_in LOG DIR - "TEST<tab>WHY" of each test that did not run, or not whole
 skips_in() {
-	local result t own='s/^\[  SKIPPED \] \(.*\)/\1\tskip() was called/p
+	local t own='/^\[  SKIPPED \].*listed below/d
+		s/^\[  SKIPPED \] \(.*\)/\1\tskipped itself/p
 		s/^ok [0-9]* -* *\(.*[^ ]\) *# *[Ss][Kk][Ii][Pp] *\(.*\)/\1\t\2/p'
 	sed -n "$own" "$1"
-	sed -n 's/^\(PASS\|SKIP\): //p' "$1" | while read -r t; do
+	sed -n 's/^\(PASS\|SKIP\): \([^ ]*\/[^ ]*\)$/\2/p' "$1" | sort -u |
+	while read -r t; do
 		if grep -q "^SKIP: $t\$" "$1"; then
 			printf '%s\t%s\n' "$t" "$(sed -n \
 				's/^skip: *//Ip' "$2/${t%.sh}.log" | head -n 1)"
