@@ -284,7 +284,7 @@ static int take_cmd(struct target *t, const struct leap_sqe *sqe,
  */
 __attribute__((cold)) static int put_aside(struct target *t,
 		const struct leap_sqe *sqe, const struct leap__tcp_shape *s,
-		const uint8_t *data)
+		const uint8_t *data, uint32_t depth)
 {
 	struct aside *a;
 
@@ -293,7 +293,7 @@ __attribute__((cold)) static int put_aside(struct target *t,
 	if (!t->aside) {
 		/* Not even that: the stream has to wait after all. */
 		t->inflight--;
-		t->sqhd--;
+		t->sqhd = (uint16_t)((t->sqhd ? t->sqhd : depth) - 1);
 		return 1;
 	}
 	a = aside_at(t, t->aside_head + t->nr_aside++);
@@ -338,7 +338,7 @@ static int on_cmd(struct target *t, const union leap__tcp_pdu *pdu,
 		t->sqhd -= (uint16_t)depth;
 	t->c.rx.hold = !t->live;
 	if (t->nr_aside || !take_cmd(t, &pdu->cmd.sqe, s, data))
-		return put_aside(t, &pdu->cmd.sqe, s, data);
+		return put_aside(t, &pdu->cmd.sqe, s, data, depth);
 	return 0;
 }
 
