@@ -20,6 +20,8 @@ done
 args=()
 if [ "$TARGET" = socp ]; then
 	SOCP=$(real_program socp) || bail "socp is not built"
+	# In the build tree the library is where only libtool's wrapper looks.
+	export LD_LIBRARY_PATH=$BUILD/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 	args=(--prog "$SOCP:/usr/bin/socp")
 fi
 work_open
