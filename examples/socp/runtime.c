@@ -130,11 +130,13 @@ int runtime_add_subsystem(struct runtime *rt,
 	if (rc)
 		return rc;
 	rc = allow_hosts(*out, s->hosts);
-	note = json_pack("{s:b, s:o}", "any_host", (int)opts.allow_any_host,
-			 "hosts", s->hosts ? json_deep_copy(s->hosts) :
-					     json_array());
-	if (!rc && json_object_set_new(rt->subsystems, s->nqn, note))
-		rc = -ENOMEM;
+	if (!rc) {
+		note = json_pack("{s:b, s:o}", "any_host",
+				 (int)opts.allow_any_host, "hosts", s->hosts ?
+				 json_deep_copy(s->hosts) : json_array());
+		if (json_object_set_new(rt->subsystems, s->nqn, note))
+			rc = -ENOMEM;
+	}
 	if (rc)
 		leap_subsystem_destroy(*out, NULL, NULL);
 	return rc;

@@ -85,11 +85,16 @@ static void random_operations_4096(void **state)
 }
 
 /* TSan's shadow takes most of the address space; qemu-user looks at each page. */
+static int cross(void)
+{
+	const char *text = getenv("LEAP_CROSS");
+
+	return text && *text;
+}
+
 static const char *large(void)
 {
-	const char *cross = getenv("LEAP_CROSS");
-
-	if (cross && *cross)
+	if (cross())
 		return "memory:8G[block=4096]";
 #ifdef __SANITIZE_THREAD__
 	return "memory:512G[block=4096]";
@@ -114,7 +119,9 @@ static void terabytes_cost_what_is_in_them(void **state)
 	assert_int_equal(blk_io(&b, LEAP_BIO_READ, 0, b.nr_blocks - 1, 1,
 				buf), 0);
 	assert_int_equal(buf[77], 0x11);
-	assert_true(resident() - before < 4096);
+	/* An emulator's own memory is counted with it. */
+	if (!cross())
+		assert_true(resident() - before < 4096);
 	blk_close(&b);
 }
 
