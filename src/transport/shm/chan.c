@@ -291,3 +291,13 @@ int leap__shm_chan_attach(struct leap__shm_chan *chan,
 	}
 	return chan->world->ops->attach(chan->world, chan->wfd);
 }
+
+void leap__shm_chan_drop(struct leap__shm_chan *chan)
+{
+	leap__pollgroup_undefer(chan->pg, &chan->defer);
+	if (chan->wfd)
+		chan->world->ops->close(chan->wfd);
+	chan->wfd = NULL;
+	chan->dead = true;
+	chan->told = true;
+}

@@ -86,6 +86,9 @@ void leap__shm_chan_detach(struct leap__shm_chan *chan);
 int leap__shm_chan_attach(struct leap__shm_chan *chan,
 			  struct leap_pollgroup *pg);
 
+/* Close what was paused, and tell nobody: its owner is freed at once. */
+void leap__shm_chan_drop(struct leap__shm_chan *chan);
+
 /* An empty message of a type. */
 struct leap__shm_msg leap__shm_msg(enum leap__shm_type type);
 

@@ -545,12 +545,17 @@ int leap__shm_vqp_attach(struct leap_vqp *vqp)
 	int err;
 
 	t->starved = false;
-	err = leap_ats_attach(t->ats, vqp->pg, &t->view);
+	err = leap__shm_chan_attach(&t->chan, vqp->pg);
+	if (!err)
+		err = leap_ats_attach(t->ats, vqp->pg, &t->view);
+	if (err) {
+		/* The dispatcher ends and frees the vqp now. */
+		leap__shm_chan_drop(&t->chan);
+		return err;
+	}
 	leap_pollgroup_add_poller(vqp->pg, &t->poller);
 	leap__pollgroup_defer(vqp->pg, &t->end_of_batch);
-	if (!err)
-		err = leap__shm_chan_attach(&t->chan, vqp->pg);
-	return err;
+	return 0;
 }
 
 static void hello_timeout(struct leap_timer *timer)
