@@ -87,10 +87,10 @@ LEAP_API int leap_ats_map(struct leap_ats *ats,
 /**
  * leap_ats_unmap - take a range back
  *
- * New translations fail, in each view as soon as it has heard. @done runs once, when no view can reach
- * the range and every pin in it has been released: only then may the guest be
- * told that the memory is its own again. With no pins @done may run before
- * this returns.
+ * New translations fail, in each view as soon as it has heard. @done runs once,
+ * when no view can reach the range and every pin in it has been released: only
+ * then may the guest be told that the memory is its own again. With no pins
+ * @done may run before this returns.
  * @gpa, @bytes: exactly a range that was mapped
  * @done: runs on the thread of the last release, or of this call
  * Context: any-locked (one control thread at a time)

@@ -10,6 +10,9 @@
 #include <leapio/status.h>
 
 #include <pthread.h>
+#include <stdbool.h>
+
+#include "util/list.h"
 
 /* One mapping. Immutable while a table or an IOTLB points to it. */
 struct leap__ats_range {
@@ -47,9 +50,10 @@ struct leap__ats_unmap;
 /* One view's part of one unmap. */
 struct leap__ats_leave {
 	struct leap_msg msg;
-	struct leap_ats_view *view;
+	struct leap_ats_view *view;	/* NULL: detached since */
 	struct leap__ats_unmap *unmap;
-	struct leap__ats_leave *next;	/* view->draining */
+	struct leap__list link;		/* leaves, going or draining of view */
+	bool here;			/* the view is of the unmapping thread */
 };
 
 struct leap__ats_unmap {
@@ -73,8 +77,15 @@ struct leap_ats_view {
 	uint64_t iotlb_mask;
 	uint32_t *pins;			/* by slot */
 	uint64_t nr_pins;
-	struct leap__ats_leave *draining;
-	uint32_t nr_leaves;		/* messages under way and draining */
+	struct leap__list leaves;	/* not heard of yet; under ats->lock */
+	struct leap__list draining;	/* unmaps that wait for pins */
+	struct leap__list going;	/* hooks are to be told of them */
+	struct leap__list hooks;
+	struct leap__list *next_hook;	/* while they are being called */
+	uint32_t nr_hooks;		/* under ats->lock */
+	struct leap_msg came;		/* to call hooks of new ranges */
+	bool came_sent;			/* under ats->lock */
+	bool detached;			/* freed when came has run */
 	uint8_t *sink;			/* where bit buckets of reads go */
 	uint64_t hits;
 	uint64_t misses;
@@ -84,11 +95,61 @@ struct leap_ats_view {
 #define LEAP__ATS_SINK_BYTES 65536u
 
 /*
+ * For users that hold pins for longer than a command does: the rings of a
+ * queue. Without a hook such a pin keeps an unmap from ever ending.
+ */
+struct leap__ats_hook {
+	struct leap__list link;
+	/*
+	 * A range is going. It translates no more (a new one in its place
+	 * may); pins in it are to be given back, now or as soon as it can be
+	 * done: the unmap waits for them.
+	 */
+	void (*going)(struct leap__ats_hook *hook, leap_gpa_t gpa,
+		      uint64_t bytes);
+	/* Ranges have come: what failed to translate may do so now. One call
+	 * may stand for several ranges, which may have gone again. */
+	void (*came)(struct leap__ats_hook *hook);
+};
+
+/*
+ * Both are called on the view's thread, @going also from within leap_ats_unmap
+ * when that is its thread, @came always from a poll of its group. They may
+ * translate, release, add and remove hooks; not detach the view. Either
+ * may be NULL. Add the hook first and translate then, so that no range slips
+ * between the two.
+ * Context: owner
+ */
+void leap__ats_hook_add(struct leap_ats_view *view,
+			struct leap__ats_hook *hook);
+void leap__ats_hook_del(struct leap_ats_view *view,
+			struct leap__ats_hook *hook);
+
+/*
  * The range that holds @gpa, or NULL. Slow part of a lookup: takes over a newer
  * table when there is one.
  */
 struct leap__ats_range *leap__ats_lookup(struct leap_ats_view *view,
 					 uint64_t gpa);
+
+/* Under ats->lock: give back a reference to a table. */
+void leap__ats_table_put(struct leap__ats_table *table);
+
+/* Under ats->lock: @table becomes the one that lookups take over. */
+void leap__ats_publish(struct leap_ats *ats, struct leap__ats_table *table);
+
+/* Nothing points to @range any more. */
+void leap__ats_range_free(struct leap_ats *ats, struct leap__ats_range *range);
+
+/* On the view's thread: take over the newest table, forget what is cached. */
+void leap__ats_refresh(struct leap_ats_view *view);
+
+/* The view of @leaves has let go. What is told of it may unmap and release in
+ * its turn, and detach the view. */
+void leap__ats_end(struct leap__list *leaves);
+
+/* leap_ats_view.came: on the view's thread. */
+void leap__ats_view_came(struct leap_msg *msg);
 
 /* Append to @pieces, merging with the last; 0, or -ENOBUFS. */
 int leap__ats_append(struct leap_piece *pieces, uint32_t max, uint32_t *nr,

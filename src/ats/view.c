@@ -7,13 +7,142 @@
  * always the answer.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <leapio/nvme.h>
 
 #include "ats/ats.h"
 #include "util/atomic.h"
+#include "util/err.h"
 #include "util/plant.h"
+
+#define IOTLB_SHIFT 21
+
+int leap_ats_attach(struct leap_ats *ats, struct leap_pollgroup *pg,
+		    struct leap_ats_view **out)
+{
+	struct leap_ats_view *view = calloc(1, sizeof(*view));
+
+	*out = NULL;
+	if (!view)
+		return leap__err(-ENOMEM, "leap_ats_attach: out of memory");
+	view->ats = ats;
+	view->pg = pg;
+	view->thread = pthread_self();
+	view->iotlb_mask = ats->iotlb_entries - 1;
+	view->iotlb = calloc(ats->iotlb_entries, sizeof(*view->iotlb));
+	view->pins = calloc(ats->max_ranges, sizeof(*view->pins));
+	leap__list_init(&view->leaves);
+	leap__list_init(&view->going);
+	leap__list_init(&view->draining);
+	leap__list_init(&view->hooks);
+	view->came.run = leap__ats_view_came;
+	view->sink = malloc(LEAP__ATS_SINK_BYTES);
+	if (!view->iotlb || !view->pins || !view->sink) {
+		free(view->iotlb);
+		free(view->pins);
+		free(view->sink);
+		free(view);
+		return leap__err(-ENOMEM, "leap_ats_attach: out of memory");
+	}
+	pthread_mutex_lock(&ats->lock);
+	view->table = ats->table;
+	view->table->refs++;
+	view->gen = ats->gen;
+	view->next = ats->views;
+	ats->views = view;
+	pthread_mutex_unlock(&ats->lock);
+	*out = view;
+	return 0;
+}
+
+/* Under ats->lock: those who have not been heard of yet need not wait. */
+static void leave_all(struct leap_ats_view *view)
+{
+	struct leap__list *at;
+
+	while ((at = leap__list_pop(&view->leaves)) != NULL)
+		leap__list_entry(at, struct leap__ats_leave, link)->view = NULL;
+}
+
+int leap_ats_detach(struct leap_ats_view *view)
+{
+	struct leap_ats_view **at;
+	struct leap_ats *ats;
+	bool came_sent;
+
+	if (!view)
+		return 0;
+	ats = view->ats;
+	if (view->nr_pins)
+		return leap__err(-EBUSY, "leap_ats_detach: %llu pins are held",
+				 (unsigned long long)view->nr_pins);
+	pthread_mutex_lock(&ats->lock);
+	leave_all(view);
+	for (at = &ats->views; *at != view; at = &(*at)->next)
+		;
+	*at = view->next;
+	leap__ats_table_put(view->table);
+	came_sent = view->came_sent;
+	pthread_mutex_unlock(&ats->lock);
+	free(view->iotlb);
+	free(view->pins);
+	free(view->sink);
+	/* The message is on its way and lies in the view: it frees it. */
+	view->detached = true;
+	if (!came_sent)
+		free(view);
+	return 0;
+}
+
+/* The binary search of a view's table. */
+static struct leap__ats_range *search(const struct leap__ats_table *table,
+				      uint64_t gpa)
+{
+	uint32_t lo = 0, hi = table->nr;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		struct leap__ats_range *range = table->range[mid];
+
+		if (gpa < range->start)
+			hi = mid;
+		else if (gpa > range->end - 1)
+			lo = mid + 1;
+		else
+			return range;
+	}
+	return NULL;
+}
+
+struct leap__ats_range *leap__ats_lookup(struct leap_ats_view *view,
+					 uint64_t gpa)
+{
+	struct leap__ats_range **cached, *range;
+
+	cached = &view->iotlb[gpa >> IOTLB_SHIFT & view->iotlb_mask];
+	range = *cached;
+	if (range && gpa >= range->start && gpa <= range->end - 1) {
+		view->hits++;
+		view->last = range;
+		return range;
+	}
+	view->misses++;
+	range = search(view->table, gpa);
+	/* A hole in a table that is not the newest: it may be filled there. */
+	if (!range && leap__load_acquire(&view->ats->gen) != view->gen) {
+		leap__ats_refresh(view);
+		range = search(view->table, gpa);
+	}
+	if (!range) {
+		view->faults++;
+		return NULL;
+	}
+	*cached = range;
+	view->last = range;
+	return range;
+}
 
 static inline struct leap__ats_range *find(struct leap_ats_view *view,
 					   uint64_t gpa)
@@ -138,6 +267,36 @@ int leap_ats_translate(struct leap_ats_view *view, leap_gpa_t gpa,
 	return err ? err : (int)nr;
 }
 
+/* Pins have gone: end the unmaps that waited for them alone. */
+static void end_drained(struct leap_ats_view *view)
+{
+	struct leap__list *at, *next, ended;
+
+	leap__list_init(&ended);
+	leap__list_for_each_safe(at, next, &view->draining) {
+		struct leap__ats_leave *leave =
+			leap__list_entry(at, struct leap__ats_leave, link);
+
+		if (view->pins[leave->unmap->range->slot])
+			continue;
+		leap__list_remove(at);
+		leap__list_push_back(&ended, at);
+	}
+	leap__ats_end(&ended);
+}
+
+void leap_ats_release(struct leap_ats_view *view, struct leap_pins *pins)
+{
+	uint32_t i;
+
+	view->nr_pins -= pins->nr;
+	for (i = 0; i < pins->nr; i++)
+		view->pins[pins->range[i]]--;
+	pins->nr = 0;
+	if (!leap__list_empty(&view->draining))
+		end_drained(view);
+}
+
 /* One direct part of a copy: how many bytes at @gpa are in one range. */
 static int64_t copy_part(struct leap_ats_view *view, uint64_t gpa,
 			 uint64_t len, uint32_t perm, uint8_t **at)
@@ -196,6 +355,25 @@ int leap_ats_copy_out(struct leap_ats_view *view, leap_gpa_t dst,
 		dst.addr += (uint64_t)part;
 		len_bytes -= (uint64_t)part;
 	}
+	return 0;
+}
+
+int leap_ats_view_stats(const struct leap_ats_view *view,
+			struct leap_ats_stats *stats)
+{
+	struct leap_ats_stats now = { sizeof(now) };
+	size_t size = stats->size;
+
+	if (size < sizeof(size) || size > sizeof(now))
+		return leap__err(-EINVAL, "leap_ats_view_stats: size %zu",
+				 size);
+	now.nr_ranges = view->table->nr;
+	now.hits = view->hits;
+	now.misses = view->misses;
+	now.faults = view->faults;
+	now.pins = view->nr_pins;
+	memcpy(stats, &now, size);
+	stats->size = size;
 	return 0;
 }
 
