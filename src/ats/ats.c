@@ -49,7 +49,7 @@ int leap_ats_create(const struct leap_ats_opts *user, struct leap_ats **out)
 	ats->max_ranges = opts.max_ranges;
 	ats->iotlb_entries = opts.iotlb_entries;
 	ats->slots = calloc((opts.max_ranges + 63) / 64, sizeof(uint64_t));
-	ats->table = calloc(1, sizeof(*ats->table));
+	ats->table = leap__ats_table_new(0);
 	if (!ats->slots || !ats->table) {
 		free(ats->slots);
 		free(ats->table);
@@ -57,6 +57,8 @@ int leap_ats_create(const struct leap_ats_opts *user, struct leap_ats **out)
 		return leap__err(-ENOMEM, "leap_ats_create: out of memory");
 	}
 	ats->table->refs = 1;
+	/* Entries of an IOTLB that were never filled are of generation 0. */
+	ats->gen = 1;
 	pthread_mutex_init(&ats->lock, NULL);
 	*out = ats;
 	return 0;
@@ -88,6 +90,20 @@ int leap_ats_destroy(struct leap_ats *ats)
 	free(ats->slots);
 	free(ats);
 	return 0;
+}
+
+struct leap__ats_table *leap__ats_table_new(uint32_t nr)
+{
+	struct leap__ats_table *table;
+
+	table = malloc(sizeof(*table) +
+		       nr * (sizeof(table->range[0]) + sizeof(uint64_t)));
+	if (!table)
+		return NULL;
+	table->refs = 0;
+	table->nr = nr;
+	table->start = (uint64_t *)(void *)&table->range[nr];
+	return table;
 }
 
 void leap__ats_table_put(struct leap__ats_table *table)
@@ -152,8 +168,28 @@ static int range_check(const struct leap_ats_range *r)
 				 "exceeds the dmabuf",
 				 (unsigned long long)r->offset,
 				 (unsigned long long)r->bytes);
-	if (r->source > LEAP_ATS_MESSAGE)
+	if (r->source > LEAP_ATS_CALLBACK)
 		return leap__err(-EINVAL, "leap_ats_map: source %u", r->source);
+	return 0;
+}
+
+static int ops_copy(const struct leap_ats_range *r, struct leap_ats_ops *ops)
+{
+	int err;
+
+	if (!r->ops)
+		return r->source != LEAP_ATS_CALLBACK ? 0 :
+			leap__err(-EINVAL, "leap_ats_map: a callback range "
+				  "without ops");
+	err = leap__opts_copy(ops, sizeof(*ops), r->ops);
+	if (err)
+		return err;
+	if (r->source == LEAP_ATS_CALLBACK && !ops->addr)
+		return leap__err(-EINVAL, "leap_ats_map: a callback range "
+				 "without addr");
+	if (r->source == LEAP_ATS_MESSAGE && (!ops->read || !ops->write))
+		return leap__err(-EINVAL, "leap_ats_map: a message range "
+				 "without read or write");
 	return 0;
 }
 
@@ -166,9 +202,15 @@ static int range_make(const struct leap_ats_range *r,
 	if (!range)
 		return leap__err(-ENOMEM, "leap_ats_map: out of memory");
 	range->start = r->gpa.addr;
-	range->end = r->gpa.addr + r->bytes;
+	range->last = r->gpa.addr + (r->bytes - 1);
 	range->perm = r->perm;
 	range->source = (uint16_t)r->source;
+	range->arg = r->arg;
+	err = ops_copy(r, &range->ops);
+	if (err) {
+		free(range);
+		return err;
+	}
 	switch (r->source) {
 	case LEAP_ATS_FD:
 		err = leap_dmabuf_import(r->fd, r->offset, r->bytes, r->perm,
@@ -201,11 +243,11 @@ static int place(const struct leap__ats_table *table,
 {
 	uint32_t i = 0;
 
-	while (i < table->nr && table->range[i]->start < range->start)
+	while (i < table->nr && table->start[i] < range->start)
 		i++;
-	if (i > 0 && table->range[i - 1]->end - 1 >= range->start)
+	if (i > 0 && table->range[i - 1]->last >= range->start)
 		return -EEXIST;
-	if (i < table->nr && table->range[i]->start <= range->end - 1)
+	if (i < table->nr && table->range[i]->start <= range->last)
 		return -EEXIST;
 	return (int)i;
 }
@@ -228,26 +270,28 @@ static int insert(struct leap_ats *ats, struct leap__ats_range *range)
 {
 	struct leap__ats_table *old = ats->table, *table;
 	int at = place(old, range), slot;
+	uint32_t i;
 
 	if (at < 0)
 		return leap__err(-EEXIST, "leap_ats_map: %#llx..%#llx overlaps "
 				 "a range", (unsigned long long)range->start,
-				 (unsigned long long)(range->end - 1));
+				 (unsigned long long)range->last);
 	slot = slot_get(ats);
 	if (slot < 0)
 		return leap__err(-ENOSPC, "leap_ats_map: more than %u ranges",
 				 ats->max_ranges);
-	table = malloc(sizeof(*table) + (old->nr + 1) * sizeof(range));
+	table = leap__ats_table_new(old->nr + 1);
 	if (!table) {
 		slot_put(ats, (uint32_t)slot);
 		return leap__err(-ENOMEM, "leap_ats_map: out of memory");
 	}
 	range->slot = (uint16_t)slot;
-	table->nr = old->nr + 1;
 	memcpy(table->range, old->range, (size_t)at * sizeof(range));
 	table->range[at] = range;
 	memcpy(table->range + at + 1, old->range + at,
 	       (old->nr - (uint32_t)at) * sizeof(range));
+	for (i = 0; i < table->nr; i++)
+		table->start[i] = table->range[i]->start;
 	ats->nr_ranges++;
 	leap__ats_publish(ats, table);
 	return 0;

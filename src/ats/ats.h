@@ -14,24 +14,36 @@
 
 #include "util/list.h"
 
-/* One mapping. Immutable while a table or an IOTLB points to it. */
+/*
+ * One mapping. Immutable while a table or an IOTLB points to it. What the hot
+ * path reads comes first.
+ */
 struct leap__ats_range {
 	uint64_t start;
-	uint64_t end;			/* first address behind it; 0 = 2^64 */
+	uint64_t last;			/* the last byte: may be 2^64 - 1 */
 	uint8_t *base;			/* direct: address of start */
-	uint64_t remote;		/* one-sided: address of start */
 	struct leap_dmabuf *buf;	/* direct: a reference */
+	uint64_t remote;		/* one-sided: address of start */
 	uint32_t key;
 	uint32_t perm;
 	uint16_t slot;			/* names it in pins */
 	uint16_t source;		/* enum leap_ats_source */
+	struct leap_ats_ops ops;	/* callback, message */
+	void *arg;
 };
 
 /* A snapshot: sorted by address. Counted; never changed once published. */
 struct leap__ats_table {
 	uint32_t refs;			/* under ats->lock */
 	uint32_t nr;
+	uint64_t *start;		/* of each range: what is searched */
 	struct leap__ats_range *range[];
+};
+
+/* Counts only while the view's table is of the same generation. */
+struct leap__ats_tlb {
+	uint64_t gen;
+	struct leap__ats_range *range;
 };
 
 struct leap_ats {
@@ -72,8 +84,9 @@ struct leap_ats_view {
 	struct leap_ats_view *next;	/* under ats->lock */
 	struct leap__ats_table *table;	/* a reference */
 	uint64_t gen;			/* of that table */
-	struct leap__ats_range *last;	/* the range of the last hit */
-	struct leap__ats_range **iotlb;	/* by 2 MiB page */
+	/* The range of the last hit, or leap__ats_nothing. */
+	const struct leap__ats_range *last;
+	struct leap__ats_tlb *iotlb;	/* by 2 MiB page */
 	uint64_t iotlb_mask;
 	uint32_t *pins;			/* by slot */
 	uint64_t nr_pins;
@@ -125,12 +138,40 @@ void leap__ats_hook_add(struct leap_ats_view *view,
 void leap__ats_hook_del(struct leap_ats_view *view,
 			struct leap__ats_hook *hook);
 
+/* A range that no address is in. */
+extern const struct leap__ats_range leap__ats_nothing;
+
 /*
  * The range that holds @gpa, or NULL. Slow part of a lookup: takes over a newer
  * table when there is one.
  */
-struct leap__ats_range *leap__ats_lookup(struct leap_ats_view *view,
-					 uint64_t gpa);
+const struct leap__ats_range *leap__ats_lookup(struct leap_ats_view *view,
+					       uint64_t gpa);
+
+static inline int leap__ats_in(const struct leap__ats_range *range,
+			       uint64_t gpa)
+{
+	return gpa >= range->start && gpa <= range->last;
+}
+
+static inline const struct leap__ats_range *
+leap__ats_find(struct leap_ats_view *view, uint64_t gpa)
+{
+	const struct leap__ats_range *range = view->last;
+
+	if (leap__ats_in(range, gpa)) {
+		view->hits++;
+		return range;
+	}
+	return leap__ats_lookup(view, gpa);
+}
+
+/* Hold @range. 0, or -ENOBUFS when @pins is full. */
+int leap__ats_pin(struct leap_ats_view *view, struct leap_pins *pins,
+		  const struct leap__ats_range *range);
+
+/* Hits and misses begin again: every cached translation is forgotten. */
+void leap__ats_forget(struct leap_ats_view *view);
 
 /* Under ats->lock: give back a reference to a table. */
 void leap__ats_table_put(struct leap__ats_table *table);
@@ -151,15 +192,51 @@ void leap__ats_end(struct leap__list *leaves);
 /* leap_ats_view.came: on the view's thread. */
 void leap__ats_view_came(struct leap_msg *msg);
 
-/* Append to @pieces, merging with the last; 0, or -ENOBUFS. */
-int leap__ats_append(struct leap_piece *pieces, uint32_t max, uint32_t *nr,
-		     const struct leap_piece *piece);
+/*
+ * A table with room for @nr ranges. Under ats->lock when it is published.
+ * NULL: out of memory.
+ */
+struct leap__ats_table *leap__ats_table_new(uint32_t nr);
 
-/* leap_ats_translate that appends behind @nr pieces. 0 or -errno. */
-int leap__ats_translate_more(struct leap_ats_view *view, uint64_t gpa,
-			     uint64_t len, uint32_t perm,
-			     struct leap_piece *pieces, uint32_t max,
-			     uint32_t *nr, struct leap_pins *pins);
+/* What becomes of the addresses of one command. */
+struct leap__ats_walk {
+	struct leap_ats_view *view;
+	struct leap_piece *pieces;
+	struct leap_pins *pins;
+	/* Direct, with @perm, pinned, and there is a piece already. */
+	const struct leap__ats_range *range;
+	uint32_t perm;
+	uint32_t max;
+	uint32_t nr;
+};
+
+/* One range of guest addresses more. 0, or the errno of leap_ats_translate. */
+int leap__ats_add_slow(struct leap__ats_walk *w, uint64_t gpa, uint64_t len);
+
+static inline int leap__ats_add(struct leap__ats_walk *w, uint64_t gpa,
+				uint64_t len)
+{
+	const struct leap__ats_range *range = w->range;
+	struct leap_piece *last;
+	uint8_t *addr;
+
+	/* No address is in leap__ats_nothing, so that nr is not 0 below. */
+	if (!leap__ats_in(range, gpa) || len - 1 > range->last - gpa)
+		return leap__ats_add_slow(w, gpa, len);
+	w->view->hits++;
+	addr = range->base + (gpa - range->start);
+	last = &w->pieces[w->nr - 1];
+	if ((uint8_t *)last->addr + last->len_bytes == addr &&
+	    last->buf == range->buf && last->len_bytes + len <= UINT32_MAX) {
+		last->len_bytes += (uint32_t)len;
+		return 0;
+	}
+	if (w->nr == w->max || len > UINT32_MAX)
+		return -ENOBUFS;
+	w->pieces[w->nr++] = (struct leap_piece){
+		.addr = addr, .buf = range->buf, .len_bytes = (uint32_t)len };
+	return 0;
+}
 
 /* What the guest gets for an errno of a translation. */
 leap_status_t leap__ats_status(int err);

@@ -42,16 +42,16 @@ void leap__ats_refresh(struct leap_ats_view *view)
 {
 	struct leap_ats *ats = view->ats;
 
+	if (LEAP_PLANT(STALE_TRANSLATION))
+		return;
 	pthread_mutex_lock(&ats->lock);
 	leap__ats_table_put(view->table);
 	view->table = ats->table;
 	view->table->refs++;
 	view->gen = ats->gen;
 	pthread_mutex_unlock(&ats->lock);
-	if (LEAP_PLANT(STALE_TRANSLATION))
-		return;
-	view->last = NULL;
-	memset(view->iotlb, 0, (view->iotlb_mask + 1) * sizeof(*view->iotlb));
+	/* What the IOTLB has is of an older generation. */
+	view->last = &leap__ats_nothing;
 }
 
 void leap__ats_hook_add(struct leap_ats_view *view, struct leap__ats_hook *hook)
@@ -85,7 +85,7 @@ static void call_hooks(struct leap_ats_view *view,
 		view->next_hook = at->next;
 		if (range && hook->going)
 			hook->going(hook, (leap_gpa_t){ range->start },
-				    range->end - range->start);
+				    range->last - range->start + 1);
 		if (!range && hook->came)
 			hook->came(hook);
 	}
@@ -156,13 +156,15 @@ static struct leap__ats_table *without(const struct leap__ats_table *old,
 {
 	struct leap__ats_table *table;
 
-	table = malloc(sizeof(*table) + old->nr * sizeof(old->range[0]));
+	table = leap__ats_table_new(old->nr - 1);
 	if (!table)
 		return NULL;
-	table->nr = old->nr - 1;
 	memcpy(table->range, old->range, at * sizeof(old->range[0]));
 	memcpy(table->range + at, old->range + at + 1,
 	       (old->nr - at - 1) * sizeof(old->range[0]));
+	memcpy(table->start, old->start, at * sizeof(uint64_t));
+	memcpy(table->start + at, old->start + at + 1,
+	       (old->nr - at - 1) * sizeof(uint64_t));
 	return table;
 }
 
@@ -214,9 +216,9 @@ static int find_exact(const struct leap_ats *ats, uint64_t gpa, uint64_t bytes)
 {
 	uint32_t i;
 
-	for (i = 0; i < ats->table->nr; i++)
-		if (ats->table->range[i]->start == gpa &&
-		    ats->table->range[i]->end == gpa + bytes)
+	for (i = 0; bytes && i < ats->table->nr; i++)
+		if (ats->table->start[i] == gpa &&
+		    ats->table->range[i]->last == gpa + (bytes - 1))
 			return (int)i;
 	return leap__err(-ENOENT, "leap_ats_unmap: no range of %#llx bytes at "
 			 "%#llx", (unsigned long long)bytes,
