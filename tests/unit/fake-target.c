@@ -147,3 +147,9 @@ struct leap_pollgroup *leap__target_home(const struct leap_target *t)
 {
 	return t->home;
 }
+
+/* The real one shows a real controller: its parts are not for this program. */
+const struct leap_transport_ops leap__vfio_user_transport = {
+	.size = sizeof(struct leap_transport_ops),
+	.name = "vfio-user",
+};
