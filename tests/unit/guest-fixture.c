@@ -31,25 +31,49 @@ static void fatal(struct leap__guest *guest, uint16_t qid, int err)
 	gx->fatal_err = err;
 }
 
+void gx_map(struct gx *gx, leap_gpa_t gpa, uint64_t bytes)
+{
+	struct leap_ats_range r = LEAP_ATS_RANGE_INIT;
+
+	r.gpa = gpa;
+	r.bytes = bytes;
+	r.perm = LEAP_PERM_READ | LEAP_PERM_WRITE;
+	r.source = LEAP_ATS_DMABUF;
+	r.buf = gx->ram;
+	r.offset = gpa.addr - GX_RAM_GPA;
+	assert_int_equal(leap_ats_map(gx->ats, &r), 0);
+}
+
+static void unmapped(void *arg)
+{
+	++*(int *)arg;
+}
+
+void gx_unmap(struct gx *gx, leap_gpa_t gpa, uint64_t bytes, int *done)
+{
+	assert_int_equal(leap_ats_unmap(gx->ats, gpa, bytes, unmapped, done),
+			 0);
+}
+
 void gx_init(struct gx *gx)
+{
+	gx_init_cmds(gx, 0);
+}
+
+void gx_init_cmds(struct gx *gx, uint32_t nr_cmds)
 {
 	struct leap_dmabuf_opts opts = LEAP_DMABUF_OPTS_INIT;
 	struct leap_pollgroup_opts popts = LEAP_POLLGROUP_OPTS_INIT;
-	struct leap_ats_range r = LEAP_ATS_RANGE_INIT;
 
 	memset(gx, 0, sizeof(*gx));
+	popts.nr_cmds = nr_cmds;
 	popts.spin_ns = -1;
 	popts.world = LEAP_WORLD_EPOLL;
 	assert_int_equal(leap_pollgroup_create(&popts, &gx->pg), 0);
 	opts.bytes = GX_RAM_BYTES;
 	assert_int_equal(leap_dmabuf_create(&opts, &gx->ram), 0);
 	assert_int_equal(leap_ats_create(NULL, &gx->ats), 0);
-	r.gpa.addr = GX_RAM_GPA;
-	r.bytes = GX_RAM_BYTES;
-	r.perm = LEAP_PERM_READ | LEAP_PERM_WRITE;
-	r.source = LEAP_ATS_DMABUF;
-	r.buf = gx->ram;
-	assert_int_equal(leap_ats_map(gx->ats, &r), 0);
+	gx_map(gx, (leap_gpa_t){ GX_RAM_GPA }, GX_RAM_BYTES);
 	gx->mem = leap_dmabuf_addr(gx->ram);
 	gx->state = aligned_alloc(64, GX_STATE_BYTES);
 	gx->disk = calloc(1, GX_DISK_BYTES);
