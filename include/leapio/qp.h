@@ -106,6 +106,8 @@ struct leap_qp_opts {
 #define LEAP_QP_HEADER_DIGEST	1u	/* tcp: ask for header digests */
 #define LEAP_QP_DATA_DIGEST	2u	/* tcp: ask for data digests */
 #define LEAP_QP_NO_SQ_FLOW	4u	/* ask for SQ flow control disable */
+#define LEAP_QP_PRP		8u	/* behind registers: payload by PRPs, even
+					 * where the controller takes SGLs */
 
 /**
  * leap_qp_connect - open a transport connection and send Connect
