@@ -21,6 +21,7 @@
 
 #include <leapio/dmabuf.h>
 
+#include "dmabuf/region.h"
 #include "util/atomic.h"
 #include "util/err.h"
 #include "util/opts.h"
