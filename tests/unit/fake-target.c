@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "config.h"
 #include "fake-target.h"
 
 #include <stdlib.h>
@@ -148,8 +149,19 @@ struct leap_pollgroup *leap__target_home(const struct leap_target *t)
 	return t->home;
 }
 
-/* The real one shows a real controller: its parts are not for this program. */
-const struct leap_transport_ops leap__vfio_user_transport = {
-	.size = sizeof(struct leap_transport_ops),
-	.name = "vfio-user",
-};
+/* Those without drives of a real target behind them. */
+const struct leap_transport_ops *const *leap__transports(void)
+{
+	static const struct leap_transport_ops *const all[] = {
+		&leap__loop_transport,
+#ifdef LEAP_WITH_TCP
+		&leap__tcp_transport,
+#endif
+#ifdef LEAP_WITH_SHM
+		&leap__shm_transport,
+#endif
+		NULL,
+	};
+
+	return all;
+}

@@ -14,7 +14,9 @@
 #include <sys/un.h>
 
 #include "core/io/acceptor.h"
+#include "core/io/regctrl.h"
 #include "core/io/transport.h"
+#include "transport/vfio-user/host.h"
 #include "util/err.h"
 
 static const struct leap__vfu_vdev_ops vdev_ops = {
@@ -126,7 +128,12 @@ void leap__vfu_unlisten(struct leap_listener *listener)
 const struct leap_transport_ops leap__vfio_user_transport = {
 	.size = sizeof(struct leap_transport_ops),
 	.name = "vfio-user",
+	.qp_bytes = sizeof(struct leap__regqp),
 	.listener_bytes = sizeof(struct leap__vfu_listener),
+	.qp_connect = leap__vfu_qp_connect,
+	.qp_submit = leap__regqp_submit,
+	.qp_kick = leap__regqp_kick,
+	.qp_close = leap__regqp_close,
 	.listen = leap__vfu_listen,
 	.unlisten = leap__vfu_unlisten,
 };
