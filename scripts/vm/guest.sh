@@ -265,8 +265,7 @@ start_qemu() {
 	}
 	[ -z "$qmp" ] || {
 		mkfifo "$qmp/qmp.in" "$qmp/qmp.out"
-		devices+=(-chardev "pipe,id=qmp,path=$qmp/qmp"
-			-mon chardev=qmp,mode=control)
+		devices+=(-qmp "pipe:$qmp/qmp")
 	}
 	lab_host_ld
 	# One thread for all processors: with several, one may run code that another
@@ -315,7 +314,7 @@ main() {
 		exit 0
 	fi
 	add_boot
-	sed -u 's/\r$//' <"$D/console" &
+	sed -u -e 's/\x1b\[[0-9;=?]*[A-Za-z]//g' -e 's/\r$//' <"$D/console" &
 	TEE=$!
 	serve_channel &
 	CHANNEL=$!
