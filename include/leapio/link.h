@@ -124,6 +124,9 @@ struct leap_qp_desc {
 
 #define LEAP_QPD_SHADOW		1u	/* shadow doorbells: SHADOW said where */
 #define LEAP_QPD_RESUME		2u	/* record may hold commands in flight */
+#define LEAP_QPD_PIN		4u	/* of a CQ: interrupts by the pin, which
+					 * falls when a trapped doorbell says
+					 * the head: no head stays untold */
 
 /* SMART counters of one controller, since it was created. */
 struct leap_io_counters {

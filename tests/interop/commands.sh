@@ -61,7 +61,7 @@ socp_vm_run() {
 		shift
 	done
 	# shellcheck disable=SC2086 # SOCP may carry arguments
-	exec $SOCP --listen "vfio-user:$drive/$NQN" --subsystem "$NQN" "$@" \
+	exec $SOCP --subsystem "$NQN" "$@" --vfio-user "$drive" \
 		--spin-us "$spin" --control "$ctl"
 }
 
