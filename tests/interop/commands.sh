@@ -90,3 +90,11 @@ perf_discover() {
 	# shellcheck disable=SC2086
 	$LEAP_PERF --discover "tcp://127.0.0.1:$PORT"
 }
+
+# $1 control socket: trapped doorbells and commands of the guest that is there
+ctl_vm_counters() {
+	$LEAPCTL --control "$1" --json connections list "$NQN" | awk '
+		/"doorbells":/ { d = $2 + 0 }
+		/"commands":/ { c = $2 + 0 }
+		END { print d + 0, c + 0 }'
+}
