@@ -23,19 +23,22 @@ struct leap__vfu_dma_op {
 	struct leap__vfu_hdr hdr;
 	struct leap__vfu_dma dma;
 	void *buf;
+	int err;
 	bool write;
-	bool sending;			/* the channel has it */
+	bool sending;			/* the channel reads it, and buf */
+	bool ended;
 };
 
 static void end(struct leap__vfu_dma_op *op, int err)
 {
 	leap__list_remove(&op->link);
-	if (op->io)
-		leap_ats_io_done(op->io, err);
-	op->io = NULL;
-	/* The channel still reads it: sent frees. */
-	if (!op->sending)
-		free(op);
+	if (op->sending) {
+		op->ended = true;
+		op->err = err;
+		return;
+	}
+	leap_ats_io_done(op->io, err);
+	free(op);
 }
 
 static void arrive(struct leap_msg *msg)
@@ -126,8 +129,8 @@ void leap__vfu_dma_was_sent(struct leap__vfu_dev *dev)
 
 	dev->dma_sending = NULL;
 	op->sending = false;
-	if (!op->io)
-		free(op);
+	if (op->ended)
+		end(op, op->err);
 }
 
 /*
@@ -205,6 +208,9 @@ static void end_all(struct leap__vfu_dev *dev, struct leap__list *list,
 
 void leap__vfu_dma_give_up(struct leap__vfu_dev *dev, int err)
 {
+	/* Of a channel that is gone nothing is read any more. */
+	if (dev->dma_sending && dev->chan.dead)
+		leap__vfu_dma_was_sent(dev);
 	end_all(dev, &dev->dma_wait, err);
 	end_all(dev, &dev->dma_sent, err);
 }
