@@ -18,5 +18,6 @@
 #include <leapio/record.h>
 #include <leapio/status.h>
 #include <leapio/target.h>
+#include <leapio/vdev.h>
 
 #endif

@@ -14,13 +14,14 @@
 #define LEAPIO_LINK_H
 
 #include <leapio/ats.h>
-#include <leapio/nvme.h>
+#include <leapio/nvmf.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 #define LEAP_LINK_VERSION 1u
+#define LEAP_LINK_PATH_MAX 256u	/* bytes with NUL */
 
 enum leap_link_type {
 	LEAP_LINK_HELLO = 1,	/* version, capabilities, role */
@@ -45,6 +46,15 @@ enum leap_link_type {
 	LEAP_LINK_STATS = 20,	/* reply: SMART counters of a controller */
 	LEAP_LINK_FEATURE = 21,	/* a feature that the I/O half obeys */
 	LEAP_LINK_FLUSH = 22,	/* all namespaces of a controller; reply = done */
+	LEAP_LINK_CTRL_ADD = 23,	/* a controller behind registers (+fd of its
+				 * state memory) */
+	LEAP_LINK_CTRL_DEL = 24,	/* reply = nothing of it is left */
+	LEAP_LINK_CQ_ADD = 25,	/* before the queue pairs that use it */
+	LEAP_LINK_CQ_DEL = 26,	/* after them */
+	LEAP_LINK_SHADOW = 27,	/* Doorbell Buffer Config */
+	LEAP_LINK_LEAF = 28,	/* from the runtime: a file whose lock it holds
+				 * while a command can be in it */
+	LEAP_LINK_FATAL = 29,	/* from the I/O half: a queue is beyond use */
 };
 
 #define LEAP_LINK_REPLY 1u	/* flags */
@@ -63,23 +73,56 @@ struct leap_ns_desc {
 	uint8_t eui64[8];
 };
 
-/* Where an I/O queue pair is. */
-struct leap_qp_desc {
-	uint16_t qid;
+/*
+ * State memory: one memory file per controller behind registers, made by the
+ * admin half, mapped by the I/O half, out of the guest's sight. It holds a
+ * leap_doorbell for every queue and an in-flight record (record.h) for every
+ * submission queue. Every word has one writer.
+ */
+struct leap_doorbell {
+	/* The admin half's: last value written to the trapped doorbell. */
+	leap_le32 value;
+	leap_le32 reserved[3];
+	/* The I/O half's. Not 0: it sleeps, kick it after a change of value;
+	 * who takes it off kicks. */
+	leap_le32 wake;
+	/* CQ: entries posted, mod 2^32; for level-triggered interrupts. */
+	leap_le32 posted;
+	leap_le32 reserved2[10];
+};
+
+LEAP_STATIC_ASSERT(sizeof(struct leap_doorbell) == 64);
+
+/* Where the completion queue of a controller behind registers is. */
+struct leap_cq_desc {
+	uint16_t cqid;
 	uint16_t cntlid;
+	uint32_t depth;		/* entries, one-based */
+	leap_gpa_t gpa;		/* ring, contiguous */
+	uint64_t doorbell;	/* offset of its leap_doorbell, state memory */
+	uint64_t seq;		/* entries posted by queues that are gone */
+	uint32_t vector;	/* interrupt vector; UINT32_MAX = none */
+	uint32_t flags;		/* LEAP_QPD_* */
+};
+
+/* Where an I/O queue pair is; for fabrics only qid, depths and hostid. */
+struct leap_qp_desc {
+	uint16_t qid;		/* of the submission queue */
+	uint16_t cntlid;
+	uint16_t cqid;		/* its completion queue, by CQ_ADD */
+	uint16_t reserved;
 	uint32_t sq_depth;	/* entries, one-based */
 	uint32_t cq_depth;
 	uint32_t flags;		/* LEAP_QPD_* */
-	leap_gpa_t sq;		/* rings in the address space @ats_id */
-	leap_gpa_t cq;
-	uint64_t doorbells;	/* offset in the agent's state memory */
-	uint64_t record;	/* offset of the in-flight record in it */
-	uint32_t ats_id;
-	uint32_t vector;	/* interrupt vector; UINT32_MAX = none */
+	uint32_t page_bytes;	/* of PRPs: 4096 << CC.MPS */
+	leap_gpa_t sq;		/* ring, contiguous */
+	uint64_t doorbell;	/* offset of its leap_doorbell, state memory */
+	uint64_t record;	/* offset of its in-flight record there */
+	uint64_t record_bytes;
 	uint8_t hostid[16];	/* whose commands these are */
 };
 
-#define LEAP_QPD_SHADOW		1u	/* shadow doorbells are set up */
+#define LEAP_QPD_SHADOW		1u	/* shadow doorbells: SHADOW said where */
 #define LEAP_QPD_RESUME		2u	/* record may hold commands in flight */
 
 /* SMART counters of one controller, since it was created. */
@@ -129,7 +172,24 @@ struct leap_link_msg {
 			uint32_t key;
 		} mem;
 		struct leap_qp_desc qp;
+		struct leap_cq_desc cq;
 		struct leap_ns_desc ns;
+		struct {
+			char nqn[LEAP_NQN_FIELD];	/* of its subsystem */
+			uint64_t state_bytes;
+		} ctrl;
+		struct {
+			leap_gpa_t doorbells;	/* one page each, in the */
+			leap_gpa_t eventidx;	/* guest; both 0 = none */
+		} shadow;
+		struct {
+			char path[LEAP_LINK_PATH_MAX];
+		} leaf;
+		struct {
+			uint16_t qid;
+			uint16_t reserved;
+			int32_t err;
+		} fatal;
 		struct {
 			uint16_t qid;
 			uint16_t cid;

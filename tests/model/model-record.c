@@ -7,7 +7,7 @@
  * missing.  Once on one machine, where a dead process's stores still become
  * visible, and once across a window, where those in flight are lost.
  */
-#include "core/ctrl/record.h"
+#include "core/io/record.h"
 #include "explore.h"
 
 #define IRQ_FD		2

@@ -4,7 +4,7 @@
  * runtime replaced at random moments, and against records full of nonsense.
  * (Kills between two stores are the explorer's: tests/model/model-record.c.)
  */
-#include "core/ctrl/record.h"
+#include "core/io/record.h"
 #include "rand.h"
 
 #include <setjmp.h>

@@ -26,6 +26,10 @@ void leap__link_ask(struct leap__iogroup *g, struct leap__lmsg *m)
 {
 	m->group = g;
 	m->link.flags &= (uint16_t)~LEAP_LINK_REPLY;
+	if (g->remote) {
+		g->remote->ask(g, m);
+		return;
+	}
 	m->msg.run = group_message;
 	leap_pollgroup_send(g->pg, &m->msg);
 }

@@ -12,6 +12,7 @@
 
 #include "core/ctrl/halves.h"
 #include "core/ctrl/orphans.h"
+#include "core/guest/guest.h"
 #include "core/io/vqp.h"
 
 #define LEAP__IOC_SCRATCH_BYTES	65536	/* compare and verify, by chunks */
@@ -43,7 +44,31 @@ struct leap__ioss {
 	struct leap__ions *ns[];	/* [max_nsid + 1] */
 };
 
-/* An I/O queue pair of a controller. */
+/*
+ * A completion queue of a controller behind registers (CQ_ADD, with this as its
+ * subject). All queue pairs that name it are on its group.
+ */
+struct leap__iocq {
+	struct leap_cq_desc desc;	/* answered CQ_DEL: seq is current */
+	const void *ctrl;	/* an identity */
+	struct leap__guest *guest;	/* NULL: a remote group's */
+	struct leap__guest_cq *cq;	/* the group's */
+	struct leap__list link;	/* the group's */
+	/* Admin half's. */
+	struct leap__iogroup *group;
+	struct leap__lmsg m;
+	void *owner;
+	uint32_t owner_state;
+	uint32_t nr_sqs;
+};
+
+/*
+ * An I/O queue pair of a controller. It gets to its group with its connection
+ * (leap__iogroup_add_qp), or, of a controller behind registers, by QP_ADD with
+ * this as the subject of @add: then guest and iocq are set, vqp is made there,
+ * and nothing is fetched before RESUME if the desc says so. An error ends it as
+ * a lost connection would: after the answer, stats and gone are told.
+ */
 struct leap__ioqp {
 	struct leap__iogroup *group;
 	struct leap__ioss *ss;
@@ -58,6 +83,8 @@ struct leap__ioqp {
 	struct leap_io_counters count;
 	struct leap_qp_desc desc;
 	const void *ctrl;	/* an identity */
+	struct leap__guest *guest;	/* NULL: a connection's, or remote */
+	struct leap__iocq *iocq;
 	struct leap_cmd *connect;	/* until it is answered */
 	struct leap_cmd *parked;	/* draining: arrived too late */
 	struct leap__list link;	/* of the group */
@@ -80,7 +107,19 @@ enum {
 
 #define LEAP__QPDEL_DRAIN	1u	/* link.u.feature.value of QP_DEL */
 
+/*
+ * A group in another process: who carries the messages there. The struct that
+ * embeds the group gets every question on the home thread and answers it there
+ * in a later poll (leap__link_answer), whatever becomes of the other process.
+ */
+struct leap__remote_ops {
+	void (*ask)(struct leap__iogroup *g, struct leap__lmsg *m);
+	/* A doorbell word changed. */
+	void (*kick)(struct leap__iogroup *g, struct leap_doorbell *db);
+};
+
 struct leap__iogroup {
+	const struct leap__remote_ops *remote;	/* NULL: on @pg */
 	struct leap_pollgroup *pg;
 	struct leap_pollgroup *home;
 	struct leap__orphans *orphans;
@@ -151,6 +190,16 @@ void leap__iogroup_destroy(struct leap__iogroup *g);
 /* Admin half: @q->vqp, with its Connect in @q->connect, goes to the group.
  * Context: home */
 void leap__iogroup_add_qp(struct leap__iogroup *g, struct leap__ioqp *q);
+/* Home: the doorbell words of a queue of @g changed. */
+static inline void leap__iogroup_kick(struct leap__iogroup *g,
+				      struct leap_doorbell *db)
+{
+	if (g->remote)
+		g->remote->kick(g, db);
+	else
+		leap__guest_kick(g->pg, db);
+}
+
 /* A connection executes nothing from now on. */
 void leap__ioqp_end(struct leap__ioqp *q);
 void leap__ions_put(struct leap__iogroup *g, struct leap__ions *ns);

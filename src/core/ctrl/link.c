@@ -83,16 +83,37 @@ static void f_qp(struct walk *w, struct leap_qp_desc *q)
 {
 	f16(w, &q->qid);
 	f16(w, &q->cntlid);
+	f16(w, &q->cqid);
+	f16(w, &q->reserved);
 	f32(w, &q->sq_depth);
 	f32(w, &q->cq_depth);
 	f32(w, &q->flags);
+	f32(w, &q->page_bytes);
 	f64(w, &q->sq.addr);
-	f64(w, &q->cq.addr);
-	f64(w, &q->doorbells);
+	f64(w, &q->doorbell);
 	f64(w, &q->record);
-	f32(w, &q->ats_id);
-	f32(w, &q->vector);
+	f64(w, &q->record_bytes);
 	bytes(w, q->hostid, sizeof(q->hostid));
+}
+
+static void f_cq(struct walk *w, struct leap_cq_desc *q)
+{
+	f16(w, &q->cqid);
+	f16(w, &q->cntlid);
+	f32(w, &q->depth);
+	f64(w, &q->gpa.addr);
+	f64(w, &q->doorbell);
+	f64(w, &q->seq);
+	f32(w, &q->vector);
+	f32(w, &q->flags);
+}
+
+/* Ends in a NUL, whatever the peer wrote. */
+static void text(struct walk *w, char *v, size_t n)
+{
+	bytes(w, (uint8_t *)v, n);
+	if (!w->out)
+		v[n - 1] = 0;
 }
 
 static void f_ns(struct walk *w, struct leap_ns_desc *n)
@@ -154,6 +175,27 @@ static int body(struct walk *w, struct leap_link_msg *m)
 	case LEAP_LINK_PQP_REVOKE:
 		f_qp(w, &m->u.qp);
 		return 0;
+	case LEAP_LINK_CQ_ADD:
+	case LEAP_LINK_CQ_DEL:
+		f_cq(w, &m->u.cq);
+		return 0;
+	case LEAP_LINK_CTRL_ADD:
+	case LEAP_LINK_CTRL_DEL:
+		text(w, m->u.ctrl.nqn, sizeof(m->u.ctrl.nqn));
+		f64(w, &m->u.ctrl.state_bytes);
+		return 0;
+	case LEAP_LINK_SHADOW:
+		f64(w, &m->u.shadow.doorbells.addr);
+		f64(w, &m->u.shadow.eventidx.addr);
+		return 0;
+	case LEAP_LINK_LEAF:
+		text(w, m->u.leaf.path, sizeof(m->u.leaf.path));
+		return 0;
+	case LEAP_LINK_FATAL:
+		f16(w, &m->u.fatal.qid);
+		f16(w, &m->u.fatal.reserved);
+		f32(w, (uint32_t *)&m->u.fatal.err);
+		return 0;
 	case LEAP_LINK_NS_ADD:
 	case LEAP_LINK_NS_DEL:
 	case LEAP_LINK_NS_CHANGED:
@@ -175,6 +217,8 @@ static int body(struct walk *w, struct leap_link_msg *m)
 		return 0;
 	case LEAP_LINK_ERROR:
 		f_error(w, &m->u.error);
+		return 0;
+	case LEAP_LINK_FLUSH:
 		return 0;
 	case LEAP_LINK_STATS:
 		f_stats(w, &m->u.stats);

@@ -5,7 +5,7 @@
  * written by a process that is not trusted: each word is loaded once, checked
  * as a whole before anything is changed, and never used as an index unchecked.
  */
-#include "core/ctrl/record.h"
+#include "core/io/record.h"
 
 #include <stdlib.h>
 

@@ -5,7 +5,7 @@
  * rings and the controller's I/O half.  Must not know what a command means,
  * and never reads the shared record back: that is recover.c.
  */
-#include "core/ctrl/record.h"
+#include "core/io/record.h"
 
 #include <stdlib.h>
 

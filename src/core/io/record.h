@@ -28,8 +28,8 @@
  *
  * One thread serves a queue, and all queues that share its CQ.
  */
-#ifndef LEAP__CORE_CTRL_RECORD_H
-#define LEAP__CORE_CTRL_RECORD_H
+#ifndef LEAP__CORE_IO_RECORD_H
+#define LEAP__CORE_IO_RECORD_H
 
 #include "core/io/ring.h"
 

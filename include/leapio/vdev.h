@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * vdev.h - a virtual NVMe drive for a virtual machine: embed it in a hypervisor
+ *
+ * A leap_vdev is the PCI function of an NVMe controller whose namespaces are a
+ * subsystem of a target: config space, BAR 0 with registers, doorbells and the
+ * MSI-X table, interrupts. The hypervisor hands it the guest's accesses and
+ * memory and takes interrupts; everything else (queues, admin commands, data)
+ * the target's poll groups do in the guest's memory.
+ *
+ *	guest load/store --> leap_vdev_{config,bar}_{read,write}
+ *	guest RAM        --> leap_vdev_mem_add / _mem_del
+ *	interrupt        <-- opts.raise, or an eventfd per vector
+ *	sleeping         --- leap_pollgroup_fd() of the target's home
+ *
+ * The vfio-user listener (target.h, "vfio-user:PATH/NQN") is built on these
+ * calls and on nothing else.
+ *
+ * All calls are for the owner of the target's home poll group.
+ */
+#ifndef LEAPIO_VDEV_H
+#define LEAPIO_VDEV_H
+
+#include <leapio/ats.h>
+#include <leapio/target.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct leap_vdev;
+
+#define LEAP_VDEV_CONFIG_BYTES	4096u
+#define LEAP_VDEV_BAR_BYTES	16384u	/* BAR 0: registers 0, doorbells 1000h,
+					 * MSI-X table 2000h, PBA 3000h */
+#define LEAP_VDEV_MSIX_TABLE	0x2000u
+#define LEAP_VDEV_MSIX_PBA	0x3000u
+
+enum leap_vdev_irq {
+	LEAP_VDEV_INTX = 0,	/* one; level, see opts.intx */
+	LEAP_VDEV_MSIX = 1,	/* nr_vectors */
+};
+
+struct leap_vdev_opts {
+	size_t size;
+	uint32_t nr_vectors;	/* MSI-X; 0 = max_io_queues + 1; <= 128 */
+	/*
+	 * An MSI-X vector fires and has no eventfd. Any thread that serves the
+	 * target; must not block or call back. NULL = dropped.
+	 */
+	void (*raise)(void *arg, uint32_t vector);
+	/* Level of the INTx pin changed. Thread of the home group. */
+	void (*intx)(void *arg, int level);
+	void *arg;
+	/*
+	 * 0: the vdev keeps the MSI-X table that the guest writes to BAR 0,
+	 * with masks and pending bits; raise is called for vectors that may
+	 * fire, see leap_vdev_msix. 1: the client does (vfio-user).
+	 */
+	uint32_t client_msix;
+	const char *hostnqn;	/* whose drive; NULL = derived from a UUID */
+	uint8_t hostid[16];	/* zeros = random */
+	/* PCI identity; zeros = libleapio's own. */
+	uint16_t vendor_id, device_id, subsystem_vendor_id, subsystem_id;
+	uint32_t no_shadow;	/* 1: no Doorbell Buffer Config (OACS bit 8) */
+};
+
+#define LEAP_VDEV_OPTS_INIT LEAP_OPTS_INIT(struct leap_vdev_opts)
+
+/**
+ * leap_vdev_create - a drive that shows the namespaces of @ss
+ *
+ * Context: owner of home
+ * Returns: 0
+ * Errors:  -EINVAL, -EBUSY no controller id is free, -ENOMEM
+ */
+LEAP_API int leap_vdev_create(struct leap_subsystem *ss,
+			      const struct leap_vdev_opts *opts,
+			      struct leap_vdev **out);
+
+/**
+ * leap_vdev_destroy - pull the drive out
+ *
+ * @done: runs once, in poll, when nothing touches the guest's memory any more;
+ *        may be NULL
+ * Context: owner of home
+ */
+LEAP_API void leap_vdev_destroy(struct leap_vdev *vdev,
+				void (*done)(void *arg), void *arg);
+
+/**
+ * leap_vdev_mem_add - the guest has memory here
+ *
+ * Rings whose memory went away and has come back go on where they were.
+ * Context: owner of home
+ * Returns: 0, or as leap_ats_map
+ */
+LEAP_API int leap_vdev_mem_add(struct leap_vdev *vdev,
+			       const struct leap_ats_range *range);
+
+/**
+ * leap_vdev_mem_del - and takes it back
+ *
+ * @done: runs once: 0 = nothing touches the range any more; -ETIMEDOUT = a
+ *        runtime that may still do could not be fenced within 2 s: keep the
+ *        memory, the controller shows CFS
+ * Context: owner of home
+ * Returns: 0, or as leap_ats_unmap; @done does not run then
+ */
+LEAP_API int leap_vdev_mem_del(struct leap_vdev *vdev, leap_gpa_t gpa,
+			       uint64_t bytes, void (*done)(void *arg, int err),
+			       void *arg);
+
+/**
+ * leap_vdev_config_read - the guest reads config space
+ * leap_vdev_config_write - and writes it
+ * leap_vdev_bar_read - the guest reads BAR 0
+ * leap_vdev_bar_write - and writes it: registers, doorbells, MSI-X table
+ *
+ * Any offset and size: what nothing answers reads as zero, or as all ones
+ * beyond the end; bad writes change nothing.
+ * Context: owner of home
+ */
+LEAP_API void leap_vdev_config_read(struct leap_vdev *vdev, uint64_t offset,
+				    void *buf, uint32_t bytes);
+LEAP_API void leap_vdev_config_write(struct leap_vdev *vdev, uint64_t offset,
+				     const void *buf, uint32_t bytes);
+LEAP_API void leap_vdev_bar_read(struct leap_vdev *vdev, uint64_t offset,
+				 void *buf, uint32_t bytes);
+LEAP_API void leap_vdev_bar_write(struct leap_vdev *vdev, uint64_t offset,
+				  const void *buf, uint32_t bytes);
+
+/**
+ * leap_vdev_reset - function level reset, machine reset
+ *
+ * @done: as leap_vdev_mem_del; may be NULL. Registers read as reset at once
+ * Context: owner of home
+ */
+LEAP_API void leap_vdev_reset(struct leap_vdev *vdev,
+			      void (*done)(void *arg, int err), void *arg);
+
+/**
+ * leap_vdev_irq_fd - signal an eventfd instead of calling opts.raise
+ *
+ * @irq:    enum leap_vdev_irq
+ * @vector: 0 for INTx, whose eventfd is written when the level rises
+ * @fd:     duplicated; -1 = no more
+ * Context: owner of home
+ * Returns: 0
+ * Errors:  -EINVAL no such vector, -EMFILE
+ */
+LEAP_API int leap_vdev_irq_fd(struct leap_vdev *vdev, uint32_t irq,
+			      uint32_t vector, int fd);
+
+/* leap_vdev_intx_level - is the pin asserted? For UNMASK. Context: owner of
+ * home */
+LEAP_API int leap_vdev_intx_level(const struct leap_vdev *vdev);
+
+/**
+ * leap_vdev_msix - what the guest wrote to the MSI-X table
+ *
+ * Context: any
+ * Returns: 1 masked, 0 not; *@addr and *@data; -EINVAL no such vector
+ */
+LEAP_API int leap_vdev_msix(const struct leap_vdev *vdev, uint32_t vector,
+			    uint64_t *addr, uint32_t *data);
+
+struct leap_vdev_info {
+	size_t size;
+	uint16_t cntlid;
+	uint16_t nr_sqs;	/* I/O queues that exist */
+	uint16_t nr_cqs;
+	uint16_t reserved;
+	uint32_t cc, csts;
+	uint32_t nr_vectors;
+	uint32_t shadow;	/* 1: shadow doorbells are set up */
+	uint64_t doorbells;	/* trapped doorbell writes */
+	uint64_t nr_ranges;	/* of memory */
+	uint64_t mem_bytes;
+	uint64_t commands;	/* I/O, completed by queues that this process
+				 * serves */
+};
+
+/* leap_vdev_info - Context: owner of home. Returns: 0, -EINVAL */
+LEAP_API int leap_vdev_info(const struct leap_vdev *vdev,
+			    struct leap_vdev_info *info);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
