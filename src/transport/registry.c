@@ -18,6 +18,9 @@ const struct leap_transport_ops *const *leap__transports(void)
 #ifdef LEAP_WITH_SHM
 		&leap__shm_transport,
 #endif
+#ifdef LEAP_WITH_VFIO_USER
+		&leap__vfio_user_transport,
+#endif
 		NULL,
 	};
 
