@@ -149,8 +149,7 @@ struct leap_pollgroup *leap__target_home(const struct leap_target *t)
 	return t->home;
 }
 
-/* In place of the registry's: a transport that makes controllers of its own
- * would bring the real target into the program. */
+/* Those without drives of a real target behind them. */
 const struct leap_transport_ops *const *leap__transports(void)
 {
 	static const struct leap_transport_ops *const all[] = {

@@ -13,7 +13,10 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "core/io/acceptor.h"
+#include "core/io/regctrl.h"
 #include "core/io/transport.h"
+#include "transport/vfio-user/host.h"
 #include "util/err.h"
 
 static const struct leap__vfu_vdev_ops vdev_ops = {
@@ -49,7 +52,10 @@ static int open_socket(struct leap_listener *listener, const char *path,
 	if (err)
 		return leap__err(err, "leap_listener_create: %s: %s", path,
 				 strerror(-err));
-	return 0;
+	err = leap__acceptor_own(opts, path);
+	if (err)
+		world->ops->close(*out);
+	return err;
 }
 
 static int make_vdev(struct leap_subsystem *ss, struct leap__vfu_server *s,
@@ -122,7 +128,12 @@ void leap__vfu_unlisten(struct leap_listener *listener)
 const struct leap_transport_ops leap__vfio_user_transport = {
 	.size = sizeof(struct leap_transport_ops),
 	.name = "vfio-user",
+	.qp_bytes = sizeof(struct leap__regqp),
 	.listener_bytes = sizeof(struct leap__vfu_listener),
+	.qp_connect = leap__vfu_qp_connect,
+	.qp_submit = leap__regqp_submit,
+	.qp_kick = leap__regqp_kick,
+	.qp_close = leap__regqp_close,
 	.listen = leap__vfu_listen,
 	.unlisten = leap__vfu_unlisten,
 };
