@@ -72,7 +72,8 @@ enum leap_link_type {
  * CTRL_ADD and all that follows from it. cntlid is the agent's number for a
  * controller, the same for all subsystems. Descriptors go with CTRL_ADD (state
  * memory), MEM_ADD (guest memory), IRQ (eventfd; none = no more) and with the
- * reply to QP_ADD (eventfd that wakes who serves it).
+ * reply to QP_ADD (eventfd that wakes who serves it; qp.reserved is a number
+ * from 0 to 63 that queues with the same eventfd share).
  */
 
 /* What a namespace answers: all that the admin half needs to identify it. */
@@ -141,6 +142,7 @@ struct leap_qp_desc {
 #define LEAP_QPD_SHADOW		1u	/* shadow doorbells: SHADOW said where */
 #define LEAP_QPD_RESUME		2u	/* record may hold commands in flight */
 #define LEAP_QPD_DRAIN		4u	/* QP_DEL: finish what was fetched */
+#define LEAP_QPD_WRITE_THROUGH	8u	/* volatile write cache disabled */
 
 /* SMART counters of one controller, since it was created. */
 struct leap_io_counters {
@@ -198,6 +200,8 @@ struct leap_link_msg {
 		struct {
 			char nqn[LEAP_NQN_FIELD];	/* of its subsystem */
 			uint64_t state_bytes;
+			uint32_t max_data_bytes;	/* MDTS */
+			uint32_t reserved;
 		} ctrl;
 		struct {
 			leap_gpa_t doorbells;	/* one page each, in the */

@@ -185,6 +185,8 @@ static int body(struct walk *w, struct leap_link_msg *m)
 	case LEAP_LINK_CTRL_DEL:
 		text(w, m->u.ctrl.nqn, sizeof(m->u.ctrl.nqn));
 		f64(w, &m->u.ctrl.state_bytes);
+		f32(w, &m->u.ctrl.max_data_bytes);
+		f32(w, &m->u.ctrl.reserved);
 		return 0;
 	case LEAP_LINK_SHADOW:
 		f64(w, &m->u.shadow.doorbells.addr);
