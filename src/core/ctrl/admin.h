@@ -140,6 +140,8 @@ enum leap__event {
 	LEAP__EVENT_NS_CHANGED,
 	LEAP__EVENT_DISCOVERY,
 	LEAP__EVENT_TEMPERATURE,
+	LEAP__EVENT_BAD_DB_REG,		/* doorbell of no queue */
+	LEAP__EVENT_BAD_DB_VALUE,
 	LEAP__EVENT_NR,
 };
 
@@ -158,7 +160,21 @@ struct leap__ctrl_front {
 	/* The controller is being taken away, after stop: leap__ctrl_put()
 	 * it when nothing of the front end uses it any more. */
 	void (*ended)(struct leap__ctrl *c, void *arg);
+	/* QP_ADD of an I/O queue pair was answered. It is gone: the last call
+	 * about it. NULL: the front end has none. */
+	void (*ioq_added)(struct leap__ctrl *c, void *arg, struct leap__ioqp *q,
+			  int err);
+	void (*ioq_gone)(struct leap__ctrl *c, void *arg, struct leap__ioqp *q);
+	/* Features 08h or 09h were set: c->feat and c->coalesce_off. */
+	void (*coalesce)(struct leap__ctrl *c, void *arg);
+	/* Admin commands about queues in memory; NULL = not supported. */
+	void (*create_cq)(struct leap__ctrl *c, struct leap_cmd *cmd);
+	void (*delete_cq)(struct leap__ctrl *c, struct leap_cmd *cmd);
+	void (*create_sq)(struct leap__ctrl *c, struct leap_cmd *cmd);
+	void (*delete_sq)(struct leap__ctrl *c, struct leap_cmd *cmd);
+	void (*dbbuf_config)(struct leap__ctrl *c, struct leap_cmd *cmd);
 	uint32_t nr_vectors;	/* interrupts; 1..LEAP__MAX_VECTORS */
+	uint16_t vendor_id, subsystem_vendor_id;
 };
 
 struct leap__ctrl {
@@ -219,6 +235,7 @@ struct leap__ctrl {
 	struct leap_cmd *abort_cmds[LEAP__NR_ABORTS];
 	/* I/O queues, by QID. */
 	uint32_t nr_ioqs;
+	uint32_t nr_iocqs;		/* the front end's */
 	struct leap__ioqp **ioq;	/* [max_io_queues + 1] */
 };
 
@@ -234,6 +251,7 @@ struct leap_target {
 	struct leap__list subsystems;
 	struct leap__list listeners;
 	struct leap__list conns;
+	struct leap__list vdevs;
 	struct leap_subsystem *disc;
 	uint16_t next_portid;
 	uint16_t draining;
@@ -353,6 +371,13 @@ int leap__ctrl_adopt_admin(struct leap__ctrl *c, struct leap_vqp *vqp);
 /* An I/O queue that the group has done with. */
 void leap__ctrl_add_ioq(struct leap__ctrl *c, struct leap__ioqp *q);
 void leap__ctrl_delete_ioqs(struct leap__ctrl *c, uint32_t flags);
+void leap__ctrl_delete_ioq(struct leap__ioqp *q);
+/* A remote group's process was asked to end it and has ended itself: tell
+ * gone in its place. */
+int leap__ctrl_ioq_is_ending(const struct leap__ioqp *q);
+void leap__ctrl_ioq_lost(struct leap__ioqp *q);
+/* An I/O or completion queue has gone: was it what a reset waits for? */
+void leap__ctrl_queues_left(struct leap__ctrl *c);
 void leap__ctrl_seen(struct leap__ctrl *c);
 void leap__ctrl_set_kato(struct leap__ctrl *c, uint32_t ms);
 

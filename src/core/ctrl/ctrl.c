@@ -175,6 +175,28 @@ void leap__ctrl_delete_ioqs(struct leap__ctrl *c, uint32_t flags)
 			delete_ioq(c->ioq[i], flags);
 }
 
+void leap__ctrl_delete_ioq(struct leap__ioqp *q)
+{
+	delete_ioq(q, 0);
+}
+
+int leap__ctrl_ioq_is_ending(const struct leap__ioqp *q)
+{
+	return !!(q->owner_state & (DEL_SENT | DEL_BACK));
+}
+
+void leap__ctrl_ioq_lost(struct leap__ioqp *q)
+{
+	q->gone.link.flags = LEAP_LINK_REPLY;
+	leap__link_tell(q->group, &q->gone);
+}
+
+void leap__ctrl_queues_left(struct leap__ctrl *c)
+{
+	if (c->resetting && !c->dead && !c->nr_ioqs && !c->nr_iocqs)
+		leap__ctrl_reset_done(c);
+}
+
 static void add_counters(struct leap_io_counters *to,
 			 const struct leap_io_counters *from)
 {
@@ -198,7 +220,11 @@ static void ioq_added(struct leap__lmsg *m)
 {
 	struct leap__ioqp *q = m->subject;
 
+	struct leap__ctrl *c = q->owner;
+
 	q->owner_state &= ~(uint32_t)MOVING;
+	if (c->front && c->front->ioq_added)
+		c->front->ioq_added(c, c->front_arg, q, m->link.err);
 	if (q->del_again) {
 		q->del_again = 0;
 		delete_ioq(q, 0);
@@ -215,12 +241,12 @@ static void ioq_gone(struct leap__lmsg *m)
 	c->nr_ioqs--;
 	t->connections--;
 	q->owner_state |= GONE;
-	if (!c->nr_ioqs && !c->dead) {
-		if (c->resetting)
-			leap__ctrl_reset_done(c);
-		else if (t->draining)
-			leap__ctrl_end(c);
-	}
+	if (c->front && c->front->ioq_gone)
+		c->front->ioq_gone(c, c->front_arg, q);
+	if (c->resetting)
+		leap__ctrl_queues_left(c);
+	else if (!c->nr_ioqs && !c->dead && t->draining)
+		leap__ctrl_end(c);
 	ioq_settle(q);
 	leap__target_settle(t);
 }
