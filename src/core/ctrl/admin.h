@@ -291,8 +291,10 @@ void leap__target_settle(struct leap_target *t);
 /* What the discovery log says has changed. */
 void leap__target_changed(struct leap_target *t);
 
-/* runtime.c: its agent is told. Before the groups open it; it serves, or
- * serves no more, or has another size; nothing of it is left. */
+/* runtime.c: its agent is told. Check: can it be fenced? 0 or -errno. Then
+ * before the groups open it; it serves, or serves no more, or has another size;
+ * nothing of it is left. */
+int leap__runtime_ns_check(const struct leap_bdev *bdev);
 void leap__runtime_ns_opening(struct leap_runtime *rt,
 			      const struct leap__ns *ns);
 void leap__runtime_ns_changed(struct leap_runtime *rt,

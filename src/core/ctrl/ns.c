@@ -214,6 +214,8 @@ int leap_ns_add(struct leap_subsystem *ss, const struct leap_ns_opts *opts,
 				!o.bdev ? "no bdev" : ss->dying ?
 				"the subsystem is being destroyed" :
 				"the target is an agent's");
+	if (!err && ss->target->runtime)
+		err = leap__runtime_ns_check(o.bdev);
 	if (!err)
 		err = pick_nsid(ss, &o.nsid);
 	if (err)

@@ -94,21 +94,6 @@ void leap__agent_forget(struct leap_agent *a, struct leap__lent *l)
 
 /* ---- queue pairs ---- */
 
-static struct leap__ioqp *find_qp(struct leap_agent *a, const void *ctrl,
-				  uint32_t qid)
-{
-	struct leap__list *pos;
-
-	leap__list_for_each(pos, &a->group.qps) {
-		struct leap__ioqp *q =
-			leap__list_entry(pos, struct leap__ioqp, link);
-
-		if (q->ctrl == ctrl && q->desc.qid == qid)
-			return q;
-	}
-	return NULL;
-}
-
 /* As a local group does when the last command has left. */
 static void qp_gone(struct leap_agent *a, struct leap__ioqp *q)
 {
@@ -325,8 +310,8 @@ static void on_the_wire(const struct leap__lmsg *m, const struct leap__lent *l,
 	}
 }
 
-static void send(struct leap_agent *a, struct leap__lmsg *m,
-		 const struct leap__lent *l)
+static void send_out(struct leap_agent *a, struct leap__lmsg *m,
+		     const struct leap__lent *l)
 {
 	struct leap_link_msg out;
 	int fd = -1;
@@ -436,7 +421,7 @@ static void remote_ask(struct leap__iogroup *g, struct leap__lmsg *m)
 	}
 	note(a, m);
 	if (goes_out(a, l, type))
-		send(a, m, l);
+		send_out(a, m, l);
 	else if (takes_away(type) && l && l->told && a->active)
 		leap__asks_push(&a->fenced, m);
 	else
