@@ -61,6 +61,7 @@ static void leave(struct leap_vdev *v)
 
 	if (!v->told_end) {
 		v->told_end = 1;
+		leap__vdev_tell_forget(v);
 		leap__vdev_tell_end(v);
 	}
 	if (v->out || leap__load_relaxed(&v->poked))

@@ -214,35 +214,62 @@ void leap__vdev_tell_irq(struct leap_vdev *v, uint32_t vector, int fd)
 
 /* ---- features ---- */
 
-static int is_off(const struct leap_vdev *v, uint32_t vector)
-{
-	return !!(v->c->coalesce_off[vector / 32] & 1u << vector % 32);
-}
-
-/*
- * The aggregation of all vectors, then each one that has none: in this order
- * they mean the same whatever was said before.
- */
-static void coalesce_group(struct leap_vdev *v, struct leap__iogroup *g)
-{
-	uint32_t i, all = v->c->feat[LEAP__FEAT_INTR_COALESCE];
-
-	send_or_fail(v, say_feature(v, LEAP_FID_INT_COALESCE, all), g);
-	for (i = 0; all && i < v->nr_vectors; i++)
-		if (is_off(v, i))
-			send_or_fail(v, say_feature(v, LEAP_FID_INT_VECTOR,
-						    i | LEAP_FEAT_IV_CD), g);
-}
-
-void leap__vdev_tell_coalesce(struct leap_vdev *v, struct leap__iogroup *g)
+/* Groups remember what they were told: tell each what is different now. */
+static void tell_all(struct leap_vdev *v, uint32_t fid, uint32_t value)
 {
 	uint32_t i;
 
-	if (!g)
-		for (i = 0; i < v->target->nr_groups; i++)
-			coalesce_group(v, v->target->groups[i]);
-	else if (v->c->feat[LEAP__FEAT_INTR_COALESCE])
-		coalesce_group(v, g);
+	for (i = 0; i < v->target->nr_groups; i++)
+		send_or_fail(v, say_feature(v, fid, value),
+			     v->target->groups[i]);
+}
+
+static void tell_coalesce(struct leap_vdev *v, uint32_t all,
+			  const uint32_t *off)
+{
+	uint32_t i;
+
+	for (i = 0; i < v->nr_vectors; i++) {
+		uint32_t bit = 1u << i % 32, *told = &v->told_off[i / 32];
+
+		if (!((off[i / 32] ^ *told) & bit))
+			continue;
+		*told ^= bit;
+		tell_all(v, LEAP_FID_INT_VECTOR,
+			 i | (*told & bit ? LEAP_FEAT_IV_CD : 0));
+	}
+	if (all == v->told_coalesce)
+		return;
+	v->told_coalesce = all;
+	tell_all(v, LEAP_FID_INT_COALESCE, all);
+}
+
+void leap__vdev_tell_coalesce(struct leap_vdev *v)
+{
+	tell_coalesce(v, v->c->feat[LEAP__FEAT_INTR_COALESCE],
+		      v->c->coalesce_off);
+}
+
+static struct note *say_shadow(struct leap_vdev *v)
+{
+	struct note *n = note_make(v, LEAP_LINK_SHADOW);
+
+	if (n && v->shadow) {
+		n->m.link.u.shadow.doorbells = v->shadow_db;
+		n->m.link.u.shadow.eventidx = v->shadow_ei;
+	}
+	return n;
+}
+
+void leap__vdev_tell_forget(struct leap_vdev *v)
+{
+	static const uint32_t none[LEAP__VDEV_VECTORS / 32];
+	uint32_t i;
+
+	tell_coalesce(v, 0, none);
+	for (i = 0; v->told_shadow && i < v->target->nr_groups; i++)
+		send_or_fail(v, say_shadow(v), v->target->groups[i]);
+	v->told_shadow = 0;
 }
 
 void leap__vdev_tell_cache(struct leap_vdev *v, struct leap__iogroup *g)
@@ -334,17 +361,17 @@ static void replay_queues(struct replay *r)
 static void replay_features(struct replay *r)
 {
 	struct leap_vdev *v = r->v;
-	struct note *n;
+	uint32_t i;
 
-	if (v->shadow) {
-		n = note_make(v, LEAP_LINK_SHADOW);
-		if (n) {
-			n->m.link.u.shadow.doorbells = v->shadow_db;
-			n->m.link.u.shadow.eventidx = v->shadow_ei;
-		}
-		replay_send(r, n);
-	}
-	leap__vdev_tell_coalesce(v, r->g);
+	for (i = 0; i < v->nr_vectors; i++)
+		if (v->told_off[i / 32] & 1u << i % 32)
+			replay_send(r, say_feature(v, LEAP_FID_INT_VECTOR,
+						   i | LEAP_FEAT_IV_CD));
+	if (v->told_coalesce)
+		replay_send(r, say_feature(v, LEAP_FID_INT_COALESCE,
+					   v->told_coalesce));
+	if (v->shadow)
+		replay_send(r, say_shadow(v));
 	leap__vdev_tell_cache(v, r->g);
 }
 

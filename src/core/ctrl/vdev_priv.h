@@ -128,6 +128,10 @@ struct leap_vdev {
 	leap_gpa_t shadow_new_db, shadow_new_ei;
 	uint32_t shadow;
 	uint32_t shadow_stale;		/* asked for before a reset */
+	/* What groups remember of us. */
+	uint32_t told_shadow;
+	uint32_t told_coalesce;
+	uint32_t told_off[LEAP__VDEV_VECTORS / 32];
 	/* Config space. */
 	uint8_t config[LEAP_VDEV_CONFIG_BYTES];
 	/* Interrupts. */
@@ -197,7 +201,7 @@ uint64_t leap__vdev_cq_posted(struct leap_vdev *v, struct leap__vcq *cq);
 /* Entries are there that the guest has not taken. */
 int leap__vdev_cq_waiting(struct leap_vdev *v, struct leap__vcq *cq);
 
-/* vdev_link.c: to every remote group. */
+/* vdev_link.c: to every remote group, except where it says otherwise. */
 void leap__vdev_tell_add(struct leap_vdev *v);
 void leap__vdev_tell_end(struct leap_vdev *v);
 void leap__vdev_tell_mem(struct leap_vdev *v, const struct leap__vrange *r);
@@ -206,8 +210,10 @@ int leap__vdev_tell_mem_del(struct leap_vdev *v, leap_gpa_t gpa,
 			    uint64_t bytes,
 			    void (*answered)(void *arg, int err), void *arg);
 void leap__vdev_tell_irq(struct leap_vdev *v, uint32_t vector, int fd);
-/* Interrupt coalescing as it is set now: to @g, NULL = all groups. */
-void leap__vdev_tell_coalesce(struct leap_vdev *v, struct leap__iogroup *g);
+/* To every group: interrupt coalescing as it is set now. */
+void leap__vdev_tell_coalesce(struct leap_vdev *v);
+/* The same when nothing is set, shadow doorbells included. No queue is there. */
+void leap__vdev_tell_forget(struct leap_vdev *v);
 /* That writes go through, to a remote group. */
 void leap__vdev_tell_cache(struct leap_vdev *v, struct leap__iogroup *g);
 

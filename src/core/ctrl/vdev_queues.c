@@ -161,6 +161,8 @@ static int front_start(struct leap__ctrl *c, void *arg)
 	if (!a)
 		return -ENOMEM;
 	a->v = v;
+	/* From the last time; its queues have gone. */
+	leap__vdev_tell_forget(v);
 	err = admin_create(v, a);
 	if (err) {
 		leap__pg_log(v->home, LEAP_LOG_WARN,
@@ -272,8 +274,6 @@ static void cq_added(struct leap__lmsg *m)
 		cq_free(v, cq);
 	else if (cq_going(v))
 		cq_doom(v, cq);
-	else
-		leap__vdev_tell_coalesce(v, cq->io.group);
 }
 
 static uint32_t qid_of(const struct leap_cmd *cmd)
@@ -568,6 +568,7 @@ static void dbbuf_config(struct leap__ctrl *c, struct leap_cmd *cmd)
 	v->shadow_cmd = cmd;
 	v->shadow_stale = 0;
 	c->refs++;
+	v->told_shadow = 1;
 	leap__round_send(v->target, r);
 }
 
@@ -612,7 +613,7 @@ static void front_ended(struct leap__ctrl *c, void *arg)
 static void front_coalesce(struct leap__ctrl *c, void *arg)
 {
 	(void)c;
-	leap__vdev_tell_coalesce(arg, NULL);
+	leap__vdev_tell_coalesce(arg);
 }
 
 void leap__vdev_front_init(struct leap_vdev *v)
