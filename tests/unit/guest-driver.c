@@ -303,7 +303,6 @@ static void ring(struct gd *g, uint32_t index, uint32_t was, uint32_t now)
 		shadow = (leap_le32 *)gd_at(g, g->shadow) + index;
 		ei = (leap_le32 *)gd_at(g, g->eventidx) + index;
 		__atomic_store_n(shadow, leap_to_le32(now), __ATOMIC_SEQ_CST);
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 		event = (uint16_t)leap_from_le32(__atomic_load_n(ei,
 							__ATOMIC_SEQ_CST));
 		if ((uint16_t)(now - event - 1) >= (uint16_t)(now - was))

@@ -885,6 +885,16 @@ static void test_too_many_fds(void **state)
 		close(fds[i]);
 }
 
+/* A client's own end of the socket would outlive it here. */
+static void test_own_socket(void **state)
+{
+	struct leap__vfu_hdr h = { 1, LEAP__VFU_DMA_MAP, 48, 0, 0 };
+
+	(void)state;
+	vfu_raw(&t.c, &h, sizeof(h), &t.c.sock, 1);
+	assert_true(hung_up());
+}
+
 /* A message in pieces, two in one, and one that never ends. */
 static void test_pieces(void **state)
 {
@@ -1111,6 +1121,7 @@ int main(void)
 		LIVE(test_bad_irqs),
 		LIVE(test_other_irqs),
 		LIVE(test_too_many_fds),
+		LIVE(test_own_socket),
 		LIVE(test_pieces),
 		LIVE(test_pipelined),
 		LIVE(test_second_client),
