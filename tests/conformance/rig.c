@@ -305,6 +305,7 @@ int rig_start(struct rig *rig, const char *kind, unsigned int nr_io,
 	s->kind = kind;
 	s->nr_threads = 1 + nr_groups;
 	s->mdts_bytes = mdts_bytes;
+	rig->registers = registers(s);
 	snprintf(s->path, sizeof(s->path), "/tmp/leap-conf-%d.sock",
 		 (int)getpid());
 	err = leap_pollgroup_create(NULL, &rig->pg);

@@ -19,6 +19,7 @@ struct rig {
 	struct leap_qp *disc;		/* NULL: a drive behind registers */
 	struct leap_qp *io[RIG_MAX_QPS];
 	unsigned int nr_io;
+	int registers;			/* what differs, differs */
 	struct rig_server *server;
 };
 

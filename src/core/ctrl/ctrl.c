@@ -185,12 +185,6 @@ int leap__ctrl_ioq_is_ending(const struct leap__ioqp *q)
 	return !!(q->owner_state & (DEL_SENT | DEL_BACK));
 }
 
-void leap__ctrl_ioq_lost(struct leap__ioqp *q)
-{
-	q->gone.link.flags = LEAP_LINK_REPLY;
-	leap__link_tell(q->group, &q->gone);
-}
-
 void leap__ctrl_queues_left(struct leap__ctrl *c)
 {
 	if (c->resetting && !c->dead && !c->nr_ioqs && !c->nr_iocqs)
