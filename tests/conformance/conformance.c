@@ -247,7 +247,7 @@ static int run_kind(const char *kind, unsigned int i)
 		run_case(&rig, kind, qps[i], &io_cases[k], &t);
 	for (k = 0; k < nr_admin_cases; k++)
 		run_case(&rig, kind, qps[i], &admin_cases[k], &t);
-	for (k = 0; k < nr_disc_cases; k++)
+	for (k = 0; rig.disc && k < nr_disc_cases; k++)
 		run_case(&rig, kind, qps[i], &disc_cases[k], &t);
 	err = rig_stop(&rig);
 	tap(!err, "%s/%u ends, nothing left", kind, qps[i]);
@@ -273,7 +273,7 @@ static void run_all(const char *kind)
 
 int main(int argc, char **argv)
 {
-	static const char *const kinds[] = { "loop", "tcp", "shm" };
+	static const char *const kinds[] = { "loop", "tcp", "shm", "vfio-user" };
 	int i, first = 1, all;
 	unsigned int k;
 
@@ -287,7 +287,7 @@ int main(int argc, char **argv)
 	       nr_admin_cases, nr_disc_cases);
 	/* Loopback first, always: it is what the others are held to. */
 	run_all("loop");
-	for (k = 1; k < 3; k++) {
+	for (k = 1; k < 4; k++) {
 		int wanted = all;
 
 		for (i = first; i < argc; i++)

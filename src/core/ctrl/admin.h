@@ -54,8 +54,9 @@ struct leap_listener {
 	struct leap_listener_opts opts;
 	char *url;		/* as given */
 	char *advertise;
-	char bound[128];	/* address bound */
-	char text[160];		/* URL with it */
+	struct leap_subsystem *ss;	/* of its URL, or NULL */
+	char bound[384];	/* address bound, perhaps with an NQN */
+	char text[400];		/* URL with it */
 	uint16_t portid;
 	_Alignas(16) uint8_t priv[];
 };

@@ -53,12 +53,13 @@ void leap__vdev_sq_doorbell(struct leap_vdev *v, uint32_t qid, uint32_t v32)
 	struct leap__vsq *sq = qid && qid < v->nr_queues ?
 			       (struct leap__vsq *)v->c->ioq[qid] : NULL;
 	uint32_t value = v32 & 0xffff;
-	uint32_t *last = qid ? &sq->tail : &v->admin_tail;
+	uint32_t *last;
 
 	if (qid ? !sq : !v->started) {
 		bad_doorbell(v, qid, LEAP__EVENT_BAD_DB_REG);
 		return;
 	}
+	last = qid ? &sq->tail : &v->admin_tail;
 	if (bad_value(v, qid, value, *last,
 		      qid ? sq->io.desc.sq_depth : v->admin_depth)) {
 		bad_doorbell(v, qid, LEAP__EVENT_BAD_DB_VALUE);

@@ -98,12 +98,17 @@ static int fetch(struct leap__guest_sq *sq, int n)
 	return done;
 }
 
+/* Who takes the wake word off kicks. */
+static void count_kick(struct leap__guest_sq *sq)
+{
+	if (sq->armed && !leap__load_relaxed(&sq->db->wake))
+		sq->kicks++;
+}
+
 static void disarm(struct leap__guest_sq *sq)
 {
+	count_kick(sq);
 	sq->armed = false;
-	/* Who takes it off kicks. */
-	if (!leap__load_relaxed(&sq->db->wake))
-		sq->kicks++;
 	leap__wake_disarm(&sq->db->wake);
 	leap__sqc_disarm(&sq->sqc);
 }
@@ -142,6 +147,7 @@ static int sq_arm(struct leap_poller *poller)
 		       !sq->cq->halt;
 	if (!may_fetch(sq) || !sq->slots.nr_free)
 		return 0;
+	count_kick(sq);
 	sq->armed = true;
 	/* Partner: the fence in leap__wake_wanted(), of leap__guest_kick(). */
 	leap__wake_arm(&sq->db->wake);

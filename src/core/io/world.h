@@ -34,7 +34,8 @@ enum leap__io_op {
 				 * number of bytes that fit in iov[0] */
 	LEAP__IO_SEND,		/* all of iov, in order; res = bytes. One send
 				 * at a time per socket. iov array may change */
-	LEAP__IO_RECVMSG,	/* Unix sockets: as RECV, with up to 8 fds in
+	LEAP__IO_RECVMSG,	/* Unix sockets: as RECV, with up to 8 fds (or,
+				 * when that is in @len, LEAP__IO_FDS_MAX) in
 				 * @fds / @nr_fds, which the caller then owns */
 	LEAP__IO_SENDMSG,	/* as SEND, with @nr_fds of @fds (borrowed) */
 	LEAP__IO_READ,		/* files: iov at @offset; res = bytes, short
@@ -47,6 +48,8 @@ enum leap__io_op {
 				 * LEAP__IO_PUNCH: may deallocate */
 	LEAP__IO_WATCH,		/* res 0 once @wfd is readable (eventfd) */
 };
+
+#define LEAP__IO_FDS_MAX	16	/* with one message */
 
 #define LEAP__IO_FUA	1u
 #define LEAP__IO_PUNCH	2u
