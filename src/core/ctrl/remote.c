@@ -456,10 +456,13 @@ static int add_kick(struct leap_agent *a, uint32_t i, int *fd)
 		return -EPROTO;
 	while (a->nr_kicks <= i)
 		a->kick_fd[a->nr_kicks++] = -1;
-	if (a->kick_fd[i] < 0) {
-		a->kick_fd[i] = *fd;
-		*fd = -1;
-	}
+	if (a->kick_fd[i] >= 0)
+		return 0;
+	a->kick_fd[i] = *fd;
+	*fd = -1;
+	/* It may serve, and sleep, since before we had this: what was rung
+	 * meanwhile had nobody to be told to. */
+	leap__wake_signal(a->kick_fd[i]);
 	return 0;
 }
 
