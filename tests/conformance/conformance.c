@@ -2,7 +2,7 @@
 /*
  * conformance KIND... - the table of cases over transports, as TAP
  *
- * Runs every case over each KIND (loop, tcp, shm; "all" is the three) at 1, 2
+ * Runs every case over each KIND (loop, tcp, shm, relay; "all" is all) at 1, 2
  * and 64 I/O queue pairs: cases for I/O queues on every one of them. Each run
  * leaves a transcript, and that of every transport has to be what loopback's
  * is. A transport that is not in this build is one skipped line and counts as
@@ -273,7 +273,7 @@ static void run_all(const char *kind)
 
 int main(int argc, char **argv)
 {
-	static const char *const kinds[] = { "loop", "tcp", "shm" };
+	static const char *const kinds[] = { "loop", "tcp", "shm", "relay" };
 	int i, first = 1, all;
 	unsigned int k;
 
@@ -287,7 +287,7 @@ int main(int argc, char **argv)
 	       nr_admin_cases, nr_disc_cases);
 	/* Loopback first, always: it is what the others are held to. */
 	run_all("loop");
-	for (k = 1; k < 3; k++) {
+	for (k = 1; k < 4; k++) {
 		int wanted = all;
 
 		for (i = first; i < argc; i++)

@@ -62,7 +62,8 @@ void leap__relay_host_opts(const struct leap__relay *relay,
 	opts->reconnect_ms = relay->reconnect_ms;
 }
 
-static uint32_t far_caps(const struct leap_id_ctrl *id)
+static uint32_t far_caps(const struct leap_id_ctrl *id,
+			 const struct leap_host_ns *ns)
 {
 	uint32_t oncs = leap_from_le16(id->oncs), caps = LEAP_BDEV_FUA;
 
@@ -74,6 +75,11 @@ static uint32_t far_caps(const struct leap_id_ctrl *id)
 		caps |= LEAP_BDEV_DISCARD | LEAP_BDEV_RANGES;
 	if (oncs & LEAP_ONCS_WRITE_ZEROES)
 		caps |= LEAP_BDEV_WRITE_ZEROES;
+	if ((ns->dlfeat & LEAP_DLFEAT_READ_MASK) == LEAP_DLFEAT_READ_ZEROES &&
+	    ns->dlfeat & LEAP_DLFEAT_WZ_DEAC)
+		caps |= LEAP_BDEV_ZERO_DISCARD;
+	if (ns->nsattr & LEAP_NSATTR_WP)
+		caps |= LEAP_BDEV_READONLY;
 	return caps;
 }
 
@@ -90,7 +96,7 @@ int leap__relay_look(struct leap_host *host, uint32_t nsid,
 	far->max_bytes = MAX_BYTES;
 	if (id->mdts && id->mdts < 8)
 		far->max_bytes = 4096u << id->mdts;
-	far->caps = far_caps(id);
+	far->caps = far_caps(id, &ns);
 	return 0;
 }
 
