@@ -11,6 +11,10 @@
  */
 #include "guest-fixture.h"
 
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "core/guest/queue.h"
 #include "rand.h"
 
@@ -660,9 +664,50 @@ static void test_remap_at_once(void **state)
 	gx_fini(&gx);
 }
 
-int main(void)
+#ifdef LEAP_PLANTED
+/* Run the kills alone with a bug put back: they must fail. */
+static void test_finds_bugs(void **state)
 {
+	static const char *const names[] = {
+		"RECORD_EARLY_FREE", "RECORD_NO_COMPLETING",
+		"RECORD_REWRITES_CQE", "RECORD_LIVE_ONLY", "MISSING_SIGNAL",
+		"CQ_FULL_IGNORED", "PHASE_OFF_BY_ONE",
+	};
+	int status;
+	size_t i;
+	pid_t pid;
+
+	for (i = 0; i < COUNT(names); i++) {
+		pid = fork();
+		assert_true(pid >= 0);
+		if (!pid) {
+			close(1);
+			close(2);
+			open("/dev/null", O_WRONLY);
+			open("/dev/null", O_WRONLY);
+			execl("/proc/self/exe", "test-guest-resume", names[i],
+			      (char *)NULL);
+			_exit(0);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+			fail_msg("%s was not found", names[i]);
+	}
+}
+#endif
+
+int main(int argc, char **argv)
+{
+#ifdef LEAP_PLANTED
+	const struct CMUnitTest kills[] = {
+		cmocka_unit_test(test_kills),
+		cmocka_unit_test(test_kills_shadow),
+	};
+#endif
 	const struct CMUnitTest tests[] = {
+#ifdef LEAP_PLANTED
+		cmocka_unit_test(test_finds_bugs),
+#endif
 		cmocka_unit_test(test_kills),
 		cmocka_unit_test(test_kills_shadow),
 		cmocka_unit_test(test_redo_small_pool),
@@ -677,5 +722,13 @@ int main(void)
 		cmocka_unit_test(test_remap_at_once),
 	};
 
+#ifdef LEAP_PLANTED
+	if (argc > 1) {
+		leap__plant_select(leap__plant_by_name(argv[1]));
+		return cmocka_run_group_tests(kills, NULL, NULL);
+	}
+#endif
+	(void)argc;
+	(void)argv;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

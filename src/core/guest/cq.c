@@ -261,8 +261,12 @@ int leap__guest_cq_shadow(struct leap__guest_cq *cq, leap_gpa_t doorbells,
 				     eventidx);
 	if (err || leap__guest_mem_same(&mem, &cq->mem))
 		return err;
-	if (cq->halt & LEAP__CQ_NO_MEMORY)
-		return -EFAULT;
+	if (cq->halt & LEAP__CQ_NO_MEMORY) {
+		if (mem.shadow)
+			return -EFAULT;
+		cq->mem.shadow = false;
+		return 0;
+	}
 	err = leap__guest_mem_map(cq->view, &mem);
 	if (err)
 		return err;
