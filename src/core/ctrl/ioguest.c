@@ -64,6 +64,18 @@ static void memo_put(struct memo *m)
 	free(m);
 }
 
+/* Another controller may get its address. */
+static void forget(struct leap__iogroup *g, struct leap__lmsg *m)
+{
+	struct memo *memo = memo_find(g, m->ctrl);
+
+	if (memo) {
+		leap__list_remove(&memo->link);
+		free(memo);
+	}
+	leap__link_answer(m, 0);
+}
+
 void leap__ioguest_fini(struct leap__iogroup *g)
 {
 	struct leap__list *at;
@@ -312,6 +324,9 @@ int leap__ioguest_message(struct leap__iogroup *g, struct leap__lmsg *m)
 		return 1;
 	case LEAP_LINK_RESUME:
 		resume(g, m);
+		return 1;
+	case LEAP_LINK_CTRL_DEL:
+		forget(g, m);
 		return 1;
 	case LEAP_LINK_SHADOW:
 		shadow(g, m);

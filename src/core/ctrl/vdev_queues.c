@@ -595,7 +595,9 @@ static void front_stop(struct leap__ctrl *c, void *arg)
 
 	v->started = 0;
 	forget_shadow(v);
-	leap_vqp_close(c->conn->vqp);
+	/* Unless it has ended itself: rings that lie. */
+	if (c->conn && c->conn->vqp)
+		leap_vqp_close(c->conn->vqp);
 	doom_all(v);
 	leap__vdev_intx_update(v);
 }
