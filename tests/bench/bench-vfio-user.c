@@ -29,7 +29,7 @@
 #define MAX_QD 128u
 #define BIG 131072u
 #define SAMPLES 7
-#define BUSY_SAMPLES 400
+#define BUSY_SAMPLES 100
 #define DISK_BLOCKS 4096u	/* of 4 KiB: the part that is used */
 #define NR_WAYS 3
 

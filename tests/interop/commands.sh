@@ -48,6 +48,23 @@ socp_run() {
 	exec $SOCP --listen "$listen" --subsystem "$NQN" "$@" --control "$ctl"
 }
 
+# $1 vfio-user socket, $2 control socket, $3 microseconds of polling, then a stack
+# per namespace, numbered from 1.
+socp_vm_run() {
+	local drive=$1 ctl=$2 spin=$3 nsid=0 last
+
+	shift 3
+	last=$#
+	while [ $nsid -lt "$last" ]; do
+		nsid=$((nsid + 1))
+		set -- "$@" --ns "nsid=$nsid,stack=$1"
+		shift
+	done
+	# shellcheck disable=SC2086 # SOCP may carry arguments
+	exec $SOCP --subsystem "$NQN" "$@" --vfio-user "$drive" \
+		--spin-us "$spin" --control "$ctl"
+}
+
 # $1 control socket, then NSID and size
 ctl_ns_add() {
 	$LEAPCTL --control "$1" ns add "$NQN" "nsid=$2,stack=memory:$3"
@@ -72,4 +89,12 @@ perf_verify() {
 perf_discover() {
 	# shellcheck disable=SC2086
 	$LEAP_PERF --discover "tcp://127.0.0.1:$PORT"
+}
+
+# $1 control socket: trapped doorbells and commands of the guest that is there
+ctl_vm_counters() {
+	$LEAPCTL --control "$1" --json connections list "$NQN" | awk '
+		/"doorbells":/ { d = $2 + 0 }
+		/"commands":/ { c = $2 + 0 }
+		END { print d + 0, c + 0 }'
 }

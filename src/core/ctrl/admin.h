@@ -71,7 +71,8 @@ enum { LEAP__NS_OPENING, LEAP__NS_ACTIVE, LEAP__NS_CLOSING };
 struct leap__ns {
 	struct leap_subsystem *ss;
 	struct leap_ns_desc desc;	/* block_bytes is the LBA format's */
-	struct leap_bdev *bdev;
+	struct leap_bdev *bdev;		/* NULL: a runtime's */
+	uint32_t shown;			/* epoch of the agent, see it */
 	struct leap__bdev_user user;
 	uint32_t stack_bytes;	/* block of the stack */
 	uint32_t state;
@@ -271,6 +272,9 @@ struct leap_target {
 	struct leap__round bye;
 	void (*destroyed)(void *arg);
 	void *destroyed_arg;
+	/* Whose I/O goes over a link, or who serves that of others. */
+	struct leap_agent *agent;
+	struct leap_runtime *runtime;
 };
 
 /* target.c */
@@ -288,6 +292,17 @@ void leap__target_settle(struct leap_target *t);
 /* What the discovery log says has changed. */
 void leap__target_changed(struct leap_target *t);
 
+/* runtime.c: its agent is told. Check: can it be fenced? 0 or -errno. Then
+ * before the groups open it; it serves, or serves no more, or has another size;
+ * nothing of it is left. */
+int leap__runtime_ns_check(const struct leap_bdev *bdev);
+void leap__runtime_ns_opening(struct leap_runtime *rt,
+			      const struct leap__ns *ns);
+void leap__runtime_ns_changed(struct leap_runtime *rt,
+			      struct leap_subsystem *ss, uint32_t nsid);
+void leap__runtime_ns_closed(struct leap_runtime *rt,
+			     const struct leap__ns *ns);
+
 /* connect.c */
 int leap__conn_accept(struct leap_listener *l, struct leap_vqp *vqp);
 void leap__conn_free(struct leap__conn *conn);
@@ -303,6 +318,13 @@ struct leap__ctrl *leap__subsystem_ctrl(const struct leap_subsystem *ss,
 void leap__subsystem_settle(struct leap_subsystem *ss);
 
 /* ns.c */
+/*
+ * A namespace that a runtime serves, as that describes it; connected hosts are
+ * told what is new. 0; -EEXIST one that is another namespace is there, -EINVAL,
+ * -EBUSY it is just being removed, -ENOMEM
+ */
+int leap__ns_show(struct leap_subsystem *ss, const struct leap_ns_desc *desc,
+		  uint32_t epoch);
 int leap__ns_add_group(struct leap__ns *ns, uint32_t i);
 static inline struct leap__ns *leap__ns_active(const struct leap_subsystem *ss,
 					       uint32_t nsid)

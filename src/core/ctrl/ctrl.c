@@ -331,6 +331,11 @@ void leap__ctrl_set_kato(struct leap__ctrl *c, uint32_t ms)
 		ms += LEAP__KAS_MS - ms % LEAP__KAS_MS;
 	c->kato_ms = ms;
 	leap__ctrl_seen(c);
+	/* Not at the first tick, which falls into the midst of I/O; without
+	 * memory that tick tries again. */
+	if (ms && !c->kato_round.m)
+		leap__round_prepare(c->target, &c->kato_round,
+				    LEAP_LINK_KEEPALIVE);
 	if (ms)
 		kato_start(c);
 	else

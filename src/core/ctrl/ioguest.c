@@ -64,6 +64,18 @@ static void memo_put(struct memo *m)
 	free(m);
 }
 
+/* Another controller may get its address. */
+static void forget(struct leap__iogroup *g, struct leap__lmsg *m)
+{
+	struct memo *memo = memo_find(g, m->ctrl);
+
+	if (memo) {
+		leap__list_remove(&memo->link);
+		free(memo);
+	}
+	leap__link_answer(m, 0);
+}
+
 void leap__ioguest_fini(struct leap__iogroup *g)
 {
 	struct leap__list *at;
@@ -131,6 +143,11 @@ static int qp_make(struct leap__iogroup *g, struct leap__ioqp *q)
 	int err;
 
 	if (!q->iocq || !q->iocq->cq)
+		return -EINVAL;
+	/* Where a queue that resumes has them may be said until RESUME. */
+	if ((q->desc.flags & (LEAP_QPD_SHADOW | LEAP_QPD_RESUME)) ==
+	    LEAP_QPD_SHADOW && q->desc.qid &&
+	    (!memo || !memo->doorbells.addr))
 		return -EINVAL;
 	err = leap__guest_vqp_create(g->pg, q->guest, q->iocq->cq, &q->desc,
 				     NULL, &q->vqp);
@@ -307,6 +324,9 @@ int leap__ioguest_message(struct leap__iogroup *g, struct leap__lmsg *m)
 		return 1;
 	case LEAP_LINK_RESUME:
 		resume(g, m);
+		return 1;
+	case LEAP_LINK_CTRL_DEL:
+		forget(g, m);
 		return 1;
 	case LEAP_LINK_SHADOW:
 		shadow(g, m);

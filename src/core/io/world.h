@@ -142,6 +142,13 @@ struct leap__world_ops {
 	int (*adopt)(struct leap__world *w, int fd, struct leap__wfd **out);
 	/* Pending operations end with -ECANCELED; then it is closed. */
 	void (*close)(struct leap__wfd *f);
+	/* An eventfd, borrowed, by which another process does what wake does.
+	 * The simulator: -EOPNOTSUPP. */
+	int (*wake_fd)(struct leap__world *w);
+	/* The process at the other end of a Unix socket, and a pidfd of it,
+	 * which the caller owns. -ESRCH it is not to be seen from here; the
+	 * simulator: -EOPNOTSUPP. */
+	int (*peer_process)(struct leap__wfd *f, int64_t *pid, int *pidfd);
 };
 
 /* Base of a world; embed it first. */

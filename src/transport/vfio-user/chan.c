@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "transport/vfio-user/parse.h"
@@ -41,14 +42,26 @@ static void close_fds(struct leap__vfu_chan *chan)
 			close(chan->fds[chan->nr_fds]);
 }
 
-/* 0; -EPROTO more than a message may have */
+/*
+ * Memory and eventfds are what is wanted. A peer that passes its own end of
+ * this socket would keep it open, when it is gone, for as long as we have that.
+ */
+static bool is_socket(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) || S_ISSOCK(st.st_mode);
+}
+
+/* 0; -EPROTO more than a message may have, or none that any should */
 static int take_fds(struct leap__vfu_chan *chan)
 {
 	uint32_t i;
 	int err = 0;
 
 	for (i = 0; i < chan->rx.nr_fds; i++) {
-		if (chan->nr_fds < LEAP__VFU_MAX_FDS) {
+		if (chan->nr_fds < LEAP__VFU_MAX_FDS &&
+		    !is_socket(chan->came[i])) {
 			chan->fds[chan->nr_fds++] = chan->came[i];
 			continue;
 		}

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "core/io/acceptor.h"
 #include "core/io/regctrl.h"
 #include "core/io/transport.h"
 #include "transport/vfio-user/host.h"
@@ -51,7 +52,10 @@ static int open_socket(struct leap_listener *listener, const char *path,
 	if (err)
 		return leap__err(err, "leap_listener_create: %s: %s", path,
 				 strerror(-err));
-	return 0;
+	err = leap__acceptor_own(opts, path);
+	if (err)
+		world->ops->close(*out);
+	return err;
 }
 
 static int make_vdev(struct leap_subsystem *ss, struct leap__vfu_server *s,
