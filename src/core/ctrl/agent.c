@@ -25,6 +25,7 @@
 #define MS		1000000ull
 #define HELLO_NS	(5000 * MS)
 #define SHORT_NS	(50 * MS)
+#define BYE_NS		(500 * MS)	/* to exit by itself */
 #define RETRY_NS	(100 * MS)	/* a runtime that could not start */
 
 static void start_next(struct leap_agent *a);
@@ -449,7 +450,8 @@ static void call_fence(struct leap_agent *a)
 	if (a->opts.fence)
 		a->opts.fence(a->opts.arg, a->active->pid);
 	else
-		leap__fence_start(&a->active->fence, fence_done);
+		leap__fence_start(&a->active->fence,
+				  a->active->bye ? BYE_NS : 0, fence_done);
 }
 
 /* A handoff that does not end, a fence that does not. */
