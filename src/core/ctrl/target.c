@@ -342,6 +342,8 @@ void leap_target_drain(struct leap_target *t, uint32_t timeout_ms,
 	t->drain_timer.run = drain_timeout;
 	leap_timer_start(t->home, &t->drain_timer,
 			 (uint64_t)timeout_ms * 1000000);
+	/* Nobody may be connected. */
+	leap__target_settle(t);
 }
 
 static void said_bye(struct leap__round *r)
