@@ -16,6 +16,9 @@
 
 #include "runtime.h"
 
+#define STOP_NS		3000000000u
+#define STOP_STEP_NS	5000000
+
 static uint64_t now_ns(void)
 {
 	struct timespec ts;
@@ -41,6 +44,15 @@ static void group_stop(struct leap_msg *msg)
 	g->quit = 1;
 }
 
+/* A connection to somewhere else that is being closed is waited for, a while. */
+static void destroy_group(struct leap_pollgroup *pg)
+{
+	uint64_t end = now_ns() + STOP_NS;
+
+	while (leap_pollgroup_destroy(pg) == -EBUSY && now_ns() < end)
+		leap_pollgroup_wait(pg, STOP_STEP_NS);
+}
+
 static void *group_main(void *arg)
 {
 	struct group *g = arg;
@@ -51,7 +63,7 @@ static void *group_main(void *arg)
 	sem_post(&g->ready);
 	while (!g->err && !g->quit)
 		leap_pollgroup_wait(g->pg, -1);
-	leap_pollgroup_destroy(g->pg);
+	destroy_group(g->pg);
 	return NULL;
 }
 
@@ -368,6 +380,6 @@ void runtime_stop(struct runtime *rt)
 	/* What the threads sent last. */
 	while (leap_pollgroup_poll(rt->home, 0) > 0)
 		;
-	leap_pollgroup_destroy(rt->home);
+	destroy_group(rt->home);
 	json_decref(rt->subsystems);
 }

@@ -9,6 +9,7 @@
 #include <leapio/pollgroup.h>
 #include <leapio/status.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# Writes the seeds of fuzz-ats, fuzz-command, fuzz-shm-attach, fuzz-link and
-# fuzz-vfio-user:
+# Writes the seeds of fuzz-ats, fuzz-command, fuzz-guest, fuzz-shm-attach,
+# fuzz-link and fuzz-vfio-user:
 # make-corpus.py CORPUS-FOLDER
 import os
 import struct
@@ -146,6 +146,39 @@ def ats():
     write('ats', 'sgl', bytes(page) + full + high + walks)
 
 
+def guest():
+    def op(what, queue=0, *args):
+        return bytes((what, queue) + args).ljust(16, b'\0')
+
+    def push(queue, slot, opc=1, prp1=0x8000, length=512, prp2=0xc000, how=0):
+        return op(3, queue, slot, opc, how, slot, *struct.pack(
+            '<HHH', prp1, prp2, length))
+
+    heads = [op(2, 0, i % 5) for i in range(1, 40)]
+    write('guest', 'laps', b''.join(
+        push(i & 1, i // 2 % 8, 1 + i % 2, 0x8000 + i * 4, 4096) +
+        op(6, 0, i) + op(2, 0, (i + 1) % 5) for i in range(64)))
+    write('guest', 'full', b''.join(push(0, i) for i in range(7)) +
+          op(6) * 7 + b''.join(heads[:9]) + op(12))
+    write('guest', 'memory', b''.join(
+        push(i & 1, i % 8, 2, 0x7ff0, 8192, 0x9000) + op(7, 0, i % 4) +
+        op(6) + op(15) + op(8, 0, i % 4) + op(2, 0, i % 5)
+        for i in range(32)))
+    write('guest', 'shadow', op(9, 0, 1) + op(9, 1, 1) + b''.join(
+        op(0, 0, *struct.pack('<H', (0x4000 + 8 * (1 + i % 2)) // 8),
+           0, 0, 0, 0, i % 8, 0, 0, 0, i % 5) + op(6) + op(15)
+        for i in range(40)) + op(9, 0, 0))
+    write('guest', 'succeed', b''.join(
+        push(i & 1, i % 8) + push(1, i % 8) + op(6, 0, 1) + op(14) +
+        op(2, 0, i % 5) for i in range(16)))
+    write('guest', 'damage', b''.join(
+        push(0, i % 8) + op(13, 0, (192 + 128 + i * 8) // 8, 0, 0, 0, 0, 0,
+                            3, 0, 0, 0, 1) + op(14) for i in range(24)))
+    write('guest', 'close', b''.join(
+        push(0, i % 8) + push(1, 0, 2, 0x8001) + op(10, i & 1) + op(11, i & 1)
+        for i in range(16)))
+
+
 def link():
     for kind in range(1, 23):
         for size in (16, 48, 96, 128):
@@ -213,5 +246,6 @@ if len(sys.argv) != 2:
 commands()
 shm()
 ats()
+guest()
 link()
 vfio_user()

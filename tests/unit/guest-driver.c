@@ -348,18 +348,20 @@ void gd_ring_cq(struct gd *g, struct gd_cq *cq)
 int gd_reap(struct gd *g, struct gd_cq *cq, struct gd_sq *sq)
 {
 	struct leap_cqe *ring_at = gd_at(g, cq->gpa), *e;
-	uint16_t word, cid;
+	uint32_t word;
+	uint16_t cid;
 	int n = 0;
 
 	for (;;) {
 		e = &ring_at[cq->head];
-		word = leap_from_le16(__atomic_load_n(&e->status,
-						      __ATOMIC_ACQUIRE));
-		if ((word & 1) != cq->phase)
+		/* CID and status in one load, as they were stored. */
+		word = leap_from_le32(__atomic_load_n(
+			(leap_le32 *)(void *)&e->cid, __ATOMIC_ACQUIRE));
+		if ((word >> 16 & 1) != cq->phase)
 			break;
-		cid = leap_from_le16(e->cid);
+		cid = (uint16_t)word;
 		g->done[cid] = 1;
-		g->status[cid] = word >> 1;
+		g->status[cid] = (leap_status_t)(word >> 17);
 		g->result = leap_from_le32(e->dw0) |
 			    (uint64_t)leap_from_le32(e->dw1) << 32;
 		if (sq && leap_from_le16(e->sqid) == sq->qid)

@@ -375,10 +375,8 @@ int leap__ctrl_adopt_admin(struct leap__ctrl *c, struct leap_vqp *vqp);
 void leap__ctrl_add_ioq(struct leap__ctrl *c, struct leap__ioqp *q);
 void leap__ctrl_delete_ioqs(struct leap__ctrl *c, uint32_t flags);
 void leap__ctrl_delete_ioq(struct leap__ioqp *q);
-/* A remote group's process was asked to end it and has ended itself: tell
- * gone in its place. */
+/* Its group was asked to end it. */
 int leap__ctrl_ioq_is_ending(const struct leap__ioqp *q);
-void leap__ctrl_ioq_lost(struct leap__ioqp *q);
 /* An I/O or completion queue has gone: was it what a reset waits for? */
 void leap__ctrl_queues_left(struct leap__ctrl *c);
 void leap__ctrl_seen(struct leap__ctrl *c);

@@ -185,12 +185,6 @@ int leap__ctrl_ioq_is_ending(const struct leap__ioqp *q)
 	return !!(q->owner_state & (DEL_SENT | DEL_BACK));
 }
 
-void leap__ctrl_ioq_lost(struct leap__ioqp *q)
-{
-	q->gone.link.flags = LEAP_LINK_REPLY;
-	leap__link_tell(q->group, &q->gone);
-}
-
 void leap__ctrl_queues_left(struct leap__ctrl *c)
 {
 	if (c->resetting && !c->dead && !c->nr_ioqs && !c->nr_iocqs)
@@ -337,6 +331,11 @@ void leap__ctrl_set_kato(struct leap__ctrl *c, uint32_t ms)
 		ms += LEAP__KAS_MS - ms % LEAP__KAS_MS;
 	c->kato_ms = ms;
 	leap__ctrl_seen(c);
+	/* Not at the first tick, which falls into the midst of I/O; without
+	 * memory that tick tries again. */
+	if (ms && !c->kato_round.m)
+		leap__round_prepare(c->target, &c->kato_round,
+				    LEAP_LINK_KEEPALIVE);
 	if (ms)
 		kato_start(c);
 	else

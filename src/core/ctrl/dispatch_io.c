@@ -172,6 +172,7 @@ static inline void enter(struct leap__ioqp *q, struct leap__ions *ns,
 
 	bio->done = bio_done;
 	bio->arg = cmd;
+	bio->sqe = &cmd->sqe;
 	bio->tag = cmd->tag;
 	cmd->owner = ns;
 	ns->busy++;

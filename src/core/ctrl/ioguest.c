@@ -144,6 +144,11 @@ static int qp_make(struct leap__iogroup *g, struct leap__ioqp *q)
 
 	if (!q->iocq || !q->iocq->cq)
 		return -EINVAL;
+	/* Where a queue that resumes has them may be said until RESUME. */
+	if ((q->desc.flags & (LEAP_QPD_SHADOW | LEAP_QPD_RESUME)) ==
+	    LEAP_QPD_SHADOW && q->desc.qid &&
+	    (!memo || !memo->doorbells.addr))
+		return -EINVAL;
 	err = leap__guest_vqp_create(g->pg, q->guest, q->iocq->cq, &q->desc,
 				     NULL, &q->vqp);
 	if (err)

@@ -342,7 +342,7 @@ void leap_target_drain(struct leap_target *t, uint32_t timeout_ms,
 	t->drain_timer.run = drain_timeout;
 	leap_timer_start(t->home, &t->drain_timer,
 			 (uint64_t)timeout_ms * 1000000);
-	/* Nobody may be connected. */
+	/* Without a connection nothing else would look. */
 	leap__target_settle(t);
 }
 

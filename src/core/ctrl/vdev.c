@@ -313,9 +313,13 @@ static int keep_range(struct leap__vrange *r,
 {
 	int err = leap__opts_copy_for("leap_vdev_mem_add", &r->range,
 				      sizeof(r->range), range);
+	struct leap_dmabuf *buf = r->range.buf;
 	int fd = r->range.fd;
 
 	r->range.fd = -1;
+	r->range.buf = NULL;
+	r->range.ops = NULL;
+	r->range.arg = NULL;
 	if (err)
 		return err;
 	if (r->range.source == LEAP_ATS_FD) {
@@ -324,10 +328,8 @@ static int keep_range(struct leap__vrange *r,
 			return leap__err(-errno, "leap_vdev_mem_add: fd %d: %s",
 					 fd, strerror(errno));
 	}
-	if (r->range.source == LEAP_ATS_DMABUF && r->range.buf)
-		leap_dmabuf_get(r->range.buf);
-	else
-		r->range.buf = NULL;
+	if (r->range.source == LEAP_ATS_DMABUF && buf)
+		r->range.buf = leap_dmabuf_get(buf);
 	return 0;
 }
 
@@ -359,9 +361,6 @@ int leap_vdev_mem_add(struct leap_vdev *v, const struct leap_ats_range *range)
 	v->mem_bytes += r->range.bytes;
 	if (v->c && !v->told_end)
 		leap__vdev_tell_mem(v, r);
-	/* Rings that waited for it go on. */
-	if (v->c && !v->ended)
-		leap__vdev_ring_all(v);
 	return 0;
 }
 
@@ -514,6 +513,14 @@ void leap_vdev_reset(struct leap_vdev *v, void (*done)(void *arg, int err),
 }
 
 /* ---- info ---- */
+
+struct leap_vdev *leap_vdev_find(const struct leap_subsystem *ss,
+				 uint16_t cntlid)
+{
+	struct leap__ctrl *c = leap__subsystem_ctrl(ss, cntlid);
+
+	return c && c->front ? leap__vdev_of(c) : NULL;
+}
 
 int leap_vdev_info(const struct leap_vdev *v, struct leap_vdev_info *info)
 {

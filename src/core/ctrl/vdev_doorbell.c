@@ -52,21 +52,20 @@ void leap__vdev_sq_doorbell(struct leap_vdev *v, uint32_t qid, uint32_t v32)
 {
 	struct leap__vsq *sq = qid && qid < v->nr_queues ?
 			       (struct leap__vsq *)v->c->ioq[qid] : NULL;
-	uint32_t value = v32 & 0xffff;
-	uint32_t *last;
+	uint32_t value = v32 & 0xffff, depth, *last;
 
 	if (qid ? !sq : !v->started) {
 		bad_doorbell(v, qid, LEAP__EVENT_BAD_DB_REG);
 		return;
 	}
-	last = qid ? &sq->tail : &v->admin_tail;
-	if (bad_value(v, qid, value, *last,
-		      qid ? sq->io.desc.sq_depth : v->admin_depth)) {
+	last = sq ? &sq->tail : &v->admin_tail;
+	depth = sq ? sq->io.desc.sq_depth : v->admin_depth;
+	if (bad_value(v, qid, value, *last, depth)) {
 		bad_doorbell(v, qid, LEAP__EVENT_BAD_DB_VALUE);
 		return;
 	}
 	*last = value;
-	ring(v, qid ? sq->io.group : v->target->groups[0],
+	ring(v, sq ? sq->io.group : v->target->groups[0],
 	     leap__vdev_db(v, qid, 0), value);
 }
 

@@ -330,11 +330,10 @@ static void replay_sq(struct replay *r, struct leap__vsq *sq)
 	struct leap__ioqp *q = &sq->io;
 	struct note *n;
 
-	if (leap__ctrl_ioq_is_ending(q)) {
-		/* The predecessor was asked to end it, and has ended. */
-		leap__ctrl_ioq_lost(q);
+	/* The predecessor was asked to end it, and has ended: whoever fenced it
+	 * says so. */
+	if (leap__ctrl_ioq_is_ending(q))
 		return;
-	}
 	n = note_make(r->v, LEAP_LINK_QP_ADD);
 	if (n) {
 		n->m.subject = q;

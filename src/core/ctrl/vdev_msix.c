@@ -57,6 +57,8 @@ void leap__vdev_irq_fini(struct leap_vdev *v)
 {
 	uint32_t i;
 
+	if (!v->poke.run)
+		return;	/* init was not */
 	leap_timer_stop(v->home, &v->intx_timer);
 	for (i = 0; i < LEAP__VDEV_VECTORS; i++)
 		close_fd(&v->vector[i]);

@@ -401,8 +401,12 @@ static int sq_shadow(struct leap__guest_sq *sq, leap_gpa_t doorbells,
 				     eventidx);
 	if (err || leap__guest_mem_same(&mem, &sq->mem))
 		return err;
-	if (sq->halt & LEAP__SQ_NO_MEMORY)
-		return -EFAULT;
+	if (sq->halt & LEAP__SQ_NO_MEMORY) {
+		if (mem.shadow)
+			return -EFAULT;
+		sq->mem.shadow = false;
+		return 0;
+	}
 	err = leap__guest_mem_map(sq->cq->view, &mem);
 	if (err)
 		return err;
