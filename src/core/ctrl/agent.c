@@ -196,13 +196,14 @@ static void session_gone(struct leap__lchan *chan, int err)
 	struct leap__session *s = of_chan(chan);
 	struct leap_agent *a = s->agent;
 
-	s->gone = 1;
 	if (err == -EPROTO && s->hello && !s->refused &&
 	    (a->state == LEAP_AGENT_STARTING || a->state == LEAP_AGENT_SERVED))
 		a->info.bad_messages++;
 	if (s == a->active)
 		leap__agent_lose(a, err, err == -EPROTO ? "a bad message" :
 				 "the connection ended");
+	/* Not before: the fence may be over already. */
+	s->gone = 1;
 	settle_session(s);
 }
 
@@ -471,11 +472,12 @@ static void limit_run(struct leap_timer *timer)
 			 (long long)a->active->pid, a->opts.fence_ms);
 		leap__pg_log(a->pg, LEAP_LOG_ERROR, "agent: %s", a->info.error);
 		set_state(a, LEAP_AGENT_UNFENCED);
-	} else if (a->opts.fence) {
-		call_fence(a);
 	}
 	leap__agent_cfs(a, 0);
 	leap_timer_start(a->pg, &a->limit, a->opts.fence_ms * MS);
+	/* Perhaps this time; it may be over when this returns. */
+	if (a->opts.fence)
+		call_fence(a);
 }
 
 static void policy_run(struct leap_timer *timer)
