@@ -268,6 +268,9 @@ part_sim() {
 part_arm() {
 	tests "aarch64" "$top/build/arm.out" "$top/build/cross-aarch64" \
 		"$top/scripts/cross.sh" aarch64
+	built "programs for x86-64" unit --enable-werror &&
+		tests "shm across architectures" "$top/build/cross-shm.out" "" \
+			"$top/tests/interop/cross-shm.sh"
 	tests "big-endian" "$top/build/s390x.out" "$top/build/cross-s390x" \
 		"$top/scripts/cross.sh" s390x
 }

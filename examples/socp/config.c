@@ -7,6 +7,8 @@
  * file and line, or the option. Opens, creates and starts nothing.
  */
 #include <errno.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +53,16 @@ const struct field config_listener_fields[] = {
 	{ "url", FIELD_STR, 1, offsetof(struct config_listener, url) },
 	{ "advertise", FIELD_STR, 0,
 	  offsetof(struct config_listener, advertise) },
+	{ "mode", FIELD_STR, 0, offsetof(struct config_listener, mode), 4 },
+	{ "owner", FIELD_STR, 0, offsetof(struct config_listener, owner), 64 },
+	{ NULL },
+};
+
+/* --vfio-user: a listener whose URL has to wait for its subsystem. */
+static const struct field drive_fields[] = {
+	{ "path", FIELD_STR, 1, offsetof(struct config_listener, url), 107 },
+	{ "mode", FIELD_STR, 0, offsetof(struct config_listener, mode), 4 },
+	{ "owner", FIELD_STR, 0, offsetof(struct config_listener, owner), 64 },
 	{ NULL },
 };
 
@@ -83,12 +95,14 @@ int config_init(struct config *c)
 		return -ENOMEM;
 	c->subsystems = json_object_get(c->root, "subsystems");
 	c->listeners = json_object_get(c->root, "listeners");
-	return 0;
+	c->drives = json_array();
+	return c->drives ? 0 : -ENOMEM;
 }
 
 void config_free(struct config *c)
 {
 	json_decref(c->root);
+	json_decref(c->drives);
 	free(c->file);
 	free(c->text);
 	memset(c, 0, sizeof(*c));
@@ -375,6 +389,9 @@ int config_option(struct config *c, const char *name, const char *value)
 	if (!strcmp(name, "listen"))
 		return option_section(c, name, value, c->listeners,
 				      config_listener_fields, "url", NULL);
+	if (!strcmp(name, "vfio-user"))
+		return option_section(c, name, value, c->drives, drive_fields,
+				      "path", NULL);
 	if (!strcmp(name, "subsystem"))
 		return option_section(c, name, value, c->subsystems,
 				      config_subsystem_fields, "nqn", NULL);
@@ -399,11 +416,41 @@ int config_option(struct config *c, const char *name, const char *value)
 	return -ENOENT;
 }
 
+/* A path of --vfio-user and the only subsystem make a listener's URL. */
+static int add_drives(struct config *c)
+{
+	json_t *drive, *url, *path;
+	const char *nqn;
+	size_t i;
+
+	json_array_foreach(c->drives, i, drive) {
+		if (json_array_size(c->subsystems) != 1)
+			return option_error(c, "vfio-user", "expected one "
+				"subsystem; with more say --listen "
+				"vfio-user:PATH/NQN");
+		path = json_object_get(drive, "path");
+		nqn = json_string_value(json_object_get(
+			json_array_get(c->subsystems, 0), "nqn"));
+		url = json_sprintf("vfio-user:%s/%s", json_string_value(path),
+				   nqn ? nqn : "");
+		if (!url || json_object_set_new(drive, "url", url) ||
+		    json_object_del(drive, "path") ||
+		    json_array_append(c->listeners, drive))
+			return -ENOMEM;
+	}
+	json_array_clear(c->drives);
+	return 0;
+}
+
 int config_finish(struct config *c)
 {
 	struct top top = { .spin_us = 50, .log_level = "warn" };
 	struct field_error err;
+	int rc;
 
+	rc = add_drives(c);
+	if (rc)
+		return rc;
 	if (fields_read(c->root, top_fields, &top, &err))
 		return option_error(c, "config", err.text);
 	c->control = top.control;
@@ -413,8 +460,60 @@ int config_finish(struct config *c)
 	if (json_array_size(c->listeners) || c->control)
 		return 0;
 	snprintf(c->error, sizeof(c->error), "nothing to do: expected "
-		 "--listen, --control, or a --config with one of them");
+		 "--listen, --vfio-user, --control, or a --config with one");
 	return -EINVAL;
+}
+
+int config_mode(const char *text, uint32_t *mode, const char **why)
+{
+	char *end;
+	long n = strtol(text, &end, 8);
+
+	*why = "\"mode\": expected permissions in octal, as 0660";
+	if (!*text || *end || n <= 0 || n > 0777)
+		return -EINVAL;
+	*mode = (uint32_t)n;
+	return 0;
+}
+
+static int read_id(const char *text, uint32_t *id)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end || n >= UINT32_MAX)
+		return -EINVAL;
+	*id = (uint32_t)n;
+	return 0;
+}
+
+int config_owner(const char *text, uint32_t *uid, uint32_t *gid,
+		 const char **why)
+{
+	char user[65];
+	char *group;
+	struct passwd *pw;
+	struct group *gr;
+
+	*why = "\"owner\": expected USER or USER:GROUP, names or numbers";
+	*gid = UINT32_MAX;
+	snprintf(user, sizeof(user), "%s", text);
+	group = strchr(user, ':');
+	if (group)
+		*group++ = 0;
+	if (read_id(user, uid)) {
+		pw = getpwnam(user);
+		if (!pw)
+			return -EINVAL;
+		*uid = pw->pw_uid;
+	}
+	if (group && read_id(group, gid)) {
+		gr = getgrnam(group);
+		if (!gr)
+			return -EINVAL;
+		*gid = gr->gr_gid;
+	}
+	return 0;
 }
 
 void config_blame_ns(struct config *c, int sub, int ns, const char *text)

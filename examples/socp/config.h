@@ -32,7 +32,14 @@ struct config_ns {
 struct config_listener {
 	const char *url;
 	const char *advertise;
+	const char *mode;	/* of a Unix socket, octal */
+	const char *owner;	/* of it: USER or USER:GROUP */
 };
+
+/* "0660" and "USER:GROUP" as numbers: 0, or -EINVAL and *@why. */
+int config_mode(const char *text, uint32_t *mode, const char **why);
+int config_owner(const char *text, uint32_t *uid, uint32_t *gid,
+		 const char **why);
 
 extern const struct field config_subsystem_fields[];
 extern const struct field config_ns_fields[];
@@ -51,6 +58,7 @@ struct config {
 	uint32_t log_level;
 	json_t *subsystems;	/* arrays, borrowed from root, never NULL */
 	json_t *listeners;
+	json_t *drives;		/* --vfio-user; listeners in the end */
 	char *file;		/* its name and text, for error messages; */
 	char *text;		/* NULL without a file */
 	size_t file_subsystems;	/* how many of them the file has */

@@ -86,6 +86,8 @@ void loop_run(struct loop *loop)
 		now = leap_pollgroup_now_ns(loop->pg);
 		if (n > 0)
 			worked = now;
+		if (loop->quit)
+			break;
 		if (now - worked >= loop->spin_ns &&
 		    !leap_pollgroup_arm(loop->pg)) {
 			look(loop, -1);

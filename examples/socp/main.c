@@ -39,8 +39,11 @@ static const char help[] =
 "Serves virtual NVMe drives. Options may stand in a JSON file, too.\n"
 "\n"
 "  --config FILE         read this configuration\n"
-"  --listen URL[,advertise=HOST:PORT]\n"
-"                        tcp://127.0.0.1:4420, tcp://[::1]:0, shm:/PATH\n"
+"  --listen URL[,advertise=HOST:PORT][,mode=OCTAL][,owner=USER[:GROUP]]\n"
+"                        tcp://127.0.0.1:4420, tcp://[::1]:0, shm:/PATH,\n"
+"                        vfio-user:/PATH/NQN; mode and owner of a socket\n"
+"  --vfio-user PATH[,mode=OCTAL][,owner=USER[:GROUP]]\n"
+"                        a drive for one virtual machine, of the only subsystem\n"
 "  --subsystem NQN[,serial=TEXT][,model=TEXT]\n"
 "  --ns [nsid=N,][block_bytes=N,][uuid=U,][read_only=on,]stack=STACK\n"
 "                        a namespace of the last --subsystem\n"
@@ -59,6 +62,7 @@ static const char help[] =
 static const struct option options[] = {
 	{ "config", required_argument, NULL, 'c' },
 	{ "listen", required_argument, NULL, 'c' },
+	{ "vfio-user", required_argument, NULL, 'c' },
 	{ "subsystem", required_argument, NULL, 'c' },
 	{ "ns", required_argument, NULL, 'c' },
 	{ "host", required_argument, NULL, 'c' },

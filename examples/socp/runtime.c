@@ -175,13 +175,23 @@ int runtime_add_ns(struct runtime *rt, struct leap_subsystem *ss,
 }
 
 int runtime_add_listener(struct runtime *rt, const struct config_listener *l,
-			 struct leap_listener **out)
+			 struct leap_listener **out, const char **why)
 {
 	struct leap_listener_opts opts = LEAP_LISTENER_OPTS_INIT;
+	int rc;
 
 	opts.url = l->url;
 	opts.advertise = l->advertise;
-	return leap_listener_create(rt->target, &opts, out);
+	if (l->mode && config_mode(l->mode, &opts.mode, why))
+		return -EINVAL;
+	if (l->owner) {
+		opts.set_owner = 1;
+		if (config_owner(l->owner, &opts.uid, &opts.gid, why))
+			return -EINVAL;
+	}
+	rc = leap_listener_create(rt->target, &opts, out);
+	*why = leap_last_error();
+	return rc;
 }
 
 static void start_added(int err, void *arg)
@@ -274,6 +284,7 @@ static int start_listeners(struct runtime *rt, struct config *c)
 	struct config_listener l;
 	struct leap_listener *out;
 	struct field_error err;
+	const char *why;
 	const json_t *one;
 	size_t i;
 	int rc;
@@ -282,9 +293,11 @@ static int start_listeners(struct runtime *rt, struct config *c)
 		memset(&l, 0, sizeof(l));
 		rc = fields_read(one, config_listener_fields, &l, &err);
 		if (!rc)
-			rc = runtime_add_listener(rt, &l, &out);
+			rc = runtime_add_listener(rt, &l, &out, &why);
+		else
+			why = err.text;
 		if (rc) {
-			config_blame_listener(c, (int)i, leap_last_error());
+			config_blame_listener(c, (int)i, why);
 			return rc;
 		}
 	}

@@ -3,6 +3,7 @@
 #ifndef LEAPIO_LEAPIO_H
 #define LEAPIO_LEAPIO_H
 
+#include <leapio/agent.h>
 #include <leapio/ats.h>
 #include <leapio/base.h>
 #include <leapio/bdev.h>

@@ -21,6 +21,7 @@
 
 #include <leapio/dmabuf.h>
 
+#include "dmabuf/region.h"
 #include "util/atomic.h"
 #include "util/err.h"
 #include "util/opts.h"
@@ -44,6 +45,7 @@ struct leap_dmabuf {
 	unsigned char *addr;
 	uint64_t bytes;
 	uint64_t map_bytes;
+	uint64_t offset;	/* of addr in fd */
 	uint32_t page_bytes;
 	uint32_t refs;
 	int fd;
@@ -74,6 +76,7 @@ static int map(int fd, uint64_t offset, uint64_t bytes, uint32_t page_bytes,
 		return err;
 	}
 	pthread_mutex_init(&buf->lock, NULL);
+	buf->offset = offset;
 	buf->fd = fd;
 	buf->bytes = bytes;
 	buf->page_bytes = page_bytes;
@@ -254,6 +257,11 @@ uint64_t leap_dmabuf_bytes(const struct leap_dmabuf *buf)
 uint32_t leap_dmabuf_page_bytes(const struct leap_dmabuf *buf)
 {
 	return buf->page_bytes;
+}
+
+uint64_t leap__dmabuf_offset(const struct leap_dmabuf *buf)
+{
+	return buf->offset;
 }
 
 int leap_dmabuf_fd(const struct leap_dmabuf *buf)

@@ -112,6 +112,12 @@ static int on_loop(const struct rig_server *s)
 	return !strcmp(s->kind, "loop") || !strcmp(s->kind, "relay");
 }
 
+/* A drive behind registers: one controller, and nothing that discovers it. */
+static int registers(const struct rig_server *s)
+{
+	return !strcmp(s->kind, "vfio-user");
+}
+
 static int listen_on(struct rig_server *s)
 {
 	struct leap_listener_opts o = LEAP_LISTENER_OPTS_INIT;
@@ -122,16 +128,21 @@ static int listen_on(struct rig_server *s)
 		snprintf(s->url, sizeof(s->url), "loop://");
 	else if (!strcmp(s->kind, "tcp"))
 		snprintf(s->url, sizeof(s->url), "tcp://127.0.0.1:0");
-	else
+	else if (!strcmp(s->kind, "shm"))
 		snprintf(s->url, sizeof(s->url), "shm:%s", s->path);
+	else
+		snprintf(s->url, sizeof(s->url), "%s:%s/" RIG_NQN, s->kind,
+			 s->path);
 	err = leap_listener_create(s->target, &o, &s->listener);
 	if (err)
 		return err;
 	if (on_loop(s))
 		snprintf(s->url, sizeof(s->url), "loop://leapio");
-	else
+	else if (!registers(s))
 		snprintf(s->url, sizeof(s->url), "%s",
 			 leap_listener_url(s->listener));
+	else
+		snprintf(s->url, sizeof(s->url), "%s:%s", s->kind, s->path);
 	return 0;
 }
 
@@ -261,10 +272,11 @@ static int connect_all(struct rig *rig, unsigned int nr_io)
 {
 	struct leap_qp_info info = { .size = sizeof(info) };
 	unsigned int i;
-	int err;
+	int err = 0;
 
-	err = connect_qp(rig, LEAP_NQN_DISCOVERY, 0, 0, &rig->disc);
-	if (!err)
+	if (!registers(rig->server))
+		err = connect_qp(rig, LEAP_NQN_DISCOVERY, 0, 0, &rig->disc);
+	if (!err && rig->disc)
 		err = enable(rig, rig->disc);
 	if (!err)
 		err = connect_qp(rig, RIG_NQN, 0, 0, &rig->admin);
@@ -350,6 +362,7 @@ int rig_start(struct rig *rig, const char *kind, unsigned int nr_io,
 				   &rig->server);
 	if (!err)
 		err = run_server(rig->server);
+	rig->registers = !strcmp(kind, "vfio-user");
 	return err ? err : connect_all(rig, nr_io);
 }
 

@@ -48,6 +48,23 @@ socp_run() {
 	exec $SOCP --listen "$listen" --subsystem "$NQN" "$@" --control "$ctl"
 }
 
+# $1 vfio-user socket, $2 control socket, $3 microseconds of polling, then a stack
+# per namespace, numbered from 1.
+socp_vm_run() {
+	local drive=$1 ctl=$2 spin=$3 nsid=0 last
+
+	shift 3
+	last=$#
+	while [ $nsid -lt "$last" ]; do
+		nsid=$((nsid + 1))
+		set -- "$@" --ns "nsid=$nsid,stack=$1"
+		shift
+	done
+	# shellcheck disable=SC2086 # SOCP may carry arguments
+	exec $SOCP --listen "vfio-user:$drive/$NQN" --subsystem "$NQN" "$@" \
+		--spin-us "$spin" --control "$ctl"
+}
+
 # $1 control socket, then NSID and size
 ctl_ns_add() {
 	$LEAPCTL --control "$1" ns add "$NQN" "nsid=$2,stack=memory:$3"

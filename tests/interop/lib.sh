@@ -134,3 +134,18 @@ guest() {
 	done < <("$VM/guest.sh" "$@" 2>&1; echo "@rc $?")
 	tap "$rc" "$name: the guest came to its end"
 }
+
+# compare DIR NAMES UPDATE: what the guest kept is what DIR has, or with UPDATE 1
+# becomes it. Values that differ from run to run count as "*".
+compare() {
+	local name expect got
+
+	for name in $2; do
+		expect=$1/$name.json got=$WORK/got/$name.json
+		if [ "$3" = 1 ]; then
+			sed -E -f "$HERE/expect/mask.sed" "$got" >"$expect"
+		fi
+		sed -E -f "$HERE/expect/mask.sed" "$got" >"$got.masked"
+		tap_cmd "$name is as expected" diff -u "$expect" "$got.masked"
+	done
+}

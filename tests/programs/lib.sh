@@ -80,6 +80,7 @@ leapctl=$(binary "$leapctl")
 perf=$(binary "$perf")
 
 start_socp() {	# arguments; sets pid and url
+	rm -f "$tmp/socp.out"	# what the one before said
 	"$socp" "$@" --control "$ctl" >"$tmp/socp.out" 2>"$tmp/socp.err" &
 	pid=$!
 	wait_for 10 grep -q '^socp: listening' "$tmp/socp.out" || {

@@ -2,31 +2,85 @@
 # socp as a process: start, idle, memory, signals, locks, an ordinary user.
 . "$top_srcdir/tests/programs/lib.sh"
 
+# It touches all that is allocated, which is counted here.
+unset MALLOC_PERTURB_
+idle_host=$(binary "$top_builddir/tests/programs/idle-host")
+
 sleeps() {	# of all threads
 	cat /proc/"$pid"/task/*/status |
 		awk '/^voluntary_ctxt_switches/ { n += $2 } END { print n }'
+}
+
+is_idle() {	# NAME: at most one wake-up a second, of all threads together
+	sleep 0.3
+	a=$(sleeps)
+	sleep 3
+	b=$(sleeps)
+	echo "# $((b - a)) wake-ups in 3 s"
+	ok "$1: at most one wake-up a second" test $((b - a)) -le 3
+}
+
+is_small() {	# NAME
+	[ -z "$LEAP_INSTRUMENTED" ] || return 0
+	rss=$(awk '/^VmRSS/ { print $2 }' /proc/"$pid"/status)
+	echo "# resident $rss KiB"
+	ok "$1: less than 8 MiB resident" test "$rss" -lt 8192
+}
+
+ms() { date +%s%3N; }
+
+# connect NR-QUEUES: an idle host; its standard input is our descriptor 9
+connect() {
+	rm -f "$tmp/pipe"
+	mkfifo "$tmp/pipe"
+	"$idle_host" "$url/$nqn" "$1" 15000 <"$tmp/pipe" >"$tmp/idle.out" 2>&1 &
+	host_pid=$!
+	exec 9>"$tmp/pipe"
+	wait_for 10 grep -q '^connected' "$tmp/idle.out" ||
+		sed 's/^/# /' "$tmp/idle.out"
+	queues=$(ask --json connections | grep -o '"io_queues": *[0-9]*' |
+		grep -o '[0-9]*$')
+}
+
+# The target has gone, or is to go on without it.
+disconnect() {
+	exec 9>&-
+	wait "$host_pid"
+}
+
+# idle_with LISTEN-URL ARGUMENT...: ten queue pairs that do nothing, and then
+# an end that does not wait for them
+idle_with() {
+	start_socp --listen "$1" --subsystem "$nqn" \
+		--ns nsid=1,stack=memory:64M ${2+"$2" "$3"}
+	what="${url%%:*}${2+, $2 $3}"
+	connect 10
+	is "$what: ten I/O queues are connected" "$queues" 10
+	is_idle "$what: ten idle queue pairs"
+	is_small "$what: ten idle queue pairs"
+	t=$(ms)
+	stop_socp TERM
+	t=$(($(ms) - t))
+	is "$what: SIGTERM: 0" "$rc" 0
+	echo "# the end took $t ms"
+	ok "$what: it ends within a second" test "$t" -lt 1000
+	disconnect
 }
 
 ok "start with two I/O threads" start_socp --listen tcp://127.0.0.1:0 \
 	--threads 2 --subsystem "$nqn" --ns nsid=1,stack=memory:64M
 ok "verified I/O through it" "$perf" --verify --quiet --time 1 --queues 4 \
 	"$url/$nqn"
+t=$(ms)
 stop_socp TERM
+t=$(($(ms) - t))
 is "SIGTERM: 0" "$rc" 0
+ok "within a second, as nobody is connected" test "$t" -lt 1000
 
 start_socp --listen tcp://127.0.0.1:0 --subsystem "$nqn" \
 	--ns nsid=1,stack=memory:64M
-if [ -z "$LEAP_INSTRUMENTED" ]; then
-	rss=$(awk '/^VmRSS/ { print $2 }' /proc/"$pid"/status)
-	echo "# resident $rss KiB"
-	ok "idle with one subsystem: less than 8 MiB" test "$rss" -lt 8192
-fi
-sleep 0.3
-a=$(sleeps)
-sleep 3
-b=$(sleeps)
-echo "# $((b - a)) wake-ups in 3 s"
-ok "idle: at most one wake-up a second" test $((b - a)) -le 3
+is_small "idle with one subsystem"
+is_idle "idle"
 
 "$perf" --quiet --time 30 --loss 4294967295 "$url/$nqn" >"$tmp/perf.out" 2>&1 &
 perf_pid=$!
@@ -39,6 +93,12 @@ ok "within ten seconds" test $(($(date +%s) - t)) -lt 10
 kill "$perf_pid" 2>/dev/null
 wait "$perf_pid"
 ok "nothing was written to stderr" test ! -s "$tmp/socp.err"
+
+idle_with tcp://127.0.0.1:0
+idle_with tcp://127.0.0.1:0 --threads 2
+idle_with shm:"$tmp/sock"
+# A loop that never spins has to look whether it is to end before it sleeps.
+idle_with shm:"$tmp/sock" --spin-us 0
 
 truncate -s 16M "$tmp/disk"
 start_socp --subsystem "$nqn" --ns "stack=file:$tmp/disk"
@@ -67,6 +127,7 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 	socp="setpriv --reuid=65534 --regid=65534 --clear-groups \
 		env LD_LIBRARY_PATH=$tmp/nobody $tmp/nobody/$(basename "$socp")"
 	ctl=$tmp/nobody/ctl
+	rm -f "$tmp/socp.out"
 	$socp --listen tcp://127.0.0.1:0 --subsystem "$nqn" \
 		--ns nsid=1,stack=memory:16M --control "$ctl" \
 		>"$tmp/socp.out" 2>"$tmp/socp.err" &

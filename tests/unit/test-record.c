@@ -100,10 +100,10 @@ static void world_free(struct world *w)
 
 static void host_submit(struct world *w)
 {
-	uint32_t sqe[16] = { 0 };
+	leap_le32 sqe[16] = { 0 };
 
-	sqe[0] = (w->nr_rung & 0xffff) << 16;
-	sqe[10] = w->nr_rung;
+	sqe[0] = leap__cpu_to_le32((w->nr_rung & 0xffff) << 16);
+	sqe[10] = leap__cpu_to_le32(w->nr_rung);
 	if (leap__sqp_push(&w->sqp, sqe) < 0)
 		return;
 	leap__sqp_ring(&w->sqp);
@@ -133,7 +133,7 @@ static void host_reap(struct world *w)
 
 static void ctrl_fetch(struct world *w)
 {
-	uint32_t sqe[16];
+	leap_le32 sqe[16];
 	int tag;
 
 	if (leap__sqc_poll(&w->sqc) <= 0)
@@ -144,7 +144,7 @@ static void ctrl_fetch(struct world *w)
 		assert_int_equal(w->slots.nr_free, 0);
 		return;
 	}
-	assert_int_equal(sqe[10], w->nr_fetched);
+	assert_int_equal(leap__le32_to_cpu(sqe[10]), w->nr_fetched);
 	w->life[w->nr_fetched] = FETCHED;
 	w->cmd_of_tag[tag] = w->nr_fetched++;
 }

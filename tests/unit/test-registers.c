@@ -186,6 +186,14 @@ static void test_edk2(void **state)
 	assert_int_equal(LEAP_GET(rd4(f, LEAP_REG_CSTS), LEAP_CSTS_SHST),
 			 LEAP_CSTS_SHST_DONE);
 	disable(f);
+	/* Disabled and shut down by one write: both come to an end. */
+	enable(f);
+	wr4(f, LEAP_REG_CC, 1u << LEAP_CC_SHN_SHIFT);
+	reap(f);
+	fx_settle(f->fx);
+	assert_int_equal(rd4(f, LEAP_REG_CSTS),
+			 LEAP_PUT(LEAP_CSTS_SHST_DONE, LEAP_CSTS_SHST));
+	disable(f);
 }
 
 static void test_seabios(void **state)

@@ -100,6 +100,15 @@ struct leap_bdev_ops {
 	int (*resize)(struct leap_bdev *bdev, uint64_t bytes);
 	/* A child changed its size. Default: pass it on. */
 	void (*child_resized)(struct leap_bdev *bdev);
+
+	/*
+	 * The absolute path of the file or device whose lock this layer itself
+	 * holds while an operation of it can be under way, even after its
+	 * process was killed. Length without NUL; 0 = nothing of it outlives
+	 * the process, which is the default; -ENOLCK something may, and no lock
+	 * says for how long; -ENAMETOOLONG.
+	 */
+	int (*lock_path)(const struct leap_bdev *bdev, char *path, size_t max);
 };
 
 /* leap_bdev_priv - the bdev_bytes of a layer. Context: any, hot path */

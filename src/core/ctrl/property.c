@@ -138,7 +138,11 @@ static void enable(struct leap__ctrl *c)
 void leap__ctrl_reset_done(struct leap__ctrl *c)
 {
 	c->resetting = 0;
-	c->csts = 0;
+	/* A shutdown that was asked for in the same write goes on. */
+	if (LEAP_GET(c->cc, LEAP_CC_SHN))
+		c->csts &= LEAP_CSTS_SHST_MASK << LEAP_CSTS_SHST_SHIFT;
+	else
+		c->csts = 0;
 	/* A host that did not wait for RDY to drop. */
 	if (c->cc & LEAP_CC_EN)
 		enable(c);
@@ -151,7 +155,7 @@ static void reset(struct leap__ctrl *c)
 	c->resetting = 1;
 	leap__ctrl_stop_front(c);
 	if (c->front) {
-		c->cc = 0;
+		c->cc &= LEAP_CC_SHN_MASK << LEAP_CC_SHN_SHIFT;
 		c->intm = 0;
 	}
 	leap__aer_forget(c, LEAP_SC_ABORT_SQ_DELETED);
@@ -160,8 +164,7 @@ static void reset(struct leap__ctrl *c)
 	c->nr_changed_ns = 0;
 	leap__features_reset(c);
 	leap__ctrl_delete_ioqs(c, 0);
-	if (!c->nr_ioqs)
-		leap__ctrl_reset_done(c);
+	leap__ctrl_queues_left(c);
 }
 
 static void set_shst(struct leap__ctrl *c, uint32_t shst)

@@ -249,6 +249,7 @@ int leap_target_create(struct leap_pollgroup *home,
 	leap__list_init(&t->subsystems);
 	leap__list_init(&t->listeners);
 	leap__list_init(&t->conns);
+	leap__list_init(&t->vdevs);
 	leap__orphans_init(&t->orphans, leap__orphans_wake);
 	/* The group's memory is what its HELLO will find: before it. */
 	if (!leap__target_scratch(t, LEAP_IDENTIFY_SIZE) ||
@@ -341,6 +342,8 @@ void leap_target_drain(struct leap_target *t, uint32_t timeout_ms,
 	t->drain_timer.run = drain_timeout;
 	leap_timer_start(t->home, &t->drain_timer,
 			 (uint64_t)timeout_ms * 1000000);
+	/* Without a connection nothing else would look. */
+	leap__target_settle(t);
 }
 
 static void said_bye(struct leap__round *r)
