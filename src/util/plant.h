@@ -45,6 +45,8 @@
 	X(RECORD_NO_COMPLETING,	"CQE published without 'completing'") \
 	X(RECORD_LATE_STATE,	"slot state visible before its SQE") \
 	X(RECORD_REWRITES_CQE,	"recovery rewrites a visible CQE") \
+	X(RECORD_REDRIVES_VISIBLE, "a command with a visible CQE runs again") \
+	X(RECORD_CQ_BEHIND,	"a shared CQ restored from one record only") \
 	X(RECORD_STEPS_OVERTAKE, "a step's stores overtake the one before") \
 	X(RECORD_ISSUED_LATE,	"issued visible after the first effect") \
 	X(RECORD_LIVE_ONLY,	"heads derived from live slots only") \
