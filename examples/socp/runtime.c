@@ -16,6 +16,9 @@
 
 #include "runtime.h"
 
+#define STOP_NS		3000000000u
+#define STOP_STEP_NS	5000000
+
 static uint64_t now_ns(void)
 {
 	struct timespec ts;
@@ -41,6 +44,15 @@ static void group_stop(struct leap_msg *msg)
 	g->quit = 1;
 }
 
+/* A connection to somewhere else that is being closed is waited for, a while. */
+static void destroy_group(struct leap_pollgroup *pg)
+{
+	uint64_t end = now_ns() + STOP_NS;
+
+	while (leap_pollgroup_destroy(pg) == -EBUSY && now_ns() < end)
+		leap_pollgroup_wait(pg, STOP_STEP_NS);
+}
+
 static void *group_main(void *arg)
 {
 	struct group *g = arg;
@@ -51,7 +63,7 @@ static void *group_main(void *arg)
 	sem_post(&g->ready);
 	while (!g->err && !g->quit)
 		leap_pollgroup_wait(g->pg, -1);
-	leap_pollgroup_destroy(g->pg);
+	destroy_group(g->pg);
 	return NULL;
 }
 
@@ -170,6 +182,7 @@ int runtime_add_listener(struct runtime *rt, const struct config_listener *l,
 
 	opts.url = l->url;
 	opts.advertise = l->advertise;
+	opts.trust_memory = l->trust_memory;
 	if (l->mode && config_mode(l->mode, &opts.mode, why))
 		return -EINVAL;
 	if (l->owner) {
@@ -253,6 +266,9 @@ static int start_subsystem(struct runtime *rt, struct config *c, int i,
 		config_blame_ns(c, i, -1, leap_last_error());
 		return rc;
 	}
+	/* Lent out, stacks are opened when it is our turn. */
+	if (c->agent && !check)
+		return 0;
 	json_array_foreach(s.namespaces, n, one) {
 		memset(&ns, 0, sizeof(ns));
 		rc = fields_read(one, config_ns_fields, &ns, &err);
@@ -365,6 +381,6 @@ void runtime_stop(struct runtime *rt)
 	/* What the threads sent last. */
 	while (leap_pollgroup_poll(rt->home, 0) > 0)
 		;
-	leap_pollgroup_destroy(rt->home);
+	destroy_group(rt->home);
 	json_decref(rt->subsystems);
 }

@@ -102,6 +102,8 @@ struct leap_host_ns {
 	uint8_t uuid[16];	/* zeros = none */
 	uint8_t nguid[16];
 	uint8_t eui64[8];
+	uint8_t dlfeat;		/* as in Identify Namespace */
+	uint8_t nsattr;
 };
 
 /**

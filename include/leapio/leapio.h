@@ -17,6 +17,7 @@
 #include <leapio/pollgroup.h>
 #include <leapio/qp.h>
 #include <leapio/record.h>
+#include <leapio/relay.h>
 #include <leapio/status.h>
 #include <leapio/target.h>
 #include <leapio/vdev.h>

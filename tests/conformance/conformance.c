@@ -2,12 +2,12 @@
 /*
  * conformance KIND... - the table of cases over transports, as TAP
  *
- * Runs every case over each KIND (loop, tcp, shm, vfio-user; "all" is these) at
- * 1, 2 and 64 I/O queue pairs: cases for I/O queues on every one of them. Each
- * run leaves a transcript, and that of every transport has to be what
- * loopback's is; behind registers, but for the listed answers that the standard
- * makes differ. A transport that is not in this build is one skipped line and
- * counts as nothing.
+ * Runs every case over each KIND (loop, tcp, shm, vfio-user, relay; "all" is
+ * these) at 1, 2 and 64 I/O queue pairs: cases for I/O queues on every one of
+ * them. Each run leaves a transcript, and that of every transport has to be
+ * what loopback's is; behind registers, but for the listed answers that the
+ * standard makes differ. A transport that is not in this build is one skipped
+ * line and counts as nothing.
  *
  * With --transcripts DIR the transcripts are kept as DIR/KIND-QPS.txt.
  */
@@ -349,7 +349,8 @@ static void run_all(const char *kind)
 
 int main(int argc, char **argv)
 {
-	static const char *const kinds[] = { "loop", "tcp", "shm", "vfio-user" };
+	static const char *const kinds[] = { "loop", "tcp", "shm", "vfio-user",
+					     "relay" };
 	int i, first = 1, all;
 	unsigned int k;
 
