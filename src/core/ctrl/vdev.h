@@ -44,7 +44,8 @@ struct leap__vdev_saved {
  * Take it down. From here on the vdev must not be polled, but for its
  * destruction: what it did would be done again.
  * Errors: -EAGAIN something is under way that ends by itself (a queue that
- *         comes or goes, a reset): poll and try again; -ENODEV, -ENOMEM, -EMFILE
+ *         comes or goes, a reset): poll and try again; -ENODEV, -ENOMEM,
+ *         -EMFILE
  */
 int leap__vdev_save(const struct leap_vdev *v, struct leap__vdev_saved *s);
 void leap__vdev_saved_free(struct leap__vdev_saved *s);

@@ -224,7 +224,7 @@ int leap__vdev_tell_mem_del(struct leap_vdev *v, leap_gpa_t gpa,
 void leap__vdev_tell_irq(struct leap_vdev *v, uint32_t vector, int fd);
 /* To every group: interrupt coalescing as it is set now. */
 void leap__vdev_tell_coalesce(struct leap_vdev *v);
-/* The same when nothing is set, shadow doorbells included. No queue is there. */
+/* The same as if nothing were set, shadow doorbells too; no queue is there. */
 void leap__vdev_tell_forget(struct leap_vdev *v);
 /* To every group: where shadow doorbells are; and that all queues that resume
  * exist. */

@@ -481,7 +481,8 @@ static int make(struct leap_subsystem *ss, const struct leap_vdev_opts *opts,
 	if ((*out)->c->cntlid == h->cntlid)
 		return 0;
 	leap_vdev_destroy(*out, NULL, NULL);
-	return leap__err(-EBUSY, "leap__vdev_restore: controller id %u is taken",
+	return leap__err(-EBUSY,
+			 "leap__vdev_restore: controller id %u is taken",
 			 h->cntlid);
 }
 
