@@ -802,6 +802,7 @@ static void test_shadow(void **state)
 	uint64_t mmio;
 	uint32_t i;
 
+	/* With the pin every head would be trapped. */
 	gd_msix_enable(g, 1);
 	gd_up(g, &w->cq, &w->sq, 16);
 	for (i = 0; i < COUNT(bad); i++) {
