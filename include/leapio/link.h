@@ -143,6 +143,9 @@ struct leap_qp_desc {
 #define LEAP_QPD_RESUME		2u	/* record may hold commands in flight */
 #define LEAP_QPD_DRAIN		4u	/* QP_DEL: finish what was fetched */
 #define LEAP_QPD_WRITE_THROUGH	8u	/* volatile write cache disabled */
+#define LEAP_QPD_PIN		16u	/* of a CQ: interrupts by the pin, which
+					 * falls when a trapped doorbell says
+					 * the head: no head stays untold */
 
 /* SMART counters of one controller, since it was created. */
 struct leap_io_counters {

@@ -181,6 +181,16 @@ struct leap_vdev_info {
 				 * serves */
 };
 
+/**
+ * leap_vdev_find - the drive that is a controller of @ss
+ *
+ * @cntlid: as leap_ctrl_next gives it
+ * Context: owner of home
+ * Returns: NULL when there is no such controller, or it is of a fabric
+ */
+LEAP_API struct leap_vdev *leap_vdev_find(const struct leap_subsystem *ss,
+					  uint16_t cntlid);
+
 /* leap_vdev_info - Context: owner of home. Returns: 0, -EINVAL */
 LEAP_API int leap_vdev_info(const struct leap_vdev *vdev,
 			    struct leap_vdev_info *info);

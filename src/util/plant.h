@@ -127,6 +127,7 @@ extern void (*leap__plant_copied)(const void *src, size_t n);
 extern void (*leap__plant_point)(enum leap_point point);
 void leap__plant_at(enum leap_point point);
 enum leap_point leap__plant_point_by_name(const char *name);
+const char *leap__plant_point_name(enum leap_point point);
 
 #define LEAP_POINT(name) leap__plant_at(LEAP_POINT_##name)
 

@@ -61,7 +61,7 @@ socp_vm_run() {
 		shift
 	done
 	# shellcheck disable=SC2086 # SOCP may carry arguments
-	exec $SOCP --listen "vfio-user:$drive/$NQN" --subsystem "$NQN" "$@" \
+	exec $SOCP --subsystem "$NQN" "$@" --vfio-user "$drive" \
 		--spin-us "$spin" --control "$ctl"
 }
 
@@ -89,4 +89,12 @@ perf_verify() {
 perf_discover() {
 	# shellcheck disable=SC2086
 	$LEAP_PERF --discover "tcp://127.0.0.1:$PORT"
+}
+
+# $1 control socket: trapped doorbells and commands of the guest that is there
+ctl_vm_counters() {
+	$LEAPCTL --control "$1" --json connections list "$NQN" | awk '
+		/"doorbells":/ { d = $2 + 0 }
+		/"commands":/ { c = $2 + 0 }
+		END { print d + 0, c + 0 }'
 }

@@ -514,6 +514,14 @@ void leap_vdev_reset(struct leap_vdev *v, void (*done)(void *arg, int err),
 
 /* ---- info ---- */
 
+struct leap_vdev *leap_vdev_find(const struct leap_subsystem *ss,
+				 uint16_t cntlid)
+{
+	struct leap__ctrl *c = leap__subsystem_ctrl(ss, cntlid);
+
+	return c && c->front ? leap__vdev_of(c) : NULL;
+}
+
 int leap_vdev_info(const struct leap_vdev *v, struct leap_vdev_info *info)
 {
 	struct leap_vdev_info i = { 0 };

@@ -344,7 +344,8 @@ static void create_cq(struct leap__ctrl *c, struct leap_cmd *cmd)
 	d->doorbell = db_offset(v, d->cqid, 1);
 	d->vector = dw11 & LEAP_CQ_CDW11_IEN ?
 		    LEAP_GET(dw11, LEAP_CQ_CDW11_IV) : NO_VECTOR;
-	d->flags = v->shadow ? LEAP_QPD_SHADOW : 0;
+	d->flags = (v->shadow ? LEAP_QPD_SHADOW : 0) |
+		   (v->msix_on ? 0 : LEAP_QPD_PIN);
 	cq->io.ctrl = c;
 	cq->io.group = leap__target_pick(v->target);
 	cq->io.guest = cq->io.group->remote ? NULL : &v->guest;
