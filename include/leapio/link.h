@@ -69,7 +69,8 @@ enum leap_link_type {
  * Over a socket: a runtime says HELLO and is answered. RESUME with cntlid 0
  * tells it that it is its turn: it opens its stacks, says LEAF for each of
  * their locks and NS_ADD for each namespace, and answers. Then it gets
- * CTRL_ADD and all that follows from it. cntlid is the agent's number for a
+ * CTRL_ADD and all that follows from it. It says QUIESCE when it has finished
+ * what it had and ends. cntlid is the agent's number for a
  * controller, the same for all subsystems. Descriptors go with CTRL_ADD (state
  * memory), MEM_ADD (guest memory), IRQ (eventfd; none = no more) and with the
  * reply to QP_ADD (eventfd that wakes who serves it; qp.reserved is a number
