@@ -55,6 +55,8 @@ const struct field config_listener_fields[] = {
 	  offsetof(struct config_listener, advertise) },
 	{ "mode", FIELD_STR, 0, offsetof(struct config_listener, mode), 4 },
 	{ "owner", FIELD_STR, 0, offsetof(struct config_listener, owner), 64 },
+	{ "trust_memory", FIELD_BOOL, 0,
+	  offsetof(struct config_listener, trust_memory) },
 	{ NULL },
 };
 
@@ -63,6 +65,8 @@ static const struct field drive_fields[] = {
 	{ "path", FIELD_STR, 1, offsetof(struct config_listener, url), 107 },
 	{ "mode", FIELD_STR, 0, offsetof(struct config_listener, mode), 4 },
 	{ "owner", FIELD_STR, 0, offsetof(struct config_listener, owner), 64 },
+	{ "trust_memory", FIELD_BOOL, 0,
+	  offsetof(struct config_listener, trust_memory) },
 	{ NULL },
 };
 

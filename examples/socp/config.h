@@ -34,6 +34,7 @@ struct config_listener {
 	const char *advertise;
 	const char *mode;	/* of a Unix socket, octal */
 	const char *owner;	/* of it: USER or USER:GROUP */
+	uint32_t trust_memory;
 };
 
 /* "0660" and "USER:GROUP" as numbers: 0, or -EINVAL and *@why. */

@@ -182,6 +182,7 @@ int runtime_add_listener(struct runtime *rt, const struct config_listener *l,
 
 	opts.url = l->url;
 	opts.advertise = l->advertise;
+	opts.trust_memory = l->trust_memory;
 	if (l->mode && config_mode(l->mode, &opts.mode, why))
 		return -EINVAL;
 	if (l->owner) {

@@ -45,6 +45,8 @@
 	X(RECORD_NO_COMPLETING,	"CQE published without 'completing'") \
 	X(RECORD_LATE_STATE,	"slot state visible before its SQE") \
 	X(RECORD_REWRITES_CQE,	"recovery rewrites a visible CQE") \
+	X(RECORD_REDRIVES_VISIBLE, "a command with a visible CQE runs again") \
+	X(RECORD_CQ_BEHIND,	"a shared CQ restored from one record only") \
 	X(RECORD_STEPS_OVERTAKE, "a step's stores overtake the one before") \
 	X(RECORD_ISSUED_LATE,	"issued visible after the first effect") \
 	X(RECORD_LIVE_ONLY,	"heads derived from live slots only") \
@@ -64,6 +66,10 @@
 	X(ORPHAN_FORGOTTEN,	"orphan that left its leaf stays listed") \
 	X(FSYNC_UNLATCHED,	"failed flush forgotten by the next") \
 	X(ZEROES_SHORT,		"Write Zeroes leaves out its last block") \
+	X(COMPARE_SHORT,	"Compare leaves out its last byte") \
+	X(VERIFY_UNREAD,	"Verify reads nothing") \
+	X(LBA_UNSCALED,		"a 4096-byte LBA addressed as a 512-byte one") \
+	X(SHM_CHUNK_STUCK,	"later bounce chunks read as the first") \
 	X(RESIZE_UNTOLD,	"resize not told to groups and hosts") \
 	X(AER_LOST,		"asynchronous event not sent") \
 	X(KEEP_ALIVE_NEVER,	"keep alive does not expire") \

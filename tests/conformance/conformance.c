@@ -350,7 +350,7 @@ static void run_all(const char *kind)
 int main(int argc, char **argv)
 {
 	static const char *const kinds[] = { "loop", "tcp", "shm", "vfio-user",
-					      "relay" };
+					     "relay" };
 	int i, first = 1, all;
 	unsigned int k;
 

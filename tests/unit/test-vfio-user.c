@@ -939,6 +939,7 @@ static void far_reply(uint32_t flags, uint32_t err, const void *p, size_t n)
 
 static void test_dma(void **state)
 {
+	struct leap__vfu_hdr ask_hdr;
 	struct leap__vfu_dma dma;
 	struct far_io f, g;
 	uint8_t p[48];
@@ -956,12 +957,9 @@ static void test_dma(void **state)
 	/* The client goes on with its own business meanwhile. */
 	memcpy(p, t.c.in, 16);
 	memcpy(p + 16, "ABCDEFGH", 8);
-	{
-		struct leap__vfu_hdr ask_hdr = t.c.hdr;
-
-		assert_int_equal(vfu_read(&t.c, 7, 0, &v, 4), 0);
-		t.c.hdr = ask_hdr;
-	}
+	ask_hdr = t.c.hdr;
+	assert_int_equal(vfu_read(&t.c, 7, 0, &v, 4), 0);
+	t.c.hdr = ask_hdr;
 	far_reply(LEAP__VFU_REPLY, 0, p, 24);
 	assert_int_equal(f.done, 1);
 	assert_int_equal(f.err, 0);

@@ -56,6 +56,7 @@ struct leap__vfu_dev {
 	struct leap_pollgroup *pg;
 	const char *name;		/* for logs */
 	uint32_t nr_vectors;
+	bool trust_memory;		/* without F_SEAL_SHRINK as well */
 	bool greeted;			/* VERSION was answered */
 	bool warned;			/* of memory without a good fd */
 	struct leap__vfu_caps caps;	/* the client's */

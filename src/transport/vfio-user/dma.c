@@ -8,6 +8,7 @@
 #include "transport/vfio-user/device.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,15 +74,18 @@ static int add_by_message(struct leap__vfu_dev *dev,
 
 static int add(struct leap__vfu_dev *dev, struct leap_ats_range *range)
 {
+	char why[160];
 	int err;
 
 	if (range->fd < 0)
 		return add_by_message(dev, range, "it came without a file "
 				      "descriptor");
 	err = dev->ops->mem_add(dev->vdev, range);
-	if (err == -EACCES)
-		return add_by_message(dev, range, leap_last_error());
-	return err;
+	if (err != -EACCES)
+		return err;
+	snprintf(why, sizeof(why), "%s (trust_memory takes it all the same)",
+		 leap_last_error());
+	return add_by_message(dev, range, why);
 }
 
 int leap__vfu_map(struct leap__vfu_dev *dev,
@@ -102,6 +106,8 @@ int leap__vfu_map(struct leap__vfu_dev *dev,
 	range.source = LEAP_ATS_FD;
 	range.fd = fd;
 	range.offset = fd < 0 ? 0 : map->offset;
+	if (dev->trust_memory && fd >= 0)
+		range.perm |= LEAP_PERM_UNSEALED;
 	if (map->flags & LEAP__VFU_MAP_READ)
 		range.perm |= LEAP_PERM_READ;
 	if (map->flags & LEAP__VFU_MAP_WRITE)
