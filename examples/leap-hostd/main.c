@@ -45,8 +45,7 @@ static const char help[] =
 "\n"
 "  leap-hostd --listen /run/leap.sock --control /run/hostd.sock \\\n"
 "             --vfio-user /run/vm1.sock=nqn.2024-01.io.x:vm1\n"
-"  socp --agent /run/leap.sock --subsystem nqn.2024-01.io.x:vm1 \\\n"
-"       --ns stack=file:/srv/vm1.img\n";
+"  socp --agent /run/leap.sock --config /etc/vm1.json\n";
 
 static const struct option options[] = {
 	{ "listen", required_argument, NULL, 'a' },

@@ -113,7 +113,8 @@ LEAP_API int leap_vdev_mem_del(struct leap_vdev *vdev, leap_gpa_t gpa,
 
 /**
  * leap_vdev_config_read - the guest reads config space
- * leap_vdev_config_write - and writes it
+ * leap_vdev_config_write - and writes it; while bus mastering is off no trapped
+ *                          doorbell takes effect, and all do when it comes on
  * leap_vdev_bar_read - the guest reads BAR 0
  * leap_vdev_bar_write - and writes it: registers, doorbells, MSI-X table
  *

@@ -14,9 +14,10 @@ for page in "$man"/*.3; do
 		-I"$top_srcdir/include" -c -o "$tmp/example.o" "$tmp/example.c"
 done
 
-for prog in socp leapctl leap-perf femu-hook; do
+for prog in socp leapctl leap-perf leap-hostd femu-hook; do
 	case $prog in
 	leap-perf) program=$perf ;;
+	leap-hostd) program=$hostd ;;
 	femu-hook) program=$(binary "$top_builddir/examples/femu-hook/femu-hook") ;;
 	*) eval program=\$$prog ;;
 	esac
