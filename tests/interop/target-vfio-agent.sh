@@ -12,7 +12,8 @@ target_program() {
 }
 
 hostd_state() {
-	$LEAPCTL --control "$WORK/hctl.sock" --json status | sed -n "s/.*\"$1\": \"\\{0,1\\}\\([a-z0-9]*\\).*/\\1/p"
+	$LEAPCTL --control "$WORK/hctl.sock" --json status |
+		sed -n "s/.*\"$1\": \"\\{0,1\\}\\([a-z0-9]*\\).*/\\1/p"
 }
 is_served() { [ "$(hostd_state state)" = served ]; }
 
