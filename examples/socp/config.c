@@ -55,6 +55,8 @@ const struct field config_listener_fields[] = {
 	  offsetof(struct config_listener, advertise) },
 	{ "mode", FIELD_STR, 0, offsetof(struct config_listener, mode), 4 },
 	{ "owner", FIELD_STR, 0, offsetof(struct config_listener, owner), 64 },
+	{ "trust_memory", FIELD_BOOL, 0,
+	  offsetof(struct config_listener, trust_memory) },
 	{ NULL },
 };
 
@@ -63,11 +65,18 @@ static const struct field drive_fields[] = {
 	{ "path", FIELD_STR, 1, offsetof(struct config_listener, url), 107 },
 	{ "mode", FIELD_STR, 0, offsetof(struct config_listener, mode), 4 },
 	{ "owner", FIELD_STR, 0, offsetof(struct config_listener, owner), 64 },
+	{ "trust_memory", FIELD_BOOL, 0,
+	  offsetof(struct config_listener, trust_memory) },
 	{ NULL },
 };
 
 struct top {
 	const char *control;
+	const char *agent;
+	uint32_t standby;
+	uint32_t fence_ms;
+	uint32_t keepalive_ms;
+	uint32_t no_runtime_ms;
 	const char *log_level;
 	uint32_t threads;
 	uint32_t spin_us;
@@ -77,6 +86,13 @@ struct top {
 
 static const struct field top_fields[] = {
 	{ "control", FIELD_STR, 0, offsetof(struct top, control), 107 },
+	{ "agent", FIELD_STR, 0, offsetof(struct top, agent), 107 },
+	{ "standby", FIELD_BOOL, 0, offsetof(struct top, standby) },
+	{ "fence_ms", FIELD_U32, 0, offsetof(struct top, fence_ms), 60000 },
+	{ "keepalive_ms", FIELD_U32, 0, offsetof(struct top, keepalive_ms),
+	  86400000 },
+	{ "no_runtime_ms", FIELD_U32, 0, offsetof(struct top, no_runtime_ms),
+	  86400000 },
 	{ "log_level", FIELD_STR, 0, offsetof(struct top, log_level) },
 	{ "threads", FIELD_U32, 0, offsetof(struct top, threads), 64 },
 	{ "spin_us", FIELD_U32, 0, offsetof(struct top, spin_us), 1000000 },
@@ -225,7 +241,9 @@ int config_parse(struct config *c, const char *file, const char *text,
 		 size_t len)
 {
 	const char *const scalars[] = { "control", "log_level", "threads",
-					"spin_us" };
+					"spin_us", "agent", "standby",
+					"fence_ms", "keepalive_ms",
+					"no_runtime_ms" };
 	struct where_step path[2] = { { "log_level", -1 }, { NULL, -1 } };
 	json_error_t err;
 	const json_t *v;
@@ -257,7 +275,7 @@ int config_parse(struct config *c, const char *file, const char *text,
 		rc = adopt(c->listeners, json_object_get(root, "listeners"),
 			   &c->file_listeners);
 	/* An option is stronger than the file, wherever it stands. */
-	for (i = 0; !rc && i < 4; i++) {
+	for (i = 0; !rc && i < sizeof(scalars) / sizeof(*scalars); i++) {
 		json_t *from = json_object_get(root, scalars[i]);
 
 		if (from && !json_object_get(c->root, scalars[i]))
@@ -363,7 +381,8 @@ static int option_scalar(struct config *c, const char *name, const char *key,
 	json_t *one = json_object();
 	char *end;
 	long long n = strtoll(value, &end, 10);
-	int number = strcmp(key, "control") && strcmp(key, "log_level");
+	int number = strcmp(key, "control") && strcmp(key, "log_level") &&
+		     strcmp(key, "agent");
 	int rc = 0;
 
 	if (json_object_set_new(one, key, number && *value && !*end ?
@@ -407,8 +426,18 @@ int config_option(struct config *c, const char *name, const char *value)
 		return json_array_append_new(hosts, json_string(value)) ?
 			option_error(c, name, "expected UTF-8 text") : 0;
 	}
-	if (!strcmp(name, "control") || !strcmp(name, "threads"))
+	if (!strcmp(name, "control") || !strcmp(name, "threads") ||
+	    !strcmp(name, "agent"))
 		return option_scalar(c, name, name, value);
+	if (!strcmp(name, "standby"))
+		return json_object_set_new(c->root, "standby", json_true()) ?
+			-ENOMEM : 0;
+	if (!strcmp(name, "fence-ms"))
+		return option_scalar(c, name, "fence_ms", value);
+	if (!strcmp(name, "keepalive-ms"))
+		return option_scalar(c, name, "keepalive_ms", value);
+	if (!strcmp(name, "no-runtime-ms"))
+		return option_scalar(c, name, "no_runtime_ms", value);
 	if (!strcmp(name, "spin-us"))
 		return option_scalar(c, name, "spin_us", value);
 	if (!strcmp(name, "log-level"))
@@ -454,13 +483,19 @@ int config_finish(struct config *c)
 	if (fields_read(c->root, top_fields, &top, &err))
 		return option_error(c, "config", err.text);
 	c->control = top.control;
+	c->agent = top.agent;
+	c->standby = top.standby;
+	c->fence_ms = top.fence_ms;
+	c->keepalive_ms = top.keepalive_ms;
+	c->no_runtime_ms = top.no_runtime_ms;
 	c->threads = top.threads;
 	c->spin_us = top.spin_us;
 	log_level(top.log_level, &c->log_level);
-	if (json_array_size(c->listeners) || c->control)
+	if (json_array_size(c->listeners) || c->control || c->agent)
 		return 0;
 	snprintf(c->error, sizeof(c->error), "nothing to do: expected "
-		 "--listen, --vfio-user, --control, or a --config with one");
+		 "--listen, --vfio-user, --agent, --control, or a --config "
+		 "with one");
 	return -EINVAL;
 }
 

@@ -34,6 +34,7 @@ struct config_listener {
 	const char *advertise;
 	const char *mode;	/* of a Unix socket, octal */
 	const char *owner;	/* of it: USER or USER:GROUP */
+	uint32_t trust_memory;
 };
 
 /* "0660" and "USER:GROUP" as numbers: 0, or -EINVAL and *@why. */
@@ -53,6 +54,11 @@ extern const struct field config_ns_request_fields[];
 struct config {
 	json_t *root;
 	const char *control;	/* borrowed from root */
+	const char *agent;	/* socket between leap-hostd and socp */
+	uint32_t standby;	/* socp: another may be serving */
+	uint32_t fence_ms;	/* leap-hostd: see leap_agent_opts */
+	uint32_t keepalive_ms;
+	uint32_t no_runtime_ms;
 	uint32_t threads;
 	uint32_t spin_us;
 	uint32_t log_level;

@@ -182,6 +182,7 @@ int runtime_add_listener(struct runtime *rt, const struct config_listener *l,
 
 	opts.url = l->url;
 	opts.advertise = l->advertise;
+	opts.trust_memory = l->trust_memory;
 	if (l->mode && config_mode(l->mode, &opts.mode, why))
 		return -EINVAL;
 	if (l->owner) {
@@ -265,6 +266,9 @@ static int start_subsystem(struct runtime *rt, struct config *c, int i,
 		config_blame_ns(c, i, -1, leap_last_error());
 		return rc;
 	}
+	/* Lent out, stacks are opened when it is our turn. */
+	if (c->agent && !check)
+		return 0;
 	json_array_foreach(s.namespaces, n, one) {
 		memset(&ns, 0, sizeof(ns));
 		rc = fields_read(one, config_ns_fields, &ns, &err);

@@ -80,7 +80,7 @@ struct leap_ats_range {
 	uint64_t bytes;
 	uint32_t perm;		/* enum leap_perm: what we may do */
 	uint32_t source;	/* enum leap_ats_source */
-	int fd;			/* LEAP_ATS_FD; duplicated */
+	int fd;			/* LEAP_ATS_FD; duplicated. Any offset */
 	uint32_t key;		/* LEAP_ATS_REMOTE */
 	uint64_t offset;	/* in the fd or dmabuf; remote address */
 	struct leap_dmabuf *buf;	/* LEAP_ATS_DMABUF; shared (get) */

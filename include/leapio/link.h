@@ -69,7 +69,8 @@ enum leap_link_type {
  * Over a socket: a runtime says HELLO and is answered. RESUME with cntlid 0
  * tells it that it is its turn: it opens its stacks, says LEAF for each of
  * their locks and NS_ADD for each namespace, and answers. Then it gets
- * CTRL_ADD and all that follows from it. cntlid is the agent's number for a
+ * CTRL_ADD and all that follows from it. It says QUIESCE when it has finished
+ * what it had and ends. cntlid is the agent's number for a
  * controller, the same for all subsystems. Descriptors go with CTRL_ADD (state
  * memory), MEM_ADD (guest memory), IRQ (eventfd; none = no more) and with the
  * reply to QP_ADD (eventfd that wakes who serves it; qp.reserved is a number
@@ -143,6 +144,9 @@ struct leap_qp_desc {
 #define LEAP_QPD_RESUME		2u	/* record may hold commands in flight */
 #define LEAP_QPD_DRAIN		4u	/* QP_DEL: finish what was fetched */
 #define LEAP_QPD_WRITE_THROUGH	8u	/* volatile write cache disabled */
+#define LEAP_QPD_PIN		16u	/* of a CQ: interrupts by the pin, which
+					 * falls when a trapped doorbell says
+					 * the head: no head stays untold */
 
 /* SMART counters of one controller, since it was created. */
 struct leap_io_counters {

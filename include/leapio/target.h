@@ -212,6 +212,12 @@ struct leap_listener_opts {
 	uint32_t set_owner;	/* 1: give the Unix socket to these */
 	uint32_t uid;		/* UINT32_MAX = leave */
 	uint32_t gid;
+	/*
+	 * 1: memory of virtual machines may come as files that could be cut
+	 * short (memory-backend-file), because whoever connects is trusted not
+	 * to do so: it would end this process.
+	 */
+	uint32_t trust_memory;
 };
 
 #define LEAP_LISTENER_OPTS_INIT LEAP_OPTS_INIT(struct leap_listener_opts)

@@ -13,6 +13,7 @@
 #include <leapio/dmabuf.h>
 
 #include "ats/ats.h"
+#include "dmabuf/region.h"
 #include "util/atomic.h"
 #include "util/err.h"
 #include "util/opts.h"
@@ -150,14 +151,14 @@ void leap__ats_range_free(struct leap_ats *ats, struct leap__ats_range *range)
 
 static int range_check(const struct leap_ats_range *r)
 {
+	const uint32_t rw = LEAP_PERM_READ | LEAP_PERM_WRITE;
 	uint64_t gpa = r->gpa.addr;
 
 	if (!r->bytes || (gpa + r->bytes < gpa && gpa + r->bytes != 0))
 		return leap__err(-EINVAL, "leap_ats_map: %#llx bytes at %#llx "
 				 "are none or wrap", (unsigned long long)
 				 r->bytes, (unsigned long long)gpa);
-	if (!(r->perm & (LEAP_PERM_READ | LEAP_PERM_WRITE)) ||
-	    (r->perm & ~(uint32_t)(LEAP_PERM_READ | LEAP_PERM_WRITE)))
+	if (!(r->perm & rw) || (r->perm & ~(rw | LEAP_PERM_UNSEALED)))
 		return leap__err(-EINVAL, "leap_ats_map: perm %#x", r->perm);
 	if (r->offset + r->bytes < r->offset)
 		return leap__err(-EINVAL, "leap_ats_map: offset %#llx wraps",
@@ -193,6 +194,21 @@ static int ops_copy(const struct leap_ats_range *r, struct leap_ats_ops *ops)
 	return 0;
 }
 
+/*
+ * Memory of a guest is cut up by its firmware in small pages, whatever pages
+ * the file is made of: what is mapped begins at one of those.
+ */
+static int map_fd(const struct leap_ats_range *r, struct leap__ats_range *range)
+{
+	uint64_t in = r->offset % leap__dmabuf_fd_page_bytes(r->fd);
+	int err = leap_dmabuf_import(r->fd, r->offset - in, r->bytes + in,
+				     r->perm, &range->buf);
+
+	if (!err)
+		range->base = (uint8_t *)leap_dmabuf_addr(range->buf) + in;
+	return err;
+}
+
 static int range_make(const struct leap_ats_range *r,
 		      struct leap__ats_range **out)
 {
@@ -203,7 +219,7 @@ static int range_make(const struct leap_ats_range *r,
 		return leap__err(-ENOMEM, "leap_ats_map: out of memory");
 	range->start = r->gpa.addr;
 	range->last = r->gpa.addr + (r->bytes - 1);
-	range->perm = r->perm;
+	range->perm = r->perm & (LEAP_PERM_READ | LEAP_PERM_WRITE);
 	range->source = (uint16_t)r->source;
 	range->arg = r->arg;
 	err = ops_copy(r, &range->ops);
@@ -213,13 +229,11 @@ static int range_make(const struct leap_ats_range *r,
 	}
 	switch (r->source) {
 	case LEAP_ATS_FD:
-		err = leap_dmabuf_import(r->fd, r->offset, r->bytes, r->perm,
-					 &range->buf);
+		err = map_fd(r, range);
 		if (err) {
 			free(range);
 			return err;
 		}
-		range->base = leap_dmabuf_addr(range->buf);
 		break;
 	case LEAP_ATS_DMABUF:
 		range->buf = leap_dmabuf_get(r->buf);

@@ -10,4 +10,7 @@
 /* Where in leap_dmabuf_fd() the first byte lies. Context: any */
 uint64_t leap__dmabuf_offset(const struct leap_dmabuf *buf);
 
+/* The page size that mappings of @fd must respect. Context: any */
+uint32_t leap__dmabuf_fd_page_bytes(int fd);
+
 #endif

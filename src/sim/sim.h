@@ -176,6 +176,7 @@ const void *leap_sim_disk_data(struct leap_sim *sim, const char *name,
 
 /* What a disk was asked for and has done. */
 struct leap_sim_disk_counts {
+	uint64_t reads;
 	uint64_t writes;	/* discard and zero too */
 	uint64_t fuas;		/* of them, writes that are durable when done */
 	uint64_t flushes;

@@ -224,6 +224,7 @@ static void scatter(struct leap__io *io, const unsigned char *from,
 
 static void count(struct leap_sim_disk_counts *c, const struct sim_dio *o)
 {
+	c->reads += o->op == LEAP__IO_READ;
 	c->writes += is_write(o);
 	c->fuas += is_write(o) && (o->flags & LEAP__IO_FUA);
 	c->flushes += o->op == LEAP__IO_FSYNC;

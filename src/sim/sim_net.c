@@ -478,6 +478,8 @@ static void try_send(struct sim_world *w, struct sim_fd *f)
 
 static void give_fds(struct leap__io *io, struct sim_seg *seg)
 {
+	if (!seg->nr_fds)
+		return;		/* those of an earlier segment stay */
 	if (io->op == LEAP__IO_RECVMSG) {
 		memcpy(io->fds, seg->fds, sizeof(int) * seg->nr_fds);
 		io->nr_fds = seg->nr_fds;

@@ -87,6 +87,11 @@ enum leap_point leap__plant_point_by_name(const char *name)
 	return LEAP_POINT_NONE;
 }
 
+const char *leap__plant_point_name(enum leap_point point)
+{
+	return point < LEAP_POINT_NR ? points[point] : "?";
+}
+
 static void read_environment(void)
 {
 	const char *text = getenv("LEAP_KILL_AT");

@@ -66,6 +66,10 @@
 	X(ORPHAN_FORGOTTEN,	"orphan that left its leaf stays listed") \
 	X(FSYNC_UNLATCHED,	"failed flush forgotten by the next") \
 	X(ZEROES_SHORT,		"Write Zeroes leaves out its last block") \
+	X(COMPARE_SHORT,	"Compare leaves out its last byte") \
+	X(VERIFY_UNREAD,	"Verify reads nothing") \
+	X(LBA_UNSCALED,		"a 4096-byte LBA addressed as a 512-byte one") \
+	X(SHM_CHUNK_STUCK,	"later bounce chunks read as the first") \
 	X(RESIZE_UNTOLD,	"resize not told to groups and hosts") \
 	X(AER_LOST,		"asynchronous event not sent") \
 	X(KEEP_ALIVE_NEVER,	"keep alive does not expire") \
@@ -129,6 +133,7 @@ extern void (*leap__plant_copied)(const void *src, size_t n);
 extern void (*leap__plant_point)(enum leap_point point);
 void leap__plant_at(enum leap_point point);
 enum leap_point leap__plant_point_by_name(const char *name);
+const char *leap__plant_point_name(enum leap_point point);
 
 #define LEAP_POINT(name) leap__plant_at(LEAP_POINT_##name)
 

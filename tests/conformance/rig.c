@@ -107,15 +107,15 @@ static int add_ns(struct rig_server *s, struct leap_subsystem *ss,
 	return err > 0 ? 0 : err;
 }
 
-static int on_loop(const struct rig_server *s)
-{
-	return !strcmp(s->kind, "loop") || !strcmp(s->kind, "relay");
-}
-
 /* A drive behind registers: one controller, and nothing that discovers it. */
 static int registers(const struct rig_server *s)
 {
 	return !strcmp(s->kind, "vfio-user");
+}
+
+static int on_loop(const struct rig_server *s)
+{
+	return !strcmp(s->kind, "loop") || !strcmp(s->kind, "relay");
 }
 
 static int listen_on(struct rig_server *s)
@@ -362,7 +362,8 @@ int rig_start(struct rig *rig, const char *kind, unsigned int nr_io,
 				   &rig->server);
 	if (!err)
 		err = run_server(rig->server);
-	rig->registers = !strcmp(kind, "vfio-user");
+	if (!err)
+		rig->registers = registers(rig->server);
 	return err ? err : connect_all(rig, nr_io);
 }
 

@@ -264,7 +264,8 @@ static void test_half_open(void **state)
 		for (i = 0; i < NR_HALF; i++)
 			close(fd[i]);
 		work(20, 10000);
-		if (!round)
+		/* A slow machine has not had all at once at first. */
+		if (round == 2)
 			rss = fault_rss_bytes();
 	}
 	if (!fault_slow())

@@ -185,6 +185,21 @@ def link():
             msg = struct.pack('<IHHIiHH', 0, kind, 0, 7, 0, 1, 0)
             write('link', '%02d-%d' % (kind, size),
                   struct.pack('<I', size) + msg[4:] + bytes(size))
+    # Bodies as long as each type's is.
+    qp, cq, mem, ns, ctrl = 72, 40, 40, 72 + 256, 256 + 16
+    bodies = {1: 16, 2: mem, 3: mem, 4: qp, 5: qp, 6: ns, 7: ns, 8: ns, 9: mem,
+              10: mem, 11: 8, 12: qp, 13: qp, 14: 0, 15: 0, 16: 0, 17: 0,
+              18: 8, 19: 24, 20: 48 + 256 + 8, 21: 16, 22: 0, 23: ctrl,
+              24: ctrl, 25: cq, 26: cq, 27: 16, 28: 256 + 8, 29: 8}
+    stream = b''
+    for kind, size in bodies.items():
+        body = bytes((i * 7 + kind) & 0xff for i in range(size))
+        for flags in 0, 1:
+            msg = struct.pack('<IHHIiHH', 20 + size, kind, flags, 7, -5 * flags,
+                              1, 0) + body
+            write('link', 'whole-%02d-%d' % (kind, flags), msg)
+        stream += msg
+    write('link', 'stream', stream)
     write('link', 'long', struct.pack('<I', 0xffffffff) + bytes(64))
 
 

@@ -32,6 +32,12 @@ unplug)
 	;;
 plug) "$VM/qmp.sh" "$WORK" device_add "$(drive_json)" ;;
 counters) target_counters ;;
+kill) runtime_kill && runtime_start ;;
+kill-later)	# SECONDS: so that the guest is at something else then
+	(sleep "$2"; runtime_kill; runtime_start) >>"$WORK/later.log" 2>&1 &
+	;;
+runtime-freeze) runtime_freeze ;;
+handoff) runtime_handoff ;;
 next)	# the nvmet guest asks for work; an empty line is none
 	exec 6<>"$WORK/ask"
 	read -r -t 0.3 line <&6

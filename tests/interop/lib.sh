@@ -119,9 +119,10 @@ lab_ready() {
 }
 
 # guest NAME GUEST-ARGUMENT...: lines "@ok TEXT" and "@not TEXT" of the console
-# become checks, as does that the script came to its end.
+# become checks, as does that the script came to its end; with DIES=PATTERN, or
+# that the hypervisor said that when it died.
 guest() {
-	local name=$1 line rc=125
+	local name=$1 line rc=125 died=
 
 	shift
 	while IFS= read -r line; do
@@ -131,7 +132,13 @@ guest() {
 		"@rc "*) rc=${line#@rc } ;;
 		*) printf '# %s\n' "$line" ;;
 		esac
+		# shellcheck disable=SC2254 # a pattern
+		[ -z "${DIES:-}" ] || case $line in $DIES) died=1 ;; esac
 	done < <("$VM/guest.sh" "$@" 2>&1; echo "@rc $?")
+	if [ "$rc" = 126 ] && [ -n "$died" ]; then
+		tap 0 "$name: the hypervisor died as it is known to"
+		return 1
+	fi
 	tap "$rc" "$name: the guest came to its end"
 }
 

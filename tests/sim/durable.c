@@ -147,10 +147,48 @@ static uint64_t latched(uint64_t seed)
 	return world_end(w);
 }
 
+/* Verify and Compare look at the medium, at all of it. */
+static uint64_t looked(uint64_t seed)
+{
+	struct world *w = begin(seed, W_DISK);
+	struct op *op = &w->hosts[0].ops[0];
+	struct leap_sim_disk_counts before, after;
+	uint32_t nr = 1 + leap_sim_below(w->sim, 100);
+
+	op_write(op, 1, 7, nr, false);
+	op_sync(op);
+	leap_sim_disk_count(w->sim, "d0", &before);
+	op_verify(op, 1, 7, nr);
+	op_sync(op);
+	leap_sim_disk_count(w->sim, "d0", &after);
+	if (op->status || after.reads == before.reads)
+		world_fail(w, "Verify ends with %#x after %llu reads",
+			   op->status,
+			   (unsigned long long)(after.reads - before.reads));
+	op_compare(op, 1, 7, nr, false);
+	op_sync(op);
+	if (op->status)
+		world_fail(w, "Compare of what is there: %#x", op->status);
+	op_compare(op, 1, 7, nr, true);
+	op_sync(op);
+	if (LEAP_STATUS_CODE(op->status) != LEAP_SC_COMPARE_FAILED)
+		world_fail(w, "Compare of something else: %#x", op->status);
+	leap_sim_disk_fail(w->sim, "d0", LEAP_SIM_READS, -EIO, 1000, 1);
+	op_verify(op, 1, 7, nr);
+	op_sync(op);
+	if (LEAP_STATUS_CODE(op->status) != LEAP_SC_UNRECOVERED_READ)
+		world_fail(w, "Verify of what cannot be read: %#x",
+			   op->status);
+	load_check_all(w);
+	return world_end(w);
+}
+
 const struct sim_case durable_cases[] = {
 	{ "counted at the disk", counted, 150,
 	  { "ACK_BEFORE_FLUSH", "FUA_IGNORED" } },
 	{ "power cut", cut, 60, { "ACK_BEFORE_FLUSH", "FUA_IGNORED" } },
 	{ "failed flush", latched, 60, { "FSYNC_UNLATCHED" } },
+	{ "verify and compare", looked, 60,
+	  { "VERIFY_UNREAD", "COMPARE_SHORT" } },
 	{ NULL, NULL, 0, { NULL } },
 };

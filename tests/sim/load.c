@@ -14,7 +14,8 @@ static void op_done(struct leap_req *req);
 static void load_next(struct op *op);
 
 static const char *const names[OP_NR] = {
-	"read", "write", "flush", "zeroes", "dsm", "admin",
+	"read", "write", "flush", "zeroes", "dsm", "compare", "verify",
+	"admin",
 };
 
 void op_init(struct op *op, struct host *h)
@@ -33,6 +34,12 @@ static struct model *op_model(const struct op *op)
 	return op->h->w->ns[op->nsid - 1].model;
 }
 
+/* Blocks of the model in an LBA of the namespace. */
+static uint32_t op_lba(const struct op *op)
+{
+	return op->nsid ? op->h->w->ns[op->nsid - 1].lba : 1;
+}
+
 static void op_begin(struct op *op, enum op_kind kind, uint32_t nsid,
 		     uint32_t block, uint32_t nr)
 {
@@ -46,9 +53,9 @@ static void op_begin(struct op *op, enum op_kind kind, uint32_t nsid,
 	op->fua = false;
 	memset(sqe, 0, sizeof(*sqe));
 	sqe->nsid = leap_to_le32(nsid);
-	sqe->cdw10 = leap_to_le32(block);
+	sqe->cdw10 = leap_to_le32(block / op_lba(op));
 	if (nr)
-		sqe->cdw12 = leap_to_le32(nr - 1);
+		sqe->cdw12 = leap_to_le32(nr / op_lba(op) - 1);
 	op->req.nr_pieces = 0;
 	op->req.pieces = op->piece;
 }
@@ -78,7 +85,7 @@ static void set_fua(struct op *op, bool fua)
 {
 	op->fua = fua;
 	if (fua)
-		op->req.sqe.cdw12 = leap_to_le32((op->nr - 1) |
+		op->req.sqe.cdw12 = leap_to_le32((op->nr / op_lba(op) - 1) |
 						 LEAP_IO_CDW12_FUA);
 }
 
@@ -118,8 +125,8 @@ static void op_dsm(struct op *op, uint32_t nsid, uint32_t block, uint32_t nr)
 	op->req.sqe.cdw11 = leap_to_le32(LEAP_DSM_CDW11_AD);
 	op->req.sqe.cdw12 = leap_to_le32(0);
 	memset(&range, 0, sizeof(range));
-	range.slba = leap_to_le64(block);
-	range.nlb = leap_to_le32(nr);
+	range.slba = leap_to_le64(block / op_lba(op));
+	range.nlb = leap_to_le32(nr / op_lba(op));
 	memcpy(op->buf, &range, sizeof(range));
 	op_payload(op, sizeof(range));
 	op->w = model_submit(op_model(op), op->h->i, block, nr, 0);
@@ -129,6 +136,29 @@ void op_flush(struct op *op, uint32_t nsid)
 {
 	op_begin(op, OP_FLUSH, nsid, 0, 0);
 	op->req.sqe.opc = LEAP_NVM_FLUSH;
+}
+
+void op_verify(struct op *op, uint32_t nsid, uint32_t block, uint32_t nr)
+{
+	op_begin(op, OP_VERIFY, nsid, block, nr);
+	op->req.sqe.opc = LEAP_NVM_VERIFY;
+}
+
+void op_compare(struct op *op, uint32_t nsid, uint32_t block, uint32_t nr,
+		bool other)
+{
+	struct model *m;
+	uint32_t i;
+
+	op_begin(op, OP_COMPARE, nsid, block, nr);
+	op->req.sqe.opc = LEAP_NVM_COMPARE;
+	m = op_model(op);
+	for (i = 0; i < nr; i++)
+		model_fill(op->buf + (size_t)i * BLOCK,
+			   model_guess(m, block + i), block + i);
+	if (other)
+		op->buf[nr * BLOCK - 1] ^= 0x55;
+	op_payload(op, nr * BLOCK);
 }
 
 void op_send(struct op *op)
@@ -196,6 +226,21 @@ static bool before_cut(const struct op *op)
 	return op->h->w->cut_ns > op->h->live_ns && !op->fua;
 }
 
+/* FAILED is an answer, when a block may have held something else. */
+static bool may_compare_unequal(const struct op *op)
+{
+	uint32_t i;
+
+	if (op->kind != OP_COMPARE ||
+	    LEAP_STATUS_CODE(op->status) != LEAP_SC_COMPARE_FAILED)
+		return false;
+	for (i = 0; i < op->nr; i++)
+		if (model_may_differ(op_model(op), op->submit, op->block + i,
+				     op->buf + (size_t)i * BLOCK))
+			return true;
+	return false;
+}
+
 static void ended_well(struct op *op)
 {
 	struct model *m = op_model(op);
@@ -205,12 +250,13 @@ static void ended_well(struct op *op)
 
 	switch (op->kind) {
 	case OP_READ:
+	case OP_COMPARE:	/* as if it had been read and were this */
 		for (i = 0; i < op->nr && !wrong; i++)
 			wrong = model_read(m, op->submit, op->block + i,
 					   op->buf + (size_t)i * BLOCK);
 		if (wrong)
-			world_fail(w, "host %u read of nsid %u: %s", op->h->i,
-				   op->nsid, wrong);
+			world_fail(w, "host %u %s of nsid %u: %s", op->h->i,
+				   names[op->kind], op->nsid, wrong);
 		break;
 	case OP_WRITE:
 	case OP_ZEROES:
@@ -252,7 +298,7 @@ static void op_done(struct leap_req *req)
 	} else {
 		if (op->w)
 			model_maybe(op_model(op), op->w);
-		if (!may_fail(op, op->status))
+		if (!may_fail(op, op->status) && !may_compare_unequal(op))
 			world_fail(w, "host %u: opcode %#x ended with %#x, "
 				   "errno %d", op->h->i, req->sqe.opc,
 				   op->status, req->sys_errno);
@@ -275,21 +321,26 @@ static void load_next(struct op *op)
 	struct host *h = op->h;
 	struct world *w = h->w;
 	struct leap_sim *sim = w->sim;
-	uint32_t nsid, nr, block, dice;
+	uint32_t nsid, nr, block, lba, dice;
 
 	if (!w->left || w->failed[0] || op->final)
 		return;
 	w->left--;
 	nsid = 1 + leap_sim_below(sim, w->nr_ns);
-	nr = pick_nr(sim);
+	lba = w->ns[nsid - 1].lba;
+	nr = (pick_nr(sim) + lba - 1) / lba * lba;
 	/* A small part of the drive, so that commands meet. */
-	block = leap_sim_below(sim, MODEL_BLOCKS - nr + 1);
+	block = leap_sim_below(sim, MODEL_BLOCKS - nr + 1) / lba * lba;
 	if (leap_sim_below(sim, 3) && nr <= 16)
-		block = leap_sim_below(sim, 24);
+		block = leap_sim_below(sim, 24) / lba * lba;
 	op->queue = 1 + leap_sim_below(sim, leap_host_nr_queues(h->host));
 	dice = leap_sim_below(sim, 100);
-	if (dice < 38)
+	if (dice < 30)
 		op_read(op, nsid, block, nr);
+	else if (dice < 36)
+		op_compare(op, nsid, block, nr, !leap_sim_below(sim, 4));
+	else if (dice < 39)
+		op_verify(op, nsid, block, nr);
 	else if (dice < 75)
 		op_write(op, nsid, block, nr, false);
 	else if (dice < 85)

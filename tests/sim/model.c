@@ -243,6 +243,34 @@ const char *model_read(struct model *m, uint64_t submit, uint32_t block,
 	return describe(m, block, buf);
 }
 
+uint64_t model_guess(struct model *m, uint32_t block)
+{
+	struct block *b = &m->block[block];
+	uint32_t k;
+
+	for (k = b->nr; k--; )
+		if (!b->cand[k].gone)
+			return b->cand[k].w->id;
+	return 0;
+}
+
+bool model_may_differ(struct model *m, uint64_t submit, uint32_t block,
+		      const unsigned char *buf)
+{
+	struct block *b = &m->block[block];
+	unsigned char want[BLOCK];
+	uint32_t k;
+
+	for (k = b->nr; k--; ) {
+		if (!may_be(&b->cand[k], submit))
+			continue;
+		model_fill(want, b->cand[k].w->id, block);
+		if (memcmp(want, buf, BLOCK))
+			return true;
+	}
+	return false;
+}
+
 struct model *model_new(void)
 {
 	struct model *m = need(calloc(1, sizeof(*m)));

@@ -33,6 +33,9 @@ static void build(struct world *w)
 	if (!(w->what & (W_KILL | W_CUT)))
 		world_ns(w, 3, leap_sim_below(sim, 2) ? "memory:160K" :
 			 "trace -> memory:160K", NULL);
+	/* Blocks of 4096 bytes over a stack that has them of 512. */
+	for (i = 0; i < w->nr_ns; i++)
+		w->ns[i].lba = leap_sim_below(sim, 3) ? 1 : 8;
 	world_start_target(w, nr);
 	n = 1 + leap_sim_below(sim, MAX_HOSTS);
 	for (i = 0; i < n; i++) {
@@ -44,6 +47,10 @@ static void build(struct world *w)
 					    LEAP_QP_DATA_DIGEST;
 		if (!leap_sim_below(sim, 3))
 			w->hosts[i].flags |= LEAP_QP_NO_SQ_FLOW;
+		if (!(w->what & W_CORRUPT) && !leap_sim_below(sim, 3)) {
+			w->hosts[i].shm = true;
+			w->hosts[i].flags = 0;
+		}
 		world_start_host(w, i, 1 + leap_sim_below(sim, 4));
 		if (w->failed[0])
 			return;
@@ -106,6 +113,7 @@ static void change_ns(struct world *w)
 	}
 	world_note(w, "add nsid 2");
 	no.nsid = 2;
+	no.block_bytes = ns->lba * BLOCK;
 	ns->changing = true;
 	rc = leap_ns_add(w->ss, &no, ns_added, ns);
 	if (rc != 2)
@@ -126,7 +134,8 @@ static bool knows(struct host *h, uint32_t nsid)
 
 	if (rc || info.nsid != nsid)
 		return !ns->there;
-	return ns->there && info.nr_blocks == ns->blocks;
+	return ns->there && info.nr_blocks == ns->blocks / ns->lba &&
+	       info.block_bytes == ns->lba * BLOCK;
 }
 
 static bool all_know(void *arg)
@@ -354,7 +363,8 @@ static uint64_t everything(uint64_t seed)
 
 const struct sim_case world_cases[] = {
 	{ "calm", calm, 200, { "DOUBLE_COMPLETE", "R2T_OVERLAP",
-			      "ZEROES_SHORT" } },
+			      "ZEROES_SHORT", "COMPARE_SHORT",
+			      "LBA_UNSCALED", "SHM_CHUNK_STUCK" } },
 	{ "net", net, 200, { "BUFFER_LEAK", "REDRIVE_LOST" } },
 	{ "resets", resets, 200, { "BUFFER_LEAK" } },
 	{ "corrupt", corrupt, 200, { "DIGEST_UNCHECKED" } },

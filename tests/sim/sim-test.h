@@ -59,6 +59,11 @@ void model_power_cut(struct model *m);
 /* NULL when @buf, read between @submit and now, may be; else what is wrong. */
 const char *model_read(struct model *m, uint64_t submit, uint32_t block,
 		       const unsigned char *buf);
+/* A write that @block may hold now: a good guess for a compare. */
+uint64_t model_guess(struct model *m, uint32_t block);
+/* May it have held something else than @buf since @submit? */
+bool model_may_differ(struct model *m, uint64_t submit, uint32_t block,
+		      const unsigned char *buf);
 
 /* ---- world.c: targets and hosts ------------------------------------------ */
 
@@ -92,7 +97,8 @@ struct world;
 struct host;
 
 enum op_kind {
-	OP_READ, OP_WRITE, OP_FLUSH, OP_ZEROES, OP_DSM, OP_ADMIN, OP_NR,
+	OP_READ, OP_WRITE, OP_FLUSH, OP_ZEROES, OP_DSM, OP_COMPARE, OP_VERIFY,
+	OP_ADMIN, OP_NR,
 };
 
 struct op {
@@ -119,6 +125,7 @@ struct host {
 	struct leap_pollgroup *pg;
 	struct leap_host *host;
 	uint32_t flags;		/* LEAP_QP_* */
+	bool shm;		/* over shared memory, not TCP */
 	uint32_t nr_queues;
 	uint64_t events;
 	uint64_t reconnects;	/* of incarnations that were closed */
@@ -130,6 +137,7 @@ struct ns {
 	const char *stack;
 	const char *disk;	/* NULL = in memory */
 	uint64_t blocks;	/* size now */
+	uint32_t lba;		/* blocks of one LBA of its hosts: 1 or 8 */
 	bool there;
 	bool changing;		/* removal or addition under way */
 	struct model *model;
@@ -145,7 +153,7 @@ struct world {
 				 * first I/O queue then */
 	struct leap_target *target;
 	struct leap_subsystem *ss;
-	struct leap_listener *listener;
+	struct leap_listener *listener, *shm_listener;
 	struct ns ns[MAX_NS];	/* nsid - 1 */
 	uint32_t nr_ns;
 	struct host hosts[MAX_HOSTS];
@@ -193,6 +201,10 @@ void op_write(struct op *op, uint32_t nsid, uint32_t block, uint32_t nr,
 	      bool fua);
 void op_zeroes(struct op *op, uint32_t nsid, uint32_t block, uint32_t nr);
 void op_flush(struct op *op, uint32_t nsid);
+void op_verify(struct op *op, uint32_t nsid, uint32_t block, uint32_t nr);
+/* With what is probably there; @other: the last block with something else. */
+void op_compare(struct op *op, uint32_t nsid, uint32_t block, uint32_t nr,
+		bool other);
 void op_admin(struct op *op, uint8_t opc, uint32_t cdw10, uint32_t cdw11);
 /* Send one, and wait for it. */
 void op_send(struct op *op);

@@ -128,6 +128,7 @@ static void open_ns(struct world *w, uint32_t i)
 	struct ns *ns = &w->ns[i];
 
 	no.nsid = i + 1;
+	no.block_bytes = ns->lba * BLOCK;
 	leap_sim_enter(w->sim, TARGET);
 	if (leap_bdev_open(w->tpg[0], ns->stack, &no.bdev))
 		world_fail(w, "open %s: %s", ns->stack, leap_last_error());
@@ -163,6 +164,9 @@ void world_start_target(struct world *w, uint32_t nr_groups)
 			open_ns(w, i);
 	lo.url = "tcp://127.0.0.1:4420";
 	if (leap_listener_create(w->target, &lo, &w->listener))
+		world_fail(w, "listen: %s", leap_last_error());
+	lo.url = "shm:/sim/drive";
+	if (leap_listener_create(w->target, &lo, &w->shm_listener))
 		world_fail(w, "listen: %s", leap_last_error());
 }
 
@@ -275,7 +279,7 @@ void world_connect_host(struct world *w, uint32_t i, uint32_t nr_queues)
 	for (k = 0; k < MAX_OPS; k++)
 		op_init(&h->ops[k], h);
 	op_init(&h->admin, h);
-	ho.url = "tcp://127.0.0.1:4420/" NQN;
+	ho.url = h->shm ? "shm:/sim/drive/" NQN : "tcp://127.0.0.1:4420/" NQN;
 	ho.hostid[0] = (uint8_t)(i + 1);
 	ho.nr_io_queues = nr_queues;
 	ho.depth = 32;
@@ -365,6 +369,7 @@ void world_ns(struct world *w, uint32_t nsid, const char *stack,
 	ns->stack = stack;
 	ns->disk = disk;
 	ns->blocks = MODEL_BLOCKS + 64;
+	ns->lba = 1;
 	ns->there = true;
 	ns->model = model_new();
 	if (disk)

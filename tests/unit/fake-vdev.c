@@ -79,6 +79,8 @@ static int mem_add(struct leap_vdev *vdev, const struct leap_ats_range *range)
 	if (i == FAKE_MAPS)
 		return -ENOSPC;
 	v->maps[i] = *range;
+	if (range->ops)
+		v->map_ops[i] = *range->ops;
 	v->map_used[i] = 1;
 	v->nr_maps++;
 	return 0;

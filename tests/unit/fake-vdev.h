@@ -21,6 +21,7 @@ struct fake_vdev {
 	uint8_t bar[LEAP_VDEV_BAR_BYTES];
 	uint8_t config[LEAP_VDEV_CONFIG_BYTES];
 	struct leap_ats_range maps[FAKE_MAPS];
+	struct leap_ats_ops map_ops[FAKE_MAPS];
 	int map_used[FAKE_MAPS];
 	uint32_t nr_maps;
 	struct fake_later later[FAKE_LATER];

@@ -3,11 +3,15 @@
  * Address spaces: ranges, pins and unmapping, PRP and SGL against a model that
  * walks the same memory byte by byte, hostile lists.
  */
+#define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <leapio/ats.h>
 #include <leapio/dmabuf.h>
@@ -169,6 +173,53 @@ static void test_map_refuses(void **state)
 	assert_int_equal(w->pieces[0].reach, LEAP_REACH_MESSAGE);
 	assert_int_equal(leap_ats_translate(w->view, r.gpa, 16,
 			 LEAP_PERM_WRITE, w->pieces, 1, &w->pins), -EACCES);
+}
+
+static int file(unsigned int seals, uint32_t bytes)
+{
+	int fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, bytes), 0);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
+	return fd;
+}
+
+/* From anywhere in a file; from one that may shrink only if that is trusted. */
+static void test_map_files(void **state)
+{
+	struct world *w = *state;
+	struct leap_ats_range r = LEAP_ATS_RANGE_INIT;
+	char text[8] = { 0 };
+
+	r.fd = file(F_SEAL_SHRINK, 3 * PAGE);
+	assert_int_equal(pwrite(r.fd, "here", 4, PAGE + 100), 4);
+	r.gpa.addr = 0x100;
+	r.bytes = 2 * PAGE - 100;
+	r.offset = PAGE + 100;
+	r.perm = LEAP_PERM_READ;
+	assert_int_equal(leap_ats_map(w->ats, &r), 0);
+	assert_int_equal(leap_ats_copy_in(w->view, text, r.gpa, 4), 0);
+	assert_string_equal(text, "here");
+	r.gpa.addr = 0x10000000;
+	r.bytes++;
+	assert_int_equal(leap_ats_map(w->ats, &r), -EINVAL);
+	close(r.fd);
+	r.fd = file(0, PAGE);
+	assert_int_equal(pwrite(r.fd, "there", 5, 0), 5);
+	r.offset = 0;
+	r.bytes = PAGE;
+	assert_int_equal(leap_ats_map(w->ats, &r), -EACCES);
+	assert_last_error("F_SEAL_SHRINK");
+	r.perm |= LEAP_PERM_UNSEALED;
+	assert_int_equal(leap_ats_map(w->ats, &r), 0);
+	assert_int_equal(leap_ats_copy_in(w->view, text, r.gpa, 5), 0);
+	assert_string_equal(text, "there");
+	assert_int_equal(leap_ats_copy_out(w->view, r.gpa, text, 1), -EACCES);
+	r.gpa.addr += PAGE;
+	r.bytes++;
+	assert_int_equal(leap_ats_map(w->ats, &r), -EINVAL);
+	close(r.fd);
 }
 
 static void count(void *arg)
@@ -618,6 +669,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		t(test_translate_spans_and_merges),
 		t(test_map_refuses),
+		t(test_map_files),
 		t(test_unmap_waits_for_pins),
 		t(test_unmap_without_pins),
 		t(test_hooks_let_go_and_take),

@@ -30,7 +30,7 @@ static void test_aer(void **state)
 {
 	struct fx *fx = *state;
 	struct leap_sqe a = aer(), log;
-	struct fx_req r[5];
+	static struct fx_req r[5];	/* one is answered at the very end */
 	uint8_t buf[4096];
 	uint32_t nsid;
 	int i;
@@ -76,7 +76,7 @@ static void test_aer_config(void **state)
 {
 	struct fx *fx = *state;
 	struct leap_sqe a = aer(), set;
-	struct fx_req r;
+	static struct fx_req r;	/* answered at the very end */
 
 	set = fx_feature(LEAP_ADM_SET_FEATURES, LEAP_FID_ASYNC_EVENT, 0, 0);
 	assert_int_equal(fx_cmd(fx, fx->admin, &set, NULL, 0), 0);
@@ -95,7 +95,7 @@ static void test_abort_aer(void **state)
 {
 	struct fx *fx = *state;
 	struct leap_sqe a = aer(), abort = { 0 };
-	struct fx_req r;
+	static struct fx_req r;	/* answered at the very end */
 
 	fx_submit(fx, fx->admin, &r, &a, NULL, 0);
 	fx_settle(fx);
@@ -219,7 +219,7 @@ static void test_temperature(void **state)
 {
 	struct fx *fx = *state;
 	struct leap_sqe a = aer(), set;
-	struct fx_req r;
+	static struct fx_req r;	/* answered at the very end */
 
 	set = fx_feature(LEAP_ADM_SET_FEATURES, LEAP_FID_ASYNC_EVENT, 0,
 			 LEAP_SMART_TEMPERATURE);

@@ -5,6 +5,7 @@
  * being told that it has changed.
  */
 #include "ctrl-fixture.h"
+#include "ipv6.h"
 
 #include <leapio/host.h>
 #include <leapio/nvmf.h>
@@ -240,8 +241,10 @@ static void test_wildcard(void **state)
 static void test_wildcard6(void **state)
 {
 	struct dx *dx = *state;
-	struct leap_listener *six = listen_at(dx, "tcp://[::]:0", NULL);
+	struct leap_listener *six;
 
+	need_ipv6(&in6addr_loopback);
+	six = listen_at(dx, "tcp://[::]:0", NULL);
 	/* One of the other family cannot be used by who has come by IPv6. */
 	listen_at(dx, "tcp://0.0.0.0:0", NULL);
 	connect_by(dx, six, "[::1]");
@@ -253,8 +256,10 @@ static void test_wildcard6(void **state)
 static void test_mapped(void **state)
 {
 	struct dx *dx = *state;
-	struct leap_listener *six = listen_at(dx, "tcp://[::]:0", NULL);
+	struct leap_listener *six;
 
+	need_ipv6(&in6addr_any);
+	six = listen_at(dx, "tcp://[::]:0", NULL);
 	connect_by(dx, six, "127.0.0.1");
 	assert_int_equal(get(dx), 2);
 	check(&dx->e[1], FX_NQN, "127.0.0.1", port_of(six));

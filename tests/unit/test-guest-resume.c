@@ -12,7 +12,12 @@
 #include "guest-fixture.h"
 
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/guest/queue.h"
@@ -665,6 +670,147 @@ static void test_remap_at_once(void **state)
 }
 
 #ifdef LEAP_PLANTED
+/* ---- real processes ---- */
+
+static void *shared(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	assert_true(p != MAP_FAILED);
+	return p;
+}
+
+/* What the parent shares with those who serve it, before there are queues. */
+static struct life *born_shared(void)
+{
+	struct life *l = shared(sizeof(*l));
+	int i;
+
+	gx_init_cmds(&l->gx, 12);
+	free(l->gx.state);
+	free(l->gx.disk);
+	l->gx.state = shared(GX_STATE_BYTES);
+	l->gx.disk = shared(GX_DISK_BYTES);
+	l->gx.guest.state = l->gx.state;
+	gx_cq_desc(&l->gx, &l->cq, 1, 5, 1);
+	for (i = 0; i < NR_SQS; i++) {
+		gx_sq_desc(&l->gx, &l->sq[i], (uint16_t)(i + 1), &l->cq, 7);
+		l->data[i] = gx_alloc(&l->gx, 4096, 4096);
+	}
+	l->left = UINT32_MAX;
+	life = l;
+	return l;
+}
+
+/* Until it is killed. */
+static void serve(struct life *l, uint32_t flags)
+{
+	int i;
+
+	l->gx.nr_held = 0;
+	l->cq.desc.flags = flags;
+	if (leap__guest_cq_create(l->gx.pg, &l->gx.guest, &l->cq.desc,
+				  &l->cq.cq))
+		_exit(1);
+	for (i = 0; i < NR_SQS; i++) {
+		l->sq[i].desc.flags = flags;
+		if (leap__guest_vqp_create(l->gx.pg, &l->gx.guest, l->cq.cq,
+				&l->sq[i].desc, NULL, &l->sq[i].vqp))
+			_exit(2);
+		l->sq[i].vqp->handler = &gx_handler;
+		l->sq[i].vqp->handler_priv = &l->gx;
+	}
+	if (leap__guest_cq_restored(l->cq.cq))
+		_exit(3);
+	for (i = 0; i < NR_SQS; i++)
+		leap__guest_vqp_start(l->sq[i].vqp);
+	for (;;) {
+		l->gx.hold = rand_below(2);
+		gx_poll(&l->gx, 1);
+		while (l->gx.nr_held && rand_below(3))
+			gx_let(&l->gx, rand_below(l->gx.nr_held));
+	}
+}
+
+static pid_t spawn(struct life *l, uint32_t flags, enum leap_point point,
+		   int count)
+{
+	char text[64];
+	pid_t pid;
+
+	if (point)
+		snprintf(text, sizeof(text), "%s:%d",
+			 leap__plant_point_name(point), count);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid)
+		return pid;
+	if (point)
+		setenv("LEAP_KILL_AT", text, 1);
+	serve(l, flags);
+	_exit(4);
+}
+
+static uint32_t nr_out(const struct life *l)
+{
+	uint32_t i, k, n = 0;
+
+	for (i = 0; i < NR_SQS; i++)
+		for (k = 0; k < 64; k++)
+			n += l->out[i][k];
+	return n;
+}
+
+/* The guest goes on until its server is dead, or all has been answered. */
+static void guest_until(struct life *l, pid_t pid, bool quiet)
+{
+	time_t end = time(NULL) + 60;
+	int status;
+
+	while (quiet ? nr_out(l) != 0 : !waitpid(pid, &status, WNOHANG)) {
+		uint32_t i = rand_below(NR_SQS);
+
+		if (!quiet) {
+			submit(l, i);
+			gx_ring(&l->sq[i]);
+		}
+		interrupt(l);
+		sched_yield();
+		assert_true(time(NULL) < end);
+	}
+	if (quiet) {
+		kill(pid, SIGKILL);
+		waitpid(pid, &status, 0);
+	}
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+/* First of all tests: points of this process would read the environment. */
+static void test_sigkill(void **state)
+{
+	static const int counts[] = { 1, 2, 9, 40 };
+	struct life *l = born_shared();
+	uint32_t flags = 0;
+	int point, k;
+
+	rng.s = 5;
+	for (k = 0; k < (int)COUNT(counts); k++) {
+		for (point = 1; point < LEAP_POINT_NR; point++) {
+			guest_until(l, spawn(l, flags, (enum leap_point)point,
+					     counts[k]), false);
+			flags = LEAP_QPD_RESUME;
+		}
+	}
+	guest_until(l, spawn(l, flags, LEAP_POINT_NONE, 0), true);
+	assert_true(l->done > 300);
+	munmap(l->gx.state, GX_STATE_BYTES);
+	munmap(l->gx.disk, GX_DISK_BYTES);
+	l->gx.state = l->gx.disk = NULL;
+	gx_fini(&l->gx);
+	munmap(l, sizeof(*l));
+}
+
 /* Run the kills alone with a bug put back: they must fail. */
 static void test_finds_bugs(void **state)
 {
@@ -706,6 +852,7 @@ int main(int argc, char **argv)
 #endif
 	const struct CMUnitTest tests[] = {
 #ifdef LEAP_PLANTED
+		cmocka_unit_test(test_sigkill),
 		cmocka_unit_test(test_finds_bugs),
 #endif
 		cmocka_unit_test(test_kills),

@@ -84,12 +84,20 @@ static void random_operations_4096(void **state)
 	blk_close(&b);
 }
 
-/* TSan's shadow takes most of the address space; qemu-user looks at each page. */
-static int cross(void)
+/*
+ * TSan's shadow takes most of the address space, valgrind has little of it, and
+ * qemu-user looks at each page.
+ */
+static int set(const char *name)
 {
-	const char *text = getenv("LEAP_CROSS");
+	const char *text = getenv(name);
 
 	return text && *text;
+}
+
+static int emulated(void)
+{
+	return set("LEAP_CROSS") || set("LEAP_VALGRIND");
 }
 
 static int under_tsan(void)
@@ -103,7 +111,7 @@ static int under_tsan(void)
 
 static const char *large(void)
 {
-	if (cross())
+	if (emulated())
 		return "memory:8G[block=4096]";
 	return under_tsan() ? "memory:64G[block=4096,max=64G]" :
 		"memory:8T[block=4096]";
@@ -126,7 +134,7 @@ static void terabytes_cost_what_is_in_them(void **state)
 				buf), 0);
 	assert_int_equal(buf[77], 0x11);
 	/* The memory of an emulator or of TSan is counted with it. */
-	if (!cross() && !under_tsan())
+	if (!emulated() && !under_tsan())
 		assert_true(resident() - before < 4096);
 	blk_close(&b);
 }

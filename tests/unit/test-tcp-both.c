@@ -4,6 +4,7 @@
  * 127.0.0.1 and ::1: sizes 0 to 1 MiB, digests, flow control off, scattered
  * payload, scarce buffers, delayed completions, and sudden ends.
  */
+#include "ipv6.h"
 #include "tcp-fixture.h"
 
 #include <stdio.h>
@@ -251,6 +252,7 @@ static void test_plain(void **state)
 
 static void test_v6(void **state)
 {
+	need_ipv6(&in6addr_loopback);
 	exchange("[::1]", 0, 256, 131072, 0, 3);
 }
 

@@ -802,6 +802,8 @@ static void test_shadow(void **state)
 	uint64_t mmio;
 	uint32_t i;
 
+	/* With the pin every head would be trapped. */
+	gd_msix_enable(g, 1);
 	gd_up(g, &w->cq, &w->sq, 16);
 	for (i = 0; i < COUNT(bad); i++) {
 		sqe.prp1 = leap_to_le64(bad[i][0]);
@@ -833,7 +835,8 @@ static void test_shadow(void **state)
 	for (i = 0; i < 200; i++)
 		check_io(w, &sq2, 8, i);
 	assert_true(g->mmio - mmio < 120);
-	/* The pin follows heads that nobody rings. */
+	/* The pin, if it takes over, follows heads that nobody rings. */
+	gd_msix_enable(g, 0);
 	for (i = 0; i < 1000 && w->level; i++) {
 		usleep(200);
 		leap_pollgroup_poll(w->pg, 0);
@@ -1032,6 +1035,127 @@ static void test_mem(void **state)
 	settle(w);
 }
 
+/* ---- a process that is replaced ---- */
+
+/* As a new process does, after the old one has stopped where it stood. */
+static void replace(struct w *w, struct leap__vdev_saved *s)
+{
+	struct leap_vdev_opts o = vdev_opts(w);
+	int gone = 0, err;
+
+	while ((err = leap__vdev_save(w->v, s)) == -EAGAIN)
+		poll_home(w);
+	assert_int_equal(err, 0);
+	leap_vdev_destroy(w->v, set_flag, &gone);
+	wait_for(w, &gone);
+	w->v = NULL;
+	assert_int_equal(leap__vdev_restore(w->ss, &o, s, &w->v), 0);
+	w->g->v = w->v;
+}
+
+static void test_save(void **state)
+{
+	struct w *w = *state;
+	struct gd *g = w->g;
+	struct leap__vdev_saved s;
+	struct leap_sqe aer = { .opc = LEAP_ADM_AER };
+	struct leap_sqe slow = gd_sqe_rw(LEAP_NVM_READ, 2, 0, 8);
+	struct leap_vdev_info before = { .size = sizeof(before) }, after;
+	uint32_t turn, i, cmd, data;
+	uint16_t cid[8], aer_cid;
+	int fd = eventfd(0, EFD_NONBLOCK);
+	uint64_t addr;
+
+	add_ns(w, "delay[read_us=20000] -> memory:16M", 2);
+	gd_msix_enable(g, 1);
+	unmask(g, 0, 0x4030);
+	unmask(g, 7, 0x4037);
+	assert_int_equal(leap_vdev_irq_fd(w->v, LEAP_VDEV_MSIX, 7, fd), 0);
+	assert_int_equal(gd_enable(g, 32, 32), LEAP_CSTS_RDY);
+	gd_cq_init(g, &w->cq, 3, 20);
+	gd_sq_init(g, &w->sq, 5, 12, &w->cq);
+	assert_int_equal(gd_create_cq(g, &w->cq, 7, 1), 0);
+	assert_int_equal(gd_create_sq(g, &w->sq), 0);
+	aer_cid = gd_submit(g, &g->asq, &aer);
+	slow.prp1 = leap_to_le64(gd_alloc(g, GD_PAGE));
+	for (turn = 0; turn < 6; turn++) {
+		if (turn == 3)
+			assert_int_equal(gd_dbbuf(g), 0);
+		for (i = 0; i < 33; i++)
+			check_io(w, &w->sq, 8, turn * 100 + i);
+		for (i = 0; i < 8; i++)
+			cid[i] = gd_submit(g, &w->sq, &slow);
+		for (i = 0; i < turn; i++)
+			poll_home(w);
+		taken(fd);
+		cmd = gd_cfg(g, 0x04, 2);
+		assert_int_equal(leap_vdev_info(w->v, &before), 0);
+		replace(w, &s);
+		after.size = sizeof(after);
+		assert_int_equal(leap_vdev_info(w->v, &after), 0);
+		assert_int_equal(after.cntlid, before.cntlid);
+		assert_int_equal(after.nr_sqs, 1);
+		assert_int_equal(after.shadow, turn >= 3);
+		assert_int_equal(after.mem_bytes, RAM_BYTES);
+		assert_int_equal(gd_rd4(g, LEAP_REG_CSTS), LEAP_CSTS_RDY);
+		assert_int_equal(gd_rd4(g, LEAP_REG_CC), GD_CC_ENABLE);
+		assert_int_equal(gd_cfg(g, 0x04, 2), cmd);
+		assert_int_equal(leap_vdev_msix(w->v, 7, &addr, &data), 0);
+		assert_int_equal(data, 0x4037);
+		for (i = 0; i < 8; i++)
+			assert_int_equal(gd_wait(g, &w->sq, cid[i]), 0);
+		settle(w);
+		assert_true(taken(fd) > 0);
+		leap__vdev_saved_free(&s);
+	}
+	/* The event request is still there. */
+	assert_false(g->done[aer_cid]);
+	gd_wr4(g, LEAP_REG_SQTDBL(9, 0), 1);
+	assert_int_equal(gd_wait(g, &g->asq, aer_cid), 0);
+	assert_int_equal(leap_vdev_info(w->v, &after), 0);
+	assert_true(after.commands >= 6 * (66 + 8));
+	gd_disable(g);
+	gd_up(g, &w->cq, &w->sq, 16);
+	check_io(w, &w->sq, 8, 1);
+	close(fd);
+}
+
+/* Whatever the bytes are, nothing is left behind. */
+static void test_restore_noise(void **state)
+{
+	struct w *w = *state;
+	struct leap__vdev_saved s, bad;
+	struct leap_vdev *v;
+	struct test_rand r = { 5 };
+	uint32_t i, n;
+	int err, gone;
+
+	gd_up(w->g, &w->cq, &w->sq, 16);
+	assert_int_equal(leap__vdev_save(w->v, &s), 0);
+	assert_int_equal(leap__vdev_restore(w->ss, NULL, &s, &v), -EBUSY);
+	drop_vdev(w);
+	settle(w);
+	bad = s;
+	for (i = 0; i < 400; i++) {
+		bad.len = i % 3 ? s.len : test_rand_below(&r, (uint32_t)s.len);
+		bad.bytes = exact_copy(s.bytes, bad.len);
+		for (n = test_rand_below(&r, 4); i % 3 && n; n--)
+			bad.bytes[test_rand_below(&r, (uint32_t)bad.len)] =
+				(uint8_t)test_rand_next(&r);
+		err = leap__vdev_restore(w->ss, NULL, &bad, &v);
+		if (!err) {
+			settle(w);
+			gone = 0;
+			leap_vdev_destroy(v, set_flag, &gone);
+			wait_for(w, &gone);
+		}
+		settle(w);
+		free(bad.bytes);
+	}
+	leap__vdev_saved_free(&s);
+	assert_null(leap__vdev_next(w->target, NULL));
+}
+
 /* ---- drives come and go ---- */
 
 static void test_pull_out(void **state)
@@ -1175,6 +1299,8 @@ int main(void)
 		T(test_flr),
 		T(test_reset_timeout),
 		T(test_mem),
+		T(test_save),
+		T(test_restore_noise),
 		T(test_pull_out),
 		B(test_hotplug),
 		B(test_bad_create),

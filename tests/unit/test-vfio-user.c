@@ -870,6 +870,206 @@ static void test_other_irqs(void **state)
 	close(fd);
 }
 
+/* ---- what only the client can reach -------------------------------------- */
+
+/* The address space that a real function has over the fake one's map. */
+static struct leap_ats *far;
+static struct leap_ats_view *view;
+
+static void far_open(void)
+{
+	struct leap_ats_range r;
+
+	assert_int_equal(vfu_map(&t.c, 0x10000, 0x10000, -1, 0, RW), 0);
+	r = t.vdev.maps[0];
+	r.ops = &t.vdev.map_ops[0];
+	assert_int_equal(leap_ats_create(NULL, &far), 0);
+	assert_int_equal(leap_ats_map(far, &r), 0);
+	assert_int_equal(leap_ats_attach(far, t.pg, &view), 0);
+}
+
+static void far_close(void)
+{
+	vfu_settle(t.pg);
+	assert_int_equal(leap_ats_detach(view), 0);
+	assert_int_equal(leap_ats_destroy(far), 0);
+}
+
+struct far_io {
+	struct leap_ats_io io;
+	int done, err;
+	char buf[32];
+};
+
+static void far_done(struct leap_ats_io *io, int err)
+{
+	struct far_io *f = io->arg;
+
+	f->done++;
+	f->err = err;
+}
+
+static void far_start(struct far_io *f, uint64_t gpa, uint32_t n, bool write)
+{
+	memset(f, 0, sizeof(*f));
+	memset(f->buf, 'w', sizeof(f->buf));
+	f->io.gpa.addr = gpa;
+	f->io.buf = f->buf;
+	f->io.bytes = n;
+	f->io.done = far_done;
+	f->io.arg = f;
+	assert_int_equal(write ? leap_ats_write(view, &f->io) :
+			 leap_ats_read(view, &f->io), 0);
+}
+
+/* The client's answer to what it was asked last. */
+static void far_reply(uint32_t flags, uint32_t err, const void *p, size_t n)
+{
+	uint8_t msg[128];
+	struct leap__vfu_hdr h = t.c.hdr;
+
+	h.flags = flags;
+	h.err = err;
+	h.size = (uint32_t)(sizeof(h) + n);
+	memcpy(msg, &h, sizeof(h));
+	memcpy(msg + sizeof(h), p, n);
+	vfu_raw(&t.c, msg, sizeof(h) + n, NULL, 0);
+	vfu_settle(t.pg);
+}
+
+static void test_dma(void **state)
+{
+	struct leap__vfu_hdr ask_hdr;
+	struct leap__vfu_dma dma;
+	struct far_io f, g;
+	uint8_t p[48];
+	uint32_t v;
+
+	(void)state;
+	far_open();
+	far_start(&f, 0x10100, 8, false);
+	assert_int_equal(vfu_peek(&t.c), 16);
+	assert_int_equal(t.c.hdr.cmd, LEAP__VFU_DMA_READ);
+	assert_int_equal(t.c.hdr.flags, LEAP__VFU_COMMAND);
+	memcpy(&dma, t.c.in, sizeof(dma));
+	assert_int_equal(dma.addr, 0x10100);
+	assert_int_equal(dma.count, 8);
+	/* The client goes on with its own business meanwhile. */
+	memcpy(p, t.c.in, 16);
+	memcpy(p + 16, "ABCDEFGH", 8);
+	ask_hdr = t.c.hdr;
+	assert_int_equal(vfu_read(&t.c, 7, 0, &v, 4), 0);
+	t.c.hdr = ask_hdr;
+	far_reply(LEAP__VFU_REPLY, 0, p, 24);
+	assert_int_equal(f.done, 1);
+	assert_int_equal(f.err, 0);
+	assert_memory_equal(f.buf, "ABCDEFGHw", 9);
+	/* A write, behind a read: in order, each with its own answer. */
+	far_start(&f, 0x10100, 8, false);
+	far_start(&g, 0x10200, 16, true);
+	assert_int_equal(vfu_peek(&t.c), 16);
+	far_reply(LEAP__VFU_REPLY | LEAP__VFU_ERROR, EFAULT, p, 0);
+	assert_int_equal(f.err, -EFAULT);
+	assert_int_equal(vfu_peek(&t.c), 32);
+	assert_int_equal(t.c.hdr.cmd, LEAP__VFU_DMA_WRITE);
+	assert_memory_equal(t.c.in + 16, "wwwwwwwwwwwwwwww", 16);
+	far_reply(LEAP__VFU_REPLY, 0, t.c.in, 16);
+	assert_int_equal(g.done, 1);
+	assert_int_equal(g.err, 0);
+	/* The short form of the standard's text. */
+	far_start(&g, 0x10200, 16, true);
+	assert_int_equal(vfu_peek(&t.c), 32);
+	far_reply(LEAP__VFU_REPLY, 0, t.c.in, 12);
+	assert_int_equal(g.err, 0);
+	far_close();
+}
+
+static void test_bad_dma(void **state)
+{
+	struct far_io f;
+	uint8_t p[48];
+
+	(void)state;
+	far_open();
+	/* Too short, too long, of another address. */
+	far_start(&f, 0x10100, 8, false);
+	assert_int_equal(vfu_peek(&t.c), 16);
+	memcpy(p, t.c.in, 16);
+	far_reply(LEAP__VFU_REPLY, 0, p, 23);
+	assert_int_equal(f.err, -EPROTO);
+	far_start(&f, 0x10100, 8, false);
+	assert_int_equal(vfu_peek(&t.c), 16);
+	far_reply(LEAP__VFU_REPLY, 0, p, 25);
+	assert_int_equal(f.err, -EPROTO);
+	far_start(&f, 0x10100, 8, false);
+	assert_int_equal(vfu_peek(&t.c), 16);
+	p[0]++;
+	far_reply(LEAP__VFU_REPLY, 0, p, 24);
+	assert_int_equal(f.err, -EPROTO);
+	assert_null(strstr(t.log, "10.1"));
+	/* An answer to nothing is the end. */
+	far_reply(LEAP__VFU_REPLY, 0, p, 24);
+	assert_true(hung_up());
+	far_close();
+}
+
+/* The message that QEMU 10.1.0 would send, byte for byte. */
+static void test_old_qemu(void **state)
+{
+	struct far_io f;
+	uint8_t p[24] = { 0 };
+
+	(void)state;
+	far_open();
+	far_start(&f, 0x10100, 8, false);
+	assert_int_equal(vfu_peek(&t.c), 16);
+	memcpy(p, t.c.in, 12);
+	memcpy(p + 12, "ABCDEFGH", 8);
+	far_reply(LEAP__VFU_REPLY, 0, p, 24);
+	assert_int_equal(f.err, -EPROTO);
+	assert_non_null(strstr(t.log, "QEMU 10.1.0"));
+	assert_non_null(strstr(t.log, "share=on"));
+	/* It is not asked again: a write would land in the wrong place. */
+	far_start(&f, 0x10100, 8, true);
+	vfu_settle(t.pg);
+	assert_int_equal(f.err, -ENOTCONN);
+	assert_int_equal(vfu_peek(&t.c), -1);
+	far_close();
+}
+
+static void test_dma_ends(void **state)
+{
+	struct leap__vfu_hdr ask_hdr;
+	struct far_io f, g;
+
+	(void)state;
+	/* A client that waits for an unmap answers nothing. */
+	far_open();
+	far_start(&f, 0x10100, 8, false);
+	far_start(&g, 0x10100, 8, true);
+	assert_int_equal(vfu_peek(&t.c), 16);
+	ask_hdr = t.c.hdr;
+	assert_int_equal(vfu_peek(&t.c), 24);
+	assert_int_equal(vfu_unmap(&t.c, 0x10000, 0x10000, 0), 0);
+	vfu_settle(t.pg);
+	assert_int_equal(f.err, -ECANCELED);
+	assert_int_equal(g.err, -ECANCELED);
+	/* And says it when it is too late. */
+	t.c.hdr = ask_hdr;
+	far_reply(LEAP__VFU_REPLY | LEAP__VFU_ERROR, EFAULT, "", 0);
+	assert_int_equal(vfu_map(&t.c, 0x10000, 0x10000, -1, 0, RW), 0);
+	/* One that goes away answers nothing either. */
+	far_start(&f, 0x10100, 8, true);
+	vfu_close(&t.c);
+	vfu_settle(t.pg);
+	assert_int_equal(f.done, 1);
+	assert_int_equal(f.err, -ENOTCONN);
+	far_start(&f, 0x10100, 8, false);
+	vfu_settle(t.pg);
+	assert_int_equal(f.err, -ENOTCONN);
+	far_close();
+}
+
 /* ---- clients ------------------------------------------------------------- */
 
 static void test_too_many_fds(void **state)
@@ -1120,6 +1320,10 @@ int main(void)
 		LIVE(test_intx),
 		LIVE(test_bad_irqs),
 		LIVE(test_other_irqs),
+		LIVE(test_dma),
+		LIVE(test_bad_dma),
+		LIVE(test_old_qemu),
+		LIVE(test_dma_ends),
 		LIVE(test_too_many_fds),
 		LIVE(test_own_socket),
 		LIVE(test_pieces),

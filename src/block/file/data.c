@@ -74,7 +74,7 @@ static int bounce_move(const struct leap_bio *bio, unsigned char *bounce,
 			memcpy(bounce, addr, n);
 		else if (bio->op == LEAP_BIO_READ)
 			memcpy(addr, bounce, n);
-		else if (memcmp(addr, bounce, n))
+		else if (memcmp(addr, bounce, n - LEAP_PLANT(COMPARE_SHORT)))
 			return 1;
 		bounce += n;
 		bytes -= n;

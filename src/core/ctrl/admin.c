@@ -312,6 +312,22 @@ uint32_t leap__admin_effects(const struct leap__ctrl *c, uint32_t opc)
 	return op ? op->effects : 0;
 }
 
+/*
+ * No driver says this. A hypervisor that gives us the file of its guest's
+ * memory and maps the same file privately shows us nothing but zeros.
+ */
+static void say_zeros(struct leap__ctrl *c, const struct leap_cmd *cmd)
+{
+	static const struct leap_sqe zeros;
+
+	if (c->front && !memcmp(&cmd->sqe, &zeros, sizeof(zeros)))
+		leap__pg_log_limited(c->target->home,
+				     &c->target->home->peer_limit,
+				     LEAP_LOG_WARN, "%s: an admin command of "
+				     "zeros: is the memory of the guest shared "
+				     "(share=on)?", c->peer);
+}
+
 static void admin_execute(struct leap_vqp *vqp, struct leap_cmd *cmd)
 {
 	struct leap__conn *conn = vqp->handler_priv;
@@ -330,6 +346,8 @@ static void admin_execute(struct leap_vqp *vqp, struct leap_cmd *cmd)
 		return;
 	}
 	leap__ctrl_seen(c);
+	if (!cmd->sqe.opc)
+		say_zeros(c, cmd);
 	op = find_op(c, cmd->sqe.opc);
 	if (!op)
 		leap__admin_fail(c, cmd, LEAP__DNR(LEAP_SC_INVALID_OPCODE));

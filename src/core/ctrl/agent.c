@@ -25,6 +25,7 @@
 #define MS		1000000ull
 #define HELLO_NS	(5000 * MS)
 #define SHORT_NS	(50 * MS)
+#define BYE_NS		(500 * MS)	/* to exit by itself */
 #define RETRY_NS	(100 * MS)	/* a runtime that could not start */
 
 static void start_next(struct leap_agent *a);
@@ -195,13 +196,14 @@ static void session_gone(struct leap__lchan *chan, int err)
 	struct leap__session *s = of_chan(chan);
 	struct leap_agent *a = s->agent;
 
-	s->gone = 1;
 	if (err == -EPROTO && s->hello && !s->refused &&
 	    (a->state == LEAP_AGENT_STARTING || a->state == LEAP_AGENT_SERVED))
 		a->info.bad_messages++;
 	if (s == a->active)
 		leap__agent_lose(a, err, err == -EPROTO ? "a bad message" :
 				 "the connection ended");
+	/* Not before: the fence may be over already. */
+	s->gone = 1;
 	settle_session(s);
 }
 
@@ -449,7 +451,8 @@ static void call_fence(struct leap_agent *a)
 	if (a->opts.fence)
 		a->opts.fence(a->opts.arg, a->active->pid);
 	else
-		leap__fence_start(&a->active->fence, fence_done);
+		leap__fence_start(&a->active->fence,
+				  a->active->bye ? BYE_NS : 0, fence_done);
 }
 
 /* A handoff that does not end, a fence that does not. */
@@ -469,11 +472,12 @@ static void limit_run(struct leap_timer *timer)
 			 (long long)a->active->pid, a->opts.fence_ms);
 		leap__pg_log(a->pg, LEAP_LOG_ERROR, "agent: %s", a->info.error);
 		set_state(a, LEAP_AGENT_UNFENCED);
-	} else if (a->opts.fence) {
-		call_fence(a);
 	}
 	leap__agent_cfs(a, 0);
 	leap_timer_start(a->pg, &a->limit, a->opts.fence_ms * MS);
+	/* Perhaps this time; it may be over when this returns. */
+	if (a->opts.fence)
+		call_fence(a);
 }
 
 static void policy_run(struct leap_timer *timer)

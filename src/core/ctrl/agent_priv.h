@@ -36,6 +36,7 @@ struct leap__session {
 	uint8_t refused;
 	uint8_t gone;			/* the connection is */
 	uint8_t fenced;
+	uint8_t bye;			/* it has drained, and ends */
 	struct leap_timer timer;	/* for HELLO */
 };
 

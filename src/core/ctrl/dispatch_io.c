@@ -244,7 +244,8 @@ static inline void begin(struct leap__ioqp *q, struct leap__ions *ns,
 	bio->flags = io->bio_flags;
 	bio->nr_pieces = (uint16_t)cmd->nr_pieces;
 	bio->pieces = cmd->pieces;
-	bio->block = io->range.slba << ns->stack_shift;
+	bio->block = io->range.slba <<
+		(LEAP_PLANT(LBA_UNSCALED) ? 0 : ns->stack_shift);
 	bio->nr_blocks = io->range.nr_lbas << ns->stack_shift;
 	enter(q, ns, cmd, bio);
 }

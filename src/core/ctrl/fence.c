@@ -130,6 +130,15 @@ static int has_exited(struct leap__fence *f)
 	       (poll(&p, 1, 0) == 1 && (p.revents & POLLIN));
 }
 
+static void kill_it(struct leap__fence *f)
+{
+	if (f->killed || f->pidfd < 0 ||
+	    leap_pollgroup_now_ns(f->pg) < f->kill_ns)
+		return;
+	f->killed = 1;
+	syscall(SYS_pidfd_send_signal, f->pidfd, SIGKILL, NULL, 0);
+}
+
 static void look(struct leap_timer *timer)
 {
 	struct leap__fence *f =
@@ -151,18 +160,19 @@ static void look(struct leap_timer *timer)
 		f->done(f);
 		return;
 	}
+	kill_it(f);
 	leap_timer_start(f->pg, &f->timer, LOOK_NS);
 }
 
-void leap__fence_start(struct leap__fence *f,
+void leap__fence_start(struct leap__fence *f, uint64_t grace_ns,
 		       void (*done)(struct leap__fence *f))
 {
 	if (f->running)
 		return;
 	f->running = 1;
 	f->done = done;
-	if (f->pidfd >= 0)
-		syscall(SYS_pidfd_send_signal, f->pidfd, SIGKILL, NULL, 0);
+	f->kill_ns = leap_pollgroup_now_ns(f->pg) + grace_ns;
+	kill_it(f);
 	f->timer.run = look;
 	leap_timer_start(f->pg, &f->timer, 0);
 }

@@ -18,6 +18,8 @@ struct leap__fence {
 	int pidfd;		/* -1 = none */
 	uint32_t running;
 	uint32_t exited;
+	uint32_t killed;
+	uint64_t kill_ns;	/* when */
 	struct leap__list leaves;
 	uint32_t nr_leaves;
 	struct leap_timer timer;
@@ -33,9 +35,10 @@ int leap__fence_process(struct leap__fence *f, int64_t pid, int pidfd);
  * too many, -EINVAL no absolute path. Context: owner */
 int leap__fence_leaf(struct leap__fence *f, const char *path, int released);
 
-/* Kill it, await its exit and then all its locks; @done runs in poll, however
- * long that takes. No-op while it runs. Context: owner */
-void leap__fence_start(struct leap__fence *f,
+/* Kill it, unless it exits by itself in @grace_ns, await its exit and then all
+ * its locks; @done runs in poll, however long that takes. No-op while it runs.
+ * Context: owner */
+void leap__fence_start(struct leap__fence *f, uint64_t grace_ns,
 		       void (*done)(struct leap__fence *f));
 
 /* Also while it runs: done does not come. Context: owner */

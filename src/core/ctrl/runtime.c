@@ -212,13 +212,26 @@ void leap_runtime_stopped(struct leap_runtime *rt)
 	leap__runtime_settle(rt);
 }
 
+static void bye_said(struct leap_timer *timer)
+{
+	struct leap_runtime *rt =
+		leap__list_entry(timer, struct leap_runtime, drain);
+
+	leap__lchan_kill(&rt->chan, 0);
+}
+
 static void drained(struct leap_runtime *rt)
 {
+	struct leap_link_msg bye = { .type = LEAP_LINK_QUIESCE };
+
 	leap_timer_stop(rt->pg, &rt->drain);
 	rt->draining = 2;
 	rt->active = 0;
 	if (rt->destroying) {
-		leap__lchan_kill(&rt->chan, 0);
+		leap__runtime_tell(rt, &bye);
+		/* Not before it is out. */
+		rt->drain.run = bye_said;
+		leap_timer_start(rt->pg, &rt->drain, MS);
 		return;
 	}
 	rt->stopping = 1;

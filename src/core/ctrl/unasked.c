@@ -194,6 +194,9 @@ int leap__agent_unasked(struct leap_agent *a, struct leap__session *s,
 	case LEAP_LINK_STATS:
 		last_stats(a, msg);
 		return 0;
+	case LEAP_LINK_QUIESCE:
+		s->bye = 1;
+		return 0;
 	}
 	return -EPROTO;
 }

@@ -211,7 +211,9 @@ static int make_memory(struct leap_vdev *v)
 				  v->record_bytes);
 	o.huge = LEAP_HUGE_NEVER;
 	o.name = "leapio-vdev";
-	err = leap_dmabuf_create(&o, &v->state);
+	err = v->state ? 0 : leap_dmabuf_create(&o, &v->state);
+	if (!err && leap_dmabuf_bytes(v->state) < o.bytes)
+		err = -EINVAL;
 	if (err)
 		return err;
 	v->guest.state = leap_dmabuf_addr(v->state);
@@ -243,8 +245,9 @@ static void init_fields(struct leap_vdev *v, struct leap_target *t)
 	leap__vdev_pci_init(v);
 }
 
-int leap_vdev_create(struct leap_subsystem *ss,
-		     const struct leap_vdev_opts *opts, struct leap_vdev **out)
+int leap__vdev_make(struct leap_subsystem *ss,
+		    const struct leap_vdev_opts *opts,
+		    struct leap_dmabuf *state, struct leap_vdev **out)
 {
 	struct leap_vdev *v = calloc(1, sizeof(*v));
 	int err;
@@ -259,6 +262,7 @@ int leap_vdev_create(struct leap_subsystem *ss,
 		return err;
 	}
 	init_fields(v, ss->target);
+	v->state = state ? leap_dmabuf_get(state) : NULL;
 	err = make_memory(v);
 	if (!err)
 		err = leap__ctrl_create_registers(ss, &v->front, v, &v->c);
@@ -273,6 +277,12 @@ int leap_vdev_create(struct leap_subsystem *ss,
 	leap__vdev_tell_add(v);
 	*out = v;
 	return 0;
+}
+
+int leap_vdev_create(struct leap_subsystem *ss,
+		     const struct leap_vdev_opts *opts, struct leap_vdev **out)
+{
+	return leap__vdev_make(ss, opts, NULL, out);
 }
 
 struct leap_vdev *leap__vdev_next(const struct leap_target *t,
@@ -513,6 +523,14 @@ void leap_vdev_reset(struct leap_vdev *v, void (*done)(void *arg, int err),
 }
 
 /* ---- info ---- */
+
+struct leap_vdev *leap_vdev_find(const struct leap_subsystem *ss,
+				 uint16_t cntlid)
+{
+	struct leap__ctrl *c = leap__subsystem_ctrl(ss, cntlid);
+
+	return c && c->front ? leap__vdev_of(c) : NULL;
+}
 
 int leap_vdev_info(const struct leap_vdev *v, struct leap_vdev_info *info)
 {

@@ -261,15 +261,43 @@ static struct note *say_shadow(struct leap_vdev *v)
 	return n;
 }
 
+void leap__vdev_tell_shadow(struct leap_vdev *v)
+{
+	uint32_t i;
+
+	for (i = 0; i < v->target->nr_groups; i++)
+		send_or_fail(v, say_shadow(v), v->target->groups[i]);
+}
+
 void leap__vdev_tell_forget(struct leap_vdev *v)
 {
 	static const uint32_t none[LEAP__VDEV_VECTORS / 32];
-	uint32_t i;
 
 	tell_coalesce(v, 0, none);
-	for (i = 0; v->told_shadow && i < v->target->nr_groups; i++)
-		send_or_fail(v, say_shadow(v), v->target->groups[i]);
+	if (v->told_shadow)
+		leap__vdev_tell_shadow(v);
 	v->told_shadow = 0;
+}
+
+static void resumed(void *arg, int err)
+{
+	if (err)
+		leap__vdev_fatal(arg, 0, err);
+}
+
+void leap__vdev_tell_resume(struct leap_vdev *v)
+{
+	uint32_t i;
+
+	for (i = 0; i < v->target->nr_groups; i++) {
+		struct note *n = note_make(v, LEAP_LINK_RESUME);
+
+		if (n) {
+			n->answered = resumed;
+			n->arg = v;
+		}
+		send_or_fail(v, n, v->target->groups[i]);
+	}
 }
 
 void leap__vdev_tell_cache(struct leap_vdev *v, struct leap__iogroup *g)

@@ -274,7 +274,8 @@ uint32_t leap__vdev_pba_read(const struct leap_vdev *v, uint32_t offset)
 	uint32_t bits = 0, i, first = offset * 8;
 
 	for (i = first; i < first + 32 && i < v->nr_vectors; i++)
-		bits |= leap__load_relaxed(&v->vector[i].pending) << (i - first);
+		bits |= leap__load_relaxed(&v->vector[i].pending)
+			<< (i - first);
 	return bits;
 }
 

@@ -8,6 +8,7 @@
  *	vdev_queues.c  admin queue, Create and Delete, Doorbell Buffer Config
  *	vdev_doorbell.c  doorbells, and how full completion queues are
  *	vdev_link.c    groups in other processes
+ *	vdev_save.c    all of it in a box, for a successor
  *
  * All of it belongs to the home thread, but for what says otherwise.
  */
@@ -30,6 +31,7 @@ enum {
 	LEAP__VCQ_ADDING,
 	LEAP__VCQ_LIVE,
 	LEAP__VCQ_DELETING,
+	LEAP__VCQ_FAILED,	/* was not added; goes with its SQs */
 };
 
 /* A completion queue; io.desc.cqid 0 is the admin queue's. */
@@ -162,7 +164,11 @@ leap__vdev_db(const struct leap_vdev *v, uint32_t qid, uint32_t cq)
 	return (struct leap_doorbell *)(void *)v->guest.state + 2 * qid + cq;
 }
 
-/* vdev.c: look, in the next poll, whether something is over. */
+/* vdev.c: as leap_vdev_create; with @state, the memory of a predecessor. */
+int leap__vdev_make(struct leap_subsystem *ss,
+		    const struct leap_vdev_opts *opts,
+		    struct leap_dmabuf *state, struct leap_vdev **out);
+/* Look, in the next poll, whether something is over. */
 void leap__vdev_settle(struct leap_vdev *v);
 /* Registers as after a reset, the function's own as well. */
 void leap__vdev_do_reset(struct leap_vdev *v);
@@ -191,6 +197,12 @@ void leap__vdev_intx_update(struct leap_vdev *v);
 /* vdev_queues.c */
 void leap__vdev_front_init(struct leap_vdev *v);
 
+/* Queues that a predecessor left, and whose ends are told by RESUME. The CQ and
+ * SQ say where they are, and are ours then: 0, or -EINVAL and they are not. */
+int leap__vdev_resume_admin(struct leap_vdev *v);
+int leap__vdev_resume_cq(struct leap_vdev *v, struct leap__vcq *cq);
+int leap__vdev_resume_sq(struct leap_vdev *v, struct leap__vsq *sq);
+
 /* vdev_doorbell.c */
 void leap__vdev_sq_doorbell(struct leap_vdev *v, uint32_t qid, uint32_t v32);
 void leap__vdev_cq_doorbell(struct leap_vdev *v, uint32_t qid, uint32_t v32);
@@ -212,8 +224,12 @@ int leap__vdev_tell_mem_del(struct leap_vdev *v, leap_gpa_t gpa,
 void leap__vdev_tell_irq(struct leap_vdev *v, uint32_t vector, int fd);
 /* To every group: interrupt coalescing as it is set now. */
 void leap__vdev_tell_coalesce(struct leap_vdev *v);
-/* The same when nothing is set, shadow doorbells included. No queue is there. */
+/* The same as if nothing were set, shadow doorbells too; no queue is there. */
 void leap__vdev_tell_forget(struct leap_vdev *v);
+/* To every group: where shadow doorbells are; and that all queues that resume
+ * exist. */
+void leap__vdev_tell_resume(struct leap_vdev *v);
+void leap__vdev_tell_shadow(struct leap_vdev *v);
 /* That writes go through, to a remote group. */
 void leap__vdev_tell_cache(struct leap_vdev *v, struct leap__iogroup *g);
 

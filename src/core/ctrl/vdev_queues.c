@@ -35,8 +35,8 @@ static uint64_t db_offset(const struct leap_vdev *v, uint32_t qid, uint32_t cq)
 			  v->guest.state);
 }
 
-/* An empty record, and where it is. */
-static int fresh_record(struct leap_vdev *v, struct leap_qp_desc *d)
+/* Where its record is; an empty one, unless it resumes. */
+static int place_record(struct leap_vdev *v, struct leap_qp_desc *d)
 {
 	struct leap_record_opts o = LEAP_RECORD_OPTS_INIT;
 
@@ -48,6 +48,8 @@ static int fresh_record(struct leap_vdev *v, struct leap_qp_desc *d)
 	o.cqid = d->cqid;
 	d->record = db_offset(v, v->nr_queues, 0) + d->qid * v->record_bytes;
 	d->record_bytes = leap_record_bytes(o.nr_slots);
+	if (d->flags & LEAP_QPD_RESUME)
+		return 0;
 	return leap_record_format(v->guest.state + d->record,
 				  v->record_bytes, &o);
 }
@@ -119,14 +121,15 @@ static const struct leap_vqp_handler admin_handler = {
 	.gone = admin_gone,
 };
 
-static int admin_create(struct leap_vdev *v, struct leap__vadmin *a)
+static int admin_create(struct leap_vdev *v, struct leap__vadmin *a,
+			uint32_t flags)
 {
 	struct leap_cq_desc *cq = &v->admin_cq.io.desc;
 	struct leap__ctrl *c = v->c;
 	struct leap_qp_desc qp = { 0 };
 	int err;
 
-	memset(&v->admin_cq, 0, sizeof(v->admin_cq));
+	memset(cq, 0, sizeof(*cq));
 	cq->cntlid = c->cntlid;
 	cq->depth = LEAP_GET(c->aqa, LEAP_AQA_ACQS) + 1;
 	cq->gpa.addr = c->acq;
@@ -134,14 +137,19 @@ static int admin_create(struct leap_vdev *v, struct leap__vadmin *a)
 	qp.sq_depth = LEAP_GET(c->aqa, LEAP_AQA_ASQS) + 1;
 	qp.cq_depth = cq->depth;
 	qp.sq.addr = c->asq;
-	fresh_doorbell(v, 0, 0);
-	fresh_doorbell(v, 0, 1);
+	cq->flags = qp.flags = flags;
+	if (!flags) {
+		fresh_doorbell(v, 0, 0);
+		fresh_doorbell(v, 0, 1);
+		v->admin_cq.head = 0;
+		v->admin_cq.posted = 0;
+		v->admin_tail = 0;
+	}
 	fill_qp(v, &qp);
-	err = fresh_record(v, &qp);
+	err = place_record(v, &qp);
 	if (err)
 		return err;
 	v->admin_depth = qp.sq_depth;
-	v->admin_tail = 0;
 	err = leap__guest_cq_create(v->home, &v->guest, cq, &a->cq);
 	if (err)
 		return err;
@@ -152,18 +160,16 @@ static int admin_create(struct leap_vdev *v, struct leap__vadmin *a)
 	return err;
 }
 
-static int front_start(struct leap__ctrl *c, void *arg)
+static int admin_start(struct leap_vdev *v, uint32_t flags)
 {
-	struct leap_vdev *v = arg;
+	struct leap__ctrl *c = v->c;
 	struct leap__vadmin *a = calloc(1, sizeof(*a));
 	int err;
 
 	if (!a)
 		return -ENOMEM;
 	a->v = v;
-	/* From the last time; its queues have gone. */
-	leap__vdev_tell_forget(v);
-	err = admin_create(v, a);
+	err = admin_create(v, a, flags);
 	if (err) {
 		leap__pg_log(v->home, LEAP_LOG_WARN,
 			     "controller %u: admin queues at %llx and %llx: %s",
@@ -183,8 +189,19 @@ static int front_start(struct leap__ctrl *c, void *arg)
 	}
 	a->vqp->handler = &admin_handler;
 	v->started = 1;
-	leap__guest_vqp_start(a->vqp);
-	return 0;
+	if (flags)
+		err = leap__guest_cq_restored(a->cq);
+	if (!err)
+		leap__guest_vqp_start(a->vqp);
+	return err;
+}
+
+static int front_start(struct leap__ctrl *c, void *arg)
+{
+	/* From the last time; its queues have gone. */
+	leap__vdev_tell_forget(arg);
+	(void)c;
+	return admin_start(arg, 0);
 }
 
 /* ---- completion queues ---- */
@@ -253,9 +270,11 @@ static leap_status_t refused(int err)
 
 static void answer(struct leap_vdev *v, struct leap_cmd *cmd, int err)
 {
-	if (err)
+	if (!cmd && err)
+		leap__vdev_fatal(v, 0, err);
+	else if (err)
 		leap__admin_fail(v->c, cmd, refused(err));
-	else
+	else if (cmd)
 		leap_cmd_complete(cmd, 0);
 }
 
@@ -270,7 +289,10 @@ static void cq_added(struct leap__lmsg *m)
 	cq->cmd = NULL;
 	cq->state = LEAP__VCQ_LIVE;
 	answer(v, cmd, err);
-	if (err)
+	/* Those that resume on it fail as well, and are waited for. */
+	if (err && cq->io.nr_sqs)
+		cq->state = LEAP__VCQ_FAILED;
+	else if (err)
 		cq_free(v, cq);
 	else if (cq_going(v))
 		cq_doom(v, cq);
@@ -322,6 +344,22 @@ static leap_status_t check_cq(struct leap_vdev *v, const struct leap_cmd *cmd)
 	return dw11 & LEAP_Q_CDW11_PC ? 0 : LEAP_SC_INVALID_FIELD;
 }
 
+static void cq_add(struct leap_vdev *v, struct leap__vcq *cq)
+{
+	struct leap__ctrl *c = v->c;
+	uint16_t qid = cq->io.desc.cqid;
+
+	cq->io.ctrl = c;
+	cq->io.group = leap__target_pick(v->target);
+	cq->io.guest = cq->io.group->remote ? NULL : &v->guest;
+	leap__list_init(&cq->io.link);
+	v->cq[qid] = cq;
+	v->nr_cqs++;
+	c->nr_iocqs++;
+	c->refs++;
+	cq_ask(v, cq, LEAP_LINK_CQ_ADD, cq_added);
+}
+
 static void create_cq(struct leap__ctrl *c, struct leap_cmd *cmd)
 {
 	struct leap_vdev *v = leap__vdev_of(c);
@@ -344,18 +382,11 @@ static void create_cq(struct leap__ctrl *c, struct leap_cmd *cmd)
 	d->doorbell = db_offset(v, d->cqid, 1);
 	d->vector = dw11 & LEAP_CQ_CDW11_IEN ?
 		    LEAP_GET(dw11, LEAP_CQ_CDW11_IV) : NO_VECTOR;
-	d->flags = v->shadow ? LEAP_QPD_SHADOW : 0;
-	cq->io.ctrl = c;
-	cq->io.group = leap__target_pick(v->target);
-	cq->io.guest = cq->io.group->remote ? NULL : &v->guest;
-	leap__list_init(&cq->io.link);
+	d->flags = (v->shadow ? LEAP_QPD_SHADOW : 0) |
+		   (v->msix_on ? 0 : LEAP_QPD_PIN);
 	cq->cmd = cmd;
 	fresh_doorbell(v, d->cqid, 1);
-	v->cq[d->cqid] = cq;
-	v->nr_cqs++;
-	c->nr_iocqs++;
-	c->refs++;
-	cq_ask(v, cq, LEAP_LINK_CQ_ADD, cq_added);
+	cq_add(v, cq);
 }
 
 static void delete_cq(struct leap__ctrl *c, struct leap_cmd *cmd)
@@ -410,7 +441,9 @@ static void front_ioq_gone(struct leap__ctrl *c, void *arg,
 	sq->cq->io.desc.seq = leap__vdev_cq_posted(v, sq->cq);
 	if (sq->cmd)
 		answer(v, sq->cmd, sq->err);
-	if (cq_going(v))
+	if (sq->cq->state == LEAP__VCQ_FAILED && !sq->cq->io.nr_sqs)
+		cq_free(v, sq->cq);
+	else if (cq_going(v))
 		cq_doom(v, sq->cq);
 	leap__vdev_settle(v);
 	(void)c;
@@ -435,20 +468,14 @@ static leap_status_t check_sq(struct leap_vdev *v, const struct leap_cmd *cmd)
 	return dw11 & LEAP_Q_CDW11_PC ? 0 : LEAP_SC_INVALID_FIELD;
 }
 
-static void fill_sq(struct leap_vdev *v, struct leap__vsq *sq,
-		    const struct leap_cmd *cmd)
+/* What a queue on this completion queue has to know. */
+static void fill_io(struct leap_vdev *v, struct leap__vsq *sq)
 {
 	struct leap__ioqp *q = &sq->io;
 	struct leap_qp_desc *d = &q->desc;
 
-	sq->cmd = (struct leap_cmd *)cmd;
-	sq->cq = v->cq[LEAP_GET(leap_from_le32(cmd->sqe.cdw11),
-				LEAP_SQ_CDW11_CQID)];
-	d->qid = (uint16_t)qid_of(cmd);
 	d->cqid = sq->cq->io.desc.cqid;
-	d->sq_depth = qsize_of(cmd) + 1;
 	d->cq_depth = sq->cq->io.desc.depth;
-	d->sq.addr = leap_from_le64(cmd->sqe.prp1);
 	fill_qp(v, d);
 	q->group = sq->cq->io.group;
 	q->ss = v->c->ss->ioss[q->group->index];
@@ -460,17 +487,45 @@ static void fill_sq(struct leap_vdev *v, struct leap__vsq *sq,
 	leap__list_init(&q->link);
 }
 
+static void fill_sq(struct leap_vdev *v, struct leap__vsq *sq,
+		    const struct leap_cmd *cmd)
+{
+	struct leap_qp_desc *d = &sq->io.desc;
+
+	sq->cmd = (struct leap_cmd *)cmd;
+	sq->cq = v->cq[LEAP_GET(leap_from_le32(cmd->sqe.cdw11),
+				LEAP_SQ_CDW11_CQID)];
+	d->qid = (uint16_t)qid_of(cmd);
+	d->sq_depth = qsize_of(cmd) + 1;
+	d->sq.addr = leap_from_le64(cmd->sqe.prp1);
+	fill_io(v, sq);
+}
+
+static void sq_add(struct leap_vdev *v, struct leap__vsq *sq)
+{
+	struct leap__ctrl *c = v->c;
+	struct leap__ioqp *q = &sq->io;
+
+	sq->cq->io.nr_sqs++;
+	v->target->connections++;
+	leap__ctrl_add_ioq(c, q);
+	q->add.ctrl = c;
+	q->add.fd = -1;
+	q->add.link.cntlid = c->cntlid;
+	q->add.link.u.qp = q->desc;
+	leap__link_ask(q->group, &q->add);
+}
+
 static void create_sq(struct leap__ctrl *c, struct leap_cmd *cmd)
 {
 	struct leap_vdev *v = leap__vdev_of(c);
 	leap_status_t status = check_sq(v, cmd);
 	struct leap__vsq *sq;
-	struct leap__ioqp *q;
 
 	sq = status ? NULL : calloc(1, sizeof(*sq));
 	if (sq) {
 		fill_sq(v, sq, cmd);
-		if (fresh_record(v, &sq->io.desc)) {
+		if (place_record(v, &sq->io.desc)) {
 			free(sq);
 			sq = NULL;
 		}
@@ -480,16 +535,8 @@ static void create_sq(struct leap__ctrl *c, struct leap_cmd *cmd)
 						   LEAP_SC_INTERNAL));
 		return;
 	}
-	q = &sq->io;
-	fresh_doorbell(v, q->desc.qid, 0);
-	sq->cq->io.nr_sqs++;
-	v->target->connections++;
-	leap__ctrl_add_ioq(c, q);
-	q->add.ctrl = c;
-	q->add.fd = -1;
-	q->add.link.cntlid = c->cntlid;
-	q->add.link.u.qp = q->desc;
-	leap__link_ask(q->group, &q->add);
+	fresh_doorbell(v, sq->io.desc.qid, 0);
+	sq_add(v, sq);
 }
 
 static void delete_sq(struct leap__ctrl *c, struct leap_cmd *cmd)
@@ -610,6 +657,48 @@ static void front_ended(struct leap__ctrl *c, void *arg)
 	v->ended = 1;
 	doom_all(v);
 	leap__vdev_settle(v);
+}
+
+/* ---- what a predecessor left ---- */
+
+int leap__vdev_resume_admin(struct leap_vdev *v)
+{
+	int err = admin_start(v, LEAP_QPD_RESUME);
+
+	v->c->started = v->started != 0;
+	return err;
+}
+
+int leap__vdev_resume_cq(struct leap_vdev *v, struct leap__vcq *cq)
+{
+	struct leap_cq_desc *d = &cq->io.desc;
+
+	if (!d->cqid || d->cqid >= v->nr_queues || v->cq[d->cqid] ||
+	    d->depth < 2 || d->depth > 65536)
+		return -EINVAL;
+	d->cntlid = v->c->cntlid;
+	d->doorbell = db_offset(v, d->cqid, 1);
+	d->flags |= LEAP_QPD_RESUME;
+	cq_add(v, cq);
+	return 0;
+}
+
+int leap__vdev_resume_sq(struct leap_vdev *v, struct leap__vsq *sq)
+{
+	struct leap_qp_desc *d = &sq->io.desc;
+	uint16_t cqid = d->cqid;
+
+	if (!d->qid || d->qid >= v->nr_queues || v->c->ioq[d->qid] ||
+	    cqid >= v->nr_queues || !v->cq[cqid] || d->sq_depth < 2 ||
+	    d->sq_depth > 65536)
+		return -EINVAL;
+	sq->cq = v->cq[cqid];
+	d->flags = LEAP_QPD_RESUME;
+	fill_io(v, sq);
+	if (place_record(v, d))
+		return -EINVAL;
+	sq_add(v, sq);
+	return 0;
 }
 
 static void front_coalesce(struct leap__ctrl *c, void *arg)

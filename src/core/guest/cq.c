@@ -26,6 +26,23 @@ static struct leap__guest_cq *of_poller(struct leap_poller *poller)
 
 /* ---- interrupts ---- */
 
+/*
+ * The pin falls when the admin half hears that the ring is empty, so EventIdx
+ * stays at the head: whatever the guest does next, it is told. A head that moved
+ * meanwhile may have seen the word before; a guest that moves it on and on only
+ * deceives itself.
+ */
+static __attribute__((cold)) void follow_head(struct leap__guest_cq *cq)
+{
+	uint16_t head;
+	int i = 0;
+
+	do {
+		head = cq->cqp.head;
+		(void)leap__cqp_arm(&cq->cqp);
+	} while (cq->cqp.head != head && ++i < 8);
+}
+
 void leap__guest_signal(struct leap__guest_cq *cq)
 {
 	cq->unsignalled = 0;
@@ -33,6 +50,8 @@ void leap__guest_signal(struct leap__guest_cq *cq)
 		leap_timer_stop(cq->pg, &cq->timer);
 	if (cq->desc.vector == UINT32_MAX)
 		return;
+	if (unlikely(cq->desc.flags & LEAP_QPD_PIN))
+		follow_head(cq);
 	cq->interrupts++;
 	LEAP_POINT(BEFORE_SIGNAL);
 	cq->guest->raise(cq->guest, cq->desc.vector);
@@ -142,7 +161,10 @@ static void disarm(struct leap__guest_cq *cq)
 		return;
 	cq->armed = false;
 	leap__wake_disarm(&cq->db->wake);
-	leap__cqp_disarm(&cq->cqp);
+	if (cq->desc.flags & LEAP_QPD_PIN)
+		follow_head(cq);
+	else
+		leap__cqp_disarm(&cq->cqp);
 }
 
 static void none_blocked(struct leap__guest_cq *cq)

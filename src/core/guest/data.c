@@ -56,7 +56,7 @@ static uint32_t perm_of(const struct leap_sqe *sqe)
 	       (sqe->opc & 2 ? LEAP_PERM_WRITE : 0);
 }
 
-/* Layers below load and store: memory that came without an fd is not for them. */
+/* Layers below load and store: memory without an fd is not for them. */
 static leap_status_t check_reach(const struct leap_cmd *cmd,
 				 const struct leap_piece *pieces)
 {

@@ -80,9 +80,10 @@ int leap__guest_vqp_create(struct leap_pollgroup *pg,
 			   struct leap_vqp **out);
 
 /*
- * leap__guest_cq_restored - every queue pair that resumes on @cq exists: restore
- * the ring from their records, post what was already decided, signal once if
- * need be
+ * leap__guest_cq_restored - every queue pair that resumes on @cq exists
+ *
+ * Restores the ring from their records, posts what was already decided, and
+ * signals once if need be.
  *
  * Errors: -EPROTO
  */
@@ -100,8 +101,8 @@ void leap__guest_vqp_stop(struct leap_vqp *vqp);
  * lost, gone. leap_vqp_close ends it at once: nothing is posted any more. */
 void leap__guest_vqp_drain(struct leap_vqp *vqp);
 
-/* Shadow doorbells from now on (or, with 0, no more). For @vqp and its CQ. Pages
- * of 4096 bytes; words 4 bytes apart (CAP.DSTRD 0). The words are set to what is
+/* Shadow doorbells from now on (or, with 0, no more). For @vqp and its CQ.
+ * Pages of 4096 bytes; words 4 bytes apart (CAP.DSTRD 0). The words are set to what is
  * known now, except those of a queue that resumes and has not been started.
  * 0, -EFAULT, -EINVAL. */
 int leap__guest_vqp_shadow(struct leap_vqp *vqp, leap_gpa_t doorbells,

@@ -21,6 +21,7 @@
 #include "core/io/wake.h"
 #include "transport/shm/chan.h"
 #include "util/err.h"
+#include "util/plant.h"
 
 #define MAX_DATA (LEAP__SHM_SGL_DESCS * LEAP__SHM_CHUNK)
 #define REAP_MAX 64
@@ -177,7 +178,8 @@ static void bounce(struct host *h, const struct leap_req *req, uint16_t chunk,
 
 		while (left) {
 			if (at == LEAP__SHM_CHUNK) {
-				chunk = h->next_chunk[chunk];
+				if (in || !LEAP_PLANT(SHM_CHUNK_STUCK))
+					chunk = h->next_chunk[chunk];
 				at = 0;
 			}
 			n = LEAP__SHM_CHUNK - at;

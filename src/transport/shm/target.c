@@ -138,7 +138,10 @@ void leap__shm_cmd_complete(struct leap_cmd *cmd)
 	if (cmd->pins.nr)
 		leap_ats_release(t->view, &cmd->pins);
 	array_put(t, cmd);
-	if (t->chan.dead) {
+	/* A command that ends because its queue does is not answered: the host
+	 * sends it again, where an error would reach the application. */
+	if (t->chan.dead ||
+	    (t->closing && cmd->status == LEAP_SC_ABORT_SQ_DELETED)) {
 		leap_cmd_put(cmd);
 		return;
 	}

@@ -18,6 +18,8 @@ void leap__vfu_dev_init(struct leap__vfu_dev *dev, struct leap_pollgroup *pg,
 	dev->pg = pg;
 	dev->ops = ops;
 	dev->name = name;
+	leap__list_init(&dev->dma_wait);
+	leap__list_init(&dev->dma_sent);
 	leap__vfu_irqs_init(dev);
 }
 
@@ -33,6 +35,9 @@ void leap__vfu_dev_start(struct leap__vfu_dev *dev,
 {
 	dev->greeted = false;
 	dev->warned = false;
+	dev->answer_waits = false;
+	dev->bad_dma = false;
+	dev->dma_given_up = false;
 	leap__vfu_chan_start(&dev->chan, end, dev->pg, wfd, dev->in,
 			     sizeof(dev->in));
 }
@@ -64,20 +69,33 @@ void leap__vfu_dev_end(void *arg, int err)
 
 /* ---- answers ---- */
 
-static void send_answer(struct leap__vfu_dev *dev, uint32_t flags, int err,
-			uint32_t bytes)
+void leap__vfu_dev_pump(struct leap__vfu_dev *dev)
 {
 	struct iovec iov[2] = {
 		{ &dev->out_hdr, sizeof(dev->out_hdr) },
-		{ dev->out, bytes },
+		{ dev->out, dev->out_hdr.size - sizeof(dev->out_hdr) },
 	};
 
+	if (dev->chan.dead || dev->chan.tx_busy)
+		return;
+	if (!dev->answer_waits) {
+		leap__vfu_dma_send(dev);
+		return;
+	}
+	dev->answer_waits = false;
+	leap__vfu_chan_send(&dev->chan, iov, iov[1].iov_len ? 2 : 1, NULL, 0);
+}
+
+static void send_answer(struct leap__vfu_dev *dev, uint32_t flags, int err,
+			uint32_t bytes)
+{
 	dev->out_hdr = (struct leap__vfu_hdr){
 		.id = dev->req.hdr.id, .cmd = dev->req.hdr.cmd,
 		.size = (uint32_t)sizeof(dev->out_hdr) + bytes,
 		.flags = LEAP__VFU_REPLY | flags, .err = (uint32_t)err,
 	};
-	leap__vfu_chan_send(&dev->chan, iov, bytes ? 2 : 1, NULL, 0);
+	dev->answer_waits = true;
+	leap__vfu_dev_pump(dev);
 }
 
 /* @rc: bytes of dev->out, or the negative errno of an error. */
@@ -98,7 +116,11 @@ static void answer(struct leap__vfu_dev *dev, int rc)
 
 void leap__vfu_dev_sent(struct leap__vfu_dev *dev)
 {
-	leap__vfu_chan_resume(&dev->chan);
+	if (dev->dma_sending)
+		leap__vfu_dma_was_sent(dev);
+	else
+		leap__vfu_chan_resume(&dev->chan);
+	leap__vfu_dev_pump(dev);
 }
 
 static int put(struct leap__vfu_dev *dev, const void *p, size_t n)
@@ -288,6 +310,7 @@ static void unmap(struct leap__vfu_dev *dev)
 	int err;
 
 	leap__vfu_dev_begin(dev, unmap_finished);
+	leap__vfu_dma_give_up(dev, -ECANCELED);
 	err = leap__vfu_unmap(dev, &dev->req.unmap);
 	leap__vfu_dev_end(dev, err);
 }
@@ -300,6 +323,7 @@ static void reset_finished(struct leap__vfu_dev *dev)
 static void reset(struct leap__vfu_dev *dev)
 {
 	leap__vfu_dev_begin(dev, reset_finished);
+	leap__vfu_dma_give_up(dev, -ECANCELED);
 	leap__vfu_dev_part(dev);
 	dev->ops->reset(dev->vdev, leap__vfu_dev_end, dev);
 	leap__vfu_dev_end(dev, 0);
@@ -353,7 +377,8 @@ void leap__vfu_dev_message(struct leap__vfu_dev *dev, uint32_t bytes)
 	int err;
 
 	if ((chan->hdr.flags & LEAP__VFU_TYPE) != LEAP__VFU_COMMAND) {
-		refuse(dev, "a reply to nothing");
+		if (!leap__vfu_dma_reply(dev, bytes))
+			refuse(dev, "a reply to nothing");
 		return;
 	}
 	err = leap__vfu_parse(&chan->hdr, chan->in, bytes, chan->nr_fds,
@@ -410,6 +435,7 @@ void leap__vfu_dev_drop(struct leap__vfu_dev *dev,
 			void (*dropped)(struct leap__vfu_dev *dev))
 {
 	dev->dropped = dropped;
+	leap__vfu_dma_give_up(dev, -ENOTCONN);
 	/* The last message's work first: it uses the same count. */
 	if (!dev->pending)
 		drop_all(dev);

@@ -2,9 +2,9 @@
 /*
  * device.h - one PCI function as its vfio-user client sees it
  *
- * device.c answers messages, dma.c keeps what the client mapped, irqs.c its
- * interrupts, server.c the socket that it comes from. All on the thread of the
- * poll group.
+ * device.c answers messages, dma.c keeps what the client mapped, dma_msg.c
+ * asks it for what only it can reach, irqs.c has its interrupts, server.c the
+ * socket that it comes from. All on the thread of the poll group.
  */
 #ifndef LEAP_VFIO_USER_DEVICE_H
 #define LEAP_VFIO_USER_DEVICE_H
@@ -13,6 +13,7 @@
 
 #include "transport/vfio-user/chan.h"
 #include "transport/vfio-user/parse.h"
+#include "util/list.h"
 
 #define LEAP__VFU_MAX_VECTORS	128u
 #define LEAP__VFU_MAX_ANSWER	(16u + LEAP_VDEV_BAR_BYTES)
@@ -55,6 +56,7 @@ struct leap__vfu_dev {
 	struct leap_pollgroup *pg;
 	const char *name;		/* for logs */
 	uint32_t nr_vectors;
+	bool trust_memory;		/* without F_SEAL_SHRINK as well */
 	bool greeted;			/* VERSION was answered */
 	bool warned;			/* of memory without a good fd */
 	struct leap__vfu_caps caps;	/* the client's */
@@ -69,6 +71,14 @@ struct leap__vfu_dev {
 	uint32_t nr_maps;
 	uint32_t max_maps;
 
+	/* What the client is asked for. */
+	struct leap__list dma_wait;	/* for the channel */
+	struct leap__list dma_sent;	/* for an answer */
+	struct leap__vfu_dma_op *dma_sending;
+	uint16_t dma_id;
+	bool dma_given_up;		/* late answers may come */
+	bool bad_dma;			/* it cannot do this right */
+
 	/* Eventfds, -1 = none; MSI-X vectors are the vdev's as well. */
 	int intx_fd;
 	int other_fd[2];		/* ERR, REQ: kept, for loop-back */
@@ -76,6 +86,7 @@ struct leap__vfu_dev {
 	bool intx_masked;
 
 	struct leap__vfu_req req;	/* being answered */
+	bool answer_waits;		/* for the channel */
 	struct leap__vfu_hdr out_hdr;
 	uint8_t out[LEAP__VFU_MAX_ANSWER];
 	uint8_t in[LEAP__VFU_MAX_PAYLOAD];
@@ -109,6 +120,22 @@ void leap__vfu_dev_begin(struct leap__vfu_dev *dev,
 			 void (*finish)(struct leap__vfu_dev *dev));
 void leap__vfu_dev_part(struct leap__vfu_dev *dev);
 void leap__vfu_dev_end(void *dev, int err);
+
+/* Send what waits for the channel, if that is free. */
+void leap__vfu_dev_pump(struct leap__vfu_dev *dev);
+
+/* dma_msg.c */
+
+/* For memory that came without a descriptor; dev is the argument. */
+void leap__vfu_dma_ops(const struct leap__vfu_dev *dev,
+		       struct leap_ats_ops *ops);
+/* Send the next request, if there is one; the channel is free. */
+bool leap__vfu_dma_send(struct leap__vfu_dev *dev);
+void leap__vfu_dma_was_sent(struct leap__vfu_dev *dev);
+/* A reply has come. false: to nothing that was asked */
+bool leap__vfu_dma_reply(struct leap__vfu_dev *dev, uint32_t bytes);
+/* All that was asked ends with @err. */
+void leap__vfu_dma_give_up(struct leap__vfu_dev *dev, int err);
 
 /* dma.c */
 

@@ -8,6 +8,7 @@
 #include "transport/vfio-user/device.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,39 +45,47 @@ static int grow(struct leap__vfu_dev *dev)
 }
 
 /*
- * Kept, so that it can be unmapped; a command that reaches into it fails. ROMs
- * and video memory of a virtual machine come like this and nobody does I/O to
- * them; a guest whose memory does cannot use the drive, and has to be told.
+ * Reached by messages at best: queues cannot lie in it. ROMs and video memory
+ * of a virtual machine come like this and nobody does I/O to them; a guest
+ * whose memory does cannot use the drive, and has to be told.
  */
-static int add_unreachable(struct leap__vfu_dev *dev,
+static int add_by_message(struct leap__vfu_dev *dev,
 			   struct leap_ats_range *range, const char *why)
 {
+	struct leap_ats_ops ops;
+
 	if (!dev->warned && range->perm & LEAP_PERM_WRITE)
 		leap__pg_log(dev->pg, LEAP_LOG_WARN, "%s: memory of the client "
-			     "at %#llx cannot be reached: %s; if it is the "
+			     "at %#llx cannot be mapped: %s; if it is the "
 			     "guest's RAM, the drive will not work: start QEMU "
 			     "with -object memory-backend-memfd,id=m,size=..,"
 			     "share=on -machine memory-backend=m", dev->name,
 			     (unsigned long long)range->gpa.addr, why);
 	if (range->perm & LEAP_PERM_WRITE)
 		dev->warned = true;
+	leap__vfu_dma_ops(dev, &ops);
 	range->source = LEAP_ATS_MESSAGE;
 	range->fd = -1;
 	range->offset = 0;
+	range->ops = &ops;
+	range->arg = dev;
 	return dev->ops->mem_add(dev->vdev, range);
 }
 
 static int add(struct leap__vfu_dev *dev, struct leap_ats_range *range)
 {
+	char why[160];
 	int err;
 
 	if (range->fd < 0)
-		return add_unreachable(dev, range, "it came without a file "
-				       "descriptor");
+		return add_by_message(dev, range, "it came without a file "
+				      "descriptor");
 	err = dev->ops->mem_add(dev->vdev, range);
-	if (err == -EACCES)
-		return add_unreachable(dev, range, leap_last_error());
-	return err;
+	if (err != -EACCES)
+		return err;
+	snprintf(why, sizeof(why), "%s (trust_memory takes it all the same)",
+		 leap_last_error());
+	return add_by_message(dev, range, why);
 }
 
 int leap__vfu_map(struct leap__vfu_dev *dev,
@@ -97,6 +106,8 @@ int leap__vfu_map(struct leap__vfu_dev *dev,
 	range.source = LEAP_ATS_FD;
 	range.fd = fd;
 	range.offset = fd < 0 ? 0 : map->offset;
+	if (dev->trust_memory && fd >= 0)
+		range.perm |= LEAP_PERM_UNSEALED;
 	if (map->flags & LEAP__VFU_MAP_READ)
 		range.perm |= LEAP_PERM_READ;
 	if (map->flags & LEAP__VFU_MAP_WRITE)

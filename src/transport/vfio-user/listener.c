@@ -103,6 +103,8 @@ int leap__vfu_listen(struct leap_listener *listener, const char *address,
 				      &vdev_ops, name, &l->server);
 	if (err)
 		return leap__err(err, "leap_listener_create: out of memory");
+	leap__vfu_server_dev(l->server)->trust_memory =
+		leap_listener_opts(listener)->trust_memory;
 	err = make_vdev(ss, l->server, &vdev);
 	if (err) {
 		leap__vfu_server_free(l->server);

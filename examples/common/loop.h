@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* loop.h - one epoll loop for a poll group and the program's own descriptors */
-#ifndef SOCP_LOOP_H
-#define SOCP_LOOP_H
+#ifndef EXAMPLES_LOOP_H
+#define EXAMPLES_LOOP_H
 
 #include <stdint.h>
 

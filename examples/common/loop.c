@@ -13,7 +13,7 @@
 
 #include <leapio/pollgroup.h>
 
-#include "loop.h"
+#include "examples/common/loop.h"
 
 #define LOOK_NS 1000000u
 #define NR_EVENTS 16

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control.h - the control socket: clients of a Unix socket that speak JSON-RPC */
-#ifndef SOCP_CONTROL_H
-#define SOCP_CONTROL_H
+#ifndef EXAMPLES_CONTROL_H
+#define EXAMPLES_CONTROL_H
 
 #include <sys/types.h>
 
-#include "loop.h"
+#include "examples/common/loop.h"
 
 struct jsonrpc_method;
 

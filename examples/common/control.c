@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * control.c - who may talk to socp, and how bytes go to and from them
+ * control.c - who may talk to a program, and how bytes go to and from them
  *
  * A Unix socket of mode 0600. Each client has a JSON-RPC dispatcher and a
  * bounded output buffer: a client that does not read its answers is not read
@@ -15,7 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "control.h"
+#include "examples/common/control.h"
 #include "examples/common/jsonrpc.h"
 
 #define OUT_HIGH (1u << 20)	/* bytes not read by the client: pause it */
