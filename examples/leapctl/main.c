@@ -44,6 +44,9 @@ static const char help[] =
 "  stacks [NQN]          layers with counters and latencies\n"
 "  stats                 counters of poll groups and target\n"
 "  info                  the process\n"
+"  status                of leap-hostd: which socp serves its drives\n"
+"  handoff               of leap-hostd: from that socp to the one on standby\n"
+"  drives                of leap-hostd: drives, and who uses them\n"
 "  top [SECONDS [COUNT]] rates, every so many seconds\n"
 "  call METHOD [PARAMS]  any control request, as JSON\n"
 "\n"
@@ -85,6 +88,9 @@ static const struct command commands[] = {
 	{ "stacks", NULL, "stacks.get", "?n", show_stacks },
 	{ "stats", NULL, "stats.get", "", show_stats },
 	{ "info", NULL, "process.info", "", show_info },
+	{ "status", NULL, "agent.info", "", show_agent },
+	{ "handoff", NULL, "agent.handoff", "", show_agent },
+	{ "drives", NULL, "drives.list", "", show_drives },
 	{ NULL },
 };
 

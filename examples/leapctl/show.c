@@ -254,6 +254,65 @@ void show_info(const json_t *info)
 	printf("\n");
 }
 
+void show_agent(const json_t *info)
+{
+	const json_t *slots = json_object_get(info, "slots");
+	char buf[32];
+
+	printf("state     %s\n", text(info, "state"));
+	if (number(info, "pid"))
+		printf("runtime   %llu for %s\n",
+		       (unsigned long long)number(info, "pid"),
+		       time_to_text(number(info, "since_ns"), buf,
+				    sizeof(buf)));
+	printf("standby   %s\n", *text(info, "standby") ?
+	       text(info, "standby") : "-");
+	printf("lent      %llu controllers, %llu queues\n",
+	       (unsigned long long)number(info, "controllers"),
+	       (unsigned long long)number(info, "queues"));
+	printf("runtimes  %llu attached, %llu fenced, %llu not in time, "
+	       "%llu bad\n", (unsigned long long)number(info, "attached"),
+	       (unsigned long long)number(info, "fenced"),
+	       (unsigned long long)number(info, "unfenced"),
+	       (unsigned long long)number(info, "bad_messages"));
+	printf("pause     %s\n", time_to_text(number(info, "pause_ns"), buf,
+					      sizeof(buf)));
+	printf("slots     fetched %llu, issued %llu, completing %llu\n",
+	       (unsigned long long)number(slots, "fetched"),
+	       (unsigned long long)number(slots, "issued"),
+	       (unsigned long long)number(slots, "completing"));
+	if (*text(info, "last"))
+		printf("last      %s\n", text(info, "last"));
+}
+
+void show_drives(const json_t *result)
+{
+	static const char *const heads[] = { "SUBSYSTEM", "NAMESPACES",
+					     "CNTLID", "QUEUES", "AGE" };
+	const json_t *drive, *ctrl, *ctrls;
+	struct table t;
+	char buf[32];
+	size_t i, j;
+
+	table_begin(&t, "lrrrr", heads);
+	json_array_foreach(json_object_get(result, "drives"), i, drive) {
+		ctrls = json_object_get(drive, "controllers");
+		for (j = 0; !j || j < json_array_size(ctrls); j++) {
+			ctrl = json_array_get(ctrls, j);
+			table_cell(&t, "%s", j ? "" : text(drive, "nqn"));
+			table_cell(&t, "%zu", json_array_size(
+				   json_object_get(drive, "namespaces")));
+			table_cell(&t, "%llu", (unsigned long long)
+				   number(ctrl, "cntlid"));
+			table_cell(&t, "%llu", (unsigned long long)
+				   number(ctrl, "queues"));
+			table_cell(&t, "%s", ctrl ? time_to_text(number(ctrl,
+				   "age_ns"), buf, sizeof(buf)) : "-");
+		}
+	}
+	table_end(&t);
+}
+
 static const json_t *same_stack(const json_t *list, const json_t *s)
 {
 	const json_t *o;

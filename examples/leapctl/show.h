@@ -12,6 +12,8 @@ void show_connections(const json_t *list);
 void show_stacks(const json_t *list);
 void show_stats(const json_t *stats);
 void show_info(const json_t *info);
+void show_agent(const json_t *info);
+void show_drives(const json_t *result);
 void show_nothing(const json_t *result);
 
 /* What happened between two answers of stacks.get, @seconds apart. */

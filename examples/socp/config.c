@@ -7,6 +7,8 @@
  * file and line, or the option. Opens, creates and starts nothing.
  */
 #include <errno.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,11 +53,30 @@ const struct field config_listener_fields[] = {
 	{ "url", FIELD_STR, 1, offsetof(struct config_listener, url) },
 	{ "advertise", FIELD_STR, 0,
 	  offsetof(struct config_listener, advertise) },
+	{ "mode", FIELD_STR, 0, offsetof(struct config_listener, mode), 4 },
+	{ "owner", FIELD_STR, 0, offsetof(struct config_listener, owner), 64 },
+	{ "trust_memory", FIELD_BOOL, 0,
+	  offsetof(struct config_listener, trust_memory) },
+	{ NULL },
+};
+
+/* --vfio-user: a listener whose URL has to wait for its subsystem. */
+static const struct field drive_fields[] = {
+	{ "path", FIELD_STR, 1, offsetof(struct config_listener, url), 107 },
+	{ "mode", FIELD_STR, 0, offsetof(struct config_listener, mode), 4 },
+	{ "owner", FIELD_STR, 0, offsetof(struct config_listener, owner), 64 },
+	{ "trust_memory", FIELD_BOOL, 0,
+	  offsetof(struct config_listener, trust_memory) },
 	{ NULL },
 };
 
 struct top {
 	const char *control;
+	const char *agent;
+	uint32_t standby;
+	uint32_t fence_ms;
+	uint32_t keepalive_ms;
+	uint32_t no_runtime_ms;
 	const char *log_level;
 	uint32_t threads;
 	uint32_t spin_us;
@@ -65,6 +86,13 @@ struct top {
 
 static const struct field top_fields[] = {
 	{ "control", FIELD_STR, 0, offsetof(struct top, control), 107 },
+	{ "agent", FIELD_STR, 0, offsetof(struct top, agent), 107 },
+	{ "standby", FIELD_BOOL, 0, offsetof(struct top, standby) },
+	{ "fence_ms", FIELD_U32, 0, offsetof(struct top, fence_ms), 60000 },
+	{ "keepalive_ms", FIELD_U32, 0, offsetof(struct top, keepalive_ms),
+	  86400000 },
+	{ "no_runtime_ms", FIELD_U32, 0, offsetof(struct top, no_runtime_ms),
+	  86400000 },
 	{ "log_level", FIELD_STR, 0, offsetof(struct top, log_level) },
 	{ "threads", FIELD_U32, 0, offsetof(struct top, threads), 64 },
 	{ "spin_us", FIELD_U32, 0, offsetof(struct top, spin_us), 1000000 },
@@ -83,12 +111,14 @@ int config_init(struct config *c)
 		return -ENOMEM;
 	c->subsystems = json_object_get(c->root, "subsystems");
 	c->listeners = json_object_get(c->root, "listeners");
-	return 0;
+	c->drives = json_array();
+	return c->drives ? 0 : -ENOMEM;
 }
 
 void config_free(struct config *c)
 {
 	json_decref(c->root);
+	json_decref(c->drives);
 	free(c->file);
 	free(c->text);
 	memset(c, 0, sizeof(*c));
@@ -211,7 +241,9 @@ int config_parse(struct config *c, const char *file, const char *text,
 		 size_t len)
 {
 	const char *const scalars[] = { "control", "log_level", "threads",
-					"spin_us" };
+					"spin_us", "agent", "standby",
+					"fence_ms", "keepalive_ms",
+					"no_runtime_ms" };
 	struct where_step path[2] = { { "log_level", -1 }, { NULL, -1 } };
 	json_error_t err;
 	const json_t *v;
@@ -243,7 +275,7 @@ int config_parse(struct config *c, const char *file, const char *text,
 		rc = adopt(c->listeners, json_object_get(root, "listeners"),
 			   &c->file_listeners);
 	/* An option is stronger than the file, wherever it stands. */
-	for (i = 0; !rc && i < 4; i++) {
+	for (i = 0; !rc && i < sizeof(scalars) / sizeof(*scalars); i++) {
 		json_t *from = json_object_get(root, scalars[i]);
 
 		if (from && !json_object_get(c->root, scalars[i]))
@@ -349,7 +381,8 @@ static int option_scalar(struct config *c, const char *name, const char *key,
 	json_t *one = json_object();
 	char *end;
 	long long n = strtoll(value, &end, 10);
-	int number = strcmp(key, "control") && strcmp(key, "log_level");
+	int number = strcmp(key, "control") && strcmp(key, "log_level") &&
+		     strcmp(key, "agent");
 	int rc = 0;
 
 	if (json_object_set_new(one, key, number && *value && !*end ?
@@ -375,6 +408,9 @@ int config_option(struct config *c, const char *name, const char *value)
 	if (!strcmp(name, "listen"))
 		return option_section(c, name, value, c->listeners,
 				      config_listener_fields, "url", NULL);
+	if (!strcmp(name, "vfio-user"))
+		return option_section(c, name, value, c->drives, drive_fields,
+				      "path", NULL);
 	if (!strcmp(name, "subsystem"))
 		return option_section(c, name, value, c->subsystems,
 				      config_subsystem_fields, "nqn", NULL);
@@ -390,8 +426,18 @@ int config_option(struct config *c, const char *name, const char *value)
 		return json_array_append_new(hosts, json_string(value)) ?
 			option_error(c, name, "expected UTF-8 text") : 0;
 	}
-	if (!strcmp(name, "control") || !strcmp(name, "threads"))
+	if (!strcmp(name, "control") || !strcmp(name, "threads") ||
+	    !strcmp(name, "agent"))
 		return option_scalar(c, name, name, value);
+	if (!strcmp(name, "standby"))
+		return json_object_set_new(c->root, "standby", json_true()) ?
+			-ENOMEM : 0;
+	if (!strcmp(name, "fence-ms"))
+		return option_scalar(c, name, "fence_ms", value);
+	if (!strcmp(name, "keepalive-ms"))
+		return option_scalar(c, name, "keepalive_ms", value);
+	if (!strcmp(name, "no-runtime-ms"))
+		return option_scalar(c, name, "no_runtime_ms", value);
 	if (!strcmp(name, "spin-us"))
 		return option_scalar(c, name, "spin_us", value);
 	if (!strcmp(name, "log-level"))
@@ -399,22 +445,110 @@ int config_option(struct config *c, const char *name, const char *value)
 	return -ENOENT;
 }
 
+/* A path of --vfio-user and the only subsystem make a listener's URL. */
+static int add_drives(struct config *c)
+{
+	json_t *drive, *url, *path;
+	const char *nqn;
+	size_t i;
+
+	json_array_foreach(c->drives, i, drive) {
+		if (json_array_size(c->subsystems) != 1)
+			return option_error(c, "vfio-user", "expected one "
+				"subsystem; with more say --listen "
+				"vfio-user:PATH/NQN");
+		path = json_object_get(drive, "path");
+		nqn = json_string_value(json_object_get(
+			json_array_get(c->subsystems, 0), "nqn"));
+		url = json_sprintf("vfio-user:%s/%s", json_string_value(path),
+				   nqn ? nqn : "");
+		if (!url || json_object_set_new(drive, "url", url) ||
+		    json_object_del(drive, "path") ||
+		    json_array_append(c->listeners, drive))
+			return -ENOMEM;
+	}
+	json_array_clear(c->drives);
+	return 0;
+}
+
 int config_finish(struct config *c)
 {
 	struct top top = { .spin_us = 50, .log_level = "warn" };
 	struct field_error err;
+	int rc;
 
+	rc = add_drives(c);
+	if (rc)
+		return rc;
 	if (fields_read(c->root, top_fields, &top, &err))
 		return option_error(c, "config", err.text);
 	c->control = top.control;
+	c->agent = top.agent;
+	c->standby = top.standby;
+	c->fence_ms = top.fence_ms;
+	c->keepalive_ms = top.keepalive_ms;
+	c->no_runtime_ms = top.no_runtime_ms;
 	c->threads = top.threads;
 	c->spin_us = top.spin_us;
 	log_level(top.log_level, &c->log_level);
-	if (json_array_size(c->listeners) || c->control)
+	if (json_array_size(c->listeners) || c->control || c->agent)
 		return 0;
 	snprintf(c->error, sizeof(c->error), "nothing to do: expected "
-		 "--listen, --control, or a --config with one of them");
+		 "--listen, --vfio-user, --agent, --control, or a --config "
+		 "with one");
 	return -EINVAL;
+}
+
+int config_mode(const char *text, uint32_t *mode, const char **why)
+{
+	char *end;
+	long n = strtol(text, &end, 8);
+
+	*why = "\"mode\": expected permissions in octal, as 0660";
+	if (!*text || *end || n <= 0 || n > 0777)
+		return -EINVAL;
+	*mode = (uint32_t)n;
+	return 0;
+}
+
+static int read_id(const char *text, uint32_t *id)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end || n >= UINT32_MAX)
+		return -EINVAL;
+	*id = (uint32_t)n;
+	return 0;
+}
+
+int config_owner(const char *text, uint32_t *uid, uint32_t *gid,
+		 const char **why)
+{
+	char user[65];
+	char *group;
+	struct passwd *pw;
+	struct group *gr;
+
+	*why = "\"owner\": expected USER or USER:GROUP, names or numbers";
+	*gid = UINT32_MAX;
+	snprintf(user, sizeof(user), "%s", text);
+	group = strchr(user, ':');
+	if (group)
+		*group++ = 0;
+	if (read_id(user, uid)) {
+		pw = getpwnam(user);
+		if (!pw)
+			return -EINVAL;
+		*uid = pw->pw_uid;
+	}
+	if (group && read_id(group, gid)) {
+		gr = getgrnam(group);
+		if (!gr)
+			return -EINVAL;
+		*gid = gr->gr_gid;
+	}
+	return 0;
 }
 
 void config_blame_ns(struct config *c, int sub, int ns, const char *text)

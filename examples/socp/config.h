@@ -32,7 +32,15 @@ struct config_ns {
 struct config_listener {
 	const char *url;
 	const char *advertise;
+	const char *mode;	/* of a Unix socket, octal */
+	const char *owner;	/* of it: USER or USER:GROUP */
+	uint32_t trust_memory;
 };
+
+/* "0660" and "USER:GROUP" as numbers: 0, or -EINVAL and *@why. */
+int config_mode(const char *text, uint32_t *mode, const char **why);
+int config_owner(const char *text, uint32_t *uid, uint32_t *gid,
+		 const char **why);
 
 extern const struct field config_subsystem_fields[];
 extern const struct field config_ns_fields[];
@@ -46,11 +54,17 @@ extern const struct field config_ns_request_fields[];
 struct config {
 	json_t *root;
 	const char *control;	/* borrowed from root */
+	const char *agent;	/* socket between leap-hostd and socp */
+	uint32_t standby;	/* socp: another may be serving */
+	uint32_t fence_ms;	/* leap-hostd: see leap_agent_opts */
+	uint32_t keepalive_ms;
+	uint32_t no_runtime_ms;
 	uint32_t threads;
 	uint32_t spin_us;
 	uint32_t log_level;
 	json_t *subsystems;	/* arrays, borrowed from root, never NULL */
 	json_t *listeners;
+	json_t *drives;		/* --vfio-user; listeners in the end */
 	char *file;		/* its name and text, for error messages; */
 	char *text;		/* NULL without a file */
 	size_t file_subsystems;	/* how many of them the file has */

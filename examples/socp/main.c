@@ -18,8 +18,9 @@
 #include <unistd.h>
 
 #include "config.h"
-#include "control.h"
-#include "loop.h"
+#include "examples/common/control.h"
+#include "examples/common/loop.h"
+#include "lend.h"
 #include "methods.h"
 #include "runtime.h"
 
@@ -31,6 +32,7 @@ struct program {
 	struct config config;
 	struct runtime rt;
 	struct control control;
+	struct lend lend;
 	int stopping;
 };
 
@@ -39,14 +41,20 @@ static const char help[] =
 "Serves virtual NVMe drives. Options may stand in a JSON file, too.\n"
 "\n"
 "  --config FILE         read this configuration\n"
-"  --listen URL[,advertise=HOST:PORT]\n"
-"                        tcp://127.0.0.1:4420, tcp://[::1]:0, shm:/PATH\n"
+"  --listen URL[,advertise=HOST:PORT][,mode=OCTAL][,owner=USER[:GROUP]]\n"
+"                        tcp://127.0.0.1:4420, tcp://[::1]:0, shm:/PATH,\n"
+"                        vfio-user:/PATH/NQN; mode and owner of a socket\n"
+"  --vfio-user PATH[,mode=OCTAL][,owner=USER[:GROUP]][,trust_memory=on]\n"
+"                        a drive for one virtual machine, of the only subsystem\n"
 "  --subsystem NQN[,serial=TEXT][,model=TEXT]\n"
 "  --ns [nsid=N,][block_bytes=N,][uuid=U,][read_only=on,]stack=STACK\n"
 "                        a namespace of the last --subsystem\n"
 "  --host NQN            a host that the last --subsystem lets in\n"
 "                        (none given: any host)\n"
 "  --control PATH        control socket, for leapctl\n"
+"  --agent PATH          serve the drives of the leap-hostd at this socket\n"
+"  --standby             even while another socp does: wait for its end, or\n"
+"                        for leapctl handoff\n"
 "  --threads N           I/O threads beside the first one (default 0)\n"
 "  --spin-us N           how long to poll before sleeping (default 50)\n"
 "  --log-level LEVEL     error, warn, info or debug (default warn)\n"
@@ -59,10 +67,13 @@ static const char help[] =
 static const struct option options[] = {
 	{ "config", required_argument, NULL, 'c' },
 	{ "listen", required_argument, NULL, 'c' },
+	{ "vfio-user", required_argument, NULL, 'c' },
 	{ "subsystem", required_argument, NULL, 'c' },
 	{ "ns", required_argument, NULL, 'c' },
 	{ "host", required_argument, NULL, 'c' },
 	{ "control", required_argument, NULL, 'c' },
+	{ "agent", required_argument, NULL, 'c' },
+	{ "standby", no_argument, NULL, 'c' },
 	{ "threads", required_argument, NULL, 'c' },
 	{ "spin-us", required_argument, NULL, 'c' },
 	{ "log-level", required_argument, NULL, 'c' },
@@ -126,6 +137,31 @@ static void drained(void *arg)
 	leap_target_destroy(p->rt.target, target_gone, p);
 }
 
+static void given_back(void *arg)
+{
+	struct program *p = arg;
+
+	leap_target_drain(p->rt.target, DRAIN_MS, drained, p);
+}
+
+static void stop(struct program *p)
+{
+	p->stopping = 1;
+	if (p->lend.lr)
+		lend_stop(&p->lend, given_back, p);
+	else
+		given_back(p);
+}
+
+/* The agent has another socp: nothing to do here. */
+static void refused(void *arg)
+{
+	struct program *p = arg;
+
+	if (!p->stopping)
+		stop(p);
+}
+
 static void signalled(struct watch *watch, uint32_t events)
 {
 	struct program *p = (struct program *)watch;
@@ -136,8 +172,7 @@ static void signalled(struct watch *watch, uint32_t events)
 		return;
 	if (p->stopping)
 		_exit(1);
-	p->stopping = 1;
-	leap_target_drain(p->rt.target, DRAIN_MS, drained, p);
+	stop(p);
 }
 
 /* Before any thread is made, so that only the loop gets signals. */
@@ -176,6 +211,8 @@ static void say_ready(const struct program *p)
 	if (p->config.control)
 		printf("%s control %s", leap_listener_next(p->rt.target, NULL)
 		       ? "," : "", p->config.control);
+	if (p->config.agent)
+		printf(" agent %s", p->config.agent);
 	printf("\n");
 	fflush(stdout);
 }
@@ -198,6 +235,12 @@ static int start(struct program *p, int check)
 		if (rc)
 			fprintf(stderr, "socp: control socket %s: %s\n",
 				c->control, strerror(-rc));
+	}
+	if (!rc && c->agent && !check) {
+		rc = lend_start(&p->lend, &p->rt, c, refused, p);
+		if (rc)
+			fprintf(stderr, "socp: --agent: %s\n",
+				leap_last_error());
 	}
 	if (rc || check) {
 		runtime_destroy_target(&p->rt);
@@ -233,5 +276,5 @@ int main(int argc, char **argv)
 		runtime_stop(&p.rt);
 	}
 	config_free(&p.config);
-	return rc ? 1 : 0;
+	return rc || p.lend.failed ? 1 : 0;
 }

@@ -315,13 +315,12 @@ static void listener_add(struct jsonrpc_call *call, const json_t *params,
 {
 	struct config_listener l = { 0 };
 	struct leap_listener *out;
-	int rc;
+	const char *why;
 
 	if (!method_params(call, params, config_listener_fields, &l))
 		return;
-	rc = runtime_add_listener(arg, &l, &out);
-	if (rc)
-		refused(call, "listeners.add", rc);
+	if (runtime_add_listener(arg, &l, &out, &why))
+		jsonrpc_fail(call, JSONRPC_REFUSED, "listeners.add: %s", why);
 	else
 		jsonrpc_result(call, json_pack("{s:s}", "url",
 					       leap_listener_url(out)));

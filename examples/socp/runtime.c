@@ -16,6 +16,9 @@
 
 #include "runtime.h"
 
+#define STOP_NS		3000000000u
+#define STOP_STEP_NS	5000000
+
 static uint64_t now_ns(void)
 {
 	struct timespec ts;
@@ -41,6 +44,15 @@ static void group_stop(struct leap_msg *msg)
 	g->quit = 1;
 }
 
+/* A connection to somewhere else that is being closed is waited for, a while. */
+static void destroy_group(struct leap_pollgroup *pg)
+{
+	uint64_t end = now_ns() + STOP_NS;
+
+	while (leap_pollgroup_destroy(pg) == -EBUSY && now_ns() < end)
+		leap_pollgroup_wait(pg, STOP_STEP_NS);
+}
+
 static void *group_main(void *arg)
 {
 	struct group *g = arg;
@@ -51,7 +63,7 @@ static void *group_main(void *arg)
 	sem_post(&g->ready);
 	while (!g->err && !g->quit)
 		leap_pollgroup_wait(g->pg, -1);
-	leap_pollgroup_destroy(g->pg);
+	destroy_group(g->pg);
 	return NULL;
 }
 
@@ -163,13 +175,24 @@ int runtime_add_ns(struct runtime *rt, struct leap_subsystem *ss,
 }
 
 int runtime_add_listener(struct runtime *rt, const struct config_listener *l,
-			 struct leap_listener **out)
+			 struct leap_listener **out, const char **why)
 {
 	struct leap_listener_opts opts = LEAP_LISTENER_OPTS_INIT;
+	int rc;
 
 	opts.url = l->url;
 	opts.advertise = l->advertise;
-	return leap_listener_create(rt->target, &opts, out);
+	opts.trust_memory = l->trust_memory;
+	if (l->mode && config_mode(l->mode, &opts.mode, why))
+		return -EINVAL;
+	if (l->owner) {
+		opts.set_owner = 1;
+		if (config_owner(l->owner, &opts.uid, &opts.gid, why))
+			return -EINVAL;
+	}
+	rc = leap_listener_create(rt->target, &opts, out);
+	*why = leap_last_error();
+	return rc;
 }
 
 static void start_added(int err, void *arg)
@@ -243,6 +266,9 @@ static int start_subsystem(struct runtime *rt, struct config *c, int i,
 		config_blame_ns(c, i, -1, leap_last_error());
 		return rc;
 	}
+	/* Lent out, stacks are opened when it is our turn. */
+	if (c->agent && !check)
+		return 0;
 	json_array_foreach(s.namespaces, n, one) {
 		memset(&ns, 0, sizeof(ns));
 		rc = fields_read(one, config_ns_fields, &ns, &err);
@@ -262,6 +288,7 @@ static int start_listeners(struct runtime *rt, struct config *c)
 	struct config_listener l;
 	struct leap_listener *out;
 	struct field_error err;
+	const char *why;
 	const json_t *one;
 	size_t i;
 	int rc;
@@ -270,9 +297,11 @@ static int start_listeners(struct runtime *rt, struct config *c)
 		memset(&l, 0, sizeof(l));
 		rc = fields_read(one, config_listener_fields, &l, &err);
 		if (!rc)
-			rc = runtime_add_listener(rt, &l, &out);
+			rc = runtime_add_listener(rt, &l, &out, &why);
+		else
+			why = err.text;
 		if (rc) {
-			config_blame_listener(c, (int)i, leap_last_error());
+			config_blame_listener(c, (int)i, why);
 			return rc;
 		}
 	}
@@ -352,6 +381,6 @@ void runtime_stop(struct runtime *rt)
 	/* What the threads sent last. */
 	while (leap_pollgroup_poll(rt->home, 0) > 0)
 		;
-	leap_pollgroup_destroy(rt->home);
+	destroy_group(rt->home);
 	json_decref(rt->subsystems);
 }

@@ -60,7 +60,8 @@ int runtime_add_subsystem(struct runtime *rt,
 int runtime_add_ns(struct runtime *rt, struct leap_subsystem *ss,
 		   const struct config_ns *ns,
 		   void (*added)(int err, void *arg), void *arg);
+/* On failure *@why says so: borrowed. */
 int runtime_add_listener(struct runtime *rt, const struct config_listener *l,
-			 struct leap_listener **out);
+			 struct leap_listener **out, const char **why);
 
 #endif

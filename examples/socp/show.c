@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <leapio/vdev.h>
+
 #include "methods.h"
 
 static const struct field no_fields[] = { { NULL } };
@@ -118,20 +120,40 @@ void show_listeners(struct jsonrpc_call *call, const json_t *params,
 	jsonrpc_result(call, list);
 }
 
-static json_t *one_ctrl(const char *nqn, const struct leap_ctrl_info *info)
+/* What only the controller of a guest has; NULL: it is another's. */
+static json_t *one_vdev(const struct leap_subsystem *ss, uint16_t cntlid)
+{
+	struct leap_vdev *v = ss ? leap_vdev_find(ss, cntlid) : NULL;
+	struct leap_vdev_info i = { sizeof(i) };
+
+	if (!v || leap_vdev_info(v, &i))
+		return NULL;
+	return json_pack("{s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:i, s:i}",
+			 "doorbells", (json_int_t)i.doorbells,
+			 "commands", (json_int_t)i.commands,
+			 "shadow_doorbells", (int)i.shadow,
+			 "mem_ranges", (json_int_t)i.nr_ranges,
+			 "mem_bytes", (json_int_t)i.mem_bytes,
+			 "cc", (json_int_t)i.cc, "csts", (json_int_t)i.csts,
+			 "sqs", (int)i.nr_sqs, "cqs", (int)i.nr_cqs);
+}
+
+static json_t *one_ctrl(const struct leap_subsystem *ss, const char *nqn,
+			const struct leap_ctrl_info *info)
 {
 	char hostid[33];
 	int i;
 
 	for (i = 0; i < 16; i++)
 		snprintf(hostid + 2 * i, 3, "%02x", info->hostid[i]);
-	return json_pack("{s:s, s:i, s:s, s:s, s:s, s:i, s:I, s:I}",
+	return json_pack("{s:s, s:i, s:s, s:s, s:s, s:i, s:I, s:I, s:o*}",
 			 "nqn", nqn, "cntlid", (int)info->cntlid,
 			 "hostnqn", info->hostnqn, "hostid", hostid,
 			 "peer", info->peer,
 			 "io_queues", (int)info->nr_io_queues,
 			 "kato_ms", (json_int_t)info->kato_ms,
-			 "age_ns", (json_int_t)info->age_ns);
+			 "age_ns", (json_int_t)info->age_ns,
+			 "guest", one_vdev(ss, info->cntlid));
 }
 
 static void add_ctrls(json_t *list, const struct leap_target *target,
@@ -143,7 +165,7 @@ static void add_ctrls(json_t *list, const struct leap_target *target,
 
 	while (!leap_ctrl_next(target, ss, after, &info)) {
 		after = info.cntlid;
-		one = one_ctrl(nqn, &info);
+		one = one_ctrl(ss, nqn, &info);
 		if (one)	/* a host's name that is no UTF-8 is not */
 			json_array_append_new(list, one);
 	}

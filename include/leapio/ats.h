@@ -16,6 +16,7 @@
 
 #include <leapio/mem.h>
 #include <leapio/nvme.h>
+#include <leapio/pollgroup.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -39,7 +40,39 @@ enum leap_ats_source {
 	LEAP_ATS_DMABUF = 1,	/* a dmabuf that exists already: direct */
 	LEAP_ATS_REMOTE = 2,	/* remote address + key: one-sided */
 	LEAP_ATS_MESSAGE = 3,	/* no fd: bytes come by messages (vfio-user) */
+	LEAP_ATS_CALLBACK = 4,	/* a function says where it is: direct */
 };
+
+struct leap_ats_io;
+
+/*
+ * What stands behind a range that is not simply mapped. Called on the threads
+ * of the views, several at a time, until leap_ats_unmap of the range is done.
+ */
+struct leap_ats_ops {
+	size_t size;
+	/*
+	 * LEAP_ATS_CALLBACK: *@addr = where the byte at @offset of the range
+	 * is. Returns how many of @bytes lie there in one piece, or <= 0 for
+	 * none. Asked for each translation; the answer is not kept, but has to
+	 * stand until the range is unmapped. Hot path: must not block.
+	 */
+	int64_t (*addr)(void *arg, uint64_t offset, uint64_t bytes,
+			uint32_t perm, void **addr);
+	/*
+	 * LEAP_ATS_MESSAGE: move @bytes, at most max_bytes, between @buf and
+	 * guest address @gpa. 0: leap_ats_io_done(@io) is called, or will be,
+	 * from any thread. Otherwise a negative errno, and it is not. Both NULL
+	 * with a range that nobody can reach.
+	 */
+	int (*read)(void *arg, leap_gpa_t gpa, void *buf, uint32_t bytes,
+		    struct leap_ats_io *io);
+	int (*write)(void *arg, leap_gpa_t gpa, const void *buf,
+		     uint32_t bytes, struct leap_ats_io *io);
+	uint32_t max_bytes;	/* of one message; 0 = no limit */
+};
+
+#define LEAP_ATS_OPS_INIT LEAP_OPTS_INIT(struct leap_ats_ops)
 
 struct leap_ats_range {
 	size_t size;
@@ -47,10 +80,12 @@ struct leap_ats_range {
 	uint64_t bytes;
 	uint32_t perm;		/* enum leap_perm: what we may do */
 	uint32_t source;	/* enum leap_ats_source */
-	int fd;			/* LEAP_ATS_FD; duplicated */
+	int fd;			/* LEAP_ATS_FD; duplicated. Any offset */
 	uint32_t key;		/* LEAP_ATS_REMOTE */
 	uint64_t offset;	/* in the fd or dmabuf; remote address */
 	struct leap_dmabuf *buf;	/* LEAP_ATS_DMABUF; shared (get) */
+	const struct leap_ats_ops *ops;	/* _CALLBACK, _MESSAGE; copied */
+	void *arg;		/* of ops */
 };
 
 #define LEAP_ATS_RANGE_INIT LEAP_OPTS_INIT(struct leap_ats_range)
@@ -87,10 +122,10 @@ LEAP_API int leap_ats_map(struct leap_ats *ats,
 /**
  * leap_ats_unmap - take a range back
  *
- * New translations fail, in each view as soon as it has heard. @done runs once, when no view can reach
- * the range and every pin in it has been released: only then may the guest be
- * told that the memory is its own again. With no pins @done may run before
- * this returns.
+ * New translations fail, in each view as soon as it has heard. @done runs once,
+ * when no view can reach the range and every pin in it has been released: only
+ * then may the guest be told that the memory is its own again. With no pins
+ * @done may run before this returns.
  * @gpa, @bytes: exactly a range that was mapped
  * @done: runs on the thread of the last release, or of this call
  * Context: any-locked (one control thread at a time)
@@ -161,12 +196,54 @@ LEAP_API void leap_ats_release(struct leap_ats_view *view,
  * must be what is used.
  * Context: owner
  * Returns: 0
- * Errors:  -EFAULT, -EACCES, -EAGAIN source is LEAP_ATS_MESSAGE or remote
+ * Errors:  -EFAULT, -EACCES, -EAGAIN reached by messages (leap_ats_read) or
+ *          one-sided
  */
 LEAP_API int leap_ats_copy_in(struct leap_ats_view *view, void *dst,
 			      leap_gpa_t src, uint64_t len_bytes);
 LEAP_API int leap_ats_copy_out(struct leap_ats_view *view, leap_gpa_t dst,
 			       const void *src, uint64_t len_bytes);
+
+/* One copy that may have to go through messages. */
+struct leap_ats_io {
+	leap_gpa_t gpa;
+	void *buf;
+	uint32_t bytes;
+	/* On the view's thread; @err 0 or a negative errno. */
+	void (*done)(struct leap_ats_io *io, int err);
+	void *arg;		/* the caller's */
+	/* The library's from here on. */
+	struct leap_ats_view *view;
+	struct leap_msg msg;
+	struct leap_pins pins;
+	uint32_t moved;
+	uint32_t part;
+	int32_t err;
+	uint32_t is_write;
+};
+
+/**
+ * leap_ats_read - copy guest memory into @io->buf, whatever its source
+ * leap_ats_write - and back
+ *
+ * Ranges that are reached by messages are pinned while their message is under
+ * way. @io is borrowed until it is done.
+ * Context: owner
+ * Returns: 1 all was copied, @io->done is not called; 0 it will be called
+ * Errors:  -EFAULT, -EACCES, -EAGAIN nobody can reach the range, what a
+ *          message's sender answered; @io->done is not called
+ */
+LEAP_API int leap_ats_read(struct leap_ats_view *view, struct leap_ats_io *io);
+LEAP_API int leap_ats_write(struct leap_ats_view *view,
+			    struct leap_ats_io *io);
+
+/**
+ * leap_ats_io_done - the message of leap_ats_ops.read or .write was answered
+ *
+ * @err: 0 or a negative errno
+ * Context: any
+ */
+LEAP_API void leap_ats_io_done(struct leap_ats_io *io, int err);
 
 /**
  * leap_ats_prp - walk PRP1/PRP2 and lists to pieces

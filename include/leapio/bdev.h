@@ -85,6 +85,20 @@ LEAP_API struct leap_bdev *leap_bdev_child(const struct leap_bdev *bdev,
  */
 LEAP_API int leap_bdev_resize(struct leap_bdev *bdev, uint64_t bytes);
 
+/**
+ * leap_bdev_locks - the files and devices whose locks a stack holds, by which
+ * others learn that nothing of it is under way any more
+ *
+ * @tell: runs for each, before this returns
+ * Context: owner
+ * Returns: how many
+ * Errors:  -ENOLCK a layer has no lock that outlives its process's last
+ *          operation, -ENAMETOOLONG
+ */
+LEAP_API int leap_bdev_locks(const struct leap_bdev *bdev,
+			     void (*tell)(void *arg, const char *path),
+			     void *arg);
+
 /* Operations that are counted apart. */
 enum leap_bdev_stat_op {
 	LEAP_BDEV_STAT_READ = 0,

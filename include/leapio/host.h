@@ -45,6 +45,7 @@ struct leap_host_opts {
 	 * the namespace table refreshed before. */
 	void (*event)(struct leap_host *host, uint32_t dw0, void *arg);
 	void *arg;
+	struct leap_vdev *vdev;	/* vdev:// only */
 };
 
 #define LEAP_HOST_OPTS_INIT LEAP_OPTS_INIT(struct leap_host_opts)
@@ -101,6 +102,8 @@ struct leap_host_ns {
 	uint8_t uuid[16];	/* zeros = none */
 	uint8_t nguid[16];
 	uint8_t eui64[8];
+	uint8_t dlfeat;		/* as in Identify Namespace */
+	uint8_t nsattr;
 };
 
 /**

@@ -3,6 +3,7 @@
 #ifndef LEAPIO_LEAPIO_H
 #define LEAPIO_LEAPIO_H
 
+#include <leapio/agent.h>
 #include <leapio/ats.h>
 #include <leapio/base.h>
 #include <leapio/bdev.h>
@@ -16,6 +17,7 @@
 #include <leapio/pollgroup.h>
 #include <leapio/qp.h>
 #include <leapio/record.h>
+#include <leapio/relay.h>
 #include <leapio/status.h>
 #include <leapio/target.h>
 #include <leapio/vdev.h>

@@ -21,6 +21,7 @@ extern "C" {
 #endif
 
 #define LEAP_LINK_VERSION 1u
+#define LEAP_LINK_HEAD_BYTES 20u	/* of a message: length first */
 #define LEAP_LINK_PATH_MAX 256u	/* bytes with NUL */
 
 enum leap_link_type {
@@ -58,6 +59,23 @@ enum leap_link_type {
 };
 
 #define LEAP_LINK_REPLY 1u	/* flags */
+
+/* hello.role and hello.caps */
+#define LEAP_LINK_AGENT		1u
+#define LEAP_LINK_RUNTIME	2u
+#define LEAP_LINK_STANDBY	1u	/* runtime: another may be serving */
+
+/*
+ * Over a socket: a runtime says HELLO and is answered. RESUME with cntlid 0
+ * tells it that it is its turn: it opens its stacks, says LEAF for each of
+ * their locks and NS_ADD for each namespace, and answers. Then it gets
+ * CTRL_ADD and all that follows from it. It says QUIESCE when it has finished
+ * what it had and ends. cntlid is the agent's number for a
+ * controller, the same for all subsystems. Descriptors go with CTRL_ADD (state
+ * memory), MEM_ADD (guest memory), IRQ (eventfd; none = no more) and with the
+ * reply to QP_ADD (eventfd that wakes who serves it; qp.reserved is a number
+ * from 0 to 63 that queues with the same eventfd share).
+ */
 
 /* What a namespace answers: all that the admin half needs to identify it. */
 struct leap_ns_desc {
@@ -124,6 +142,11 @@ struct leap_qp_desc {
 
 #define LEAP_QPD_SHADOW		1u	/* shadow doorbells: SHADOW said where */
 #define LEAP_QPD_RESUME		2u	/* record may hold commands in flight */
+#define LEAP_QPD_DRAIN		4u	/* QP_DEL: finish what was fetched */
+#define LEAP_QPD_WRITE_THROUGH	8u	/* volatile write cache disabled */
+#define LEAP_QPD_PIN		16u	/* of a CQ: interrupts by the pin, which
+					 * falls when a trapped doorbell says
+					 * the head: no head stays untold */
 
 /* SMART counters of one controller, since it was created. */
 struct leap_io_counters {
@@ -175,8 +198,14 @@ struct leap_link_msg {
 		struct leap_cq_desc cq;
 		struct leap_ns_desc ns;
 		struct {
+			struct leap_ns_desc desc;	/* = ns */
+			char nqn[LEAP_NQN_FIELD];	/* links: whose it is */
+		} ns_of;
+		struct {
 			char nqn[LEAP_NQN_FIELD];	/* of its subsystem */
 			uint64_t state_bytes;
+			uint32_t max_data_bytes;	/* MDTS */
+			uint32_t reserved;
 		} ctrl;
 		struct {
 			leap_gpa_t doorbells;	/* one page each, in the */
@@ -184,6 +213,8 @@ struct leap_link_msg {
 		} shadow;
 		struct {
 			char path[LEAP_LINK_PATH_MAX];
+			uint32_t released;	/* 1: no command can be there */
+			uint32_t reserved;
 		} leaf;
 		struct {
 			uint16_t qid;
@@ -197,6 +228,13 @@ struct leap_link_msg {
 		} abort;
 		struct leap_error_desc error;
 		struct leap_io_counters stats;
+		struct {
+			struct leap_io_counters count;	/* = stats */
+			char nqn[LEAP_NQN_FIELD];	/* links: of all queues
+							 * of a subsystem */
+			uint32_t qid;	/* unasked: of a queue that is gone */
+			uint32_t reserved;
+		} stats_of;
 		struct {
 			uint32_t fid;
 			uint32_t nsid;

@@ -28,6 +28,12 @@ enum leap_reach {
 enum leap_perm {
 	LEAP_PERM_READ = 1,	/* we may read it: payload of a write */
 	LEAP_PERM_WRITE = 2,	/* we may write it: payload of a read */
+	/*
+	 * For leap_dmabuf_import and leap_ats_map of a file without
+	 * F_SEAL_SHRINK: its owner is trusted never to cut it short. If it is,
+	 * the process that touches it next dies of SIGBUS.
+	 */
+	LEAP_PERM_UNSEALED = 4,
 };
 
 /*

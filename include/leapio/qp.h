@@ -22,6 +22,7 @@ extern "C" {
 struct leap_pollgroup;
 struct leap_qp;
 struct leap_target;
+struct leap_vdev;
 
 /*
  * One command. Caller-owned, 128 bytes; borrowed by the queue pair from an
@@ -65,8 +66,14 @@ struct leap_qp_opts {
 	size_t size;
 	/*
 	 * Where to: "tcp://127.0.0.1:4420/NQN", "tcp://[::1]:4420/NQN",
-	 * "shm:/run/leap.sock/NQN", "loop://NAME/NQN". The subsystem NQN is
-	 * what follows the last slash.
+	 * "shm:/run/leap.sock/NQN", "vfio-user:/run/drive.sock/NQN",
+	 * "loop://NAME/NQN", "vdev://NAME/NQN". The subsystem NQN is what
+	 * follows the last slash.
+	 *
+	 * vfio-user and vdev reach a controller behind registers, as a guest
+	 * does. It has one host and belongs, with all its queues, to the poll
+	 * group of its admin queue; PRPs carry no length, so that a command
+	 * that moves more than its payload has is the caller's error.
 	 */
 	const char *url;
 	const char *hostnqn;	/* NULL = derived from hostid */
@@ -99,6 +106,7 @@ struct leap_qp_opts {
 	 * transport's standard lets them.
 	 */
 	uint32_t inline_bytes;
+	struct leap_vdev *vdev;	/* vdev:// only; borrowed until closed */
 };
 
 #define LEAP_QP_OPTS_INIT LEAP_OPTS_INIT(struct leap_qp_opts)
@@ -106,6 +114,8 @@ struct leap_qp_opts {
 #define LEAP_QP_HEADER_DIGEST	1u	/* tcp: ask for header digests */
 #define LEAP_QP_DATA_DIGEST	2u	/* tcp: ask for data digests */
 #define LEAP_QP_NO_SQ_FLOW	4u	/* ask for SQ flow control disable */
+#define LEAP_QP_PRP		8u	/* behind registers: payload by PRPs, even
+					 * where the controller takes SGLs */
 
 /**
  * leap_qp_connect - open a transport connection and send Connect

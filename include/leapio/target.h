@@ -222,12 +222,22 @@ LEAP_API uint32_t leap_ns_next(const struct leap_subsystem *ss,
 struct leap_listener_opts {
 	size_t size;
 	/* "tcp://0.0.0.0:4420", "tcp://[::]:4420", "shm:/run/leap.sock",
-	 * "loop://" */
+	 * "loop://"; "vfio-user:/run/vm.sock/NQN" is one drive of that
+	 * subsystem, for one virtual machine at a time */
 	const char *url;
 	const char *advertise;	/* "HOST:PORT" in the discovery log; NULL = the
 				 * address bound; copied */
 	uint32_t backlog;	/* 0 = 128 */
 	uint32_t mode;		/* of a Unix socket; 0 = 0600 */
+	uint32_t set_owner;	/* 1: give the Unix socket to these */
+	uint32_t uid;		/* UINT32_MAX = leave */
+	uint32_t gid;
+	/*
+	 * 1: memory of virtual machines may come as files that could be cut
+	 * short (memory-backend-file), because whoever connects is trusted not
+	 * to do so: it would end this process.
+	 */
+	uint32_t trust_memory;
 };
 
 #define LEAP_LISTENER_OPTS_INIT LEAP_OPTS_INIT(struct leap_listener_opts)

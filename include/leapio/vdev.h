@@ -113,7 +113,8 @@ LEAP_API int leap_vdev_mem_del(struct leap_vdev *vdev, leap_gpa_t gpa,
 
 /**
  * leap_vdev_config_read - the guest reads config space
- * leap_vdev_config_write - and writes it
+ * leap_vdev_config_write - and writes it; while bus mastering is off no trapped
+ *                          doorbell takes effect, and all do when it comes on
  * leap_vdev_bar_read - the guest reads BAR 0
  * leap_vdev_bar_write - and writes it: registers, doorbells, MSI-X table
  *
@@ -180,6 +181,16 @@ struct leap_vdev_info {
 	uint64_t commands;	/* I/O, completed by queues that this process
 				 * serves */
 };
+
+/**
+ * leap_vdev_find - the drive that is a controller of @ss
+ *
+ * @cntlid: as leap_ctrl_next gives it
+ * Context: owner of home
+ * Returns: NULL when there is no such controller, or it is of a fabric
+ */
+LEAP_API struct leap_vdev *leap_vdev_find(const struct leap_subsystem *ss,
+					  uint16_t cntlid);
 
 /* leap_vdev_info - Context: owner of home. Returns: 0, -EINVAL */
 LEAP_API int leap_vdev_info(const struct leap_vdev *vdev,

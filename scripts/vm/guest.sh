@@ -15,6 +15,15 @@
 #   --ip CIDR            address of eth0
 #   --hook COMMAND       runs on the host, words added, when the guest calls host
 #   --mem MB, --smp N, --machine TYPE, --append KERNEL-ARGS
+#   --kernel NAME        kernel (the default) or older
+#   --vfio-user SOCKET   a drive at that socket, behind a port of its own, and
+#                        memory that its server can map (repeat)
+#   --shared             the memory without the drive
+#   --plug NAME          a free port for device_add (repeat)
+#   --reboot             a reboot starts the guest anew; otherwise it ends it
+#   --qmp DIR            QEMU's control channel, for qmp.sh
+#   --make-disk FILE     start nothing: write a disk that firmware boots this from
+#   --boot bios|efi      start what firmware finds on the guest's drives
 #   --timeout SECONDS    end the guest after that (default 120)
 #   --pidfile FILE       QEMU's process id goes here
 #
@@ -26,13 +35,38 @@ set -euo pipefail
 . "$(dirname "$(realpath "$0")")/lab.sh"
 
 mem=1024 smp=2 machine=pc append='' limit=120 pidfile='' hook=false
+shared=0 reboot=-no-reboot qmp='' disk='' boot='' port=0
 net=0 net_args='' ip=10.0.2.15/24 script='' cmd=''
-pieces=() files=() progs=() modules=() envs=() qemu=()
+pieces=() files=() progs=() modules=() envs=() qemu=() devices=()
+
+choose_kernel() {
+	case $1 in
+	kernel) ;;
+	older) LAB_KERNEL=$LAB_OLDER ;;
+	*) lab_die "no such kernel: $1" ;;
+	esac
+}
+
+# Ports of PCI Express, so that drives come and go like on a real machine.
+add_port() {
+	machine=q35
+	port=$((port + 1))
+	devices+=(-device "pcie-root-port,id=$1,chassis=$port,slot=$port")
+}
+
+add_vfio_user() {
+	shared=1
+	add_port "port$port"
+	devices+=(-device "$("${0%/*}/qmp.sh" --device "drive$((port - 1))" \
+		"port$((port - 1))" "$1")")
+}
 
 parse() {
 	while [ $# -gt 0 ]; do
-		[ "$1" = -- ] || [ "$1" = --net ] || [ $# -ge 2 ] ||
-			lab_die "$1 needs a value"
+		case $1 in
+		-- | --net | --shared | --reboot) ;;
+		*) [ $# -ge 2 ] || lab_die "$1 needs a value" ;;
+		esac
 		case $1 in
 		--script) script=$2 ;;
 		--cmd) cmd=$2 ;;
@@ -42,6 +76,14 @@ parse() {
 		--prog) progs+=("$2") ;;
 		--module) modules+=("$2") ;;
 		--net) net=1; shift; continue ;;
+		--shared) shared=1; shift; continue ;;
+		--reboot) reboot=; shift; continue ;;
+		--vfio-user) add_vfio_user "$2" ;;
+		--plug) add_port "$2" ;;
+		--kernel) choose_kernel "$2" ;;
+		--qmp) qmp=$2 ;;
+		--make-disk) disk=$2 ;;
+		--boot) boot=$2 ;;
 		--net-args) net_args=,$2 ;;
 		--ip) ip=$2 ;;
 		--hook) hook=$2 ;;
@@ -157,27 +199,87 @@ serve_channel() {
 	done 3<"$D/ch.out" 4>"$D/ch.in"
 }
 
-start_qemu() {
-	local net_dev=()
+# A disk with one partition, which both firmwares know how to start from: the
+# boot loader's own blocks for one, a file with the agreed name for the other.
+make_disk() {
+	local part=$1@@1M mb sectors
 
-	[ $net = 0 ] || net_dev=(-netdev "user,id=n0$net_args"
+	mb=$((($(stat -c %s "$D/initrd" "$LAB_KERNEL/vmlinuz" |
+		awk '{ n += $1 } END { print n }') >> 20) + 16))
+	sectors=$((mb * 2048))
+	cat "$LAB_BOOT/boot.img" "$LAB_BOOT/core.img" >"$1"
+	truncate -s $((mb + 1))M "$1"
+	# active, type EFh, from sector 2048; in place of the loader's floppy code
+	printf '%b' "$(printf '\\x%02x' 0x80 0 1 1 0xef 0xfe 0xff 0xff 0 8 0 0 \
+		$((sectors & 255)) $((sectors >> 8 & 255)) \
+		$((sectors >> 16 & 255)) $((sectors >> 24)) \
+		$(for _ in $(seq 48); do echo 0; done))" |
+		dd of="$1" bs=1 seek=446 conv=notrunc status=none
+	printf '\x55\xaa' | dd of="$1" bs=1 seek=510 conv=notrunc status=none
+	mkdir -p "$D/grub"
+	printf '%s\n' 'serial --unit=0 --speed=115200' 'terminal_output serial' \
+		'echo "loader: started from the drive"' "linux /vmlinuz $(args)" \
+		'initrd /initrd' 'echo "loader: kernel read"' boot >"$D/grub/grub.cfg"
+	export MTOOLS_SKIP_CHECK=1
+	lab_run mformat -i "$part" -T $sectors -h 255 -s 63 -H 2048 ::
+	lab_run mmd -i "$part" ::/grub ::/EFI ::/EFI/BOOT
+	lab_run mcopy -i "$part" "$D/grub/grub.cfg" ::/grub/grub.cfg
+	lab_run mcopy -i "$part" "$LAB_BOOT/BOOTX64.EFI" ::/EFI/BOOT/
+	lab_run mcopy -i "$part" "$LAB_KERNEL/vmlinuz" "$D/initrd" ::/
+}
+
+# The kernel's arguments.
+args() {
+	echo "console=ttyS0 quiet loglevel=1 panic=-1 nokaslr mitigations=off \
+nopti tsc=reliable no_timer_check cryptomgr.notests audit=0 apparmor=0 \
+random.trust_cpu=on i8042.noaux i8042.nokbd $append"
+}
+
+# What the guest starts from.
+add_boot() {
+	local fw=$LAB_TREE/usr/share/OVMF
+
+	case $boot in
+	'')
+		make_initrd
+		devices+=(-kernel "$LAB_KERNEL/vmlinux" -initrd "$D/initrd"
+			-append "$(args)")
+		;;
+	bios) ;;
+	efi)
+		cp "$fw/OVMF_VARS_4M.fd" "$D/vars"
+		devices+=(
+			-drive "if=pflash,format=raw,unit=0,readonly=on,file=$fw/OVMF_CODE_4M.fd"
+			-drive "if=pflash,format=raw,unit=1,file=$D/vars")
+		;;
+	*) lab_die "no such firmware: $boot" ;;
+	esac
+}
+
+start_qemu() {
+	[ $net = 0 ] || devices+=(-netdev "user,id=n0$net_args"
 		-device 'virtio-net-pci,netdev=n0,romfile=')
+	[ $shared = 0 ] || {
+		devices+=(-object "memory-backend-memfd,id=ram,size=${mem}M,share=on")
+		machine=$machine,memory-backend=ram
+	}
+	[ -z "$qmp" ] || {
+		mkfifo "$qmp/qmp.in" "$qmp/qmp.out"
+		devices+=(-qmp "pipe:$qmp/qmp")
+	}
 	lab_host_ld
 	# One thread for all processors: with several, one may run code that another
 	# has just patched, and now and then a kernel dies of a stale breakpoint.
+	# shellcheck disable=SC2086 # reboot is one option or none
 	setpriv --pdeathsig KILL \
 		"${LAB_LD[@]}" "$LAB_TREE/usr/bin/qemu-system-x86_64" \
 		-L "$LAB_TREE/usr/share/qemu" -L "$LAB_TREE/usr/share/seabios" \
-		-nodefaults -no-user-config -no-reboot -display none \
+		-nodefaults -no-user-config $reboot -display none \
 		-machine "$machine" -accel tcg,thread=single -cpu max \
 		-smp "$smp" -m "$mem" \
-		-kernel "$LAB_KERNEL/vmlinux" -initrd "$D/initrd" \
-		-append "console=ttyS0 quiet loglevel=1 panic=-1 nokaslr \
-mitigations=off nopti tsc=reliable no_timer_check cryptomgr.notests audit=0 \
-apparmor=0 random.trust_cpu=on i8042.noaux i8042.nokbd $append" \
 		-serial stdio \
 		-chardev "pipe,id=ch,path=$D/ch" -serial chardev:ch \
-		"${net_dev[@]}" "${qemu[@]}" </dev/null >"$D/console" 2>&1 &
+		"${devices[@]}" "${qemu[@]}" </dev/null >"$D/console" 2>&1 &
 	QEMU=$!
 	[ -z "$pidfile" ] || echo $QEMU >"$pidfile"
 }
@@ -191,6 +293,7 @@ cleanup() {
 		kill -KILL "$pid" 2>/dev/null || true
 		wait "$pid" 2>/dev/null || true
 	done
+	[ -z "$qmp" ] || rm -f "$qmp/qmp.in" "$qmp/qmp.out"
 	rm -rf "$D"
 }
 
@@ -198,15 +301,20 @@ main() {
 	local ended='' rc=126
 
 	parse "$@"
-	[ -n "$script$cmd" ] || lab_die "give --script or --cmd"
+	[ -n "$script$cmd$boot" ] || lab_die "give --script, --cmd or --boot"
 	[ -e "$LAB_IMG/.stamp" ] || lab_die "no lab in $LAB: run setup.sh first"
 	[ $net = 0 ] || modules=(virtio_pci virtio_net "${modules[@]}")
 	D=$(mktemp -d "${TMPDIR:-/tmp}/leap-guest.XXXXXX")
 	trap cleanup EXIT
 	trap 'exit 125' TERM INT HUP
 	mkfifo "$D/ch.in" "$D/ch.out" "$D/console"
-	make_initrd
-	sed -u 's/\r$//' <"$D/console" &
+	if [ -n "$disk" ]; then
+		make_initrd
+		make_disk "$disk"
+		exit 0
+	fi
+	add_boot
+	sed -u -e 's/\x1b\[[0-9;=?]*[A-Za-z]//g' -e 's/\r$//' <"$D/console" &
 	TEE=$!
 	serve_channel &
 	CHANNEL=$!

@@ -7,6 +7,8 @@
 LAB=${LEAPIO_CACHE:-/var/cache/libleapio}/vm
 LAB_TREE=$LAB/tree
 LAB_KERNEL=$LAB/kernel
+LAB_OLDER=$LAB/older
+LAB_BOOT=$LAB/boot
 LAB_IMG=$LAB/img
 
 lab_die() {

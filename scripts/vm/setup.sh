@@ -4,26 +4,32 @@
 # usage: setup.sh
 #
 # Makes the VM lab's cache when it is absent or stale: an unpacked Debian trixie
-# tree (QEMU from trixie-backports, nvme-cli, fio, e2fsprogs), a Debian kernel
-# with its vmlinux, and initramfs pieces. Packages are unpacked and never
-# installed: no maintainer script runs, nothing is mounted, the host's own
-# package state is not touched. Each stage is built beside its place and moved
-# there when whole, so a run that was cut short is simply done again.
-# README.md in this folder says more.
+# tree (QEMU from trixie-backports, nvme-cli, fio, e2fsprogs, firmware), two
+# Debian kernels with their vmlinux, a boot loader, and initramfs pieces.
+# Packages are unpacked and never installed: no maintainer script runs, nothing
+# is mounted, the host's own package state is not touched. Each stage is built
+# beside its place and moved there when whole, so a run that was cut short is
+# simply done again. README.md in this folder says more.
 
 set -euo pipefail
 HERE=$(dirname "$(realpath "$0")")
 . "$HERE/lab.sh"
 
 SUITE=trixie
+OLDER=bookworm
 PACKAGES="qemu-system-x86 busybox-static nvme-cli fio e2fsprogs kmod cpio
-zstd xz-utils libgcc-s1"
+zstd xz-utils libgcc-s1 ovmf mtools grub-common grub-pc-bin grub-efi-amd64-bin"
 KERNEL=linux-image-amd64
+NEWER_KERNEL='6[.]12[.]'
+OLDER_KERNEL='6[.]1[.]'
 # Pulled in by dependencies, of no use without a running Debian.
 SKIP="python3* libpython3* systemd_* libsystemd-shared* dpkg_* perl* passwd_*
 debconf_* tar_* tzdata* adduser_* mount_* libpam-* login* sensible-utils_*
-init-system-helpers_* ipxe-qemu_*"
-NEED_MB=900
+init-system-helpers_* ipxe-qemu_* gettext-base_*"
+# Hardware that no guest here has, two thirds of the modules.
+NO_MODULES="sound drivers/gpu drivers/media drivers/net/ethernet
+drivers/net/wireless drivers/staging drivers/iio drivers/hwmon drivers/usb"
+NEED_MB=1300
 
 say() { printf 'vm setup: %s\n' "$*"; }
 
@@ -46,9 +52,10 @@ apt_conf() {
 	: >"$APT/status"
 	printf 'deb [signed-by=%s] %s %s main\n' \
 		$keys "$mirror" $SUITE $keys "$mirror" $SUITE-backports \
-		>"$APT/sources.list"
-	printf 'Package: %s\nPin: release n=%s\nPin-Priority: 990\n' \
-		'qemu-system-* seabios' $SUITE-backports >"$APT/preferences"
+		$keys "$mirror" $OLDER >"$APT/sources.list"
+	printf 'Package: %s\nPin: release n=%s\nPin-Priority: %d\n\n' \
+		'qemu-system-* seabios' $SUITE-backports 990 '*' $OLDER 100 \
+		>"$APT/preferences"
 	# Read after the machine's own configuration, so proxies still apply.
 	cat >"$APT/apt.conf" <<-CONF
 		Dir::State "$APT";
@@ -65,7 +72,7 @@ apt_conf() {
 		Acquire::Languages "none";
 		Acquire::Retries "3";
 	CONF
-	say "reading package lists of $SUITE from ${mirror%/}"
+	say "reading package lists of $SUITE and $OLDER from ${mirror%/}"
 	apt_run apt-get update
 }
 
@@ -127,13 +134,20 @@ extract_vmlinux() {
 		lab_die "$1: the payload is not an ELF file"
 }
 
+# kernel_image VERSION: the package of the newest kernel that begins with that
+kernel_image() {
+	APT_CONFIG=$APT/apt.conf apt-cache show $KERNEL |
+		sed -n "s/^Depends: \(linux-image-$1[^ ,]*\).*/\1/p" |
+		sort -V | tail -n 1
+}
+
+# make_kernel DIR [VERSION]
 make_kernel() {
-	local image deb
+	local version=${2:-$NEWER_KERNEL} image deb dir
 
 	apt_open
-	image=$(APT_CONFIG=$APT/apt.conf apt-cache depends $KERNEL |
-		sed -n 's/.*Depends: \(linux-image-[0-9][^ ]*\)$/\1/p' | head -n 1)
-	[ -n "$image" ] || lab_die "$KERNEL depends on no kernel image"
+	image=$(kernel_image "$version")
+	[ -n "$image" ] || lab_die "$KERNEL $version depends on no kernel image"
 	say "downloading $image (100 MB)"
 	(cd "$APT/archives" && apt_run apt-get download "$image")
 	deb=$(echo "$APT"/archives/"$image"_*.deb)
@@ -142,9 +156,34 @@ make_kernel() {
 	rm -f "$deb"
 	[ -d "$1/lib" ] || ln -s usr/lib "$1/lib"
 	ls "$1/lib/modules" >"$1/version"
+	for dir in $NO_MODULES; do
+		rm -rf "$1"/lib/modules/*/kernel/"$dir"
+	done
 	lab_run depmod -b "$1" "$(cat "$1/version")"
-	extract_vmlinux "$1/boot/vmlinuz-$(cat "$1/version")" "$1/vmlinux"
+	mv "$1/boot/vmlinuz-$(cat "$1/version")" "$1/vmlinuz"
+	extract_vmlinux "$1/vmlinuz" "$1/vmlinux"
 	rm -rf "${1:?}/boot" "${1:?}/usr/share"
+}
+
+make_older() {
+	make_kernel "$1" "$OLDER_KERNEL"
+}
+
+# GRUB for both firmwares. The first sector loads what follows it, which needs
+# no installer: the blocks from sector 1 on are where it looks by itself.
+make_boot() {
+	local mods=$LAB_TREE/usr/lib/grub common="normal part_msdos fat linux
+		serial terminal echo"
+
+	say "making boot loaders"
+	# shellcheck disable=SC2086 # a list of words
+	{
+		lab_run grub-mkimage -d "$mods/i386-pc" -O i386-pc \
+			-p '(hd0,msdos1)/grub' -o "$1/core.img" biosdisk $common
+		lab_run grub-mkimage -d "$mods/x86_64-efi" -O x86_64-efi \
+			-p /grub -o "$1/BOOTX64.EFI" $common
+	}
+	cp "$mods/i386-pc/boot.img" "$1/"
 }
 
 # piece OUT PROGRAM...: programs of the tree with their libraries.
@@ -238,12 +277,15 @@ main() {
 	[ -e "$LAB/img/.stamp" ] || [ "$free" -ge $NEED_MB ] ||
 		lab_die "$LAB has $free MB free, $NEED_MB are needed"
 	stage tree "1 $SUITE $PACKAGES $SKIP"
-	stage kernel "1 $SUITE $KERNEL"
+	stage kernel "2 $SUITE $KERNEL $NEWER_KERNEL $NO_MODULES"
+	stage older "1 $OLDER $KERNEL $OLDER_KERNEL $NO_MODULES"
+	stage boot "1 $(cksum <"$LAB/tree/.stamp")"
 	fresh=$(cat "$LAB_IMG/.stamp" 2>/dev/null || true)
 	stage img "1 $self $(cat "$LAB/tree/.stamp" "$LAB/kernel/.stamp" | cksum)"
 	[ "$fresh" = "$(cat "$LAB_IMG/.stamp")" ] || try_img
 	say "ready: QEMU $(lab_run qemu-system-x86_64 --version |
-		sed -n '1s/.*version \([0-9.]*\).*/\1/p'), Linux $(cat "$LAB/kernel/version"), in $LAB"
+		sed -n '1s/.*version \([0-9.]*\).*/\1/p'), Linux $(cat \
+		"$LAB/kernel/version") and $(cat "$LAB/older/version"), in $LAB"
 }
 
 main "$@"

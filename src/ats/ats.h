@@ -9,26 +9,42 @@
 #include <leapio/pollgroup.h>
 #include <leapio/status.h>
 
+#include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 
-/* One mapping. Immutable while a table or an IOTLB points to it. */
+#include "util/list.h"
+
+/*
+ * One mapping. Immutable while a table or an IOTLB points to it. What the hot
+ * path reads comes first.
+ */
 struct leap__ats_range {
 	uint64_t start;
-	uint64_t end;			/* first address behind it; 0 = 2^64 */
+	uint64_t last;			/* the last byte: may be 2^64 - 1 */
 	uint8_t *base;			/* direct: address of start */
-	uint64_t remote;		/* one-sided: address of start */
 	struct leap_dmabuf *buf;	/* direct: a reference */
+	uint64_t remote;		/* one-sided: address of start */
 	uint32_t key;
 	uint32_t perm;
 	uint16_t slot;			/* names it in pins */
 	uint16_t source;		/* enum leap_ats_source */
+	struct leap_ats_ops ops;	/* callback, message */
+	void *arg;
 };
 
 /* A snapshot: sorted by address. Counted; never changed once published. */
 struct leap__ats_table {
 	uint32_t refs;			/* under ats->lock */
 	uint32_t nr;
+	uint64_t *start;		/* of each range: what is searched */
 	struct leap__ats_range *range[];
+};
+
+/* Counts only while the view's table is of the same generation. */
+struct leap__ats_tlb {
+	uint64_t gen;
+	struct leap__ats_range *range;
 };
 
 struct leap_ats {
@@ -47,9 +63,10 @@ struct leap__ats_unmap;
 /* One view's part of one unmap. */
 struct leap__ats_leave {
 	struct leap_msg msg;
-	struct leap_ats_view *view;
+	struct leap_ats_view *view;	/* NULL: detached since */
 	struct leap__ats_unmap *unmap;
-	struct leap__ats_leave *next;	/* view->draining */
+	struct leap__list link;		/* leaves, going or draining of view */
+	bool here;			/* the view is of the unmapping thread */
 };
 
 struct leap__ats_unmap {
@@ -68,13 +85,21 @@ struct leap_ats_view {
 	struct leap_ats_view *next;	/* under ats->lock */
 	struct leap__ats_table *table;	/* a reference */
 	uint64_t gen;			/* of that table */
-	struct leap__ats_range *last;	/* the range of the last hit */
-	struct leap__ats_range **iotlb;	/* by 2 MiB page */
+	/* The range of the last hit, or leap__ats_nothing. */
+	const struct leap__ats_range *last;
+	struct leap__ats_tlb *iotlb;	/* by 2 MiB page */
 	uint64_t iotlb_mask;
 	uint32_t *pins;			/* by slot */
 	uint64_t nr_pins;
-	struct leap__ats_leave *draining;
-	uint32_t nr_leaves;		/* messages under way and draining */
+	struct leap__list leaves;	/* not heard of yet; under ats->lock */
+	struct leap__list draining;	/* unmaps that wait for pins */
+	struct leap__list going;	/* hooks are to be told of them */
+	struct leap__list hooks;
+	struct leap__list *next_hook;	/* while they are being called */
+	uint32_t nr_hooks;		/* under ats->lock */
+	struct leap_msg came;		/* to call hooks of new ranges */
+	bool came_sent;			/* under ats->lock */
+	bool detached;			/* freed when came has run */
 	uint8_t *sink;			/* where bit buckets of reads go */
 	uint64_t hits;
 	uint64_t misses;
@@ -84,21 +109,135 @@ struct leap_ats_view {
 #define LEAP__ATS_SINK_BYTES 65536u
 
 /*
+ * For users that hold pins for longer than a command does: the rings of a
+ * queue. Without a hook such a pin keeps an unmap from ever ending.
+ */
+struct leap__ats_hook {
+	struct leap__list link;
+	/*
+	 * A range is going. It translates no more (a new one in its place
+	 * may); pins in it are to be given back, now or as soon as it can be
+	 * done: the unmap waits for them.
+	 */
+	void (*going)(struct leap__ats_hook *hook, leap_gpa_t gpa,
+		      uint64_t bytes);
+	/* Ranges have come: what failed to translate may do so now. One call
+	 * may stand for several ranges, which may have gone again. */
+	void (*came)(struct leap__ats_hook *hook);
+};
+
+/*
+ * Both are called on the view's thread, @going also from within leap_ats_unmap
+ * when that is its thread, @came always from a poll of its group. They may
+ * translate, release, add and remove hooks; not detach the view. Either
+ * may be NULL. Add the hook first and translate then, so that no range slips
+ * between the two.
+ * Context: owner
+ */
+void leap__ats_hook_add(struct leap_ats_view *view,
+			struct leap__ats_hook *hook);
+void leap__ats_hook_del(struct leap_ats_view *view,
+			struct leap__ats_hook *hook);
+
+/* A range that no address is in. */
+extern const struct leap__ats_range leap__ats_nothing;
+
+/*
  * The range that holds @gpa, or NULL. Slow part of a lookup: takes over a newer
  * table when there is one.
  */
-struct leap__ats_range *leap__ats_lookup(struct leap_ats_view *view,
-					 uint64_t gpa);
+const struct leap__ats_range *leap__ats_lookup(struct leap_ats_view *view,
+					       uint64_t gpa);
 
-/* Append to @pieces, merging with the last; 0, or -ENOBUFS. */
-int leap__ats_append(struct leap_piece *pieces, uint32_t max, uint32_t *nr,
-		     const struct leap_piece *piece);
+static inline int leap__ats_in(const struct leap__ats_range *range,
+			       uint64_t gpa)
+{
+	return gpa >= range->start && gpa <= range->last;
+}
 
-/* leap_ats_translate that appends behind @nr pieces. 0 or -errno. */
-int leap__ats_translate_more(struct leap_ats_view *view, uint64_t gpa,
-			     uint64_t len, uint32_t perm,
-			     struct leap_piece *pieces, uint32_t max,
-			     uint32_t *nr, struct leap_pins *pins);
+static inline const struct leap__ats_range *
+leap__ats_find(struct leap_ats_view *view, uint64_t gpa)
+{
+	const struct leap__ats_range *range = view->last;
+
+	if (leap__ats_in(range, gpa)) {
+		view->hits++;
+		return range;
+	}
+	return leap__ats_lookup(view, gpa);
+}
+
+/* Hold @range. 0, or -ENOBUFS when @pins is full. */
+int leap__ats_pin(struct leap_ats_view *view, struct leap_pins *pins,
+		  const struct leap__ats_range *range);
+
+/* Hits and misses begin again: every cached translation is forgotten. */
+void leap__ats_forget(struct leap_ats_view *view);
+
+/* Under ats->lock: give back a reference to a table. */
+void leap__ats_table_put(struct leap__ats_table *table);
+
+/* Under ats->lock: @table becomes the one that lookups take over. */
+void leap__ats_publish(struct leap_ats *ats, struct leap__ats_table *table);
+
+/* Nothing points to @range any more. */
+void leap__ats_range_free(struct leap_ats *ats, struct leap__ats_range *range);
+
+/* On the view's thread: take over the newest table, forget what is cached. */
+void leap__ats_refresh(struct leap_ats_view *view);
+
+/* The view of @leaves has let go. What is told of it may unmap and release in
+ * its turn, and detach the view. */
+void leap__ats_end(struct leap__list *leaves);
+
+/* leap_ats_view.came: on the view's thread. */
+void leap__ats_view_came(struct leap_msg *msg);
+
+/*
+ * A table with room for @nr ranges. Under ats->lock when it is published.
+ * NULL: out of memory.
+ */
+struct leap__ats_table *leap__ats_table_new(uint32_t nr);
+
+/* What becomes of the addresses of one command. */
+struct leap__ats_walk {
+	struct leap_ats_view *view;
+	struct leap_piece *pieces;
+	struct leap_pins *pins;
+	/* Direct, with @perm, pinned, and there is a piece already. */
+	const struct leap__ats_range *range;
+	uint32_t perm;
+	uint32_t max;
+	uint32_t nr;
+};
+
+/* One range of guest addresses more. 0, or the errno of leap_ats_translate. */
+int leap__ats_add_slow(struct leap__ats_walk *w, uint64_t gpa, uint64_t len);
+
+static inline int leap__ats_add(struct leap__ats_walk *w, uint64_t gpa,
+				uint64_t len)
+{
+	const struct leap__ats_range *range = w->range;
+	struct leap_piece *last;
+	uint8_t *addr;
+
+	/* No address is in leap__ats_nothing, so that nr is not 0 below. */
+	if (!leap__ats_in(range, gpa) || len - 1 > range->last - gpa)
+		return leap__ats_add_slow(w, gpa, len);
+	w->view->hits++;
+	addr = range->base + (gpa - range->start);
+	last = &w->pieces[w->nr - 1];
+	if ((uint8_t *)last->addr + last->len_bytes == addr &&
+	    last->buf == range->buf && last->len_bytes + len <= UINT32_MAX) {
+		last->len_bytes += (uint32_t)len;
+		return 0;
+	}
+	if (w->nr == w->max || len > UINT32_MAX)
+		return -ENOBUFS;
+	w->pieces[w->nr++] = (struct leap_piece){
+		.addr = addr, .buf = range->buf, .len_bytes = (uint32_t)len };
+	return 0;
+}
 
 /* What the guest gets for an errno of a translation. */
 leap_status_t leap__ats_status(int err);

@@ -15,15 +15,10 @@
 #define LIST_CHUNK 64	/* entries copied at a time */
 
 struct walk {
-	struct leap_ats_view *view;
-	struct leap_piece *pieces;
-	struct leap_pins *pins;
+	struct leap__ats_walk at;
 	leap_status_t *status;
 	uint64_t left;		/* bytes still to find */
 	uint32_t page_bytes;
-	uint32_t perm;
-	uint32_t max;
-	uint32_t *nr;
 };
 
 static int refuse(struct walk *w, leap_status_t status)
@@ -32,22 +27,25 @@ static int refuse(struct walk *w, leap_status_t status)
 	return -EIO;
 }
 
-static int add(struct walk *w, uint64_t gpa, uint64_t len)
+static int failed(struct walk *w, int err)
 {
-	int err = leap__ats_translate_more(w->view, gpa, len, w->perm,
-					   w->pieces, w->max, w->nr, w->pins);
-
-	if (err == -ENOBUFS) {
-		*w->status = LEAP_SC_INTERNAL;
-		return err;
-	}
-	if (err)
+	if (err != -ENOBUFS)
 		return refuse(w, leap__ats_status(err));
+	*w->status = LEAP_SC_INTERNAL;
+	return err;
+}
+
+static inline int add(struct walk *w, uint64_t gpa, uint64_t len)
+{
+	int err = leap__ats_add(&w->at, gpa, len);
+
+	if (err)
+		return failed(w, err);
 	w->left -= len;
 	return 0;
 }
 
-static int add_page(struct walk *w, uint64_t gpa)
+static inline int add_page(struct walk *w, uint64_t gpa)
 {
 	if (gpa & (w->page_bytes - 1))
 		return refuse(w, LEAP_SC_PRP_OFFSET);
@@ -73,7 +71,7 @@ static int walk_page(struct walk *w, uint64_t list, uint64_t *next)
 		n = slots < LIST_CHUNK ? slots : LIST_CHUNK;
 		if (n > pages)
 			n = pages;
-		err = leap_ats_copy_in(w->view, entry, (leap_gpa_t){ list },
+		err = leap_ats_copy_in(w->at.view, entry, (leap_gpa_t){ list },
 				       n * 8);
 		if (err)
 			return refuse(w, leap__ats_status(err));
@@ -120,9 +118,10 @@ int leap_ats_prp(struct leap_ats_view *view, leap_gpa_t prp1, leap_gpa_t prp2,
 		 struct leap_pins *pins, uint16_t *status)
 {
 	struct walk w = {
-		.view = view, .pieces = pieces, .pins = pins, .status = status,
-		.left = len_bytes, .page_bytes = page_bytes, .perm = perm,
-		.max = max, .nr = nr,
+		.at = { .view = view, .pieces = pieces, .pins = pins,
+			.perm = perm, .max = max,
+			.range = &leap__ats_nothing },
+		.status = status, .left = len_bytes, .page_bytes = page_bytes,
 	};
 	uint64_t first = page_bytes - (prp1.addr & (page_bytes - 1));
 	int err;
@@ -134,9 +133,9 @@ int leap_ats_prp(struct leap_ats_view *view, leap_gpa_t prp1, leap_gpa_t prp2,
 	if (!len_bytes)
 		return 0;
 	err = add(&w, prp1.addr, first < w.left ? first : w.left);
-	if (err || !w.left)
-		return err;
-	if (w.left <= page_bytes)
-		return add_page(&w, prp2.addr);
-	return walk_list(&w, prp2.addr);
+	if (!err && w.left)
+		err = w.left <= page_bytes ? add_page(&w, prp2.addr) :
+			walk_list(&w, prp2.addr);
+	*nr = w.at.nr;
+	return err;
 }

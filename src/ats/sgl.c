@@ -17,16 +17,11 @@
 #define SEG_MAX_DESC	4096	/* descriptors looked at for one command */
 
 struct walk {
-	struct leap_ats_view *view;
-	struct leap_piece *pieces;
-	struct leap_pins *pins;
+	struct leap__ats_walk at;
 	leap_status_t *status;
 	uint64_t left;		/* bytes still to find */
 	uint32_t flags;
-	uint32_t perm;
-	uint32_t max;
 	uint32_t nr_desc;
-	uint32_t *nr;
 };
 
 static int refuse(struct walk *w, leap_status_t status)
@@ -65,8 +60,7 @@ static int data_block(struct walk *w, uint64_t gpa, uint64_t len)
 	err = clip(w, &len);
 	if (err || !len)
 		return err;
-	err = leap__ats_translate_more(w->view, gpa, len, w->perm, w->pieces,
-				       w->max, w->nr, w->pins);
+	err = leap__ats_add(&w->at, gpa, len);
 	if (err)
 		return translated(w, err);
 	w->left -= len;
@@ -81,7 +75,7 @@ static int bit_bucket(struct walk *w, uint64_t len)
 
 	if (!(w->flags & LEAP_SGL_BIT_BUCKET))
 		return refuse(w, LEAP_SC_SGL_TYPE);
-	if (!(w->perm & LEAP_PERM_WRITE))
+	if (!(w->at.perm & LEAP_PERM_WRITE))
 		return 0;
 	err = clip(w, &len);
 	if (err)
@@ -90,10 +84,10 @@ static int bit_bucket(struct walk *w, uint64_t len)
 		uint32_t part = len < LEAP__ATS_SINK_BYTES ? (uint32_t)len :
 			LEAP__ATS_SINK_BYTES;
 
-		if (*w->nr == w->max)
+		if (w->at.nr == w->at.max)
 			return translated(w, -ENOBUFS);
-		w->pieces[(*w->nr)++] = (struct leap_piece){
-			.addr = w->view->sink, .len_bytes = part };
+		w->at.pieces[w->at.nr++] = (struct leap_piece){
+			.addr = w->at.view->sink, .len_bytes = part };
 		len -= part;
 		w->left -= part;
 	}
@@ -141,7 +135,7 @@ static int segment(struct walk *w, struct leap_sgl_desc *seg, int *more)
 	*more = 0;
 	while (nr) {
 		n = nr < SEG_CHUNK ? nr : SEG_CHUNK;
-		err = leap_ats_copy_in(w->view, desc, (leap_gpa_t){ at },
+		err = leap_ats_copy_in(w->at.view, desc, (leap_gpa_t){ at },
 				       n * sizeof(desc[0]));
 		if (err)
 			return translated(w, err);
@@ -162,7 +156,7 @@ static int segment(struct walk *w, struct leap_sgl_desc *seg, int *more)
 	*seg = *found;
 	*more = 1;
 	if (LEAP_PLANT(DOUBLE_FETCH))
-		return leap_ats_copy_in(w->view, seg,
+		return leap_ats_copy_in(w->at.view, seg,
 				(leap_gpa_t){ at - sizeof(*seg) }, sizeof(*seg));
 	return 0;
 }
@@ -173,9 +167,10 @@ int leap_ats_sgl(struct leap_ats_view *view, const struct leap_sgl_desc *sgl1,
 		 struct leap_pins *pins, uint16_t *status)
 {
 	struct walk w = {
-		.view = view, .pieces = pieces, .pins = pins, .status = status,
-		.left = len_bytes, .flags = flags, .perm = perm, .max = max,
-		.nr = nr,
+		.at = { .view = view, .pieces = pieces, .pins = pins,
+			.perm = perm, .max = max,
+			.range = &leap__ats_nothing },
+		.status = status, .left = len_bytes, .flags = flags,
 	};
 	const struct leap_sgl_desc *found = NULL;
 	struct leap_sgl_desc seg;
@@ -184,15 +179,13 @@ int leap_ats_sgl(struct leap_ats_view *view, const struct leap_sgl_desc *sgl1,
 	*nr = 0;
 	*status = LEAP_SC_SUCCESS;
 	err = one(&w, sgl1, 0, &found);
+	more = !err && found;
+	if (more)
+		seg = *found;
+	while (!err && more)
+		err = segment(&w, &seg, &more);
+	*nr = w.at.nr;
 	if (err)
 		return err;
-	if (found) {
-		seg = *found;
-		do {
-			err = segment(&w, &seg, &more);
-			if (err)
-				return err;
-		} while (more);
-	}
 	return w.left ? refuse(&w, LEAP_SC_SGL_DATA_LEN) : 0;
 }

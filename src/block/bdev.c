@@ -135,6 +135,24 @@ static inline leap_status_t check_plain(const struct leap_bdev *bdev,
 	return check_pieces(bdev, bio, caps);
 }
 
+static leap_status_t check_ranges(const struct leap_bio *bio, uint32_t caps)
+{
+	uint64_t bytes = leap_pieces_bytes(bio->pieces, bio->nr_pieces);
+	uint32_t i;
+
+	if (!(caps & LEAP_BDEV_RANGES))
+		return DNR(LEAP_SC_INVALID_OPCODE);
+	if (caps & LEAP_BDEV_READONLY)
+		return DNR(LEAP_SC_NS_WRITE_PROTECTED);
+	for (i = 0; i < bio->nr_pieces; i++)
+		if (bio->pieces[i].reach != LEAP_REACH_DIRECT)
+			return DNR(LEAP_SC_INVALID_FIELD);
+	if (bio->nr_blocks || !bytes || bytes % 16 ||
+	    bytes > LEAP_DSM_MAX_RANGES * 16)
+		return DNR(LEAP_SC_INVALID_FIELD);
+	return 0;
+}
+
 static leap_status_t check(const struct leap_bdev *bdev,
 			   const struct leap_bio *bio, uint32_t caps)
 {
@@ -144,6 +162,8 @@ static leap_status_t check(const struct leap_bdev *bdev,
 		return DNR(LEAP_SC_INVALID_FIELD);
 	if (bio->op == LEAP_BIO_FLUSH)
 		return bio->nr_blocks ? DNR(LEAP_SC_INVALID_FIELD) : 0;
+	if (bio->op == LEAP_BIO_RANGES)
+		return check_ranges(bio, caps);
 	if (bio->op > LEAP_BIO_COMPARE)
 		return DNR(LEAP_SC_INVALID_OPCODE);
 	if (bio->op <= LEAP_BIO_WRITE)

@@ -14,6 +14,7 @@ extern const struct leap_bdev_ops leap__error_ops;
 extern const struct leap_bdev_ops leap__file_ops;
 extern const struct leap_bdev_ops leap__memory_ops;
 extern const struct leap_bdev_ops leap__null_ops;
+extern const struct leap_bdev_ops leap__relay_ops;
 extern const struct leap_bdev_ops leap__trace_ops;
 
 static const struct leap_bdev_ops *const layers[] = {
@@ -22,6 +23,7 @@ static const struct leap_bdev_ops *const layers[] = {
 	&leap__file_ops,
 	&leap__memory_ops,
 	&leap__null_ops,
+	&leap__relay_ops,
 	&leap__trace_ops,
 	NULL
 };
@@ -33,6 +35,7 @@ static const char *const names[] = {
 	"file",
 	"memory",
 	"null",
+	"relay",
 	"trace",
 	NULL
 };

@@ -21,6 +21,7 @@
 
 #include <leapio/dmabuf.h>
 
+#include "dmabuf/region.h"
 #include "util/atomic.h"
 #include "util/err.h"
 #include "util/opts.h"
@@ -44,6 +45,7 @@ struct leap_dmabuf {
 	unsigned char *addr;
 	uint64_t bytes;
 	uint64_t map_bytes;
+	uint64_t offset;	/* of addr in fd */
 	uint32_t page_bytes;
 	uint32_t refs;
 	int fd;
@@ -74,6 +76,7 @@ static int map(int fd, uint64_t offset, uint64_t bytes, uint32_t page_bytes,
 		return err;
 	}
 	pthread_mutex_init(&buf->lock, NULL);
+	buf->offset = offset;
 	buf->fd = fd;
 	buf->bytes = bytes;
 	buf->page_bytes = page_bytes;
@@ -148,8 +151,7 @@ int leap_dmabuf_create(const struct leap_dmabuf_opts *opts,
 			 o.huge == LEAP_HUGE_ALWAYS ? "huge" : "ordinary");
 }
 
-/* The page size that mappings of @fd must respect. */
-static uint32_t fd_page_bytes(int fd)
+uint32_t leap__dmabuf_fd_page_bytes(int fd)
 {
 	struct statfs fs;
 
@@ -159,10 +161,8 @@ static uint32_t fd_page_bytes(int fd)
 	return (uint32_t)sysconf(_SC_PAGESIZE);
 }
 
-static int import_check(int fd, uint64_t offset, uint64_t bytes,
-			uint32_t page_bytes)
+static int check_seals(int fd)
 {
-	struct stat st;
 	int seals = fcntl(fd, F_GET_SEALS);
 
 	if (seals < 0)
@@ -171,6 +171,17 @@ static int import_check(int fd, uint64_t offset, uint64_t bytes,
 	if (!(seals & F_SEAL_SHRINK))
 		return leap__err(-EACCES,
 			"leap_dmabuf_import: fd %d lacks F_SEAL_SHRINK", fd);
+	return 0;
+}
+
+static int import_check(int fd, uint64_t offset, uint64_t bytes,
+			uint32_t perm, uint32_t page_bytes)
+{
+	struct stat st;
+	int err = perm & LEAP_PERM_UNSEALED ? 0 : check_seals(fd);
+
+	if (err)
+		return err;
 	/* After the seal: from here on the size can only grow. */
 	if (fstat(fd, &st))
 		return leap__err(-errno, "leap_dmabuf_import: fstat failed");
@@ -190,13 +201,14 @@ static int import_check(int fd, uint64_t offset, uint64_t bytes,
 int leap_dmabuf_import(int fd, uint64_t offset, uint64_t bytes,
 				uint32_t perm, struct leap_dmabuf **out)
 {
-	uint32_t page_bytes = fd_page_bytes(fd);
+	const uint32_t rw = LEAP_PERM_READ | LEAP_PERM_WRITE;
+	uint32_t page_bytes = leap__dmabuf_fd_page_bytes(fd);
 	int prot = 0, own, err;
 
-	if (!perm || perm & ~(uint32_t)(LEAP_PERM_READ | LEAP_PERM_WRITE))
+	if (!(perm & rw) || perm & ~(rw | LEAP_PERM_UNSEALED))
 		return leap__err(-EINVAL,
 			"leap_dmabuf_import: perm %#x is not 1 to 3", perm);
-	err = import_check(fd, offset, bytes, page_bytes);
+	err = import_check(fd, offset, bytes, perm, page_bytes);
 	if (err)
 		return err;
 	if (perm & LEAP_PERM_READ)
@@ -254,6 +266,11 @@ uint64_t leap_dmabuf_bytes(const struct leap_dmabuf *buf)
 uint32_t leap_dmabuf_page_bytes(const struct leap_dmabuf *buf)
 {
 	return buf->page_bytes;
+}
+
+uint64_t leap__dmabuf_offset(const struct leap_dmabuf *buf)
+{
+	return buf->offset;
 }
 
 int leap_dmabuf_fd(const struct leap_dmabuf *buf)

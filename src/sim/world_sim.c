@@ -328,6 +328,20 @@ static int sim_peer_closed(struct leap__wfd *f)
 	return sim_net_peer_closed(sim_fd(f));
 }
 
+static int sim_wake_fd(struct leap__world *w)
+{
+	(void)w;
+	return -EOPNOTSUPP;
+}
+
+static int sim_peer_process(struct leap__wfd *f, int64_t *pid, int *pidfd)
+{
+	(void)f;
+	(void)pid;
+	(void)pidfd;
+	return -EOPNOTSUPP;
+}
+
 static int sim_adopt(struct leap__world *w, int fd, struct leap__wfd **out)
 {
 	return -EOPNOTSUPP;
@@ -420,6 +434,8 @@ static const struct leap__world_ops sim_ops = {
 	.peer_closed = sim_peer_closed,
 	.adopt = sim_adopt,
 	.close = sim_close,
+	.wake_fd = sim_wake_fd,
+	.peer_process = sim_peer_process,
 };
 
 int sim_world_create(struct leap_sim *sim, struct leap__world **out)

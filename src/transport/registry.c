@@ -12,11 +12,15 @@ const struct leap_transport_ops *const *leap__transports(void)
 {
 	static const struct leap_transport_ops *const all[] = {
 		&leap__loop_transport,
+		&leap__vdev_transport,
 #ifdef LEAP_WITH_TCP
 		&leap__tcp_transport,
 #endif
 #ifdef LEAP_WITH_SHM
 		&leap__shm_transport,
+#endif
+#ifdef LEAP_WITH_VFIO_USER
+		&leap__vfio_user_transport,
 #endif
 		NULL,
 	};

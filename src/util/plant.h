@@ -45,6 +45,8 @@
 	X(RECORD_NO_COMPLETING,	"CQE published without 'completing'") \
 	X(RECORD_LATE_STATE,	"slot state visible before its SQE") \
 	X(RECORD_REWRITES_CQE,	"recovery rewrites a visible CQE") \
+	X(RECORD_REDRIVES_VISIBLE, "a command with a visible CQE runs again") \
+	X(RECORD_CQ_BEHIND,	"a shared CQ restored from one record only") \
 	X(RECORD_STEPS_OVERTAKE, "a step's stores overtake the one before") \
 	X(RECORD_ISSUED_LATE,	"issued visible after the first effect") \
 	X(RECORD_LIVE_ONLY,	"heads derived from live slots only") \
@@ -82,6 +84,30 @@ enum leap_plant {
 	LEAP_PLANT_NR,
 };
 
+/*
+ * Points between two steps of a command in guest memory, where a kill leaves a
+ * successor something else to find. LEAP_POINT(NAME) is nothing in ordinary
+ * builds.
+ */
+#define LEAP__POINT_LIST(X) \
+	X(BEFORE_FETCHED,	"SQE in its slot, which is still free") \
+	X(AFTER_FETCHED,	"fetched, nothing done") \
+	X(AFTER_ISSUED,		"issued, not yet with the handler") \
+	X(BEFORE_POSTED,	"the handler is done") \
+	X(COMPLETING,		"the answer is in the slot, no CQE") \
+	X(CQE_VISIBLE,		"CQE posted, slot still completing") \
+	X(AFTER_POSTED,		"slot free") \
+	X(BEFORE_SIGNAL,	"no interrupt for what was posted") \
+	X(AFTER_SIGNAL,		"interrupt raised")
+
+enum leap_point {
+	LEAP_POINT_NONE,
+#define LEAP__POINT_ENUM(name, text) LEAP_POINT_##name,
+	LEAP__POINT_LIST(LEAP__POINT_ENUM)
+#undef LEAP__POINT_ENUM
+	LEAP_POINT_NR,
+};
+
 #ifdef LEAP_PLANTED
 /* Selects one bug, or LEAP_PLANT_NONE.  Context: setup, test programs. */
 void leap__plant_select(enum leap_plant plant);
@@ -99,12 +125,25 @@ const char *leap__plant_text(enum leap_plant plant);
  */
 extern void (*leap__plant_copied)(const void *src, size_t n);
 
+/*
+ * Called at every point. NULL: what LEAP_KILL_AT=NAME[:COUNT] in the
+ * environment says, that is SIGKILL for this process when it gets to the point
+ * for the COUNT-th time.
+ */
+extern void (*leap__plant_point)(enum leap_point point);
+void leap__plant_at(enum leap_point point);
+enum leap_point leap__plant_point_by_name(const char *name);
+const char *leap__plant_point_name(enum leap_point point);
+
+#define LEAP_POINT(name) leap__plant_at(LEAP_POINT_##name)
+
 #define LEAP_YIELD(src, n) do { \
 		if (leap__plant_copied) \
 			leap__plant_copied((src), (n)); \
 	} while (0)
 #else
 #define LEAP_PLANT(name) 0
+#define LEAP_POINT(name) do { } while (0)
 #define LEAP_YIELD(src, n) do { } while (0)
 #endif
 

@@ -50,6 +50,21 @@ struct testcase {
 	const char *(*check)(const uint8_t *buf, uint32_t len);
 };
 
+/*
+ * A case that a controller behind registers has to answer otherwise, because
+ * the standard says so. Its line is in neither transcript when they are
+ * compared.
+ */
+struct difference {
+	const char *name;
+	leap_status_t status;	/* that has to come back instead */
+	const char *why;
+	const char *(*check)(const uint8_t *buf, uint32_t len);
+};
+
+extern const struct difference differences[];
+extern const unsigned int nr_differences;
+
 extern const struct testcase io_cases[], admin_cases[], disc_cases[];
 extern const unsigned int nr_io_cases, nr_admin_cases, nr_disc_cases;
 

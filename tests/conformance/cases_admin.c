@@ -221,6 +221,36 @@ static const char *is_hostid(const uint8_t *buf, uint32_t len)
 	  LEAP_FCTYPE_PROP_SET, { size8, ofst, v }, 0, 0, 0, st, 0, 0, 0, \
 	  NULL }
 
+/* Without the fields that only capsules need. */
+static const char *is_ctrl_regs(const uint8_t *buf, uint32_t len)
+{
+	struct leap_id_ctrl id;
+
+	(void)len;
+	memcpy(&id, buf, sizeof(id));
+	if (leap_from_le32(id.ioccsz) || leap_from_le32(id.iorcsz))
+		return "capsules";
+	if (!leap_from_le16(id.vid))
+		return "no PCI vendor";
+	id.ioccsz = id.iorcsz = leap_to_le32(4);
+	return is_ctrl((const uint8_t *)&id, sizeof(id));
+}
+
+const struct difference differences[] = {
+	{ "identify: controller", OK, "PCI vendor, SGLs of addresses, Doorbell "
+	  "Buffer Config; no capsule sizes", is_ctrl_regs },
+	{ "set feature: interrupt coalescing", OK, "there are interrupts",
+	  NULL },
+	{ "set feature: interrupt vectors", OK, "there are interrupts", NULL },
+	{ "get feature: host identifier", OK, "the drive's owner says whose it "
+	  "is, not Connect", NULL },
+	{ "get feature: host identifier, 8 bytes", OK, "the short form is for "
+	  "memory-based controllers", NULL },
+};
+
+const unsigned int nr_differences =
+	sizeof(differences) / sizeof(differences[0]);
+
 const struct testcase admin_cases[] = {
 	NO_OP(0x00), NO_OP(0x01), NO_OP(0x04), NO_OP(0x05), NO_OP(0x0d),
 	NO_OP(0x10), NO_OP(0x11), NO_OP(0x14), NO_OP(0x15), NO_OP(0x19),

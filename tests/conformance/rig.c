@@ -35,6 +35,8 @@ struct rig_server {
 	struct leap_listener *listener;
 	char url[200];
 	char path[64];
+	int is_far;
+	struct rig_server *far;		/* "relay": what stands behind it */
 	int pending;
 	int err;
 	uint32_t up;		/* shared */
@@ -51,6 +53,7 @@ static void fail(struct rig_server *s, int err, const char *what)
 static void *run(void *arg)
 {
 	struct thread *t = arg;
+	int i;
 
 	if (leap_pollgroup_create(NULL, &t->pg))
 		t->pg = NULL;
@@ -61,7 +64,10 @@ static void *run(void *arg)
 	leap__store_release(&t->idle, 1u);
 	while (!leap__load_acquire(&t->die))
 		usleep(1000);
-	if (t->pg && leap_pollgroup_destroy(t->pg))
+	/* A relay takes its leave of the far end. */
+	for (i = 0; i < 500 && leap_pollgroup_destroy(t->pg) == -EBUSY; i++)
+		leap_pollgroup_wait(t->pg, 10000000);
+	if (i == 500)
 		fprintf(stderr, "thread %u: poll group still in use\n",
 			t->index);
 	return NULL;
@@ -83,17 +89,33 @@ static int add_ns(struct rig_server *s, struct leap_subsystem *ss,
 		  uint32_t nsid, uint32_t lba_bytes, uint32_t read_only)
 {
 	struct leap_ns_opts o = LEAP_NS_OPTS_INIT;
+	char stack[512] = "memory:16M";
 	int err;
 
+	if (s->far)
+		snprintf(stack, sizeof(stack), "relay:\"%s/%s\"[nsid=%u,"
+			 "queues=2]", s->far->url, RIG_NQN, nsid);
 	o.nsid = nsid;
-	o.block_bytes = lba_bytes;
-	o.read_only = read_only;
-	err = leap_bdev_open(s->thread[0].pg, "memory:16M", &o.bdev);
+	/* What is made of a far end's blocks is the near end's affair. */
+	o.block_bytes = s->is_far ? 0 : lba_bytes;
+	o.read_only = !s->is_far && read_only;
+	err = leap_bdev_open(s->thread[0].pg, stack, &o.bdev);
 	if (!err)
 		err = leap_ns_add(ss, &o, added, s);
 	if (err > 0)
 		s->pending++;
 	return err > 0 ? 0 : err;
+}
+
+/* A drive behind registers: one controller, and nothing that discovers it. */
+static int registers(const struct rig_server *s)
+{
+	return !strcmp(s->kind, "vfio-user");
+}
+
+static int on_loop(const struct rig_server *s)
+{
+	return !strcmp(s->kind, "loop") || !strcmp(s->kind, "relay");
 }
 
 static int listen_on(struct rig_server *s)
@@ -102,20 +124,25 @@ static int listen_on(struct rig_server *s)
 	int err;
 
 	o.url = s->url;
-	if (!strcmp(s->kind, "loop"))
+	if (on_loop(s))
 		snprintf(s->url, sizeof(s->url), "loop://");
 	else if (!strcmp(s->kind, "tcp"))
 		snprintf(s->url, sizeof(s->url), "tcp://127.0.0.1:0");
-	else
+	else if (!strcmp(s->kind, "shm"))
 		snprintf(s->url, sizeof(s->url), "shm:%s", s->path);
+	else
+		snprintf(s->url, sizeof(s->url), "%s:%s/" RIG_NQN, s->kind,
+			 s->path);
 	err = leap_listener_create(s->target, &o, &s->listener);
 	if (err)
 		return err;
-	if (!strcmp(s->kind, "loop"))
+	if (on_loop(s))
 		snprintf(s->url, sizeof(s->url), "loop://leapio");
-	else
+	else if (!registers(s))
 		snprintf(s->url, sizeof(s->url), "%s",
 			 leap_listener_url(s->listener));
+	else
+		snprintf(s->url, sizeof(s->url), "%s:%s", s->kind, s->path);
 	return 0;
 }
 
@@ -245,10 +272,11 @@ static int connect_all(struct rig *rig, unsigned int nr_io)
 {
 	struct leap_qp_info info = { .size = sizeof(info) };
 	unsigned int i;
-	int err;
+	int err = 0;
 
-	err = connect_qp(rig, LEAP_NQN_DISCOVERY, 0, 0, &rig->disc);
-	if (!err)
+	if (!registers(rig->server))
+		err = connect_qp(rig, LEAP_NQN_DISCOVERY, 0, 0, &rig->disc);
+	if (!err && rig->disc)
 		err = enable(rig, rig->disc);
 	if (!err)
 		err = connect_qp(rig, RIG_NQN, 0, 0, &rig->admin);
@@ -282,29 +310,61 @@ static int start_threads(struct rig_server *s)
 	return 0;
 }
 
-int rig_start(struct rig *rig, const char *kind, unsigned int nr_io,
-	      unsigned int nr_groups, uint32_t mdts_bytes)
+static int start_server(const char *kind, unsigned int nr_groups,
+			uint32_t mdts_bytes, struct rig_server *far,
+			struct rig_server **out)
 {
 	struct rig_server *s = calloc(1, sizeof(*s));
 	int err;
 
-	memset(rig, 0, sizeof(*rig));
-	rig->server = s;
+	if (!s)
+		return -ENOMEM;
+	*out = s;
 	s->kind = kind;
+	s->far = far;
 	s->nr_threads = 1 + nr_groups;
 	s->mdts_bytes = mdts_bytes;
 	snprintf(s->path, sizeof(s->path), "/tmp/leap-conf-%d.sock",
 		 (int)getpid());
-	err = leap_pollgroup_create(NULL, &rig->pg);
-	if (!err)
-		err = start_threads(s);
-	if (err)
-		return err;
+	err = start_threads(s);
+	return err;
+}
+
+static int run_server(struct rig_server *s)
+{
 	s->thread[0].msg.run = serve_msg;
 	leap_pollgroup_send(s->thread[0].pg, &s->thread[0].msg);
 	while (!leap__load_acquire(&s->up))
 		usleep(1000);
-	return s->err ? s->err : connect_all(rig, nr_io);
+	return s->err;
+}
+
+int rig_start(struct rig *rig, const char *kind, unsigned int nr_io,
+	      unsigned int nr_groups, uint32_t mdts_bytes)
+{
+	struct rig_server *far = NULL;
+	int err = 0;
+
+	memset(rig, 0, sizeof(*rig));
+	if (!strcmp(kind, "relay")) {
+		/* Smaller commands than the near end takes. */
+		err = start_server("tcp", 0, mdts_bytes / 4, NULL, &far);
+		if (!err) {
+			far->is_far = 1;
+			err = run_server(far);
+		}
+	}
+	rig->far = far;
+	if (!err)
+		err = leap_pollgroup_create(NULL, &rig->pg);
+	if (!err)
+		err = start_server(kind, nr_groups, mdts_bytes, far,
+				   &rig->server);
+	if (!err)
+		err = run_server(rig->server);
+	if (!err)
+		rig->registers = registers(rig->server);
+	return err ? err : connect_all(rig, nr_io);
 }
 
 static void set_flag(void *arg)
@@ -322,20 +382,17 @@ static int close_qp(struct rig *rig, struct leap_qp *qp)
 	return wait_flag(rig, &closed);
 }
 
-int rig_stop(struct rig *rig)
+static unsigned int stop_server(struct rig_server *s)
 {
-	struct rig_server *s = rig->server;
-	unsigned int i, bad = 0;
+	unsigned int i, bad;
 
-	for (i = 0; i < rig->nr_io; i++)
-		bad += close_qp(rig, rig->io[i]) != 0;
-	bad += close_qp(rig, rig->admin) != 0;
-	bad += close_qp(rig, rig->disc) != 0;
+	if (!s)
+		return 0;
 	s->thread[0].msg.run = end_msg;
 	leap_pollgroup_send(s->thread[0].pg, &s->thread[0].msg);
 	for (i = 0; i < 10000 && !leap__load_acquire(&s->gone); i++)
 		usleep(1000);
-	bad += i == 10000;
+	bad = i == 10000;
 	for (i = 0; i < s->nr_threads; i++)
 		leap__store_release(&s->thread[i].stop, 1u);
 	for (i = 0; i < s->nr_threads; i++)
@@ -345,9 +402,22 @@ int rig_stop(struct rig *rig)
 		leap__store_release(&s->thread[i].die, 1u);
 		pthread_join(s->thread[i].id, NULL);
 	}
-	bad += leap_pollgroup_destroy(rig->pg) != 0;
 	unlink(s->path);
 	free(s);
+	return bad;
+}
+
+int rig_stop(struct rig *rig)
+{
+	unsigned int i, bad = 0;
+
+	for (i = 0; i < rig->nr_io; i++)
+		bad += close_qp(rig, rig->io[i]) != 0;
+	bad += close_qp(rig, rig->admin) != 0;
+	bad += close_qp(rig, rig->disc) != 0;
+	bad += stop_server(rig->server);
+	bad += stop_server(rig->far);
+	bad += rig->pg && leap_pollgroup_destroy(rig->pg) != 0;
 	return (int)bad;
 }
 

@@ -15,14 +15,19 @@
 
 struct rig {
 	struct leap_pollgroup *pg;	/* of the hosts */
-	struct leap_qp *admin, *disc;
+	struct leap_qp *admin;
+	struct leap_qp *disc;		/* NULL: a drive behind registers */
 	struct leap_qp *io[RIG_MAX_QPS];
 	unsigned int nr_io;
+	int registers;			/* what differs, differs */
 	struct rig_server *server;
+	struct rig_server *far;		/* behind the relays */
 };
 
 /*
- * Start a target with a listener of @kind ("loop", "tcp", "shm"), home and
+ * Start a target with a listener of @kind ("loop", "tcp", "shm", "vfio-user";
+ * "relay": loop, with namespaces that are relays over TCP to another such
+ * target), home and
  * @nr_groups more threads, and connect @nr_io I/O queues.
  * Returns: 0; -EPROTONOSUPPORT: not in this build; another errno, said on
  * stderr

@@ -3,7 +3,9 @@
  * An address space that a guest maps, unmaps, and points into with PRPs and
  * SGLs that lie in its own memory. Every piece lies in memory that was mapped
  * with the right permission and still is pinned; an unmap is over when its pins
- * are gone and not before.
+ * are gone and not before. Ranges are mapped memory, places that a function
+ * names a few hundred bytes at a time, or bytes behind messages that are answered
+ * late, wrongly or by an error. One page is held for long, as a ring is.
  *
  * The first 4 KiB of an input that long fill the guest's memory; operations of
  * 16 bytes follow. Addresses are in pieces of 4 bytes, lengths too.
@@ -15,6 +17,8 @@
 #include <leapio/ats.h>
 #include <leapio/dmabuf.h>
 
+#include "ats/ats.h"
+
 #define PAGES 16u
 #define BYTES (PAGES * 4096u)
 #define NR_RANGES 6u
@@ -23,7 +27,7 @@
 
 struct range {
 	uint64_t gpa, bytes, offset;
-	uint32_t perm;
+	uint32_t perm, source;
 	uint32_t pins;		/* of held commands */
 	int mapped, leaving;
 };
@@ -49,6 +53,82 @@ static void gone(void *arg)
 	r->leaving = 0;
 }
 
+/* A ring: lets go when its range goes. */
+static struct leap__ats_hook hook;
+static struct leap_pins ring;
+
+/* A copy through messages, and what was asked of their sender last. */
+static struct leap_ats_io io;
+static uint8_t io_buf[4096];
+static int io_busy, io_asked;
+
+static void ring_going(struct leap__ats_hook *h, leap_gpa_t gpa, uint64_t bytes)
+{
+	(void)h;
+	(void)gpa;
+	FUZZ_CHECK(bytes);
+	leap_ats_release(view, &ring);
+}
+
+static void ring_came(struct leap__ats_hook *h)
+{
+	struct leap_piece piece;
+	leap_gpa_t zero = { 0 };
+
+	(void)h;
+	if (!ring.nr && leap_ats_translate(view, zero, 64, LEAP_PERM_READ,
+					   &piece, 1, &ring) != 1)
+		leap_ats_release(view, &ring);
+}
+
+static int64_t addr_of(void *arg, uint64_t offset, uint64_t bytes,
+		       uint32_t perm, void **addr)
+{
+	const struct range *r = arg;
+	uint64_t run = 300 - offset % 300;
+
+	FUZZ_CHECK(offset + bytes <= r->bytes && (perm & r->perm) == perm);
+	if (offset % 7000 > 6900)
+		return -1;
+	*addr = (uint8_t *)leap_dmabuf_addr(mem) + r->offset + offset;
+	return (int64_t)(run < bytes ? run : bytes + 1);
+}
+
+static int ask(const struct range *r, leap_gpa_t gpa, uint32_t bytes,
+	       struct leap_ats_io *asked)
+{
+	FUZZ_CHECK(asked == &io && !io_asked && bytes && bytes <= 100);
+	FUZZ_CHECK(gpa.addr >= r->gpa &&
+		   gpa.addr + bytes <= r->gpa + r->bytes);
+	if (bytes == 13)
+		return -EIO;
+	io_asked = 1;
+	return 0;
+}
+
+static int ask_read(void *arg, leap_gpa_t gpa, void *buf, uint32_t bytes,
+		    struct leap_ats_io *asked)
+{
+	int err = ask(arg, gpa, bytes, asked);
+
+	if (!err)
+		memset(buf, 0x5a, bytes);
+	return err;
+}
+
+static int ask_write(void *arg, leap_gpa_t gpa, const void *buf,
+		     uint32_t bytes, struct leap_ats_io *asked)
+{
+	(void)buf;
+	return ask(arg, gpa, bytes, asked);
+}
+
+static void io_done(struct leap_ats_io *done, int err)
+{
+	FUZZ_CHECK(done == &io && io_busy && err <= 0);
+	io_busy = 0;
+}
+
 static void settle(void)
 {
 	while (leap_pollgroup_poll(pg, 0))
@@ -58,6 +138,7 @@ static void settle(void)
 static void map(const uint8_t *p)
 {
 	struct leap_ats_range o = LEAP_ATS_RANGE_INIT;
+	struct leap_ats_ops ops = LEAP_ATS_OPS_INIT;
 	struct range *r = &ranges[p[1] % NR_RANGES];
 	uint32_t i;
 	int err;
@@ -68,18 +149,29 @@ static void map(const uint8_t *p)
 	o.bytes = (p[4] | (uint64_t)p[5] << 8) * 4u;
 	o.offset = p[6] * 256u;
 	o.perm = p[7] & 3;
-	o.source = LEAP_ATS_DMABUF;
+	o.source = p[8] & 3 ? LEAP_ATS_DMABUF :
+		p[8] & 4 ? LEAP_ATS_CALLBACK : LEAP_ATS_MESSAGE;
 	o.buf = mem;
+	ops.addr = addr_of;
+	ops.read = ask_read;
+	ops.write = ask_write;
+	ops.max_bytes = 100;
+	o.ops = p[8] == 8 ? NULL : &ops;
+	o.arg = r;
+	if (o.offset + o.bytes > BYTES && o.source != LEAP_ATS_DMABUF)
+		return;
 	err = leap_ats_map(ats, &o);
 	if (err)
 		return;
+	FUZZ_CHECK(o.ops || o.source != LEAP_ATS_CALLBACK);
 	FUZZ_CHECK(o.bytes && o.offset + o.bytes <= BYTES);
 	for (i = 0; i < NR_RANGES; i++)
 		FUZZ_CHECK(!ranges[i].mapped ||
 			   ranges[i].gpa >= o.gpa.addr + o.bytes ||
 			   o.gpa.addr >= ranges[i].gpa + ranges[i].bytes);
 	*r = (struct range){ .gpa = o.gpa.addr, .bytes = o.bytes,
-		.offset = o.offset, .perm = o.perm, .mapped = 1 };
+		.offset = o.offset, .perm = o.perm, .source = o.source,
+		.mapped = 1 };
 }
 
 static void unmap(const uint8_t *p)
@@ -94,6 +186,7 @@ static void unmap(const uint8_t *p)
 	r->leaving = 1;
 	FUZZ_CHECK(!leap_ats_unmap(ats, gpa, r->bytes, gone, r));
 	settle();
+	/* Without the pin of a message under way as well. */
 	FUZZ_CHECK(r->leaving || !r->pins);
 }
 
@@ -111,6 +204,26 @@ static void release(struct held *h)
 	settle();
 }
 
+static void check_message(const struct leap_piece *piece, uint32_t perm)
+{
+	uint64_t at = piece->remote, end = at + piece->len_bytes;
+	uint32_t i;
+
+	FUZZ_CHECK(!piece->addr);
+	for (i = 0; i < NR_RANGES && at < end; i++) {
+		const struct range *r = &ranges[i];
+
+		if (!r->mapped || r->source != LEAP_ATS_MESSAGE ||
+		    (r->perm & perm) != perm || at < r->gpa ||
+		    at >= r->gpa + r->bytes)
+			continue;
+		/* Neighbours are one piece. */
+		at = r->gpa + r->bytes;
+		i = UINT32_MAX;
+	}
+	FUZZ_CHECK(at >= end);
+}
+
 /* Which mapped range with @perm @piece lies in; bit buckets go elsewhere. */
 static void check_piece(struct held *h, const struct leap_piece *piece,
 			uint32_t perm, int sink)
@@ -119,7 +232,12 @@ static void check_piece(struct held *h, const struct leap_piece *piece,
 	uint64_t off = (uint64_t)(at - base), at_off, end;
 	uint32_t i, found = 0;
 
-	FUZZ_CHECK(piece->len_bytes && piece->reach == LEAP_REACH_DIRECT);
+	FUZZ_CHECK(piece->len_bytes);
+	if (piece->reach == LEAP_REACH_MESSAGE) {
+		check_message(piece, perm);
+		return;
+	}
+	FUZZ_CHECK(piece->reach == LEAP_REACH_DIRECT);
 	if (sink && (at < base || at >= base + BYTES)) {
 		memset(at, 0, piece->len_bytes);
 		return;
@@ -132,6 +250,7 @@ static void check_piece(struct held *h, const struct leap_piece *piece,
 			const struct range *r = &ranges[i];
 
 			if (!r->mapped || (r->perm & perm) != perm ||
+			    r->source == LEAP_ATS_MESSAGE ||
 			    at_off < r->offset ||
 			    at_off >= r->offset + r->bytes)
 				continue;
@@ -196,13 +315,40 @@ static void walk(const uint8_t *p)
 		ranges[i].pins += h->ranges >> i & 1;
 }
 
+static void answer(int err)
+{
+	if (!io_asked)
+		return;
+	io_asked = 0;
+	leap_ats_io_done(&io, err);
+	settle();
+}
+
+static void message(const uint8_t *p, leap_gpa_t at)
+{
+	int ret;
+
+	if (io_busy) {
+		answer(p[5] & 15 ? 0 : -EIO);
+		return;
+	}
+	io = (struct leap_ats_io){ .gpa = at, .buf = io_buf,
+		.bytes = p[4] * 16u, .done = io_done };
+	io_busy = 1;
+	ret = p[1] & 1 ? leap_ats_write(view, &io) : leap_ats_read(view, &io);
+	FUZZ_CHECK(ret <= 1 && (ret || io_asked));
+	io_busy = !ret;
+}
+
 static void copy(const uint8_t *p)
 {
 	leap_gpa_t at = { (p[2] | (uint64_t)p[3] << 8) * 4u };
 	uint8_t buf[2048];
 	uint32_t n = p[4] * 8u;
 
-	if (p[1] & 1) {
+	if (p[1] & 2) {
+		message(p, at);
+	} else if (p[1] & 1) {
 		memset(buf, p[5], sizeof(buf));
 		leap_ats_copy_out(view, at, buf, n);
 	} else {
@@ -245,6 +391,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ao.iotlb_entries = 4;
 	FUZZ_CHECK(!leap_ats_create(&ao, &ats));
 	FUZZ_CHECK(!leap_ats_attach(ats, pg, &view));
+	hook.going = ring_going;
+	hook.came = ring_came;
+	leap__ats_hook_add(view, &hook);
 	for (; size >= 16; data += 16, size -= 16) {
 		switch (data[0] & 7) {
 		case 0: case 1: map(data); break;
@@ -254,9 +403,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		default: walk(data); break;
 		}
 	}
+	while (io_busy)
+		answer(0);
 	for (i = 0; i < NR_HELD; i++)
 		release(&held[i]);
 	settle();
+	leap__ats_hook_del(view, &hook);
+	leap_ats_release(view, &ring);
 	FUZZ_CHECK(!leap_ats_view_stats(view, &st) && !st.pins);
 	for (i = 0; i < NR_RANGES; i++) {
 		unmap((uint8_t[16]){ 0, (uint8_t)i });

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# Writes the seeds of fuzz-ats, fuzz-command, fuzz-shm-attach and fuzz-link:
+# Writes the seeds of fuzz-ats, fuzz-command, fuzz-guest, fuzz-shm-attach,
+# fuzz-link and fuzz-vfio-user:
 # make-corpus.py CORPUS-FOLDER
 import os
 import struct
@@ -145,13 +146,114 @@ def ats():
     write('ats', 'sgl', bytes(page) + full + high + walks)
 
 
+def guest():
+    def op(what, queue=0, *args):
+        return bytes((what, queue) + args).ljust(16, b'\0')
+
+    def push(queue, slot, opc=1, prp1=0x8000, length=512, prp2=0xc000, how=0):
+        return op(3, queue, slot, opc, how, slot, *struct.pack(
+            '<HHH', prp1, prp2, length))
+
+    heads = [op(2, 0, i % 5) for i in range(1, 40)]
+    write('guest', 'laps', b''.join(
+        push(i & 1, i // 2 % 8, 1 + i % 2, 0x8000 + i * 4, 4096) +
+        op(6, 0, i) + op(2, 0, (i + 1) % 5) for i in range(64)))
+    write('guest', 'full', b''.join(push(0, i) for i in range(7)) +
+          op(6) * 7 + b''.join(heads[:9]) + op(12))
+    write('guest', 'memory', b''.join(
+        push(i & 1, i % 8, 2, 0x7ff0, 8192, 0x9000) + op(7, 0, i % 4) +
+        op(6) + op(15) + op(8, 0, i % 4) + op(2, 0, i % 5)
+        for i in range(32)))
+    write('guest', 'shadow', op(9, 0, 1) + op(9, 1, 1) + b''.join(
+        op(0, 0, *struct.pack('<H', (0x4000 + 8 * (1 + i % 2)) // 8),
+           0, 0, 0, 0, i % 8, 0, 0, 0, i % 5) + op(6) + op(15)
+        for i in range(40)) + op(9, 0, 0))
+    write('guest', 'succeed', b''.join(
+        push(i & 1, i % 8) + push(1, i % 8) + op(6, 0, 1) + op(14) +
+        op(2, 0, i % 5) for i in range(16)))
+    write('guest', 'damage', b''.join(
+        push(0, i % 8) + op(13, 0, (192 + 128 + i * 8) // 8, 0, 0, 0, 0, 0,
+                            3, 0, 0, 0, 1) + op(14) for i in range(24)))
+    write('guest', 'close', b''.join(
+        push(0, i % 8) + push(1, 0, 2, 0x8001) + op(10, i & 1) + op(11, i & 1)
+        for i in range(16)))
+
+
 def link():
     for kind in range(1, 23):
         for size in (16, 48, 96, 128):
             msg = struct.pack('<IHHIiHH', 0, kind, 0, 7, 0, 1, 0)
             write('link', '%02d-%d' % (kind, size),
                   struct.pack('<I', size) + msg[4:] + bytes(size))
+    # Bodies as long as each type's is.
+    qp, cq, mem, ns, ctrl = 72, 40, 40, 72 + 256, 256 + 16
+    bodies = {1: 16, 2: mem, 3: mem, 4: qp, 5: qp, 6: ns, 7: ns, 8: ns, 9: mem,
+              10: mem, 11: 8, 12: qp, 13: qp, 14: 0, 15: 0, 16: 0, 17: 0,
+              18: 8, 19: 24, 20: 48 + 256 + 8, 21: 16, 22: 0, 23: ctrl,
+              24: ctrl, 25: cq, 26: cq, 27: 16, 28: 256 + 8, 29: 8}
+    stream = b''
+    for kind, size in bodies.items():
+        body = bytes((i * 7 + kind) & 0xff for i in range(size))
+        for flags in 0, 1:
+            msg = struct.pack('<IHHIiHH', 20 + size, kind, flags, 7, -5 * flags,
+                              1, 0) + body
+            write('link', 'whole-%02d-%d' % (kind, flags), msg)
+        stream += msg
+    write('link', 'stream', stream)
     write('link', 'long', struct.pack('<I', 0xffffffff) + bytes(64))
+
+
+def vfio_message(cmd, payload=b'', flags=0, size=None):
+    size = 16 + len(payload) if size is None else size
+    return struct.pack('<HHIII', 7, cmd, size, flags, 0) + payload
+
+
+def vfio_user():
+    hello = vfio_message(1, struct.pack('<HH', 0, 1) +
+                         b'{"capabilities":{"max_msg_fds":16,"migration":'
+                         b'{"pgsize":4096},"write_multiple":true}}\0')
+    asks = [vfio_message(4, struct.pack('<IIII', 16, 0, 0, 0)),
+            vfio_message(5, struct.pack('<IIIIQQ', 32, 0, 7, 0, 0, 0)),
+            vfio_message(6, struct.pack('<IIII', 16, 0, 0, 0)),
+            vfio_message(7, struct.pack('<IIII', 16, 0, 2, 0)),
+            vfio_message(8, struct.pack('<IIIII', 20, 0x21, 2, 0, 0)),
+            vfio_message(8, struct.pack('<IIIIIB', 20, 0x22, 2, 0, 1, 1)),
+            vfio_message(9, struct.pack('<QII', 0, 7, 256)),
+            vfio_message(10, struct.pack('<QIII', 4, 7, 2, 6)[:-2], 0x10),
+            vfio_message(2, struct.pack('<IIQQQ', 32, 1, 0, 0xc0000, 0x8000)),
+            vfio_message(3, struct.pack('<IIQQ', 24, 0, 0xc0000, 0x8000)),
+            vfio_message(3, struct.pack('<IIQQ', 24, 2, 0, 0)),
+            vfio_message(15, struct.pack('<QQIIQ', 1, 0x14, 0, 4, 0)),
+            vfio_message(13), vfio_message(99), vfio_message(11, b'', 1),
+            vfio_message(9, struct.pack('<QII', 0, 0, 4), 0, 0xffffffff)]
+    write('vfio-user', 'raw-all', b'\0' + hello + b''.join(asks))
+    for i, ask in enumerate(asks):
+        write('vfio-user', 'raw-%02d' % i, b'\0' + hello + ask)
+    write('vfio-user', 'raw-early', b'\0' + asks[0])
+    maps = b''.join(bytes([0, a, n, how]) for a in range(6) for n in range(6)
+                    for how in (0x06, 0x0e, 0x26, 0x01, 0x05))
+    write('vfio-user', 'maps', b'\x03' + maps)
+    write('vfio-user', 'irqs', b'\x03' + b''.join(
+        bytes([3, flags, index, 0, 1, 0, 1]) for flags in (0x24, 0x21, 0x22, 8,
+                                                         9, 0x11)
+        for index in range(6)))
+    write('vfio-user', 'regions', b'\x03' + b''.join(
+        bytes([1, r, at & 255, at >> 8, n, 1, 2, 3, 4]) for r in range(4)
+        for at in (0, 4, 0x14, 0x30, 0x40, 0x1000, 0x2000, 0x3fff)
+        for n in (4, 0x84)))
+    write('vfio-user', 'multi', b'\x0f' + bytes(
+        [2, 3, 0x40, 0, 4, 1, 0x41, 0, 8, 2, 0, 7, 2, 6]))
+    write('vfio-user', 'asks', b'\x07' + b''.join(
+        bytes([4, cmd, arg]) for cmd in range(8) for arg in (0, 2, 7, 9)))
+    identify = bytes([6, 0, 0, 6, 0, 0x40, 1, 0, 1]) + bytes(11)
+    write('vfio-user', 'guest', b'\x0f' + identify + bytes([8]) + b''.join(
+        bytes([6, 1, i, 2, 1, 0x40, 1, 0, i]) + bytes(11) for i in range(4)) +
+        bytes([13, 1, 3, 11, 12, 9]) + identify + bytes([4, 4, 0, 9, 10, 0, 9]))
+    write('vfio-user', 'unmap-busy', b'\x0f' + bytes([8]) + identify + bytes(
+        [0, 0, 2, 1, 12, 9, 8, 0, 0, 2, 5]))
+    write('vfio-user', 'spoilt', b'\x0f' + b''.join(
+        bytes([0x10 | kind, spoil, 5, 255, 1, 2, 3, 4]) for kind in range(5)
+        for spoil in range(8)))
 
 
 if len(sys.argv) != 2:
@@ -159,4 +261,6 @@ if len(sys.argv) != 2:
 commands()
 shm()
 ats()
+guest()
 link()
+vfio_user()

@@ -43,24 +43,6 @@ done
 CHECKS=$((59 + $(wc -w <<<"$ANSWERS")))
 [ -z "$long" ] || CHECKS=$((CHECKS + 8 * 5 + 7))
 
-# mask FILE: values that differ from run to run become "*".
-mask() {
-	sed -E -f "$HERE/expect/mask.sed" "$1"
-}
-
-compare() {
-	local name expect got
-
-	for name in $ANSWERS; do
-		expect=$HERE/expect/$name.json got=$WORK/got/$name.json
-		if [ $update = 1 ]; then
-			mask "$got" >"$expect"
-		fi
-		mask "$got" >"$got.masked"
-		tap_cmd "$name is as expected" diff -u "$expect" "$got.masked"
-	done
-}
-
 work_open
 target_program || bail "$TARGET is not built"
 lab_ready
@@ -78,7 +60,7 @@ guest "kernel host" --script "$HERE/guest-kernel-host.sh" \
 	--module nvme-tcp --module ext4 --module crc32c_generic --net \
 	--hook "$HERE/hook.sh"
 if [ "$TARGET" = socp ]; then
-	compare
+	compare "$HERE/expect" "$ANSWERS" $update
 	CHECKS=$((CHECKS + $(wc -w <<<"$ANSWERS")))
 fi
 tap_cmd "the target stops when told to" target_stop

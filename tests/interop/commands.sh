@@ -29,6 +29,7 @@ real_program() {
 SOCP=${SOCP:-$(program socp)}
 LEAPCTL=${LEAPCTL:-$(program leapctl)}
 LEAP_PERF=${LEAP_PERF:-$(program leap-perf)}
+LEAP_HOSTD=${LEAP_HOSTD:-$(program leap-hostd)}
 BAD_PEER=${BAD_PEER:-$BUILD/tests/interop/bad-peer}
 
 # $1 port, $2 address that the discovery log gives for it, $3 control socket,
@@ -46,6 +47,44 @@ socp_run() {
 	[ -z "${LISTEN6:-}" ] || set -- "$@" --listen "tcp://[::1]:$port"
 	# shellcheck disable=SC2086 # SOCP may carry arguments
 	exec $SOCP --listen "$listen" --subsystem "$NQN" "$@" --control "$ctl"
+}
+
+# $1 vfio-user socket, $2 control socket, $3 microseconds of polling, then a stack
+# per namespace, numbered from 1.
+socp_vm_run() {
+	local drive=$1 ctl=$2 spin=$3 nsid=0 last
+
+	shift 3
+	last=$#
+	while [ $nsid -lt "$last" ]; do
+		nsid=$((nsid + 1))
+		set -- "$@" --ns "nsid=$nsid,stack=$1"
+		shift
+	done
+	# shellcheck disable=SC2086 # SOCP may carry arguments
+	exec $SOCP --subsystem "$NQN" "$@" --vfio-user "$drive" \
+		--spin-us "$spin" --control "$ctl"
+}
+
+# $1 socket for runtimes, $2 control socket, $3 vfio-user socket
+hostd_run() {
+	exec "$LEAP_HOSTD" --listen "$1" --control "$2" --vfio-user "$3=$NQN"
+}
+
+# $1 socket of leap-hostd, $2 control socket, $3 stack of the namespace
+socp_agent_run() {
+	# shellcheck disable=SC2086
+	exec $SOCP --agent "$1" --subsystem "$NQN" --ns "nsid=1,stack=$3" \
+		--control "$2"
+}
+
+# $1 control socket of leap-hostd
+ctl_handoff() {
+	$LEAPCTL --control "$1" handoff
+}
+
+ctl_agent_status() {
+	$LEAPCTL --control "$1" --json status
 }
 
 # $1 control socket, then NSID and size
@@ -72,4 +111,12 @@ perf_verify() {
 perf_discover() {
 	# shellcheck disable=SC2086
 	$LEAP_PERF --discover "tcp://127.0.0.1:$PORT"
+}
+
+# $1 control socket: trapped doorbells and commands of the guest that is there
+ctl_vm_counters() {
+	$LEAPCTL --control "$1" --json connections list "$NQN" | awk '
+		/"doorbells":/ { d = $2 + 0 }
+		/"commands":/ { c = $2 + 0 }
+		END { print d + 0, c + 0 }'
 }

@@ -6,6 +6,7 @@
 
 ok() {	# STATUS NAME
 	if [ "$1" = 0 ]; then echo "@ok $2"; else echo "@not $2"; fi
+	return "$1"
 }
 
 # check NAME COMMAND...: passes when COMMAND does; shows its output if not.
@@ -99,4 +100,71 @@ same() {
 
 put() {	# FILE DEVICE BLOCKSIZE
 	dd if="$1" of="$2" oflag=direct bs="$3" 2>&1
+}
+
+fio_verify() {	# NAME DEVICE ARGUMENTS...
+	local name=$1 dev=$2
+
+	shift 2
+	fio --name="$name" --filename="/dev/$dev" --ioengine=libaio --direct=1 \
+		--iodepth=16 --verify=crc32c --verify_fatal=1 --do_verify=1 \
+		--randseed=7 --eta=never \
+		--output="/tmp/$name.out" "$@" || {
+		grep -m 8 -E 'verify|error|err=' "/tmp/$name.out"
+		return 1
+	}
+}
+
+filesystem() {
+	local dev
+
+	dev=/dev/$(ns 2)
+	# by its path: busybox's shell prefers its own mke2fs, which knows no ext4
+	check "mkfs.ext4" /usr/bin/mke2fs -q -t ext4 -F "$dev"
+	mount -t ext4 "$dev" /mnt && mkdir /mnt/tree &&
+		cp -a /usr /bin /modules /mnt/tree/ && umount /mnt
+	ok $? "copy a tree"
+	check "fsck -f after the copy" e2fsck -f -n "$dev"
+	echo 3 >/proc/sys/vm/drop_caches
+	mount -t ext4 "$dev" /mnt && diff -r /usr /mnt/tree/usr >/tmp/diff.out &&
+		diff -r /modules /mnt/tree/modules >/tmp/diff.out
+	ok $? "the tree reads back"
+	rm -rf /mnt/tree/usr && umount /mnt
+	check "fsck -f after deleting half" e2fsck -f -n "$dev"
+}
+
+# busy NSID: verified I/O, again and again until busy_end, which has its result
+busy() {
+	rm -f /tmp/busy.end
+	until [ -e /tmp/busy.end ]; do
+		fio_verify busy "$(ns "$1")" --rw=randwrite --bs=8k --size=4m ||
+			return 1
+	done &
+	busy=$!
+	sleep 1
+}
+
+busy_end() {
+	kill -0 $busy || return 1
+	touch /tmp/busy.end
+	wait $busy
+}
+
+keep() {	# NAME COMMAND...: its output becomes an expectation
+	local name=$1
+
+	shift
+	"$@" >/tmp/keep.out 2>&1 && [ -s /tmp/keep.out ] &&
+		host put "$name.json" "$(base64 -w 0 /tmp/keep.out)"
+	ok $? "$name answers" || head -n 5 /tmp/keep.out
+}
+
+# Everything that the kernel said since the start is on the list, or is shown.
+kernel_log() {
+	dmesg | sed '1,/leapio: test starts/d' |
+		sed 's/^\[ *[0-9.]*\] //' | grep -v -x -E -f /run/dmesg.allow \
+		>/tmp/dmesg.bad
+	[ ! -s /tmp/dmesg.bad ]
+	ok $? "the kernel log has only expected lines"
+	head -n 20 /tmp/dmesg.bad
 }

@@ -22,6 +22,22 @@ put)	# put NAME BASE64: a result of the guest
 	mkdir -p "$WORK/got"
 	base64 -d <<<"$3" >"$WORK/got/$2"
 	;;
+boot)	# how often the guest has started, this time included
+	echo . >>"$WORK/boots"
+	wc -l <"$WORK/boots"
+	;;
+unplug)
+	"$VM/qmp.sh" "$WORK" device_del '{"id":"drive0"}' &&
+		"$VM/qmp.sh" "$WORK" --wait DEVICE_DELETED '"device": "drive0"'
+	;;
+plug) "$VM/qmp.sh" "$WORK" device_add "$(drive_json)" ;;
+counters) target_counters ;;
+kill) runtime_kill && runtime_start ;;
+kill-later)	# SECONDS: so that the guest is at something else then
+	(sleep "$2"; runtime_kill; runtime_start) >>"$WORK/later.log" 2>&1 &
+	;;
+runtime-freeze) runtime_freeze ;;
+handoff) runtime_handoff ;;
 next)	# the nvmet guest asks for work; an empty line is none
 	exec 6<>"$WORK/ask"
 	read -r -t 0.3 line <&6

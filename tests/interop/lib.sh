@@ -119,9 +119,10 @@ lab_ready() {
 }
 
 # guest NAME GUEST-ARGUMENT...: lines "@ok TEXT" and "@not TEXT" of the console
-# become checks, as does that the script came to its end.
+# become checks, as does that the script came to its end; with DIES=PATTERN, or
+# that the hypervisor said that when it died.
 guest() {
-	local name=$1 line rc=125
+	local name=$1 line rc=125 died=
 
 	shift
 	while IFS= read -r line; do
@@ -131,6 +132,27 @@ guest() {
 		"@rc "*) rc=${line#@rc } ;;
 		*) printf '# %s\n' "$line" ;;
 		esac
+		# shellcheck disable=SC2254 # a pattern
+		[ -z "${DIES:-}" ] || case $line in $DIES) died=1 ;; esac
 	done < <("$VM/guest.sh" "$@" 2>&1; echo "@rc $?")
+	if [ "$rc" = 126 ] && [ -n "$died" ]; then
+		tap 0 "$name: the hypervisor died as it is known to"
+		return 1
+	fi
 	tap "$rc" "$name: the guest came to its end"
+}
+
+# compare DIR NAMES UPDATE: what the guest kept is what DIR has, or with UPDATE 1
+# becomes it. Values that differ from run to run count as "*".
+compare() {
+	local name expect got
+
+	for name in $2; do
+		expect=$1/$name.json got=$WORK/got/$name.json
+		if [ "$3" = 1 ]; then
+			sed -E -f "$HERE/expect/mask.sed" "$got" >"$expect"
+		fi
+		sed -E -f "$HERE/expect/mask.sed" "$got" >"$got.masked"
+		tap_cmd "$name is as expected" diff -u "$expect" "$got.masked"
+	done
 }

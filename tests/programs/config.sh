@@ -61,6 +61,16 @@ option "an unknown key of an option" '--ns: unknown key "size"' \
 	--subsystem "$nqn" --ns size=1,stack=memory:1M
 option "threads" "--threads: " --threads many
 option "log level" "--log-level: expected error, warn" --log-level loud
+option "a drive of no subsystem" "--vfio-user: expected one subsystem" \
+	--vfio-user "$tmp/x.sock"
+option "a drive of two" "--vfio-user: expected one subsystem" \
+	--vfio-user "$tmp/x.sock" --subsystem "$nqn" --subsystem "$nqn.b"
+option "no permissions" '"mode": expected permissions in octal' \
+	--vfio-user "$tmp/x.sock",mode=0668 --subsystem "$nqn"
+option "no user" '"owner": expected USER' \
+	--vfio-user "$tmp/x.sock",owner=no-such-user --subsystem "$nqn"
+option "a drive of a subsystem that is not there" "names no subsystem" \
+	--listen "vfio-user:$tmp/x.sock/$nqn"
 option "nothing to do" "nothing to do: expected --listen" --threads 1
 "$socp" --no-such-option >/dev/null 2>&1
 is "an unknown option is usage" $? 2

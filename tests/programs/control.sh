@@ -84,6 +84,18 @@ ok "use it" "$perf" --quiet --count 100 "$added/$nqn"
 ok "remove it" ask listeners remove "$added"
 is "it is gone" "$(ask listeners)" "$url"
 
+drive=vfio-user:$tmp/drive.sock/$nqn
+ok "add a drive for a virtual machine" ask listeners add "$drive",mode=0660
+has "it is listed" "$(ask listeners)" "$drive"
+is "its socket's mode" "$(stat -c %a "$tmp/drive.sock")" 660
+ok "remove it" ask listeners remove "$drive"
+ok "its socket is gone" test ! -e "$tmp/drive.sock"
+ok "a drive of a subsystem" ask subsystems add nqn.2024-01.io.x:vm
+ok "that goes" ask listeners add "vfio-user:$tmp/drive.sock/nqn.2024-01.io.x:vm"
+ok "goes with it" ask subsystems remove nqn.2024-01.io.x:vm
+ok "its socket as well" test ! -e "$tmp/drive.sock"
+is "and once more as before" "$(ask --json subsystems)" "$before"
+
 "$perf" --quiet --time 20 "$url/$nqn" >"$tmp/perf.out" 2>&1 &
 perf_pid=$!
 ok "a connection shows" wait_for 10 sh -c \

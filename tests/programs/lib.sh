@@ -5,6 +5,7 @@
 socp=$top_builddir/examples/socp/socp
 leapctl=$top_builddir/examples/leapctl/leapctl
 perf=$top_builddir/examples/leap-perf/leap-perf
+hostd=$top_builddir/examples/leap-hostd/leap-hostd
 nqn=nqn.2024-01.io.example:test
 tmp=$(mktemp -d)
 ctl=$tmp/ctl
@@ -78,6 +79,7 @@ export LD_LIBRARY_PATH
 socp=$(binary "$socp")
 leapctl=$(binary "$leapctl")
 perf=$(binary "$perf")
+hostd=$(binary "$hostd")
 
 start_socp() {	# arguments; sets pid and url
 	rm -f "$tmp/socp.out"	# what the one before said

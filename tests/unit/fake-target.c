@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "config.h"
 #include "fake-target.h"
 
 #include <stdlib.h>
@@ -146,4 +147,21 @@ leap_listener_target_opts(const struct leap_listener *l)
 struct leap_pollgroup *leap__target_home(const struct leap_target *t)
 {
 	return t->home;
+}
+
+/* Those without drives of a real target behind them. */
+const struct leap_transport_ops *const *leap__transports(void)
+{
+	static const struct leap_transport_ops *const all[] = {
+		&leap__loop_transport,
+#ifdef LEAP_WITH_TCP
+		&leap__tcp_transport,
+#endif
+#ifdef LEAP_WITH_SHM
+		&leap__shm_transport,
+#endif
+		NULL,
+	};
+
+	return all;
 }

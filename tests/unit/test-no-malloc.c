@@ -30,6 +30,7 @@ struct world {
 	struct leap_pollgroup *pg;
 	struct leap_target *target;
 	struct leap_host *host;
+	struct leap_vdev *vdev;
 	uint64_t left, out, errors;
 	uint32_t rnd;
 };
@@ -111,6 +112,10 @@ static const char *set_up(struct world *w, const char *listen)
 	while (!is_added)
 		leap_pollgroup_poll(w->pg, 0);
 	assert_int_equal(is_added, 1);
+	if (!listen) {
+		assert_int_equal(leap_vdev_create(ss, NULL, &w->vdev), 0);
+		return NULL;
+	}
 	assert_int_equal(leap_listener_create(w->target, &lopts, &listener), 0);
 	return leap_listener_url(listener);
 }
@@ -120,6 +125,10 @@ static void tear_down(struct world *w)
 	int closed = 0;
 
 	leap_host_close(w->host, set_flag, &closed);
+	while (!closed)
+		leap_pollgroup_wait(w->pg, 1000000000);
+	closed = !w->vdev;
+	leap_vdev_destroy(w->vdev, set_flag, &closed);
 	while (!closed)
 		leap_pollgroup_wait(w->pg, 1000000000);
 	closed = 0;
@@ -167,6 +176,7 @@ static void over(const char *listen, const char *connect)
 	snprintf(url, sizeof(url), "%s/%s", connect ? connect : bound, NQN);
 	opts.url = url;
 	opts.target = w.target;
+	opts.vdev = w.vdev;
 	assert_int_equal(leap_host_connect(w.pg, &opts, &w.host), 0);
 	while (leap_host_state(w.host) == LEAP_HOST_CONNECTING)
 		leap_pollgroup_wait(w.pg, 1000000000);
@@ -225,12 +235,31 @@ static void test_shm(void **state)
 	over(url, NULL);
 }
 
+static void test_vdev(void **state)
+{
+	over(NULL, "vdev://x");
+}
+
+static void test_vfio_user(void **state)
+{
+	char listen[160], connect[80];
+
+	if (!have("vfio-user"))
+		skip();
+	snprintf(connect, sizeof(connect),
+		 "vfio-user:/tmp/leap-malloc-%d.sock", (int)getpid());
+	snprintf(listen, sizeof(listen), "%s/%s", connect, NQN);
+	over(listen, connect);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_loop),
 		cmocka_unit_test(test_tcp),
 		cmocka_unit_test(test_shm),
+		cmocka_unit_test(test_vdev),
+		cmocka_unit_test(test_vfio_user),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,7 @@
 #define LEAPIO_PLUGIN_BDEV_OPS_H
 
 #include <leapio/bdev.h>
+#include <leapio/nvme.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -27,6 +28,10 @@ enum leap_bio_op {
 	LEAP_BIO_WRITE_ZEROES = 3,
 	LEAP_BIO_DISCARD = 4,	/* advisory */
 	LEAP_BIO_COMPARE = 5,	/* payload against media */
+	/* Dataset management: the payload, which its owner may change under
+	 * us, is 1 to 256 struct leap_dsm_range; block and nr_blocks are 0.
+	 * Only to layers with LEAP_BDEV_RANGES. */
+	LEAP_BIO_RANGES = 6,
 };
 
 #define LEAP_BIO_FUA	1u	/* durable before it completes */
@@ -42,6 +47,7 @@ enum leap_bio_op {
 #define LEAP_BDEV_READONLY	64u
 #define LEAP_BDEV_REMOTE_PIECES	128u	/* accepts pieces that are not direct */
 #define LEAP_BDEV_FENCEABLE	256u	/* its lock outlives in-flight writes */
+#define LEAP_BDEV_RANGES	512u	/* takes LEAP_BIO_RANGES */
 
 struct leap_chan;
 
@@ -58,6 +64,9 @@ struct leap_bio {
 	struct leap_chan *chan;	/* dispatcher's: where it was submitted */
 	uint64_t start_ns;	/* dispatcher's */
 	uint64_t tag;		/* submitter's: for traces and orphans */
+	/* The command as its host sent it, for hints that a bio has no place
+	 * for; or NULL. Its range is not the bio's. */
+	const struct leap_sqe *sqe;
 	/* scratch of the layers follows */
 };
 
@@ -91,6 +100,15 @@ struct leap_bdev_ops {
 	int (*resize)(struct leap_bdev *bdev, uint64_t bytes);
 	/* A child changed its size. Default: pass it on. */
 	void (*child_resized)(struct leap_bdev *bdev);
+
+	/*
+	 * The absolute path of the file or device whose lock this layer itself
+	 * holds while an operation of it can be under way, even after its
+	 * process was killed. Length without NUL; 0 = nothing of it outlives
+	 * the process, which is the default; -ENOLCK something may, and no lock
+	 * says for how long; -ENAMETOOLONG.
+	 */
+	int (*lock_path)(const struct leap_bdev *bdev, char *path, size_t max);
 };
 
 /* leap_bdev_priv - the bdev_bytes of a layer. Context: any, hot path */

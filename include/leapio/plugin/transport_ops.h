@@ -219,6 +219,11 @@ LEAP_API void *leap_listener_priv(struct leap_listener *listener);
 LEAP_API struct leap_pollgroup *
 leap_listener_pollgroup(const struct leap_listener *listener);
 
+/* leap_listener_subsystem - the one that its URL names, NULL = none. Context:
+ * owner */
+LEAP_API struct leap_subsystem *
+leap_listener_subsystem(const struct leap_listener *listener);
+
 /* leap_listener_opts - borrowed. Context: owner */
 LEAP_API const struct leap_listener_opts *
 leap_listener_opts(const struct leap_listener *listener);

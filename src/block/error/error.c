@@ -52,6 +52,7 @@ static const char *const op_names[] = {
 	[LEAP_BIO_WRITE_ZEROES] = "zeroes",
 	[LEAP_BIO_DISCARD] = "discard",
 	[LEAP_BIO_COMPARE] = "compare",
+	[LEAP_BIO_RANGES] = "ranges",
 };
 
 static const struct {
@@ -146,7 +147,8 @@ static int touches(const struct error *e, const struct leap_bio *bio)
 {
 	if (!(e->ops >> bio->op & 1))
 		return 0;
-	if (bio->op == LEAP_BIO_FLUSH)
+	/* Ranges in a payload are not looked at. */
+	if (bio->op == LEAP_BIO_FLUSH || bio->op == LEAP_BIO_RANGES)
 		return 1;
 	return bio->block < e->block ? e->block - bio->block < bio->nr_blocks :
 	       bio->block - e->block < e->blocks;

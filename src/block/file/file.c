@@ -18,6 +18,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "block/file/file.h"
@@ -193,6 +194,23 @@ static void file_close(struct leap_bdev *bdev)
 	if (f->wfd)
 		f->world->ops->close(f->wfd);
 	f->wfd = NULL;
+	free(f->path);
+	f->path = NULL;
+}
+
+/* Reads of a file that is only read outlive the process too. */
+static int file_lock_path(const struct leap_bdev *bdev, char *path, size_t max)
+{
+	const struct leap__file *f = leap_bdev_priv(bdev);
+	size_t len;
+
+	if (!f->path)
+		return -ENOLCK;
+	len = strlen(f->path);
+	if (len >= max)
+		return -ENAMETOOLONG;
+	memcpy(path, f->path, len + 1);
+	return (int)len;
 }
 
 static int file_open(struct leap_bdev *bdev)
@@ -221,6 +239,9 @@ static int file_open(struct leap_bdev *bdev)
 	}
 	leap_bdev_set(bdev, f->block_bytes, st.bytes / f->block_bytes,
 		      file_caps(f, &o, &st));
+	/* The simulator's files have none; no agent is in its worlds. */
+	if (o.lock && !st.fs_remote)
+		f->path = realpath(o.path, NULL);
 	f->rescan.run = rescan;
 	f->rescan_ns = o.rescan_ms * 1000000;
 	if (f->rescan_ns)
@@ -309,4 +330,5 @@ const struct leap_bdev_ops leap__file_ops = {
 	.chan_close = file_chan_close,
 	.submit = leap__file_submit,
 	.resize = file_resize,
+	.lock_path = file_lock_path,
 };

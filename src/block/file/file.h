@@ -26,6 +26,8 @@ struct leap__file {
 	uint32_t align;		/* of memory for O_DIRECT; 1 = buffered */
 	uint32_t is_block;
 	uint32_t readonly;
+	char *path;		/* whose lock is held, absolute; NULL = none
+				 * that a successor could trust */
 	/* Set by any channel's thread, never cleared. */
 	uint32_t sync_failed;	/* what was written may be gone */
 	uint32_t no_discard;

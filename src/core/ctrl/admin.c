@@ -230,6 +230,7 @@ static void admin_fabrics(struct leap__ctrl *c, struct leap_cmd *cmd)
 #define IO	1u	/* I/O controllers have it */
 #define DISC	2u	/* discovery controllers have it */
 #define FABRICS	4u	/* not those behind registers */
+#define FRONT	8u	/* only those whose front end has it */
 
 struct admin_op {
 	uint8_t opc;
@@ -238,7 +239,42 @@ struct admin_op {
 	uint32_t effects;	/* log 05h */
 };
 
+typedef void (*run_t)(struct leap__ctrl *c, struct leap_cmd *cmd);
+
+/* What the front end has of the commands that are its own. */
+static run_t front_op(const struct leap__ctrl *c, uint32_t opc)
+{
+	const struct leap__ctrl_front *f = c->front;
+
+	if (!f)
+		return NULL;
+	switch (opc) {
+	case LEAP_ADM_DELETE_SQ:
+		return f->delete_sq;
+	case LEAP_ADM_CREATE_SQ:
+		return f->create_sq;
+	case LEAP_ADM_DELETE_CQ:
+		return f->delete_cq;
+	case LEAP_ADM_CREATE_CQ:
+		return f->create_cq;
+	case LEAP_ADM_DBBUF_CONFIG:
+		return f->dbbuf_config;
+	default:
+		return NULL;
+	}
+}
+
+static void admin_front(struct leap__ctrl *c, struct leap_cmd *cmd)
+{
+	front_op(c, cmd->sqe.opc)(c, cmd);
+}
+
 static const struct admin_op admin_ops[] = {
+	{ LEAP_ADM_DELETE_SQ, IO | FRONT, admin_front, LEAP_EFFECTS_CSUPP },
+	{ LEAP_ADM_CREATE_SQ, IO | FRONT, admin_front, LEAP_EFFECTS_CSUPP },
+	{ LEAP_ADM_DELETE_CQ, IO | FRONT, admin_front, LEAP_EFFECTS_CSUPP },
+	{ LEAP_ADM_CREATE_CQ, IO | FRONT, admin_front, LEAP_EFFECTS_CSUPP },
+	{ LEAP_ADM_DBBUF_CONFIG, IO | FRONT, admin_front, LEAP_EFFECTS_CSUPP },
 	{ LEAP_ADM_GET_LOG, IO | DISC, leap__admin_get_log,
 	  LEAP_EFFECTS_CSUPP },
 	{ LEAP_ADM_IDENTIFY, IO | DISC, leap__admin_identify,
@@ -263,7 +299,8 @@ static const struct admin_op *find_op(const struct leap__ctrl *c, uint32_t opc)
 
 	for (i = 0; i < NR_OPS; i++)
 		if (admin_ops[i].opc == opc && (admin_ops[i].who & who) &&
-		    !(c->front && (admin_ops[i].who & FABRICS)))
+		    !(c->front && (admin_ops[i].who & FABRICS)) &&
+		    (!(admin_ops[i].who & FRONT) || front_op(c, opc)))
 			return &admin_ops[i];
 	return NULL;
 }
@@ -273,6 +310,22 @@ uint32_t leap__admin_effects(const struct leap__ctrl *c, uint32_t opc)
 	const struct admin_op *op = find_op(c, opc);
 
 	return op ? op->effects : 0;
+}
+
+/*
+ * No driver says this. A hypervisor that gives us the file of its guest's
+ * memory and maps the same file privately shows us nothing but zeros.
+ */
+static void say_zeros(struct leap__ctrl *c, const struct leap_cmd *cmd)
+{
+	static const struct leap_sqe zeros;
+
+	if (c->front && !memcmp(&cmd->sqe, &zeros, sizeof(zeros)))
+		leap__pg_log_limited(c->target->home,
+				     &c->target->home->peer_limit,
+				     LEAP_LOG_WARN, "%s: an admin command of "
+				     "zeros: is the memory of the guest shared "
+				     "(share=on)?", c->peer);
 }
 
 static void admin_execute(struct leap_vqp *vqp, struct leap_cmd *cmd)
@@ -293,6 +346,8 @@ static void admin_execute(struct leap_vqp *vqp, struct leap_cmd *cmd)
 		return;
 	}
 	leap__ctrl_seen(c);
+	if (!cmd->sqe.opc)
+		say_zeros(c, cmd);
 	op = find_op(c, cmd->sqe.opc);
 	if (!op)
 		leap__admin_fail(c, cmd, LEAP__DNR(LEAP_SC_INVALID_OPCODE));

@@ -54,8 +54,9 @@ struct leap_listener {
 	struct leap_listener_opts opts;
 	char *url;		/* as given */
 	char *advertise;
-	char bound[128];	/* address bound */
-	char text[160];		/* URL with it */
+	struct leap_subsystem *ss;	/* of its URL, or NULL */
+	char bound[384];	/* address bound, perhaps with an NQN */
+	char text[400];		/* URL with it */
 	uint16_t portid;
 	_Alignas(16) uint8_t priv[];
 };
@@ -70,7 +71,8 @@ enum { LEAP__NS_OPENING, LEAP__NS_ACTIVE, LEAP__NS_CLOSING };
 struct leap__ns {
 	struct leap_subsystem *ss;
 	struct leap_ns_desc desc;	/* block_bytes is the LBA format's */
-	struct leap_bdev *bdev;
+	struct leap_bdev *bdev;		/* NULL: a runtime's */
+	uint32_t shown;			/* epoch of the agent, see it */
 	struct leap__bdev_user user;
 	uint32_t stack_bytes;	/* block of the stack */
 	uint32_t state;
@@ -139,6 +141,8 @@ enum leap__event {
 	LEAP__EVENT_NS_CHANGED,
 	LEAP__EVENT_DISCOVERY,
 	LEAP__EVENT_TEMPERATURE,
+	LEAP__EVENT_BAD_DB_REG,		/* doorbell of no queue */
+	LEAP__EVENT_BAD_DB_VALUE,
 	LEAP__EVENT_NR,
 };
 
@@ -157,7 +161,21 @@ struct leap__ctrl_front {
 	/* The controller is being taken away, after stop: leap__ctrl_put()
 	 * it when nothing of the front end uses it any more. */
 	void (*ended)(struct leap__ctrl *c, void *arg);
+	/* QP_ADD of an I/O queue pair was answered. It is gone: the last call
+	 * about it. NULL: the front end has none. */
+	void (*ioq_added)(struct leap__ctrl *c, void *arg, struct leap__ioqp *q,
+			  int err);
+	void (*ioq_gone)(struct leap__ctrl *c, void *arg, struct leap__ioqp *q);
+	/* Features 08h or 09h were set: c->feat and c->coalesce_off. */
+	void (*coalesce)(struct leap__ctrl *c, void *arg);
+	/* Admin commands about queues in memory; NULL = not supported. */
+	void (*create_cq)(struct leap__ctrl *c, struct leap_cmd *cmd);
+	void (*delete_cq)(struct leap__ctrl *c, struct leap_cmd *cmd);
+	void (*create_sq)(struct leap__ctrl *c, struct leap_cmd *cmd);
+	void (*delete_sq)(struct leap__ctrl *c, struct leap_cmd *cmd);
+	void (*dbbuf_config)(struct leap__ctrl *c, struct leap_cmd *cmd);
 	uint32_t nr_vectors;	/* interrupts; 1..LEAP__MAX_VECTORS */
+	uint16_t vendor_id, subsystem_vendor_id;
 };
 
 struct leap__ctrl {
@@ -218,6 +236,7 @@ struct leap__ctrl {
 	struct leap_cmd *abort_cmds[LEAP__NR_ABORTS];
 	/* I/O queues, by QID. */
 	uint32_t nr_ioqs;
+	uint32_t nr_iocqs;		/* the front end's */
 	struct leap__ioqp **ioq;	/* [max_io_queues + 1] */
 };
 
@@ -233,6 +252,7 @@ struct leap_target {
 	struct leap__list subsystems;
 	struct leap__list listeners;
 	struct leap__list conns;
+	struct leap__list vdevs;
 	struct leap_subsystem *disc;
 	uint16_t next_portid;
 	uint16_t draining;
@@ -252,6 +272,9 @@ struct leap_target {
 	struct leap__round bye;
 	void (*destroyed)(void *arg);
 	void *destroyed_arg;
+	/* Whose I/O goes over a link, or who serves that of others. */
+	struct leap_agent *agent;
+	struct leap_runtime *runtime;
 };
 
 /* target.c */
@@ -269,6 +292,17 @@ void leap__target_settle(struct leap_target *t);
 /* What the discovery log says has changed. */
 void leap__target_changed(struct leap_target *t);
 
+/* runtime.c: its agent is told. Check: can it be fenced? 0 or -errno. Then
+ * before the groups open it; it serves, or serves no more, or has another size;
+ * nothing of it is left. */
+int leap__runtime_ns_check(const struct leap_bdev *bdev);
+void leap__runtime_ns_opening(struct leap_runtime *rt,
+			      const struct leap__ns *ns);
+void leap__runtime_ns_changed(struct leap_runtime *rt,
+			      struct leap_subsystem *ss, uint32_t nsid);
+void leap__runtime_ns_closed(struct leap_runtime *rt,
+			     const struct leap__ns *ns);
+
 /* connect.c */
 int leap__conn_accept(struct leap_listener *l, struct leap_vqp *vqp);
 void leap__conn_free(struct leap__conn *conn);
@@ -284,6 +318,13 @@ struct leap__ctrl *leap__subsystem_ctrl(const struct leap_subsystem *ss,
 void leap__subsystem_settle(struct leap_subsystem *ss);
 
 /* ns.c */
+/*
+ * A namespace that a runtime serves, as that describes it; connected hosts are
+ * told what is new. 0; -EEXIST one that is another namespace is there, -EINVAL,
+ * -EBUSY it is just being removed, -ENOMEM
+ */
+int leap__ns_show(struct leap_subsystem *ss, const struct leap_ns_desc *desc,
+		  uint32_t epoch);
 int leap__ns_add_group(struct leap__ns *ns, uint32_t i);
 static inline struct leap__ns *leap__ns_active(const struct leap_subsystem *ss,
 					       uint32_t nsid)
@@ -333,6 +374,11 @@ int leap__ctrl_adopt_admin(struct leap__ctrl *c, struct leap_vqp *vqp);
 /* An I/O queue that the group has done with. */
 void leap__ctrl_add_ioq(struct leap__ctrl *c, struct leap__ioqp *q);
 void leap__ctrl_delete_ioqs(struct leap__ctrl *c, uint32_t flags);
+void leap__ctrl_delete_ioq(struct leap__ioqp *q);
+/* Its group was asked to end it. */
+int leap__ctrl_ioq_is_ending(const struct leap__ioqp *q);
+/* An I/O or completion queue has gone: was it what a reset waits for? */
+void leap__ctrl_queues_left(struct leap__ctrl *c);
 void leap__ctrl_seen(struct leap__ctrl *c);
 void leap__ctrl_set_kato(struct leap__ctrl *c, uint32_t ms);
 

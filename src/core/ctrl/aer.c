@@ -23,6 +23,13 @@ static const struct {
 	[LEAP__EVENT_TEMPERATURE] = {
 		LEAP_AER_TYPE_SMART, LEAP_AER_SMART_TEMPERATURE,
 		LEAP_LID_SMART, LEAP_SMART_TEMPERATURE },
+	/* Errors have no bit: they are always on. */
+	[LEAP__EVENT_BAD_DB_REG] = {
+		LEAP_AER_TYPE_ERROR, LEAP_AER_ERROR_BAD_DB_REG,
+		LEAP_LID_ERROR, 0 },
+	[LEAP__EVENT_BAD_DB_VALUE] = {
+		LEAP_AER_TYPE_ERROR, LEAP_AER_ERROR_BAD_DB_VALUE,
+		LEAP_LID_ERROR, 0 },
 };
 
 uint32_t leap__aer_oaes(const struct leap__ctrl *c)
@@ -51,7 +58,8 @@ static void tell(struct leap__ctrl *c)
 void leap__aer_event(struct leap__ctrl *c, enum leap__event ev)
 {
 	if (c->dead || !(c->csts & LEAP_CSTS_RDY) || LEAP_PLANT(AER_LOST) ||
-	    !(c->feat[LEAP__FEAT_ASYNC_EVENT] & events[ev].config))
+	    (events[ev].config &&
+	     !(c->feat[LEAP__FEAT_ASYNC_EVENT] & events[ev].config)))
 		return;
 	c->events |= 1u << ev;
 	tell(c);

@@ -255,7 +255,8 @@ static void connect_io(struct leap__conn *conn, struct leap_subsystem *ss)
 		refuse(conn, status, where);
 		return;
 	}
-	q = t->draining ? NULL : calloc(1, sizeof(*q));
+	/* An agent's group takes no connections: those belong to a runtime. */
+	q = t->draining || t->agent ? NULL : calloc(1, sizeof(*q));
 	if (!q) {
 		refuse(conn, LEAP_SC_FAB_BUSY, 0);
 		return;

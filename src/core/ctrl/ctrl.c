@@ -175,6 +175,22 @@ void leap__ctrl_delete_ioqs(struct leap__ctrl *c, uint32_t flags)
 			delete_ioq(c->ioq[i], flags);
 }
 
+void leap__ctrl_delete_ioq(struct leap__ioqp *q)
+{
+	delete_ioq(q, 0);
+}
+
+int leap__ctrl_ioq_is_ending(const struct leap__ioqp *q)
+{
+	return !!(q->owner_state & (DEL_SENT | DEL_BACK));
+}
+
+void leap__ctrl_queues_left(struct leap__ctrl *c)
+{
+	if (c->resetting && !c->dead && !c->nr_ioqs && !c->nr_iocqs)
+		leap__ctrl_reset_done(c);
+}
+
 static void add_counters(struct leap_io_counters *to,
 			 const struct leap_io_counters *from)
 {
@@ -198,7 +214,11 @@ static void ioq_added(struct leap__lmsg *m)
 {
 	struct leap__ioqp *q = m->subject;
 
+	struct leap__ctrl *c = q->owner;
+
 	q->owner_state &= ~(uint32_t)MOVING;
+	if (c->front && c->front->ioq_added)
+		c->front->ioq_added(c, c->front_arg, q, m->link.err);
 	if (q->del_again) {
 		q->del_again = 0;
 		delete_ioq(q, 0);
@@ -215,12 +235,12 @@ static void ioq_gone(struct leap__lmsg *m)
 	c->nr_ioqs--;
 	t->connections--;
 	q->owner_state |= GONE;
-	if (!c->nr_ioqs && !c->dead) {
-		if (c->resetting)
-			leap__ctrl_reset_done(c);
-		else if (t->draining)
-			leap__ctrl_end(c);
-	}
+	if (c->front && c->front->ioq_gone)
+		c->front->ioq_gone(c, c->front_arg, q);
+	if (c->resetting)
+		leap__ctrl_queues_left(c);
+	else if (!c->nr_ioqs && !c->dead && t->draining)
+		leap__ctrl_end(c);
 	ioq_settle(q);
 	leap__target_settle(t);
 }
@@ -311,6 +331,11 @@ void leap__ctrl_set_kato(struct leap__ctrl *c, uint32_t ms)
 		ms += LEAP__KAS_MS - ms % LEAP__KAS_MS;
 	c->kato_ms = ms;
 	leap__ctrl_seen(c);
+	/* Not at the first tick, which falls into the midst of I/O; without
+	 * memory that tick tries again. */
+	if (ms && !c->kato_round.m)
+		leap__round_prepare(c->target, &c->kato_round,
+				    LEAP_LINK_KEEPALIVE);
 	if (ms)
 		kato_start(c);
 	else

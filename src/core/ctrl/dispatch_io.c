@@ -172,6 +172,7 @@ static inline void enter(struct leap__ioqp *q, struct leap__ions *ns,
 
 	bio->done = bio_done;
 	bio->arg = cmd;
+	bio->sqe = &cmd->sqe;
 	bio->tag = cmd->tag;
 	cmd->owner = ns;
 	ns->busy++;
@@ -504,12 +505,15 @@ static void io_fabrics(struct leap__ioqp *q, struct leap_cmd *cmd)
 }
 
 /*
- * Fabrics queues take SGLs (PSDT 01b) only, and fused operations are not
- * offered (FUSES 0).
+ * Fabrics queues take SGLs (PSDT 01b) only, those of guests PRPs (00b) too, and
+ * fused operations are not offered (FUSES 0).
  */
-static leap_status_t check_flags(const struct leap_sqe *sqe)
+static inline leap_status_t check_flags(const struct leap__ioqp *q,
+					const struct leap_sqe *sqe)
 {
 	if (likely(sqe->flags == LEAP_SQE_PSDT_SGL))
+		return 0;
+	if (likely(sqe->flags == LEAP_SQE_PSDT_PRP && q->guest))
 		return 0;
 	return DNR(LEAP_SC_INVALID_FIELD);
 }
@@ -517,7 +521,7 @@ static leap_status_t check_flags(const struct leap_sqe *sqe)
 /* Every other opcode. */
 static void execute_other(struct leap__ioqp *q, struct leap_cmd *cmd)
 {
-	leap_status_t status = check_flags(&cmd->sqe);
+	leap_status_t status = check_flags(q, &cmd->sqe);
 
 	switch (cmd->sqe.opc) {
 	case LEAP_NVM_COMPARE:
@@ -535,7 +539,9 @@ static void execute_other(struct leap__ioqp *q, struct leap_cmd *cmd)
 			leap__io_multi(q, cmd);
 		break;
 	case LEAP_NVM_FABRICS:
-		if (!status)
+		if (q->guest)
+			status = DNR(LEAP_SC_INVALID_OPCODE);
+		else if (!status)
 			io_fabrics(q, cmd);
 		break;
 	default:
@@ -553,8 +559,8 @@ void leap__io_execute(struct leap_vqp *vqp, struct leap_cmd *cmd)
 	q->nr_seen++;
 	if (unlikely(opc != LEAP_NVM_READ && opc != LEAP_NVM_WRITE))
 		execute_other(q, cmd);
-	else if (likely(!check_flags(&cmd->sqe)))
+	else if (likely(!check_flags(q, &cmd->sqe)))
 		io_rw(q, cmd);
 	else
-		leap__io_fail(cmd, check_flags(&cmd->sqe));
+		leap__io_fail(cmd, check_flags(q, &cmd->sqe));
 }

@@ -135,6 +135,15 @@ static int dsm_next(struct leap__ioqp *q, struct leap__ions *ns,
 	leap_status_t status;
 	uint64_t slba;
 
+	/* A stack that takes them all, in blocks that are LBAs: then what is
+	 * checked is its own copy. */
+	if ((ns->caps & LEAP_BDEV_RANGES) && !ns->stack_shift) {
+		if (!io->step++)
+			return leap__io_issue(q, ns, cmd, LEAP_BIO_RANGES, 0,
+					      0, cmd->pieces, cmd->nr_pieces);
+		leap_cmd_complete(cmd, 0);
+		return 0;
+	}
 	for (; io->step < nr_ranges; io->step++, io->done = 0) {
 		status = dsm_range(ns, cmd, io->step, &slba, &nr);
 		if (status) {

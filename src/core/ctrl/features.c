@@ -128,7 +128,7 @@ static leap_status_t set_num_queues(struct leap__ctrl *c, uint32_t v,
 
 	if (nsq == 0xffff || ncq == 0xffff)
 		return LEAP__DNR(LEAP_SC_INVALID_FIELD);
-	if (c->nr_ioqs)
+	if (c->nr_ioqs || c->nr_iocqs)
 		return LEAP__DNR(LEAP_SC_CMD_SEQUENCE);
 	if (n > c->target->opts.max_io_queues)
 		n = c->target->opts.max_io_queues;
@@ -187,7 +187,7 @@ static leap_status_t set_temp(struct leap__ctrl *c, uint32_t v)
 	return 0;
 }
 
-/* One bit a vector, behind registers only: 0, and whoever coalesces asks. */
+/* One bit a vector, behind registers only. */
 static leap_status_t set_vector(struct leap__ctrl *c, uint32_t v)
 {
 	uint32_t iv = LEAP_GET(v, LEAP_FEAT_IV_IV);
@@ -198,6 +198,8 @@ static leap_status_t set_vector(struct leap__ctrl *c, uint32_t v)
 	c->coalesce_off[iv / 32] &= ~bit;
 	if (v & LEAP_FEAT_IV_CD)
 		c->coalesce_off[iv / 32] |= bit;
+	if (c->front->coalesce)
+		c->front->coalesce(c, c->front_arg);
 	return 0;
 }
 
@@ -279,6 +281,8 @@ static leap_status_t set_simple(struct leap__ctrl *c, const struct feature *f,
 		return 0;
 	}
 	c->feat[f->slot] = v;
+	if (f->fid == LEAP_FID_INT_COALESCE && c->front->coalesce)
+		c->front->coalesce(c, c->front_arg);
 	return 0;
 }
 

@@ -51,8 +51,16 @@ static void id_io(struct leap__ctrl *c, struct leap_id_ctrl *id)
 				LEAP_ONCS_VERIFY);
 	id->vwc = LEAP_VWC_PRESENT | LEAP_VWC_FLUSH_ALL_YES;
 	id->psd[0].mp = leap_to_le16(2500);	/* 25 W, nominal */
-	if (c->front)
+	if (c->front) {
+		id->vid = leap_to_le16(c->front->vendor_id);
+		id->ssvid = leap_to_le16(c->front->subsystem_vendor_id);
+		if (c->front->dbbuf_config)
+			id->oacs = leap_to_le16(LEAP_OACS_DBBUF);
+		if (c->front->create_sq)
+			id->sgls = leap_to_le32(LEAP_SGLS_BYTE |
+						LEAP_SGLS_BITBUCKET);
 		return;
+	}
 	id->ioccsz = leap_to_le32((LEAP_SQE_SIZE + o->inline_bytes) / 16);
 	id->iorcsz = leap_to_le32(LEAP_CQE_SIZE / 16);
 	id->msdbd = MAX_TRANSPORT_DESCS;

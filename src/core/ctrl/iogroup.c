@@ -133,19 +133,30 @@ static void io_lost(struct leap_vqp *vqp, int err)
 	drop_parked(q);
 }
 
-static void io_gone(struct leap_vqp *vqp)
+void leap__ioqp_tell_gone(struct leap__ioqp *q)
 {
-	struct leap__ioqp *q = vqp->handler_priv;
 	struct leap__iogroup *g = q->group;
 
-	q->vqp = NULL;
-	leap__list_remove(&q->link);
 	q->stats.ctrl = q->ctrl;
 	q->stats.link.u.stats = q->count;
 	leap__link_tell(g, &q->stats);
 	q->gone.ctrl = q->ctrl;
 	q->gone.link.flags = LEAP_LINK_REPLY;
 	leap__link_tell(g, &q->gone);
+}
+
+static void io_gone(struct leap_vqp *vqp)
+{
+	struct leap__ioqp *q = vqp->handler_priv;
+
+	struct leap__iocq *cq = q->iocq;
+
+	q->vqp = NULL;
+	leap__list_remove(&q->link);
+	leap__ioqp_tell_gone(q);
+	/* @q is the admin half's again. */
+	if (cq)
+		leap__ioguest_gone(cq);
 }
 
 const struct leap_vqp_handler leap__io_handler = {
@@ -208,6 +219,8 @@ static void qp_del(struct leap__iogroup *g, struct leap__lmsg *m)
 			/* In this order: then nothing more is answered. */
 			leap_vqp_close(q->vqp);
 			leap__ioqp_end(q);
+		} else if (q->guest) {
+			leap__guest_vqp_drain(q->vqp);
 		} else if (!q->nr_in) {
 			leap_vqp_close(q->vqp);
 		} else {
@@ -421,6 +434,8 @@ static void group_message(struct leap_msg *msg)
 	struct leap__lmsg *m = (struct leap__lmsg *)msg;
 	struct leap__iogroup *g = m->group;
 
+	if (leap__ioguest_message(g, m))
+		return;
 	switch (m->link.type) {
 	case LEAP_LINK_HELLO:
 		leap__pollgroup_hold(g->pg);
@@ -499,6 +514,8 @@ int leap__iogroup_create(struct leap_pollgroup *pg, struct leap_pollgroup *home,
 	g->compares_tail = &g->compares;
 	g->recheck.run = recheck;
 	leap__list_init(&g->qps);
+	leap__list_init(&g->cqs);
+	leap__list_init(&g->memos);
 	g->inflight = calloc(g->nr_cmds, sizeof(*g->inflight));
 	g->scratch = aligned_alloc(4096, LEAP__IOC_SCRATCH_BYTES);
 	if (!g->inflight || !g->scratch) {
@@ -518,6 +535,7 @@ void leap__iogroup_destroy(struct leap__iogroup *g)
 {
 	if (!g)
 		return;
+	leap__ioguest_fini(g);
 	free(g->inflight);
 	free(g->scratch);
 	free(g);

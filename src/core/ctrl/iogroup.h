@@ -54,6 +54,8 @@ struct leap__iocq {
 	struct leap__guest *guest;	/* NULL: a remote group's */
 	struct leap__guest_cq *cq;	/* the group's */
 	struct leap__list link;	/* the group's */
+	uint32_t nr_users;	/* the group's: queue pairs not gone */
+	struct leap__lmsg *closing;	/* the group's: CQ_DEL, till then */
 	/* Admin half's. */
 	struct leap__iogroup *group;
 	struct leap__lmsg m;
@@ -127,6 +129,8 @@ struct leap__iogroup {
 	uint32_t nr_cmds;
 	uint32_t index;
 	struct leap__list qps;
+	struct leap__list cqs;		/* of guests */
+	struct leap__list memos;	/* ioguest.c's */
 	/* Commands that wait for orphans, first come first served. */
 	struct leap_cmd *held;
 	struct leap_cmd **held_tail;
@@ -202,11 +206,20 @@ static inline void leap__iogroup_kick(struct leap__iogroup *g,
 
 /* A connection executes nothing from now on. */
 void leap__ioqp_end(struct leap__ioqp *q);
+/* Its last messages. */
+void leap__ioqp_tell_gone(struct leap__ioqp *q);
 void leap__ions_put(struct leap__iogroup *g, struct leap__ions *ns);
 extern const struct leap_vqp_handler leap__io_handler;
 extern const struct leap_vqp_handler leap__io_drain_handler;
 extern const struct leap_vqp_handler leap__io_ended_handler;
 void leap__orphans_wake(void *group);
+
+/* ioguest.c */
+/* 1: it was for queues of guests, and has been or will be answered. */
+int leap__ioguest_message(struct leap__iogroup *g, struct leap__lmsg *m);
+/* One of their queue pairs is gone. */
+void leap__ioguest_gone(struct leap__iocq *cq);
+void leap__ioguest_fini(struct leap__iogroup *g);
 
 /* dispatch_io.c */
 void leap__io_execute(struct leap_vqp *vqp, struct leap_cmd *cmd);

@@ -14,7 +14,7 @@
 
 #include "util/endian.h"
 
-#define HEAD_BYTES 20u
+#define HEAD_BYTES LEAP_LINK_HEAD_BYTES
 
 /* One walk: out when @out is set, else in. */
 struct walk {
@@ -112,7 +112,9 @@ static void f_cq(struct walk *w, struct leap_cq_desc *q)
 static void text(struct walk *w, char *v, size_t n)
 {
 	bytes(w, (uint8_t *)v, n);
-	if (!w->out)
+	if (w->out)
+		w->out[w->at - 1] = 0;
+	else
 		v[n - 1] = 0;
 }
 
@@ -183,6 +185,8 @@ static int body(struct walk *w, struct leap_link_msg *m)
 	case LEAP_LINK_CTRL_DEL:
 		text(w, m->u.ctrl.nqn, sizeof(m->u.ctrl.nqn));
 		f64(w, &m->u.ctrl.state_bytes);
+		f32(w, &m->u.ctrl.max_data_bytes);
+		f32(w, &m->u.ctrl.reserved);
 		return 0;
 	case LEAP_LINK_SHADOW:
 		f64(w, &m->u.shadow.doorbells.addr);
@@ -190,6 +194,8 @@ static int body(struct walk *w, struct leap_link_msg *m)
 		return 0;
 	case LEAP_LINK_LEAF:
 		text(w, m->u.leaf.path, sizeof(m->u.leaf.path));
+		f32(w, &m->u.leaf.released);
+		f32(w, &m->u.leaf.reserved);
 		return 0;
 	case LEAP_LINK_FATAL:
 		f16(w, &m->u.fatal.qid);
@@ -199,7 +205,8 @@ static int body(struct walk *w, struct leap_link_msg *m)
 	case LEAP_LINK_NS_ADD:
 	case LEAP_LINK_NS_DEL:
 	case LEAP_LINK_NS_CHANGED:
-		f_ns(w, &m->u.ns);
+		f_ns(w, &m->u.ns_of.desc);
+		text(w, m->u.ns_of.nqn, sizeof(m->u.ns_of.nqn));
 		return 0;
 	case LEAP_LINK_IRQ:
 		f32(w, &m->u.irq.vector);
@@ -221,7 +228,10 @@ static int body(struct walk *w, struct leap_link_msg *m)
 	case LEAP_LINK_FLUSH:
 		return 0;
 	case LEAP_LINK_STATS:
-		f_stats(w, &m->u.stats);
+		f_stats(w, &m->u.stats_of.count);
+		text(w, m->u.stats_of.nqn, sizeof(m->u.stats_of.nqn));
+		f32(w, &m->u.stats_of.qid);
+		f32(w, &m->u.stats_of.reserved);
 		return 0;
 	case LEAP_LINK_FEATURE:
 		f32(w, &m->u.feature.fid);

@@ -108,6 +108,8 @@ int leap_listener_create(struct leap_target *t,
 				 "leap_listener_create: out of memory");
 	l->target = t;
 	l->portid = t->next_portid++;
+	if (nqn)
+		l->ss = leap_subsystem_find(t, nqn);
 	err = take_opts(l, &o);
 	if (!err)
 		err = start(l, ops, address);
@@ -175,6 +177,12 @@ void *leap_listener_priv(struct leap_listener *l)
 struct leap_pollgroup *leap_listener_pollgroup(const struct leap_listener *l)
 {
 	return l->target->home;
+}
+
+struct leap_subsystem *
+leap_listener_subsystem(const struct leap_listener *l)
+{
+	return l->ss;
 }
 
 const struct leap_listener_opts *

@@ -299,7 +299,7 @@ struct log_page {
 
 static const struct log_page pages[] = {
 	{ LEAP_LID_SUPPORTED, IO | DISC, log_supported, -1 },
-	{ LEAP_LID_ERROR, IO | DISC, log_errors, -1 },
+	{ LEAP_LID_ERROR, IO | DISC, log_errors, LEAP__EVENT_BAD_DB_REG },
 	{ LEAP_LID_SMART, IO, NULL, LEAP__EVENT_TEMPERATURE },
 	{ LEAP_LID_FW_SLOT, IO, log_fw_slot, -1 },
 	{ LEAP_LID_CHANGED_NS, IO, log_changed_ns, LEAP__EVENT_NS_CHANGED },
@@ -357,8 +357,11 @@ static void log_ready(struct leap_cmd *cmd, leap_status_t status)
 		leap__admin_fail(c, cmd, status);
 		return;
 	}
-	if (p->event >= 0 && !retain(cmd) && !log_offset(&cmd->sqe))
+	if (p->event >= 0 && !retain(cmd) && !log_offset(&cmd->sqe)) {
 		leap__aer_unmask(c, (enum leap__event)p->event);
+		if (p->event == LEAP__EVENT_BAD_DB_REG)
+			leap__aer_unmask(c, LEAP__EVENT_BAD_DB_VALUE);
+	}
 	send_window(c, cmd, buf, bytes);
 }
 

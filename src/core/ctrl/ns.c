@@ -18,6 +18,14 @@
 #include "util/plant.h"
 #include "util/uuid.h"
 
+/* Everybody who sees the namespace. */
+static void tell_hosts(struct leap_subsystem *ss, uint32_t nsid)
+{
+	leap__aer_ns_changed(ss, nsid);
+	if (ss->target->runtime)
+		leap__runtime_ns_changed(ss->target->runtime, ss, nsid);
+}
+
 /* ---- closing ---- */
 
 static void free_ns(struct leap__ns *ns)
@@ -36,7 +44,10 @@ static void closed(struct leap__ns *ns)
 	void *arg = ns->arg;
 	int err = ns->err, close_err;
 
-	leap__bdev_unuse(ns->bdev, &ns->user);
+	if (ss->target->runtime)
+		leap__runtime_ns_closed(ss->target->runtime, ns);
+	if (ns->bdev)
+		leap__bdev_unuse(ns->bdev, &ns->user);
 	close_err = leap_bdev_close(ns->bdev);
 	ss->ns[ns->desc.nsid] = NULL;
 	ss->nr_ns--;
@@ -94,7 +105,7 @@ static void opened(struct leap__ns *ns)
 		ns->resize_again = 0;
 		tell_size(ns);
 	}
-	leap__aer_ns_changed(ns->ss, ns->desc.nsid);
+	tell_hosts(ns->ss, ns->desc.nsid);
 	if (done)
 		done(0, ns->arg);
 }
@@ -199,10 +210,13 @@ int leap_ns_add(struct leap_subsystem *ss, const struct leap_ns_opts *opts,
 	int err;
 
 	err = leap__opts_copy(&o, sizeof(o), opts);
-	if (!err && (!o.bdev || ss->dying))
+	if (!err && (!o.bdev || ss->dying || ss->target->agent))
 		err = leap__err(-EINVAL, "leap_ns_add: %s",
-				o.bdev ? "the subsystem is being destroyed" :
-					 "no bdev");
+				!o.bdev ? "no bdev" : ss->dying ?
+				"the subsystem is being destroyed" :
+				"the target is an agent's");
+	if (!err && ss->target->runtime)
+		err = leap__runtime_ns_check(o.bdev);
 	if (!err)
 		err = pick_nsid(ss, &o.nsid);
 	if (err)
@@ -223,6 +237,8 @@ int leap_ns_add(struct leap_subsystem *ss, const struct leap_ns_opts *opts,
 	}
 	ss->ns[o.nsid] = ns;
 	ss->nr_ns++;
+	if (ss->target->runtime)
+		leap__runtime_ns_opening(ss->target->runtime, ns);
 	/* Memory that runs out half way closes what was opened, as a group
 	 * that cannot open it would. */
 	ns->pending = 1;
@@ -237,6 +253,76 @@ int leap_ns_add(struct leap_subsystem *ss, const struct leap_ns_opts *opts,
 		return leap__err(-ENOMEM, "leap_ns_add: out of memory");
 	}
 	return (int)o.nsid;
+}
+
+/* ---- a runtime's ---- */
+
+static int check_desc(const struct leap_subsystem *ss,
+		      const struct leap_ns_desc *d)
+{
+	if (!d->nsid || d->nsid > ss->max_nsid ||
+	    (d->block_bytes != 512 && d->block_bytes != 4096) ||
+	    !d->nr_blocks || d->nr_blocks > UINT64_MAX / d->block_bytes ||
+	    d->read_only > 1 || d->csi)
+		return leap__err(-EINVAL,
+			"leap__ns_show: nsid %u of %llu blocks of %u bytes",
+			d->nsid, (unsigned long long)d->nr_blocks,
+			d->block_bytes);
+	return 0;
+}
+
+static void tell_size(struct leap__ns *ns);
+
+/* The same but for its size? */
+static int update(struct leap__ns *ns, const struct leap_ns_desc *d)
+{
+	struct leap_ns_desc was = ns->desc;
+
+	was.nr_blocks = d->nr_blocks;
+	if (memcmp(&was, d, sizeof(was)))
+		return -EEXIST;
+	if (ns->desc.nr_blocks == d->nr_blocks)
+		return 0;
+	ns->desc.nr_blocks = d->nr_blocks;
+	if (ns->resizing || ns->state == LEAP__NS_OPENING)
+		ns->resize_again = 1;
+	else
+		tell_size(ns);
+	return 0;
+}
+
+int leap__ns_show(struct leap_subsystem *ss, const struct leap_ns_desc *desc,
+		  uint32_t epoch)
+{
+	int err = ss->dying ? -EBUSY : check_desc(ss, desc);
+	struct leap__ns *ns;
+
+	if (err)
+		return err;
+	ns = ss->ns[desc->nsid];
+	if (ns && ns->state == LEAP__NS_CLOSING)
+		return leap__err(-EBUSY, "leap__ns_show: nsid %u is going",
+				 desc->nsid);
+	if (ns) {
+		ns->shown = epoch;
+		return update(ns, desc);
+	}
+	ns = calloc(1, sizeof(*ns));
+	if (!ns)
+		return leap__err(-ENOMEM, "leap__ns_show: out of memory");
+	ns->ss = ss;
+	ns->desc = *desc;
+	ns->stack_bytes = desc->block_bytes;
+	ns->shown = epoch;
+	ss->ns[desc->nsid] = ns;
+	ss->nr_ns++;
+	err = leap__ns_add_group(ns, 0);
+	if (err) {
+		ss->ns[desc->nsid] = NULL;
+		ss->nr_ns--;
+		free_ns(ns);
+	}
+	return err;
 }
 
 /* ---- removal, resize ---- */
@@ -258,7 +344,7 @@ int leap_ns_remove(struct leap_subsystem *ss, uint32_t nsid,
 	ns->arg = arg;
 	ns->err = 0;
 	start_closing(ns);
-	leap__aer_ns_changed(ss, nsid);
+	tell_hosts(ss, nsid);
 	return 0;
 }
 
@@ -296,7 +382,7 @@ static void resized_one(struct leap__lmsg *m)
 		tell_size(ns);
 		return;
 	}
-	leap__aer_ns_changed(ns->ss, ns->desc.nsid);
+	tell_hosts(ns->ss, ns->desc.nsid);
 }
 
 /* The stack says so: by leap_ns_resize, or because its medium changed. */

@@ -164,8 +164,7 @@ static void reset(struct leap__ctrl *c)
 	c->nr_changed_ns = 0;
 	leap__features_reset(c);
 	leap__ctrl_delete_ioqs(c, 0);
-	if (!c->nr_ioqs)
-		leap__ctrl_reset_done(c);
+	leap__ctrl_queues_left(c);
 }
 
 static void set_shst(struct leap__ctrl *c, uint32_t shst)

@@ -92,9 +92,9 @@ void leap__ctrl_reg_reset(struct leap__ctrl *c)
 	c->aqa = 0;
 	c->asq = 0;
 	c->acq = 0;
-	/* CFS goes too, unless I/O queues still have to. */
-	if (!c->resetting)
-		c->csts = 0;
+	/* At once, even while I/O queues still have to go: a host that
+	 * enables it meanwhile waits for RDY. */
+	c->csts = 0;
 }
 
 int leap__ctrl_adopt_admin(struct leap__ctrl *c, struct leap_vqp *vqp)

@@ -203,6 +203,24 @@ static void settle_in_poll(struct leap_timer *timer)
 						settle_timer));
 }
 
+/* Listeners that are a device of this subsystem end with it. */
+static void close_listeners(struct leap_subsystem *ss)
+{
+	struct leap__list *pos;
+
+	leap__list_for_each(pos, &ss->target->listeners) {
+		struct leap_listener *l =
+			leap__list_entry(pos, struct leap_listener, link);
+
+		if (l->ss != ss)
+			continue;
+		l->ss = NULL;
+		if (l->ops)
+			l->ops->unlisten(l);
+		l->ops = NULL;
+	}
+}
+
 void leap_subsystem_destroy(struct leap_subsystem *ss, void (*done)(void *arg),
 			    void *arg)
 {
@@ -214,6 +232,7 @@ void leap_subsystem_destroy(struct leap_subsystem *ss, void (*done)(void *arg),
 	ss->dying = 1;
 	ss->destroyed = done;
 	ss->destroyed_arg = arg;
+	close_listeners(ss);
 	leap__list_for_each_safe(pos, tmp, &ss->ctrls)
 		leap__ctrl_end(leap__list_entry(pos, struct leap__ctrl, link));
 	for (nsid = 1; nsid <= ss->max_nsid; nsid++)

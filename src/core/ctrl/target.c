@@ -249,6 +249,7 @@ int leap_target_create(struct leap_pollgroup *home,
 	leap__list_init(&t->subsystems);
 	leap__list_init(&t->listeners);
 	leap__list_init(&t->conns);
+	leap__list_init(&t->vdevs);
 	leap__orphans_init(&t->orphans, leap__orphans_wake);
 	/* The group's memory is what its HELLO will find: before it. */
 	if (!leap__target_scratch(t, LEAP_IDENTIFY_SIZE) ||

@@ -59,8 +59,8 @@ int leap__guest_cq_create(struct leap_pollgroup *pg, struct leap__guest *guest,
 			  const struct leap_cq_desc *desc,
 			  struct leap__guest_cq **out);
 
-/* After the last of its queue pairs. Returns what desc.seq is to say if the
- * ring is taken up again. */
+/* After the last of its queue pairs has told gone; may be called from there.
+ * Returns what desc.seq is to say if the ring is taken up again. */
 uint64_t leap__guest_cq_destroy(struct leap__guest_cq *cq);
 
 /*
@@ -80,22 +80,30 @@ int leap__guest_vqp_create(struct leap_pollgroup *pg,
 			   struct leap_vqp **out);
 
 /*
- * leap__guest_cq_restored - every queue pair that resumes on @cq exists: restore
- * the ring from their records, post what was already decided, signal once if
- * need be
+ * leap__guest_cq_restored - every queue pair that resumes on @cq exists
+ *
+ * Restores the ring from their records, posts what was already decided, and
+ * signals once if need be.
  *
  * Errors: -EPROTO
  */
 int leap__guest_cq_restored(struct leap__guest_cq *cq);
 
-/* The handler is set: begin to fetch. */
+/* The handler is set: begin to fetch; of a queue that resumes, after
+ * leap__guest_cq_restored. */
 void leap__guest_vqp_start(struct leap_vqp *vqp);
 
 /* Fetch no more; what was fetched goes on. For draining and handing on: idle
  * when vqp->nr_cmds is 0. */
 void leap__guest_vqp_stop(struct leap_vqp *vqp);
 
+/* The same, and when the last of it has its answer the vqp ends as if closed:
+ * lost, gone. leap_vqp_close ends it at once: nothing is posted any more. */
+void leap__guest_vqp_drain(struct leap_vqp *vqp);
+
 /* Shadow doorbells from now on (or, with 0, no more). For @vqp and its CQ.
+ * Pages of 4096 bytes; words 4 bytes apart (CAP.DSTRD 0). The words are set to what is
+ * known now, except those of a queue that resumes and has not been started.
  * 0, -EFAULT, -EINVAL. */
 int leap__guest_vqp_shadow(struct leap_vqp *vqp, leap_gpa_t doorbells,
 			   leap_gpa_t eventidx);
@@ -115,6 +123,7 @@ struct leap__guest_info {
 	uint64_t commands;		/* since it was made */
 	uint64_t interrupts;
 	uint64_t kicks;			/* trapped doorbells that woke us */
+	uint64_t bad_doorbells;		/* values that were ignored */
 	bool shadow, armed, stopped, no_memory;
 };
 

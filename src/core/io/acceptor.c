@@ -9,6 +9,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <leapio/target.h>
 
 #include "core/io/pollgroup.h"
 #include "util/err.h"
@@ -85,6 +89,17 @@ int leap__acceptor_start(struct leap_pollgroup *pg, struct leap__wfd *wfd,
 	post(a);
 	*out = a;
 	return 0;
+}
+
+int leap__acceptor_own(const struct leap_listener_opts *opts, const char *path)
+{
+	int err;
+
+	if (!opts->set_owner || !lchown(path, opts->uid, opts->gid))
+		return 0;
+	err = -errno;
+	return leap__err(err, "leap_listener_create: %s: owner: %s", path,
+			 strerror(-err));
 }
 
 void leap__acceptor_stop(struct leap__acceptor *a)

@@ -8,6 +8,7 @@
 #include "core/io/world.h"
 
 struct leap__acceptor;
+struct leap_listener_opts;
 
 /*
  * leap__acceptor_start - have @accepted called for every connection
@@ -23,6 +24,13 @@ struct leap__acceptor;
 int leap__acceptor_start(struct leap_pollgroup *pg, struct leap__wfd *wfd,
 			 int (*accepted)(void *arg, struct leap__wfd *conn),
 			 void *arg, struct leap__acceptor **out);
+
+/*
+ * leap__acceptor_own - give a listening Unix socket to the user that
+ * @opts names, if any. Until then nobody but us could connect to it.
+ * Returns: 0; negative errno of chown with last error text
+ */
+int leap__acceptor_own(const struct leap_listener_opts *opts, const char *path);
 
 /* leap__acceptor_stop - close the socket; @accepted is not called any more.
  * NULL is a no-op. Context: owner */

@@ -13,6 +13,7 @@
 #include <leapio/plugin/transport_ops.h>
 
 #include "core/io/pollgroup.h"
+#include "util/list.h"
 
 #define LEAP__DISPATCH_PEERS 64
 
@@ -50,6 +51,8 @@ struct leap__dispatch {
 	uint32_t polling;
 	uint32_t has_hostid;
 	uint8_t hostid[16];
+	/* Host ends' controllers behind registers: struct leap__regctrl. */
+	struct leap__list regctrls;
 	/* Groups that gave us a controller end: whose buffers may end here. */
 	struct leap__dispatch *peers[LEAP__DISPATCH_PEERS];
 };

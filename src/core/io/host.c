@@ -381,6 +381,7 @@ static int connect_queue(struct leap_host *h, uint32_t i)
 	opts.qid = (uint16_t)i;
 	opts.flags = h->opts.flags;
 	opts.target = h->opts.target;
+	opts.vdev = h->opts.vdev;
 	opts.connected = queue_connected;
 	opts.lost = queue_lost;
 	opts.arg = &h->q[i];

@@ -188,6 +188,8 @@ static void ns_read(struct leap_host *h, struct leap__hadm *a,
 	ns->nr_blocks = leap_from_le64(id->nsze);
 	memcpy(ns->nguid, id->nguid, sizeof(ns->nguid));
 	memcpy(ns->eui64, id->eui64, sizeof(ns->eui64));
+	ns->dlfeat = id->dlfeat;
+	ns->nsattr = id->nsattr;
 	identify(h, LEAP_CNS_NS_DESC, nsid, a->data, desc_read);
 }
 

@@ -53,6 +53,7 @@ int leap__dispatch_create(struct leap_pollgroup *pg)
 	d->nr_bufs = opts->nr_bufs;
 	d->buf_bytes = opts->buf_bytes;
 	d->starved_tail = &d->starved;
+	leap__list_init(&d->regctrls);
 	d->cmds = map_pages(d->nr_cmds * sizeof(*d->cmds));
 	d->free_bufs = calloc(d->nr_bufs, sizeof(*d->free_bufs));
 	d->bufs = map_pages((size_t)d->nr_bufs * d->buf_bytes);

@@ -116,7 +116,7 @@ static int check_opts(struct leap_qp_opts *opts)
 				 "leap_qp_connect: depth %u is not in 2..%u",
 				 opts->depth, max);
 	if (opts->flags & ~(LEAP_QP_HEADER_DIGEST | LEAP_QP_DATA_DIGEST |
-			    LEAP_QP_NO_SQ_FLOW))
+			    LEAP_QP_NO_SQ_FLOW | LEAP_QP_PRP))
 		return leap__err(-EINVAL,
 				 "leap_qp_connect: unknown flags %#x",
 				 opts->flags);

@@ -72,6 +72,7 @@ static void step_fetched(struct leap__slots *s, uint16_t tag,
 		return;
 	leap__store_relaxed(&s->shared[tag].note, 0);
 	leap__copy_to_shared(s->shared[tag].sqe, step->sqe, LEAP__SQE_BYTES);
+	LEAP_POINT(BEFORE_FETCHED);
 	store_control(s, tag, step->seq, LEAP_RECORD_FETCHED);
 }
 
@@ -162,12 +163,14 @@ int leap__slot_advance(struct leap__slots *s, uint16_t tag,
 		if (!leap__cqp_room(step->cqp))
 			return -EAGAIN;
 		step_completing(s, tag, step);
+		LEAP_POINT(COMPLETING);
 		if (LEAP_PLANT(RECORD_EARLY_FREE)) {
 			step_free(s, tag);
 			leap__cqp_post(step->cqp, step->cqe);
 			break;
 		}
 		leap__cqp_post(step->cqp, step->cqe);
+		LEAP_POINT(CQE_VISIBLE);
 		step_free(s, tag);
 		break;
 	case LEAP_RECORD_FREE:

@@ -235,6 +235,10 @@ static bool judge(struct leap__recovery *rec, struct leap__redo *r,
 {
 	switch (r->act) {
 	case LEAP_RECORD_COMPLETING:
+		if (visible && LEAP_PLANT(RECORD_REDRIVES_VISIBLE)) {
+			r->act = LEAP__REDO_RUN;
+			return true;
+		}
 		r->act = LEAP__REDO_POST;
 		r->note = 0;
 		return !visible || LEAP_PLANT(RECORD_REWRITES_CQE);

@@ -34,7 +34,8 @@ enum leap__io_op {
 				 * number of bytes that fit in iov[0] */
 	LEAP__IO_SEND,		/* all of iov, in order; res = bytes. One send
 				 * at a time per socket. iov array may change */
-	LEAP__IO_RECVMSG,	/* Unix sockets: as RECV, with up to 8 fds in
+	LEAP__IO_RECVMSG,	/* Unix sockets: as RECV, with up to 8 fds (or,
+				 * when that is in @len, LEAP__IO_FDS_MAX) in
 				 * @fds / @nr_fds, which the caller then owns */
 	LEAP__IO_SENDMSG,	/* as SEND, with @nr_fds of @fds (borrowed) */
 	LEAP__IO_READ,		/* files: iov at @offset; res = bytes, short
@@ -47,6 +48,8 @@ enum leap__io_op {
 				 * LEAP__IO_PUNCH: may deallocate */
 	LEAP__IO_WATCH,		/* res 0 once @wfd is readable (eventfd) */
 };
+
+#define LEAP__IO_FDS_MAX	16	/* with one message */
 
 #define LEAP__IO_FUA	1u
 #define LEAP__IO_PUNCH	2u
@@ -139,6 +142,13 @@ struct leap__world_ops {
 	int (*adopt)(struct leap__world *w, int fd, struct leap__wfd **out);
 	/* Pending operations end with -ECANCELED; then it is closed. */
 	void (*close)(struct leap__wfd *f);
+	/* An eventfd, borrowed, by which another process does what wake does.
+	 * The simulator: -EOPNOTSUPP. */
+	int (*wake_fd)(struct leap__world *w);
+	/* The process at the other end of a Unix socket, and a pidfd of it,
+	 * which the caller owns. -ESRCH it is not to be seen from here; the
+	 * simulator: -EOPNOTSUPP. */
+	int (*peer_process)(struct leap__wfd *f, int64_t *pid, int *pidfd);
 };
 
 /* Base of a world; embed it first. */

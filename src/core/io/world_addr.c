@@ -20,8 +20,13 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434	/* on every architecture */
+#endif
 
 void leap__sock_nodelay(struct leap__real_fd *f)
 {
@@ -211,6 +216,31 @@ int leap__sock_peer_closed(struct leap__wfd *f)
 	if (poll(&p, 1, 0) < 0)
 		return 0;
 	return (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
+/*
+ * The pid is the one that connected; whoever has it now is that process only
+ * if the connection still stands when its pidfd is there.
+ */
+int leap__sock_peer_process(struct leap__wfd *f, int64_t *pid, int *pidfd)
+{
+	int fd = leap__real_fd(f)->fd;
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
+		return -errno;
+	if (cred.pid <= 0)
+		return -ESRCH;	/* another pid namespace */
+	*pid = cred.pid;
+	*pidfd = (int)syscall(SYS_pidfd_open, cred.pid, 0);
+	if (*pidfd < 0)
+		return -errno;
+	if (!leap__sock_peer_closed(f))
+		return 0;
+	close(*pidfd);
+	*pidfd = -1;
+	return -ESRCH;
 }
 
 static int kind_of_fd(int fd, bool *is_unix)

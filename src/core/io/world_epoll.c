@@ -74,6 +74,8 @@ static const struct leap__world_ops epoll_ops = {
 	.peer_closed = leap__sock_peer_closed,
 	.adopt = leap__sock_adopt,
 	.close = epoll_close,
+	.wake_fd = leap__real_wake_fd,
+	.peer_process = leap__sock_peer_process,
 };
 
 int leap__world_epoll_create(struct leap__world **out)

@@ -424,6 +424,11 @@ void leap__real_wake(struct leap__world *w)
 	leap__wake_signal(leap__real(w)->wake_fd);
 }
 
+int leap__real_wake_fd(struct leap__world *w)
+{
+	return leap__real(w)->wake_fd;
+}
+
 uint64_t leap__real_now_ns(struct leap__world *w)
 {
 	struct timespec ts;

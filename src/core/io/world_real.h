@@ -146,6 +146,7 @@ int leap__real_arm(struct leap__world *w, uint64_t deadline_ns);
 int leap__real_sleep(struct leap__world *w, uint64_t deadline_ns);
 int leap__real_epfd(struct leap__world *w);
 void leap__real_wake(struct leap__world *w);
+int leap__real_wake_fd(struct leap__world *w);
 uint64_t leap__real_now_ns(struct leap__world *w);
 uint64_t leap__real_random(struct leap__world *w);
 void leap__real_cool(struct leap__real *r, struct leap__real_fd *f);
@@ -167,6 +168,7 @@ int leap__sock_listen(struct leap__world *w, const struct sockaddr *addr,
 int leap__sock_local_addr(struct leap__wfd *f, struct sockaddr_storage *addr);
 int leap__sock_peer_text(struct leap__wfd *f, char *text, size_t max);
 int leap__sock_peer_closed(struct leap__wfd *f);
+int leap__sock_peer_process(struct leap__wfd *f, int64_t *pid, int *pidfd);
 int leap__sock_adopt(struct leap__world *w, int fd, struct leap__wfd **out);
 void leap__sock_nodelay(struct leap__real_fd *f);
 void leap__sock_unlink(struct leap__real_fd *f);

@@ -462,6 +462,8 @@ static const struct leap__world_ops uring_ops = {
 	.peer_closed = leap__sock_peer_closed,
 	.adopt = leap__sock_adopt,
 	.close = uring_close,
+	.wake_fd = leap__real_wake_fd,
+	.peer_process = leap__sock_peer_process,
 };
 
 /*

@@ -51,6 +51,11 @@ int leap__shm_listen(struct leap_listener *listener, const char *address,
 	if (err)
 		return leap__err(err, "leap_listener_create: %s: %s", address,
 				 strerror(-err));
+	err = leap__acceptor_own(opts, address);
+	if (err) {
+		world->ops->close(wfd);
+		return err;
+	}
 	snprintf(bound, bound_max, "%s", address);
 	return leap__acceptor_start(pg, wfd, accepted, listener, &l->acceptor);
 }

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * leap-hostd - owns the drives of virtual machines, whoever serves them
+ *
+ * Has the hypervisors' sockets, the guests' memory and everything else that
+ * must not be lost; socp --agent attaches to it and serves the I/O. Boring on
+ * purpose: it opens no stack and is not restarted when socp is. What it does
+ * with drives is the library's.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hostd.h"
+
+static const char help[] =
+"usage: leap-hostd --listen SOCKET [OPTION...]\n"
+"Owns the drives of virtual machines; socp --agent SOCKET serves their I/O and\n"
+"may be killed, upgraded or replaced meanwhile. Options may stand in a JSON\n"
+"file, too.\n"
+"\n"
+"  --listen SOCKET       where socp attaches\n"
+"  --vfio-user PATH=NQN[,mode=OCTAL][,owner=USER[:GROUP]]\n"
+"                        a drive for a hypervisor\n"
+"  --subsystem NQN[,serial=TEXT][,model=TEXT]\n"
+"                        what a drive says of itself; made without it, too\n"
+"  --config FILE         read this configuration\n"
+"  --control PATH        control socket, for leapctl status and handoff\n"
+"  --fence-ms N          how long a reset or an unmap may take when socp does\n"
+"                        not answer (default 2000)\n"
+"  --keepalive-ms N      how often socp is asked whether it lives (10000)\n"
+"  --no-runtime-ms N     without socp guests wait so long, then their drives\n"
+"                        fail (default 0: they wait for ever)\n"
+"  --spin-us N           how long to poll before sleeping (default 50)\n"
+"  --log-level LEVEL     error, warn, info or debug (default warn)\n"
+"  --help, --version\n"
+"\n"
+"  leap-hostd --listen /run/leap.sock --control /run/hostd.sock \\\n"
+"             --vfio-user /run/vm1.sock=nqn.2024-01.io.x:vm1\n"
+"  socp --agent /run/leap.sock --config /etc/vm1.json\n";
+
+static const struct option options[] = {
+	{ "listen", required_argument, NULL, 'a' },
+	{ "vfio-user", required_argument, NULL, 'd' },
+	{ "subsystem", required_argument, NULL, 'c' },
+	{ "config", required_argument, NULL, 'c' },
+	{ "control", required_argument, NULL, 'c' },
+	{ "fence-ms", required_argument, NULL, 'c' },
+	{ "keepalive-ms", required_argument, NULL, 'c' },
+	{ "no-runtime-ms", required_argument, NULL, 'c' },
+	{ "spin-us", required_argument, NULL, 'c' },
+	{ "log-level", required_argument, NULL, 'c' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'v' },
+	{ NULL, 0, NULL, 0 },
+};
+
+/* PATH=NQN,rest: a listener "vfio-user:PATH/NQN,rest". */
+static int drive_option(struct config *c, const char *value)
+{
+	const char *eq = strstr(value, "=nqn.");
+	char *text;
+	int rc;
+
+	if (!eq || eq == value) {
+		snprintf(c->error, sizeof(c->error),
+			 "--vfio-user: \"%.128s\": expected PATH=NQN", value);
+		return -EINVAL;
+	}
+	text = malloc(strlen(value) + sizeof("vfio-user:"));
+	if (!text)
+		return -ENOMEM;
+	sprintf(text, "vfio-user:%.*s/%s", (int)(eq - value), value, eq + 1);
+	rc = config_option(c, "listen", text);
+	free(text);
+	return rc;
+}
+
+static int one_option(struct config *c, int opt, const char *name,
+		      const char *value)
+{
+	switch (opt) {
+	case 'a':
+		return config_option(c, "agent", value);
+	case 'd':
+		return drive_option(c, value);
+	default:
+		return config_option(c, name, value);
+	}
+}
+
+/* Exits for --help and --version; 0, 1 failed, 2 usage. */
+static int read_options(struct config *c, int argc, char **argv)
+{
+	int index, opt, rc = 0;
+
+	while ((opt = getopt_long(argc, argv, "", options, &index)) != -1) {
+		switch (opt) {
+		case 'h':
+			fputs(help, stdout);
+			exit(0);
+		case 'v':
+			printf("leap-hostd %s\n", leap_version());
+			exit(0);
+		case '?':
+			return 2;
+		}
+		rc = one_option(c, opt, options[index].name, optarg);
+		if (rc) {
+			fprintf(stderr, "leap-hostd: %s\n", *c->error ?
+				c->error : strerror(-rc));
+			return 1;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "leap-hostd: unexpected argument \"%s\"\n",
+			argv[optind]);
+		return 2;
+	}
+	rc = config_finish(c);
+	if (!rc && !c->agent) {
+		rc = -EINVAL;
+		snprintf(c->error, sizeof(c->error), "expected --listen SOCKET");
+	}
+	if (rc)
+		fprintf(stderr, "leap-hostd: %s\n", c->error);
+	return rc ? 1 : 0;
+}
+
+/* ---- start ---- */
+
+static void log_line(void *arg, enum leap_log_level level, const char *text)
+{
+	static const char *const names[] = { "error", "warn", "info",
+					     "debug" };
+
+	if (level <= *(const uint32_t *)arg)
+		fprintf(stderr, "leap-hostd: %s: %s\n", names[level], text);
+}
+
+static int add_subsystem(struct hostd *h, const struct config_subsystem *s)
+{
+	struct leap_subsystem_opts opts = LEAP_SUBSYSTEM_OPTS_INIT;
+	struct leap_subsystem *ss;
+
+	opts.nqn = s->nqn;
+	opts.serial = s->serial;
+	opts.model = s->model;
+	opts.allow_any_host = 1;
+	return leap_subsystem_create(h->target, &opts, &ss);
+}
+
+static int start_subsystems(struct hostd *h)
+{
+	struct config *c = &h->config;
+	struct config_subsystem s;
+	struct field_error err;
+	const json_t *one;
+	size_t i;
+	int rc;
+
+	json_array_foreach(c->subsystems, i, one) {
+		memset(&s, 0, sizeof(s));
+		rc = fields_read(one, config_subsystem_fields, &s, &err);
+		if (!rc && json_array_size(s.namespaces)) {
+			config_blame_ns(c, (int)i, 0, "namespaces are socp's: "
+					"expected none here");
+			return -EINVAL;
+		}
+		if (!rc)
+			rc = add_subsystem(h, &s);
+		if (rc) {
+			config_blame_ns(c, (int)i, -1, leap_last_error());
+			return rc;
+		}
+	}
+	return 0;
+}
+
+/* A drive whose subsystem nobody has described. */
+static int ensure_subsystem(struct hostd *h, const char *url)
+{
+	const char *nqn = strrchr(url, '/');
+	struct config_subsystem s = { .nqn = nqn ? nqn + 1 : "" };
+
+	if (leap_subsystem_find(h->target, s.nqn))
+		return 0;
+	return add_subsystem(h, &s);
+}
+
+static int add_listener(struct hostd *h, const struct config_listener *l,
+			const char **why)
+{
+	struct leap_listener_opts opts = LEAP_LISTENER_OPTS_INIT;
+	struct leap_listener *out;
+	int rc;
+
+	if (strncmp(l->url, "vfio-user:", 10)) {
+		*why = "expected vfio-user:PATH/NQN: hosts connect to socp";
+		return -EINVAL;
+	}
+	opts.url = l->url;
+	if (l->mode && config_mode(l->mode, &opts.mode, why))
+		return -EINVAL;
+	if (l->owner) {
+		opts.set_owner = 1;
+		if (config_owner(l->owner, &opts.uid, &opts.gid, why))
+			return -EINVAL;
+	}
+	rc = ensure_subsystem(h, l->url);
+	if (!rc)
+		rc = leap_listener_create(h->target, &opts, &out);
+	*why = leap_last_error();
+	return rc;
+}
+
+static int start_listeners(struct hostd *h)
+{
+	struct config *c = &h->config;
+	struct config_listener l;
+	struct field_error err;
+	const char *why = NULL;
+	const json_t *one;
+	size_t i;
+	int rc;
+
+	json_array_foreach(c->listeners, i, one) {
+		memset(&l, 0, sizeof(l));
+		rc = fields_read(one, config_listener_fields, &l, &err);
+		why = err.text;
+		if (!rc)
+			rc = add_listener(h, &l, &why);
+		if (rc) {
+			config_blame_listener(c, (int)i, why);
+			return rc;
+		}
+	}
+	return 0;
+}
+
+static int start_agent(struct hostd *h)
+{
+	struct leap_target_opts topts = LEAP_TARGET_OPTS_INIT;
+	struct leap_agent_opts aopts = LEAP_AGENT_OPTS_INIT;
+	struct config *c = &h->config;
+	int rc;
+
+	topts.name = "leap-hostd";
+	rc = leap_target_create(h->home, &topts, &h->target);
+	if (rc)
+		goto out;
+	aopts.path = c->agent;
+	aopts.fence_ms = c->fence_ms;
+	aopts.keepalive_ms = c->keepalive_ms;
+	aopts.no_runtime_ms = c->no_runtime_ms;
+	rc = leap_agent_create(h->target, &aopts, &h->agent);
+out:
+	if (rc)
+		snprintf(c->error, sizeof(c->error), "%s", leap_last_error());
+	return rc;
+}
+
+/* ---- the end ---- */
+
+static void target_gone(void *arg)
+{
+	struct hostd *h = arg;
+
+	h->target = NULL;
+	h->loop.quit = 1;
+}
+
+static void stop(struct hostd *h)
+{
+	h->stopping = 1;
+	control_stop(&h->control);
+	leap_target_destroy(h->target, target_gone, h);
+}
+
+static void signalled(struct watch *watch, uint32_t events)
+{
+	struct hostd *h = (struct hostd *)watch;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(watch->fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (h->stopping)
+		_exit(1);
+	stop(h);
+}
+
+/* Also after a start that failed half way. */
+static void end(struct hostd *h)
+{
+	if (h->target && !h->stopping)
+		stop(h);
+	while (h->target)
+		leap_pollgroup_wait(h->home, -1);
+	leap_agent_destroy(h->agent);
+	while (h->home && leap_pollgroup_destroy(h->home) == -EBUSY)
+		leap_pollgroup_wait(h->home, -1);
+}
+
+static int catch_signals(struct hostd *h)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	h->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	h->signals.ready = signalled;
+	return h->signals.fd < 0 ? -errno : 0;
+}
+
+static int start(struct hostd *h)
+{
+	struct leap_pollgroup_opts opts = LEAP_POLLGROUP_OPTS_INIT;
+	struct config *c = &h->config;
+	struct timespec ts;
+	int rc;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	h->start_ns = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+	opts.name = "hostd";
+	opts.spin_ns = c->spin_us ? (int64_t)c->spin_us * 1000 : -1;
+	opts.log = log_line;
+	opts.log_arg = &c->log_level;
+	rc = leap_pollgroup_create(&opts, &h->home);
+	if (!rc)
+		rc = start_agent(h);
+	if (!rc)
+		rc = start_subsystems(h);
+	if (!rc)
+		rc = start_listeners(h);
+	if (!rc)
+		rc = loop_init(&h->loop, h->home, (uint64_t)c->spin_us * 1000);
+	if (!rc)
+		rc = loop_add(&h->loop, &h->signals, EPOLLIN);
+	if (!rc && c->control) {
+		rc = control_start(&h->control, &h->loop, c->control,
+				   hostd_methods, h);
+		if (rc)
+			snprintf(c->error, sizeof(c->error),
+				 "control socket %s: %s", c->control,
+				 strerror(-rc));
+	}
+	if (rc)
+		fprintf(stderr, "leap-hostd: %s\n", *c->error ? c->error :
+			strerror(-rc));
+	return rc;
+}
+
+static void say_ready(const struct hostd *h)
+{
+	struct leap_listener *l = NULL;
+
+	printf("leap-hostd: socp attaches at %s, drives", h->config.agent);
+	while ((l = leap_listener_next(h->target, l)))
+		printf(" %s", leap_listener_url(l));
+	if (h->config.control)
+		printf(", control %s", h->config.control);
+	printf("\n");
+	fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+	static struct hostd h;
+	struct rlimit lim;
+	int rc;
+
+	if (config_init(&h.config))
+		return 1;
+	rc = read_options(&h.config, argc, argv);
+	if (rc) {
+		config_free(&h.config);
+		return rc;
+	}
+	/* Every range of guest memory is a descriptor. */
+	if (!getrlimit(RLIMIT_NOFILE, &lim)) {
+		lim.rlim_cur = lim.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &lim);
+	}
+	rc = catch_signals(&h);
+	if (!rc)
+		rc = start(&h);
+	if (!rc) {
+		say_ready(&h);
+		loop_run(&h.loop);
+		loop_fini(&h.loop);
+	}
+	end(&h);
+	config_free(&h.config);
+	return rc ? 1 : 0;
+}

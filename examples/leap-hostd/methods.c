@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * methods.c - what the control socket of leap-hostd can be asked for
+ *
+ * Who serves its drives, the change from one socp to the next, the drives. They
+ * run on the thread of the home poll group.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "examples/common/fields.h"
+#include "examples/common/jsonrpc.h"
+#include "hostd.h"
+
+static const struct field no_fields[] = { { NULL } };
+
+static int no_params(struct jsonrpc_call *call, const json_t *params)
+{
+	struct field_error err;
+
+	if (!fields_read(params, no_fields, NULL, &err))
+		return 1;
+	jsonrpc_fail(call, JSONRPC_INVALID_PARAMS, "%s", err.text);
+	return 0;
+}
+
+static json_t *info_json(const struct hostd *h)
+{
+	static const char *const states[] = { "waiting", "starting", "served",
+					      "handoff", "fencing",
+					      "unfenced" };
+	struct leap_agent_info i = { sizeof(i) };
+	uint64_t now = leap_pollgroup_now_ns(h->home);
+
+	leap_agent_info(h->agent, &i);
+	return json_pack("{s:s, s:I, s:I, s:s, s:i, s:i, s:I, s:I, s:I, s:I, "
+			 "s:I, s:{s:I, s:I, s:I}, s:s}",
+			 "state", states[i.state < 6 ? i.state : 0],
+			 "pid", (json_int_t)i.pid,
+			 "since_ns", (json_int_t)(i.pid ? now - i.since_ns : 0),
+			 "standby", i.standby,
+			 "controllers", (int)i.nr_ctrls,
+			 "queues", (int)i.nr_queues,
+			 "attached", (json_int_t)i.attached,
+			 "fenced", (json_int_t)i.fenced,
+			 "unfenced", (json_int_t)i.unfenced,
+			 "bad_messages", (json_int_t)i.bad_messages,
+			 "pause_ns", (json_int_t)i.pause_ns,
+			 "slots", "fetched", (json_int_t)i.slots[1],
+			 "issued", (json_int_t)i.slots[2],
+			 "completing", (json_int_t)i.slots[3],
+			 "last", i.error);
+}
+
+static void agent_info(struct jsonrpc_call *call, const json_t *params,
+		       void *arg)
+{
+	if (no_params(call, params))
+		jsonrpc_result(call, info_json(arg));
+}
+
+struct handoff {
+	struct jsonrpc_call *call;
+	struct hostd *h;
+};
+
+static void handed(void *arg, int err)
+{
+	struct handoff *ho = arg;
+
+	if (err)
+		jsonrpc_fail(ho->call, JSONRPC_REFUSED, "handoff: %s",
+			     strerror(-err));
+	else
+		jsonrpc_result(ho->call, info_json(ho->h));
+	free(ho);
+}
+
+static void agent_handoff(struct jsonrpc_call *call, const json_t *params,
+			  void *arg)
+{
+	struct hostd *h = arg;
+	struct handoff *ho;
+
+	if (!no_params(call, params))
+		return;
+	ho = calloc(1, sizeof(*ho));
+	if (!ho) {
+		jsonrpc_fail(call, JSONRPC_INTERNAL, "out of memory");
+		return;
+	}
+	ho->call = call;
+	ho->h = h;
+	if (!leap_agent_handoff(h->agent, handed, ho))
+		return;
+	jsonrpc_fail(call, JSONRPC_REFUSED, "%s", leap_last_error());
+	free(ho);
+}
+
+static json_t *controllers(const struct hostd *h,
+			   const struct leap_subsystem *ss)
+{
+	struct leap_ctrl_info i = { sizeof(i) };
+	json_t *list = json_array();
+	uint32_t after = 0;
+
+	while (!leap_ctrl_next(h->target, ss, after, &i)) {
+		json_array_append_new(list, json_pack("{s:i, s:i, s:s, s:I}",
+			"cntlid", (int)i.cntlid, "queues", (int)i.nr_io_queues,
+			"host", i.hostnqn, "age_ns", (json_int_t)i.age_ns));
+		after = i.cntlid;
+		i.size = sizeof(i);
+	}
+	return list;
+}
+
+/* Namespaces are the runtime's: what it told us of them. */
+static json_t *nsids(const struct leap_subsystem *ss)
+{
+	json_t *list = json_array();
+	uint32_t nsid = 0;
+
+	while ((nsid = leap_ns_next(ss, nsid)))
+		json_array_append_new(list, json_integer((json_int_t)nsid));
+	return list;
+}
+
+static void drives_list(struct jsonrpc_call *call, const json_t *params,
+			void *arg)
+{
+	struct leap_subsystem *ss = NULL;
+	struct leap_listener *l = NULL;
+	struct hostd *h = arg;
+	json_t *drives, *urls;
+
+	if (!no_params(call, params))
+		return;
+	drives = json_array();
+	urls = json_array();
+	while (h->target && (ss = leap_subsystem_next(h->target, ss)))
+		json_array_append_new(drives, json_pack("{s:s, s:o, s:o}",
+			"nqn", leap_subsystem_nqn(ss), "namespaces", nsids(ss),
+			"controllers", controllers(h, ss)));
+	while (h->target && (l = leap_listener_next(h->target, l)))
+		json_array_append_new(urls,
+				      json_string(leap_listener_url(l)));
+	jsonrpc_result(call, json_pack("{s:o, s:o}", "drives", drives,
+				       "sockets", urls));
+}
+
+static void process_info(struct jsonrpc_call *call, const json_t *params,
+			 void *arg)
+{
+	struct leap_pollgroup_stats s = { sizeof(s) };
+	struct hostd *h = arg;
+	struct timespec ts;
+
+	if (!no_params(call, params))
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	leap_pollgroup_stats(h->home, &s);
+	jsonrpc_result(call, json_pack("{s:i, s:s, s:I, s:I, s:I, s:I}",
+		"pid", (int)getpid(), "version", leap_version(),
+		"uptime_ns", (json_int_t)((uint64_t)ts.tv_sec * 1000000000u +
+				(uint64_t)ts.tv_nsec - h->start_ns),
+		"polls", (json_int_t)s.polls, "sleeps", (json_int_t)s.sleeps,
+		"wakeups", (json_int_t)s.wakeups));
+}
+
+const struct jsonrpc_method hostd_methods[] = {
+	{ "agent.info", agent_info },
+	{ "agent.handoff", agent_handoff },
+	{ "drives.list", drives_list },
+	{ "process.info", process_info },
+	{ NULL, NULL },
+};

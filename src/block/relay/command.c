@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * command.c - a relay's data path: bios to commands of the far end, and back
+ *
+ * The request lies in the bio's scratch, so nothing is allocated and ids are
+ * the far queue's. User data goes on as the pieces that came. What does not fit
+ * in one command of the far end is sent in several, one after the other, and
+ * payload that carries LBAs is copied, checked and rewritten in room of our own.
+ * Bios that cannot be sent now wait in line.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "block/relay/relay.h"
+#include "util/atomic.h"
+
+#define DNR(sc)		((leap_status_t)((sc) | LEAP_STATUS_DNR))
+
+#define MAX_NLB		65536u
+
+static struct leap__rbio *rbio_of(struct leap_bio *bio)
+{
+	return leap_bio_priv(bio);
+}
+
+static void wait_append(struct leap__link *link, struct leap__rbio *r)
+{
+	r->next = NULL;
+	*link->wait_tail = r;
+	link->wait_tail = &r->next;
+}
+
+static struct leap__rbio *wait_pop(struct leap__link *link)
+{
+	struct leap__rbio *r = link->wait;
+
+	link->wait = r->next;
+	if (!link->wait)
+		link->wait_tail = &link->wait;
+	return r;
+}
+
+static void wait_push(struct leap__link *link, struct leap__rbio *r)
+{
+	r->next = link->wait;
+	link->wait = r;
+	if (!r->next)
+		link->wait_tail = &r->next;
+}
+
+static void finish(struct leap__rbio *r, leap_status_t status)
+{
+	struct leap__link *link = r->link;
+
+	if (r->wide) {
+		r->wide->next = link->free_wides;
+		link->free_wides = r->wide;
+		r->wide = NULL;
+	}
+	leap_bio_done(r->bio, status);
+}
+
+static bool take_wide(struct leap__rbio *r)
+{
+	if (!r->wide && r->link->free_wides) {
+		r->wide = r->link->free_wides;
+		r->link->free_wides = r->wide->next;
+	}
+	return r->wide;
+}
+
+/* ---- payload ---- */
+
+/*
+ * The part of the payload that begins at block r->done. As many of r->blocks as
+ * there is room for in pieces; 0 = not even one.
+ */
+static void slice(struct leap__rbio *r, uint32_t shift)
+{
+	uint64_t skip = (uint64_t)r->done << shift;
+	uint64_t want = (uint64_t)r->blocks << shift, have = 0;
+	const struct leap_piece *p = r->bio->pieces;
+	struct leap_piece *out = r->wide->pieces;
+	uint32_t nr = 0, cut;
+
+	for (; skip >= p->len_bytes; p++)
+		skip -= p->len_bytes;
+	for (; have < want && nr < LEAP__RELAY_PIECES; p++, skip = 0) {
+		if (p->len_bytes == skip)
+			continue;
+		out[nr] = *p;
+		out[nr].addr = (uint8_t *)p->addr + skip;
+		out[nr].len_bytes -= (uint32_t)skip;
+		if (out[nr].len_bytes > want - have)
+			out[nr].len_bytes = (uint32_t)(want - have);
+		have += out[nr++].len_bytes;
+	}
+	r->blocks = (uint32_t)(have >> shift);
+	for (have &= (1u << shift) - 1; have; have -= cut) {
+		cut = out[nr - 1].len_bytes < have ? out[nr - 1].len_bytes :
+			(uint32_t)have;
+		out[nr - 1].len_bytes -= cut;
+		if (!out[nr - 1].len_bytes)
+			nr--;
+	}
+	r->req.pieces = out;
+	r->req.nr_pieces = nr;
+}
+
+/* Copied once: what is checked is what is sent. */
+static void copy_ranges(const struct leap_bio *bio, uint8_t *to, uint32_t room)
+{
+	const struct leap_piece *p = bio->pieces;
+	uint32_t i, n;
+
+	for (i = 0; i < bio->nr_pieces && room; i++, p++) {
+		n = p->len_bytes < room ? p->len_bytes : room;
+		leap__copy_from_shared(to, p->addr, n);
+		to += n;
+		room -= n;
+	}
+}
+
+static leap_status_t set_ranges(struct leap__rbio *r, uint32_t nr)
+{
+	struct leap__relay *relay = r->link->relay;
+	struct leap_bdev_info info = { .size = sizeof(info) };
+	struct leap_dsm_range *range = r->wide->ranges;
+	uint32_t i;
+
+	leap_bdev_info(leap_chan_bdev(r->bio->chan), &info);
+	for (i = 0; i < nr; i++) {
+		uint64_t slba = leap_from_le64(range[i].slba);
+		uint32_t nlb = leap_from_le32(range[i].nlb);
+
+		if (nlb > info.nr_blocks || slba > info.nr_blocks - nlb)
+			return DNR(LEAP_SC_LBA_RANGE);
+		range[i].slba = leap_to_le64(slba + relay->start);
+	}
+	r->piece = (struct leap_piece){ .addr = range,
+		.len_bytes = nr * (uint32_t)sizeof(*range) };
+	r->req.pieces = &r->piece;
+	r->req.nr_pieces = 1;
+	r->req.sqe.cdw10 = leap_to_le32(nr - 1);
+	return 0;
+}
+
+/* ---- commands ---- */
+
+enum { SENT_WAIT = 0, SENT_GONE = 1 };
+
+static uint8_t opcode(uint8_t op)
+{
+	switch (op) {
+	case LEAP_BIO_READ:
+		return LEAP_NVM_READ;
+	case LEAP_BIO_WRITE:
+		return LEAP_NVM_WRITE;
+	case LEAP_BIO_FLUSH:
+		return LEAP_NVM_FLUSH;
+	case LEAP_BIO_WRITE_ZEROES:
+		return LEAP_NVM_WRITE_ZEROES;
+	case LEAP_BIO_COMPARE:
+		return LEAP_NVM_COMPARE;
+	default:
+		return LEAP_NVM_DSM;
+	}
+}
+
+/* Dataset management: several ranges from the payload, or one. */
+static leap_status_t make_dsm(struct leap__rbio *r)
+{
+	const struct leap_bio *bio = r->bio;
+	struct leap_dsm_range *range = r->wide->ranges;
+	uint32_t attr = LEAP_DSM_CDW11_AD, nr = 1;
+
+	if (bio->sqe && bio->sqe->opc == LEAP_NVM_DSM)
+		attr = leap_from_le32(bio->sqe->cdw11) &
+		       (LEAP_DSM_CDW11_IDR | LEAP_DSM_CDW11_IDW |
+			LEAP_DSM_CDW11_AD);
+	r->req.sqe.cdw11 = leap_to_le32(attr);
+	if (bio->op == LEAP_BIO_RANGES) {
+		nr = (uint32_t)(leap_pieces_bytes(bio->pieces,
+						  bio->nr_pieces) / 16);
+		copy_ranges(bio, (uint8_t *)range, nr * 16);
+	} else {
+		memset(range, 0, sizeof(*range));
+		range->slba = leap_to_le64(bio->block);
+		range->nlb = leap_to_le32(bio->nr_blocks);
+	}
+	r->blocks = bio->nr_blocks;
+	return set_ranges(r, nr);
+}
+
+/* What is beside opcode and range in the command as it came. */
+static uint32_t cdw12_hints(const struct leap_bio *bio)
+{
+	uint32_t hints = 0;
+
+	if (bio->flags & LEAP_BIO_FUA)
+		hints |= LEAP_IO_CDW12_FUA;
+	if (bio->flags & LEAP_BIO_DEAC)
+		hints |= LEAP_IO_CDW12_DEAC;
+	if (bio->sqe)
+		hints |= leap_from_le32(bio->sqe->cdw12) & LEAP_IO_CDW12_LR;
+	return hints;
+}
+
+/* How many blocks the next command has; false: it needs room and has none. */
+static bool choose_part(struct leap__rbio *r)
+{
+	struct leap__relay *relay = r->link->relay;
+	const struct leap_bio *bio = r->bio;
+	uint32_t max = MAX_NLB;
+
+	r->req.pieces = bio->pieces;
+	r->req.nr_pieces = bio->nr_pieces;
+	if (bio->op != LEAP_BIO_WRITE_ZEROES &&
+	    relay->far.max_bytes >> relay->shift < max)
+		max = relay->far.max_bytes >> relay->shift;
+	r->blocks = bio->nr_blocks - r->done;
+	if (r->blocks <= max && !r->done)
+		return true;
+	if (!r->done)
+		leap__fetch_add(&relay->split, 1u);
+	if (r->blocks > max)
+		r->blocks = max;
+	if (bio->op == LEAP_BIO_WRITE_ZEROES)
+		return true;
+	if (!take_wide(r))
+		return false;
+	slice(r, relay->shift);
+	return true;
+}
+
+/* The next command of a bio: 1 made, 0 no room, or *@status says why not. */
+static int make(struct leap__rbio *r, leap_status_t *status)
+{
+	struct leap__relay *relay = r->link->relay;
+	const struct leap_bio *bio = r->bio;
+	struct leap_sqe *sqe = &r->req.sqe;
+	uint64_t lba;
+
+	memset(sqe, 0, sizeof(*sqe));
+	sqe->opc = opcode(bio->op);
+	sqe->nsid = leap_to_le32(relay->nsid);
+	if (bio->op == LEAP_BIO_FLUSH) {
+		r->req.nr_pieces = 0;
+		r->blocks = 0;
+		return 1;
+	}
+	if (sqe->opc == LEAP_NVM_DSM) {
+		if (!take_wide(r))
+			return 0;
+		*status = make_dsm(r);
+		return !*status;
+	}
+	if (!choose_part(r))
+		return 0;
+	/* Pieces of a few bytes each, more than there is room for. */
+	if (!r->blocks) {
+		*status = DNR(LEAP_SC_INTERNAL);
+		return 0;
+	}
+	lba = relay->start + bio->block + r->done;
+	sqe->cdw10 = leap_to_le32((uint32_t)lba);
+	sqe->cdw11 = leap_to_le32((uint32_t)(lba >> 32));
+	sqe->cdw12 = leap_to_le32((r->blocks - 1) | cdw12_hints(bio));
+	if (bio->sqe && bio->op <= LEAP_BIO_WRITE)
+		sqe->cdw13 = leap_to_le32(leap_from_le32(bio->sqe->cdw13) &
+					  LEAP_IO_CDW13_DSM_MASK);
+	return 1;
+}
+
+static int try_send(struct leap__rbio *r)
+{
+	struct leap__link *link = r->link;
+	struct leap_req *req = &r->req;
+	leap_status_t status = 0;
+	uint32_t nr_queues, i;
+	int sent = 0;
+
+	if (!link->host || link->dead || !link->was_live || link->unfit)
+		return SENT_WAIT;
+	if (!make(r, &status)) {
+		if (!status)
+			return SENT_WAIT;
+		finish(r, status);
+		return SENT_GONE;
+	}
+	nr_queues = leap_host_nr_queues(link->host);
+	/* Round the queues; one that is full passes it to the next. */
+	for (i = 0; i < nr_queues && !sent; i++)
+		sent = leap_host_submit(link->host, 1 + link->next_queue++ %
+					nr_queues, &req, 1);
+	if (sent == 1)
+		return SENT_GONE;
+	if (!sent || sent == -ENOTCONN)
+		return SENT_WAIT;
+	finish(r, DNR(LEAP_SC_INTERNAL));
+	return SENT_GONE;
+}
+
+/* ---- answers ---- */
+
+/*
+ * The far end's answer is the answer, but for what is between it and us: its
+ * error log, its retry delays, its connection, and commands that it gave up
+ * with its queues.
+ */
+static leap_status_t answer(const struct leap_req *req)
+{
+	leap_status_t status = leap_req_status(req);
+	leap_status_t code = LEAP_STATUS_CODE(status);
+
+	if (!status)
+		return 0;
+	if (req->sys_errno || LEAP_STATUS_SCT(code) == LEAP_SCT_PATH ||
+	    code == LEAP_SC_ABORT_SQ_DELETED ||
+	    code == LEAP_SC_ABORT_REQUESTED)
+		return LEAP_SC_PATH_CTRL;
+	return code | (status & LEAP_STATUS_DNR);
+}
+
+static void req_done(struct leap_req *req)
+{
+	struct leap__rbio *r = (struct leap__rbio *)req;
+	struct leap__link *link = r->link;
+	leap_status_t status = answer(req);
+
+	r->done += r->blocks;
+	if (!status && r->done < r->bio->nr_blocks &&
+	    r->bio->op != LEAP_BIO_RANGES)
+		wait_push(link, r);
+	else
+		finish(r, status);
+	if (link->wait)
+		leap__relay_drive(link);
+}
+
+void leap__relay_drive(struct leap__link *link)
+{
+	struct leap__rbio *r;
+
+	while (link->wait) {
+		r = wait_pop(link);
+		if (try_send(r) == SENT_WAIT) {
+			wait_push(link, r);
+			return;
+		}
+	}
+}
+
+void leap__relay_refuse(struct leap__link *link)
+{
+	leap_status_t status = link->unfit ? DNR(LEAP_SC_INTERNAL) :
+				LEAP_SC_PATH_CTRL;
+	struct leap__rbio *r = link->wait, *next;
+
+	link->wait = NULL;
+	link->wait_tail = &link->wait;
+	for (; r; r = next) {
+		next = r->next;
+		leap__fetch_add(&link->relay->refused, 1u);
+		finish(r, status);
+	}
+}
+
+void leap__relay_submit(struct leap__link *link, struct leap_bio *bio)
+{
+	struct leap__rbio *r = rbio_of(bio);
+
+	r->req.done = req_done;
+	r->bio = bio;
+	r->link = link;
+	r->wide = NULL;
+	r->done = 0;
+	if (!link->wait && !link->refuses && try_send(r) == SENT_GONE)
+		return;
+	wait_append(link, r);
+	if (link->refuses)
+		leap__relay_refuse(link);
+	else
+		leap__fetch_add(&link->relay->held, 1u);
+}

@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * relay: a namespace, or a window of one, of a controller elsewhere. A leaf.
+ *
+ *	relay:URL[nsid=N,start=BLOCK,blocks=N,queues=N,depth=N,hostnqn=NQN,
+ *	          loss_ms=N,reconnect_ms=N]
+ *
+ * Before it opens, somebody has to look at the far namespace: a look is a host
+ * end that connects, reads what there is and closes. leap_relay_open does that
+ * in the caller's poll group; opened from text, in a poll group that lasts as
+ * long as the look.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "block/bdev.h"
+#include "block/relay/relay.h"
+#include "core/io/pollgroup.h"
+#include "util/atomic.h"
+#include "util/err.h"
+#include "util/opts.h"
+
+#define LOSS_MS		30000u
+#define RECONNECT_MS	1000u
+#define MAX_BYTES	(1u << 20)
+#define TEXT_MAX	1024
+
+/* A table of its own for a stack whose far end has been looked at. */
+struct looked_at {
+	struct leap_bdev_ops ops;	/* first */
+	struct leap__far far;
+	struct leap_target *target;
+	struct looked_at **holder;	/* to be told when it is freed */
+};
+
+/* ---- looking ---- */
+
+struct look {
+	struct leap_pollgroup *pg;
+	struct leap_host *host;
+	struct leap_msg work;
+	struct leap__far far;
+	uint32_t nsid;
+	int err;
+	bool over;
+	void (*done)(struct look *look);
+};
+
+void leap__relay_host_opts(const struct leap__relay *relay,
+			   struct leap_host_opts *opts)
+{
+	opts->url = relay->url;
+	opts->hostnqn = relay->hostnqn;
+	opts->target = relay->target;
+	opts->nr_io_queues = relay->nr_queues;
+	opts->depth = relay->depth;
+	opts->loss_ms = relay->loss_ms;
+	opts->reconnect_ms = relay->reconnect_ms;
+}
+
+static uint32_t far_caps(const struct leap_id_ctrl *id,
+			 const struct leap_host_ns *ns)
+{
+	uint32_t oncs = leap_from_le16(id->oncs), caps = LEAP_BDEV_FUA;
+
+	if (id->vwc & LEAP_VWC_PRESENT)
+		caps |= LEAP_BDEV_FLUSH;
+	if (oncs & LEAP_ONCS_COMPARE)
+		caps |= LEAP_BDEV_COMPARE;
+	if (oncs & LEAP_ONCS_DSM)
+		caps |= LEAP_BDEV_DISCARD | LEAP_BDEV_RANGES;
+	if (oncs & LEAP_ONCS_WRITE_ZEROES)
+		caps |= LEAP_BDEV_WRITE_ZEROES;
+	if ((ns->dlfeat & LEAP_DLFEAT_READ_MASK) == LEAP_DLFEAT_READ_ZEROES &&
+	    ns->dlfeat & LEAP_DLFEAT_WZ_DEAC)
+		caps |= LEAP_BDEV_ZERO_DISCARD;
+	if (ns->nsattr & LEAP_NSATTR_WP)
+		caps |= LEAP_BDEV_READONLY;
+	return caps;
+}
+
+int leap__relay_look(struct leap_host *host, uint32_t nsid,
+		     struct leap__far *far)
+{
+	const struct leap_id_ctrl *id = leap_host_identify(host);
+	struct leap_host_ns ns = { .size = sizeof(ns) };
+
+	if (!id || leap_host_ns_next(host, nsid - 1, &ns) || ns.nsid != nsid)
+		return -ENOENT;
+	far->nr_blocks = ns.nr_blocks;
+	far->block_bytes = ns.block_bytes;
+	far->max_bytes = MAX_BYTES;
+	if (id->mdts && id->mdts < 8)
+		far->max_bytes = 4096u << id->mdts;
+	far->caps = far_caps(id, &ns);
+	return 0;
+}
+
+static void look_closed(void *arg)
+{
+	struct look *look = arg;
+
+	look->host = NULL;
+	look->done(look);
+}
+
+static void look_work(struct leap_msg *msg)
+{
+	struct look *look = leap__list_entry(msg, struct look, work);
+
+	leap_host_close(look->host, look_closed, look);
+}
+
+static void look_state(struct leap_host *host, enum leap_host_state state,
+		       leap_status_t status, int sys_errno, void *arg)
+{
+	struct look *look = arg;
+
+	if (look->over)
+		return;
+	if (state == LEAP_HOST_LIVE)
+		look->err = leap__relay_look(host, look->nsid, &look->far);
+	else if (state == LEAP_HOST_FAILED)
+		look->err = sys_errno < 0 ? sys_errno : -EIO;
+	else
+		return;
+	look->over = true;
+	(void)status;
+	/* Not from the host's own callback. */
+	look->work.run = look_work;
+	leap_pollgroup_send(look->pg, &look->work);
+}
+
+static int look_start(struct look *look, struct leap_pollgroup *pg,
+		      const struct leap__relay *relay)
+{
+	struct leap_host_opts opts = LEAP_HOST_OPTS_INIT;
+
+	leap__relay_host_opts(relay, &opts);
+	opts.nr_io_queues = 1;
+	opts.depth = 2;
+	opts.loss_ms = UINT32_MAX;
+	opts.state = look_state;
+	opts.arg = look;
+	look->pg = pg;
+	look->nsid = relay->nsid;
+	return leap_host_connect(pg, &opts, &look->host);
+}
+
+static int look_error(const struct leap__relay *relay, int err)
+{
+	if (err == -ENOENT)
+		return leap__err(err, "relay: %s has no namespace %u",
+				 relay->url, relay->nsid);
+	return leap__err(err, "relay: cannot reach %s: %s", relay->url,
+			 strerror(-err));
+}
+
+static void look_is_over(struct look *look)
+{
+	look->pg = NULL;
+}
+
+/* For stacks opened from text. */
+static int look_and_wait(const struct leap__relay *relay, struct leap__far *far)
+{
+	struct look look = { .done = look_is_over };
+	struct leap_pollgroup *pg;
+	int err;
+
+	err = leap_pollgroup_create(NULL, &pg);
+	if (err)
+		return err;
+	err = look_start(&look, pg, relay);
+	while (!err && look.pg)
+		leap_pollgroup_wait(pg, -1);
+	while (leap_pollgroup_poll(pg, 0) > 0)
+		;
+	leap_pollgroup_destroy(pg);
+	if (err)
+		return err;
+	if (look.err)
+		return look_error(relay, look.err);
+	*far = look.far;
+	return 0;
+}
+
+/* ---- the layer ---- */
+
+static int u32_opt(struct leap_bdev *bdev, const char *key, uint32_t fallback,
+		   uint32_t max, uint32_t *out)
+{
+	uint64_t v;
+	int err = leap_bdev_opt_u64(bdev, key, fallback, max, &v);
+
+	*out = err ? 0 : (uint32_t)v;
+	return err;
+}
+
+static int read_opts(struct leap_bdev *bdev, struct leap__relay *relay)
+{
+	int err;
+
+	relay->url = leap_bdev_arg(bdev);
+	if (!relay->url)
+		return leap__err(-EINVAL, "relay: a URL is missing, as in "
+				 "relay:tcp://HOST:PORT/NQN");
+	err = leap_bdev_opt_str(bdev, "hostnqn", NULL, &relay->hostnqn);
+	if (!err)
+		err = u32_opt(bdev, "nsid", 1, LEAP_NSID_ALL - 1, &relay->nsid);
+	if (!err)
+		err = leap_bdev_opt_u64(bdev, "start", 0, UINT64_MAX,
+					&relay->start);
+	if (!err)
+		err = leap_bdev_opt_u64(bdev, "blocks", 0, UINT64_MAX,
+					&relay->blocks);
+	if (!err)
+		err = u32_opt(bdev, "queues", 1, 64, &relay->nr_queues);
+	if (!err)
+		err = u32_opt(bdev, "depth", 128, 65536, &relay->depth);
+	if (!err)
+		err = u32_opt(bdev, "loss_ms", LOSS_MS, UINT32_MAX - 1,
+			      &relay->loss_ms);
+	if (!err)
+		err = u32_opt(bdev, "reconnect_ms", RECONNECT_MS, 3600000,
+			      &relay->reconnect_ms);
+	if (!err && (!relay->nsid || !relay->nr_queues || relay->depth < 2))
+		err = leap__err(-EINVAL, "relay: nsid and queues are at least "
+				"1, depth 2");
+	return err;
+}
+
+static int check_window(const struct leap__relay *relay)
+{
+	uint64_t far = relay->far.nr_blocks;
+
+	if (relay->start < far && relay->blocks <= far - relay->start)
+		return 0;
+	return leap__err(-EINVAL, "relay: %llu blocks at %llu are not in the "
+			 "far namespace's %llu",
+			 (unsigned long long)relay->blocks,
+			 (unsigned long long)relay->start,
+			 (unsigned long long)far);
+}
+
+static int relay_open(struct leap_bdev *bdev)
+{
+	struct leap__relay *relay = leap_bdev_priv(bdev);
+	struct looked_at *known = NULL;
+	int err;
+
+	err = read_opts(bdev, relay);
+	if (err)
+		return err;
+	if (bdev->table != &leap__relay_ops) {
+		known = (struct looked_at *)bdev->table;
+		relay->target = known->target;
+		relay->far = known->far;
+	} else {
+		err = look_and_wait(relay, &relay->far);
+	}
+	if (!err)
+		err = check_window(relay);
+	if (err)
+		return err;
+	relay->note = calloc(1, sizeof(*relay->note));
+	if (!relay->note)
+		return leap__err(-ENOMEM, "relay: out of memory");
+	relay->note->bdev = bdev;
+	relay->note->pg = leap_bdev_pollgroup(bdev);
+	relay->shift = (uint32_t)__builtin_ctz(relay->far.block_bytes);
+	leap_bdev_set(bdev, relay->far.block_bytes, relay->blocks ?
+		      relay->blocks : relay->far.nr_blocks - relay->start,
+		      relay->far.caps);
+	return 0;
+}
+
+static void relay_close(struct leap_bdev *bdev)
+{
+	struct leap__relay *relay = leap_bdev_priv(bdev);
+	struct leap__relay_note *note = relay->note;
+
+	note->bdev = NULL;
+	/* Nobody sends it any more; one that is on its way frees it. */
+	if (!leap__exchange(&note->sent, 1u))
+		free(note);
+	if (bdev->table != &leap__relay_ops) {
+		struct looked_at *known = (struct looked_at *)bdev->table;
+
+		bdev->table = &leap__relay_ops;
+		if (known->holder)
+			*known->holder = NULL;
+		free(known);
+	}
+}
+
+static int relay_chan_open(struct leap_chan *chan)
+{
+	struct leap__link **link = leap_chan_priv(chan);
+
+	return leap__relay_link_open(leap_bdev_priv(leap_chan_bdev(chan)),
+				     leap_chan_pollgroup(chan), link);
+}
+
+static void relay_chan_close(struct leap_chan *chan)
+{
+	struct leap__link **link = leap_chan_priv(chan);
+
+	leap__relay_link_close(*link);
+}
+
+static void relay_submit(struct leap_chan *chan, struct leap_bio *bio)
+{
+	struct leap__link **link = leap_chan_priv(chan);
+
+	leap__relay_submit(*link, bio);
+}
+
+const struct leap_bdev_ops leap__relay_ops = {
+	.size = sizeof(struct leap_bdev_ops),
+	.name = "relay",
+	.help = "relay:URL       a namespace served elsewhere\n"
+		"nsid=N          which one there (1)\n"
+		"start=BLOCK     first block of the window (0)\n"
+		"blocks=N        blocks of the window (0: all)\n"
+		"queues=N        connections of each thread (1)\n"
+		"depth=N         commands of each (128)\n"
+		"hostnqn=NQN     who we are there\n"
+		"loss_ms=N       how long commands wait for it (30000)\n"
+		"reconnect_ms=N  between two tries (1000)",
+	.bdev_bytes = sizeof(struct leap__relay),
+	.chan_bytes = sizeof(struct leap__link *),
+	.bio_bytes = sizeof(struct leap__rbio),
+	.open = relay_open,
+	.close = relay_close,
+	.chan_open = relay_chan_open,
+	.chan_close = relay_chan_close,
+	.submit = relay_submit,
+};
+
+/* ---- opening from options ---- */
+
+struct opening {
+	struct look look;	/* first */
+	struct looked_at *known;
+	struct leap_pollgroup *pg;
+	void (*opened)(int err, struct leap_bdev *bdev, void *arg);
+	void *arg;
+	struct leap__relay relay;	/* what a look has to know */
+	char text[TEXT_MAX];
+};
+
+static void opening_looked(struct look *look)
+{
+	struct opening *o = (struct opening *)look;
+	const struct leap_bdev_ops *own[] = { &o->known->ops, NULL };
+	struct leap_bdev *bdev = NULL;
+	int err = look->err;
+
+	if (err)
+		look_error(&o->relay, err);
+	o->known->far = look->far;
+	if (!err)
+		err = leap_bdev_open_with(o->pg, o->text, own, &bdev);
+	/* The stack frees it from here on. One that opened the relay and
+	 * failed above it has freed it already. */
+	if (bdev) {
+		o->known->holder = NULL;
+		o->known = NULL;
+	}
+	leap__pollgroup_release(o->pg);
+	o->opened(err, bdev, o->arg);
+	free((char *)o->relay.url);
+	free((char *)o->relay.hostnqn);
+	free(o->known);
+	free(o);
+}
+
+static int opening_text(struct opening *o, const struct leap_relay_opts *opts)
+{
+	const struct leap__relay *r = &o->relay;
+	int n;
+
+	n = snprintf(o->text, sizeof(o->text),
+		     "%s%srelay:\"%s\"[nsid=%u,start=%llu,blocks=%llu,"
+		     "queues=%u,depth=%u,loss_ms=%u,reconnect_ms=%u%s%s%s]",
+		     opts->above ? opts->above : "", opts->above ? " -> " : "",
+		     r->url, r->nsid, (unsigned long long)r->start,
+		     (unsigned long long)r->blocks, r->nr_queues, r->depth,
+		     r->loss_ms, r->reconnect_ms, r->hostnqn ? ",hostnqn=\"" :
+		     "", r->hostnqn ? r->hostnqn : "", r->hostnqn ? "\"" : "");
+	if (n < 0 || n >= (int)sizeof(o->text))
+		return leap__err(-EINVAL, "leap_relay_open: options of more "
+				 "than %d bytes", TEXT_MAX);
+	return 0;
+}
+
+static int opening_fill(struct opening *o, const struct leap_relay_opts *opts)
+{
+	struct leap__relay *r = &o->relay;
+
+	if (!opts->url)
+		return leap__err(-EINVAL, "leap_relay_open: no url");
+	r->url = strdup(opts->url);
+	r->hostnqn = opts->hostnqn ? strdup(opts->hostnqn) : NULL;
+	o->known = calloc(1, sizeof(*o->known));
+	if (!r->url || (opts->hostnqn && !r->hostnqn) || !o->known)
+		return leap__err(-ENOMEM, "leap_relay_open: out of memory");
+	o->known->ops = leap__relay_ops;
+	o->known->holder = &o->known;
+	o->known->target = r->target = opts->target;
+	r->nsid = opts->nsid ? opts->nsid : 1;
+	r->start = opts->start_block;
+	r->blocks = opts->nr_blocks;
+	r->nr_queues = opts->nr_queues ? opts->nr_queues : 1;
+	r->depth = opts->depth ? opts->depth : 128;
+	r->loss_ms = opts->loss_ms ? opts->loss_ms : LOSS_MS;
+	r->reconnect_ms = opts->reconnect_ms ? opts->reconnect_ms :
+		RECONNECT_MS;
+	return opening_text(o, opts);
+}
+
+int leap_relay_open(struct leap_pollgroup *pg,
+		    const struct leap_relay_opts *user,
+		    void (*opened)(int err, struct leap_bdev *bdev, void *arg),
+		    void *arg)
+{
+	struct leap_relay_opts opts;
+	struct opening *o;
+	int err;
+
+	err = leap__opts_copy(&opts, sizeof(opts), user);
+	if (err)
+		return err;
+	o = calloc(1, sizeof(*o));
+	if (!o)
+		return leap__err(-ENOMEM, "leap_relay_open: out of memory");
+	o->pg = pg;
+	o->opened = opened;
+	o->arg = arg;
+	o->look.done = opening_looked;
+	err = opening_fill(o, &opts);
+	if (!err)
+		err = look_start(&o->look, pg, &o->relay);
+	if (err) {
+		free((char *)o->relay.url);
+		free((char *)o->relay.hostnqn);
+		free(o->known);
+		free(o);
+		return err;
+	}
+	leap__pollgroup_hold(pg);
+	return 0;
+}
+
+/* ---- questions ---- */
+
+static const struct leap_bdev *find(const struct leap_bdev *bdev)
+{
+	const struct leap_bdev *found;
+	uint32_t i;
+
+	if (bdev->ops.submit == relay_submit)
+		return bdev;
+	for (i = 0; i < bdev->nr_children; i++) {
+		found = find(bdev->children[i]);
+		if (found)
+			return found;
+	}
+	return NULL;
+}
+
+int leap_relay_info(const struct leap_bdev *bdev, struct leap_relay_info *info)
+{
+	struct leap_relay_info now = { sizeof(now) };
+	size_t size = info->size;
+	struct leap__relay *r;
+
+	if (size < sizeof(size) || size > sizeof(now))
+		return leap__err(-EINVAL, "leap_relay_info: size %zu", size);
+	bdev = find(bdev);
+	if (!bdev)
+		return leap__err(-ENOENT, "leap_relay_info: no relay in it");
+	r = leap_bdev_priv(bdev);
+	now.groups_live = leap__load_relaxed(&r->groups_live);
+	now.lost = leap__load_relaxed(&r->lost);
+	now.reconnects = leap__load_relaxed(&r->reconnects);
+	now.held = leap__load_relaxed(&r->held);
+	now.split = leap__load_relaxed(&r->split);
+	now.refused = leap__load_relaxed(&r->refused);
+	memcpy(info, &now, size);
+	info->size = size;
+	return 0;
+}

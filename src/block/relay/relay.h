@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * relay.h - what the files of a relay share
+ *
+ * relay.c is the layer: its options, the window, opening. link.c is one poll
+ * group's connection to the far end, and outlives the channel that made it.
+ * command.c turns bios into commands.
+ */
+#ifndef LEAP_BLOCK_RELAY_RELAY_H
+#define LEAP_BLOCK_RELAY_RELAY_H
+
+#include <stdbool.h>
+
+#include <leapio/host.h>
+#include <leapio/plugin/bdev_ops.h>
+#include <leapio/pollgroup.h>
+#include <leapio/relay.h>
+
+/* What is to be known of the far namespace. */
+struct leap__far {
+	uint64_t nr_blocks;
+	uint32_t block_bytes;
+	uint32_t max_bytes;	/* of one command */
+	uint32_t caps;		/* LEAP_BDEV_* */
+};
+
+/* Says the new size on the control thread; may outlive the bdev. */
+struct leap__relay_note {
+	struct leap_msg msg;
+	struct leap_bdev *bdev;	/* control thread's; NULL = closed */
+	struct leap_pollgroup *pg;
+	uint64_t nr_blocks;	/* atomic */
+	uint32_t sent;		/* exchanged */
+};
+
+/* Of a bdev. Not changed once it is open, but for the counters. */
+struct leap__relay {
+	const char *url, *hostnqn;
+	struct leap_target *target;
+	uint64_t start, blocks;		/* window; 0 blocks = to the end */
+	uint32_t nsid, nr_queues, depth, loss_ms, reconnect_ms;
+	struct leap__far far;		/* as it was found */
+	uint32_t shift;
+	struct leap__relay_note *note;
+	/* Atomic. */
+	uint32_t groups_live;
+	uint64_t lost, reconnects, held, split, refused;
+};
+
+#define LEAP__RELAY_WIDES	4u
+#define LEAP__RELAY_PIECES	1024u
+#define LEAP__RELAY_RANGES	256u
+
+/* Room for a command that cannot be sent as it came. */
+union leap__relay_wide {
+	union leap__relay_wide *next;
+	struct leap_piece pieces[LEAP__RELAY_PIECES];
+	struct leap_dsm_range ranges[LEAP__RELAY_RANGES];
+};
+
+/* The relay's scratch in a bio. */
+struct leap__rbio {
+	struct leap_req req;	/* first */
+	struct leap_piece piece;	/* of the ranges */
+	struct leap_bio *bio;
+	struct leap__link *link;
+	struct leap__rbio *next;	/* waits */
+	union leap__relay_wide *wide;
+	uint32_t blocks;	/* of the command under way */
+	uint32_t done;		/* of those before it */
+};
+
+/* Of a channel. */
+struct leap__link {
+	struct leap_pollgroup *pg;
+	struct leap__relay *relay;	/* NULL: the channel is closed */
+	struct leap_host *host;	/* NULL: between two tries */
+	struct leap_timer timer;
+	struct leap_msg work;
+	bool work_sent;
+	bool dead;		/* host has failed: close it */
+	bool closing;		/* host is being closed */
+	bool was_live;		/* this host */
+	bool live;		/* counted in groups_live */
+	bool refuses;		/* away for too long, or not what it was */
+	bool unfit;
+	uint32_t reconnect_ms;
+	uint32_t next_queue;
+	uint64_t away_ns;	/* since when; 0 = it is there */
+	struct leap__rbio *wait, **wait_tail;
+	union leap__relay_wide *free_wides;
+	union leap__relay_wide wides[LEAP__RELAY_WIDES];
+};
+
+/* relay.c */
+extern const struct leap_bdev_ops leap__relay_ops;
+void leap__relay_host_opts(const struct leap__relay *relay,
+			   struct leap_host_opts *opts);
+/* The far namespace as @host sees it. 0, -ENOENT */
+int leap__relay_look(struct leap_host *host, uint32_t nsid,
+		     struct leap__far *far);
+
+/* link.c */
+int leap__relay_link_open(struct leap__relay *relay, struct leap_pollgroup *pg,
+			  struct leap__link **out);
+/* No bio is out. It goes in a later poll. */
+void leap__relay_link_close(struct leap__link *link);
+
+/* command.c */
+void leap__relay_submit(struct leap__link *link, struct leap_bio *bio);
+/* Send what waits, as far as it goes; or fail it. */
+void leap__relay_drive(struct leap__link *link);
+void leap__relay_refuse(struct leap__link *link);
+
+#endif

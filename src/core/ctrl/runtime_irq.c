@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Interrupts of a controller that an agent has lent: an eventfd for each vector
+ * that the agent has one for, else a message to the agent, sent by the home.
+ * Raised by the threads that serve queues.
+ */
+#define _GNU_SOURCE	/* dup3 */
+#include "core/ctrl/runtime_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "core/io/wake.h"
+#include "util/atomic.h"
+
+static void poke(struct leap__rctrl *c)
+{
+	if (!leap__exchange(&c->poked, 1u))
+		leap_pollgroup_send(c->rt->pg, &c->poke);
+}
+
+static void raise_vector(struct leap__guest *guest, uint32_t vector)
+{
+	struct leap__rctrl *c = leap__rctrl_of(guest);
+	struct leap__rvector *x;
+
+	if (vector >= LEAP__RT_VECTORS)
+		return;
+	x = &c->vector[vector];
+	if (leap__load_acquire(&x->has_fd)) {
+		leap__wake_signal(x->fd);
+		return;
+	}
+	leap__exchange(&x->pending, 1u);
+	poke(c);
+}
+
+static void fatal(struct leap__guest *guest, uint16_t qid, int err)
+{
+	struct leap__rctrl *c = leap__rctrl_of(guest);
+
+	leap__store_relaxed(&c->fatal_err, err);
+	leap__exchange(&c->fatal, qid + 1u);
+	poke(c);
+}
+
+static void poked(struct leap_msg *msg)
+{
+	struct leap__rctrl *c = leap__list_entry(msg, struct leap__rctrl, poke);
+	struct leap_link_msg m = { .cntlid = c->id };
+	uint32_t i;
+
+	/* Before the looks: what comes after them sends again. */
+	leap__exchange(&c->poked, 0u);
+	m.type = LEAP_LINK_IRQ;
+	for (i = 0; i < c->nr_vectors; i++) {
+		if (!leap__load_relaxed(&c->vector[i].pending) ||
+		    !leap__exchange(&c->vector[i].pending, 0u))
+			continue;
+		m.u.irq.vector = i;
+		leap__runtime_tell(c->rt, &m);
+	}
+	i = leap__exchange(&c->fatal, 0u);
+	if (i) {
+		m.type = LEAP_LINK_FATAL;
+		m.u.fatal.qid = (uint16_t)(i - 1);
+		m.u.fatal.reserved = 0;
+		m.u.fatal.err = leap__load_relaxed(&c->fatal_err);
+		leap__runtime_tell(c->rt, &m);
+	}
+	leap__rctrl_settle(c);
+}
+
+int leap__rctrl_irq_init(struct leap__rctrl *c)
+{
+	uint32_t i;
+
+	c->poke.run = poked;
+	c->guest.raise = raise_vector;
+	c->guest.fatal = fatal;
+	c->sink_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (c->sink_fd < 0)
+		return -errno;
+	c->vector = calloc(LEAP__RT_VECTORS, sizeof(*c->vector));
+	if (!c->vector)
+		return -ENOMEM;
+	for (i = 0; i < LEAP__RT_VECTORS; i++)
+		c->vector[i].fd = -1;
+	return 0;
+}
+
+void leap__rctrl_irq_fini(struct leap__rctrl *c)
+{
+	uint32_t i;
+
+	for (i = 0; c->vector && i < LEAP__RT_VECTORS; i++)
+		if (c->vector[i].fd >= 0)
+			close(c->vector[i].fd);
+	free(c->vector);
+	c->vector = NULL;
+	if (c->sink_fd >= 0)
+		close(c->sink_fd);
+	c->sink_fd = -1;
+}
+
+/* What is written to is an eventfd, whoever sent it. */
+static int put_fd(struct leap__rvector *x, int fd)
+{
+	if (x->fd >= 0)
+		return dup3(fd, x->fd, O_CLOEXEC) < 0 ? -errno : 0;
+	x->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return x->fd < 0 ? -errno : 0;
+}
+
+int leap__rctrl_irq_fd(struct leap__rctrl *c, uint32_t vector, int fd)
+{
+	struct leap__rvector *x;
+	int err;
+
+	if (vector >= LEAP__RT_VECTORS)
+		return -EINVAL;
+	x = &c->vector[vector];
+	if (fd >= 0) {
+		if (!leap__is_eventfd(fd))
+			return -EINVAL;
+		err = put_fd(x, fd);
+		if (!err)
+			leap__store_release(&x->has_fd, 1u);
+		return err;
+	}
+	if (!x->has_fd)
+		return 0;
+	leap__store_release(&x->has_fd, 0u);
+	/* A thread may be about to write: to nobody. */
+	return put_fd(x, c->sink_fd);
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What a runtime tells an agent by itself: which namespaces it serves, which
+ * locks it holds, errors for the log, interrupts that have no eventfd, queues
+ * that are beyond use. Everything is checked here: a lie may hurt the guests
+ * whose I/O the runtime has anyway, and nobody else.
+ */
+#include "core/ctrl/agent_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct leap__lent *lent_by_id(struct leap_agent *a, uint16_t id)
+{
+	struct leap__list *pos;
+
+	leap__list_for_each(pos, &a->lents) {
+		struct leap__lent *l =
+			leap__list_entry(pos, struct leap__lent, link);
+
+		if (l->id == id)
+			return l->told ? l : NULL;
+	}
+	return NULL;
+}
+
+/* ---- namespaces ---- */
+
+/* A namespace that became another one comes back when the old one is gone. */
+struct again {
+	struct leap_agent *agent;
+	char nqn[LEAP_NQN_FIELD];
+	struct leap_ns_desc desc;
+};
+
+static void show(struct leap_agent *a, const char *nqn,
+		 const struct leap_ns_desc *d);
+
+static void removed(int err, void *arg)
+{
+	struct again *again = arg;
+
+	(void)err;
+	if (again->agent->target)
+		show(again->agent, again->nqn, &again->desc);
+	free(again);
+}
+
+static void replace(struct leap_agent *a, struct leap_subsystem *ss,
+		    const struct leap_ns_desc *d)
+{
+	struct again *again = calloc(1, sizeof(*again));
+
+	if (!again)
+		return;
+	again->agent = a;
+	memcpy(again->nqn, ss->nqn, sizeof(ss->nqn));
+	again->desc = *d;
+	if (leap_ns_remove(ss, d->nsid, removed, again))
+		free(again);
+}
+
+static void show(struct leap_agent *a, const char *nqn,
+		 const struct leap_ns_desc *d)
+{
+	struct leap_subsystem *ss = leap_subsystem_find(a->target, nqn);
+	int err;
+
+	/* It may serve more than is ours. */
+	if (!ss)
+		return;
+	err = leap__ns_show(ss, d, a->epoch);
+	if (err == -EEXIST)
+		replace(a, ss, d);
+	else if (err)
+		leap__pg_log(a->pg, LEAP_LOG_WARN,
+			     "agent: namespace %u of %s: %s", d->nsid, nqn,
+			     leap_last_error());
+}
+
+static void unshow(struct leap_agent *a, const char *nqn, uint32_t nsid)
+{
+	struct leap_subsystem *ss = leap_subsystem_find(a->target, nqn);
+
+	if (ss && leap__ns_active(ss, nsid))
+		leap_ns_remove(ss, nsid, NULL, NULL);
+}
+
+void leap__agent_trim_ns(struct leap_agent *a)
+{
+	struct leap_subsystem *ss = NULL;
+	uint32_t nsid;
+
+	while ((ss = leap_subsystem_next(a->target, ss)))
+		for (nsid = leap_ns_next(ss, 0); nsid;
+		     nsid = leap_ns_next(ss, nsid))
+			if (leap__ns_active(ss, nsid)->shown != a->epoch)
+				leap_ns_remove(ss, nsid, NULL, NULL);
+}
+
+/* ---- the rest ---- */
+
+static void error(struct leap_agent *a, const struct leap_link_msg *msg)
+{
+	struct leap__lent *l = lent_by_id(a, msg->cntlid);
+	struct leap_vdev *v = l ? leap__agent_vdev(a, l->ctrl) : NULL;
+
+	if (v)
+		leap__error_log_add(leap__vdev_ctrl(v), &msg->u.error);
+}
+
+static void irq(struct leap_agent *a, const struct leap_link_msg *msg)
+{
+	struct leap__lent *l = lent_by_id(a, msg->cntlid);
+	struct leap_vdev *v = l ? leap__agent_vdev(a, l->ctrl) : NULL;
+
+	if (v)
+		leap__vdev_irq(v, msg->u.irq.vector);
+}
+
+static void fatal(struct leap_agent *a, const struct leap_link_msg *msg)
+{
+	struct leap__lent *l = lent_by_id(a, msg->cntlid);
+	struct leap_vdev *v = l ? leap__agent_vdev(a, l->ctrl) : NULL;
+
+	if (!v)
+		return;
+	leap__pg_log(a->pg, LEAP_LOG_WARN, "agent: the runtime gave up queue %u: %s",
+		     msg->u.fatal.qid, strerror(msg->u.fatal.err < 0 &&
+						msg->u.fatal.err > -4096 ?
+						-msg->u.fatal.err : EIO));
+	leap__vdev_fatal(v, msg->u.fatal.qid, msg->u.fatal.err);
+}
+
+/* Of a queue that is going: what it has counted in all. */
+static void last_stats(struct leap_agent *a, const struct leap_link_msg *msg)
+{
+	struct leap__lent *l = lent_by_id(a, msg->cntlid);
+	struct leap__list *pos;
+
+	leap__list_for_each(pos, &a->group.qps) {
+		struct leap__ioqp *q =
+			leap__list_entry(pos, struct leap__ioqp, link);
+
+		if (l && q->ctrl == l->ctrl &&
+		    q->desc.qid == msg->u.stats_of.qid)
+			q->count = msg->u.stats_of.count;
+	}
+}
+
+static void pong(struct leap_agent *a, struct leap__session *s,
+		 const struct leap_link_msg *msg)
+{
+	struct leap_link_msg m = {
+		.type = LEAP_LINK_KEEPALIVE, .flags = LEAP_LINK_REPLY,
+		.id = msg->id,
+	};
+
+	(void)a;
+	leap__lchan_send(&s->chan, &m, -1);
+}
+
+int leap__agent_unasked(struct leap_agent *a, struct leap__session *s,
+			const struct leap_link_msg *msg)
+{
+	/* Who waits has nothing to say. */
+	if (msg->type == LEAP_LINK_KEEPALIVE) {
+		pong(a, s, msg);
+		return 0;
+	}
+	if (s != a->active || !a->target)
+		return -EPROTO;
+	switch (msg->type) {
+	case LEAP_LINK_NS_ADD:
+	case LEAP_LINK_NS_CHANGED:
+		show(a, msg->u.ns_of.nqn, &msg->u.ns_of.desc);
+		return 0;
+	case LEAP_LINK_NS_DEL:
+		unshow(a, msg->u.ns_of.nqn, msg->u.ns_of.desc.nsid);
+		return 0;
+	case LEAP_LINK_LEAF:
+		return leap__fence_leaf(&s->fence, msg->u.leaf.path,
+					msg->u.leaf.released != 0);
+	case LEAP_LINK_ERROR:
+		error(a, msg);
+		return 0;
+	case LEAP_LINK_IRQ:
+		irq(a, msg);
+		return 0;
+	case LEAP_LINK_FATAL:
+		fatal(a, msg);
+		return 0;
+	case LEAP_LINK_STATS:
+		last_stats(a, msg);
+		return 0;
+	case LEAP_LINK_QUIESCE:
+		s->bye = 1;
+		return 0;
+	}
+	return -EPROTO;
+}

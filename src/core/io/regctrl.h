@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * regctrl.h - a controller behind registers, from the host's side
+ *
+ *	leap_qp (transport slots, fabrics commands)	regqp.c
+ *	  queue: rings, payload, completions		regqueue.c
+ *	  controller: enable, disable, admin commands	regctrl.c
+ *	    device: registers, memory, interrupt	regdev.h, transport/
+ *
+ * One controller belongs to one poll group, with all its queues; the admin
+ * leap_qp makes it and ends it.
+ */
+#ifndef LEAP_CORE_IO_REGCTRL_H
+#define LEAP_CORE_IO_REGCTRL_H
+
+#include <leapio/nvmf.h>
+#include <leapio/plugin/transport_ops.h>
+
+#include "core/io/pollgroup.h"
+#include "core/io/regdev.h"
+#include "core/io/ring.h"
+#include "util/list.h"
+
+#define LEAP__REG_PAGE		4096u
+#define LEAP__REG_MAX_DATA	(1u << 20)
+#define LEAP__REG_CHUNK		16384u	/* bounce memory comes in these */
+#define LEAP__REG_NR_CHUNKS	512u
+/* PRP list or SGL segment of a slot; never crosses a page. */
+#define LEAP__REG_DESC_BYTES	2048u
+#define LEAP__REG_OWN_CMDS	4u	/* admin commands of our own at once */
+#define LEAP__REG_REGIONS	256u
+#define LEAP__REG_IOVA		(1ull << 32)	/* first device address */
+
+/* ---- memory that the device can reach: regmem.c ---- */
+
+enum leap__regmap_state {
+	LEAP__REGMAP_FREE = 0,
+	LEAP__REGMAP_ASKED,	/* MAP is on its way */
+	LEAP__REGMAP_READY,
+	LEAP__REGMAP_REFUSED,	/* stays so: this buffer is bounced */
+	LEAP__REGMAP_GOING,	/* UNMAP is on its way */
+};
+
+struct leap__regmap {
+	struct leap__regctrl *c;
+	struct leap_dmabuf *buf;	/* a reference */
+	uint64_t delta;		/* device address - address here */
+	enum leap__regmap_state state;
+	struct leap__regio io;
+	/* Of who waits for ASKED to end; may be NULL. */
+	void (*mapped)(void *arg, int err);
+	void *arg;
+};
+
+/* ---- queues: regqueue.c ---- */
+
+struct leap__regslot {
+	struct leap_req *req;	/* NULL = free */
+	uint16_t chunks;	/* first bounce chunk, chained; or none */
+	bool own;		/* a command of the controller's own */
+};
+
+struct leap__regq {
+	struct leap__regctrl *c;
+	struct leap_qp *qp;
+	struct leap__list link;		/* those that are polled */
+	struct leap__sqp sqp;
+	struct leap__cqc cqc;
+	uint32_t sq_size, cq_size;
+	uint32_t sq_db, cq_db;		/* doorbells, offsets in BAR 0 */
+	uint32_t cq_lazy;	/* consumed entries that need not be told yet */
+	uint16_t qid;
+	bool live;
+	bool sgl;			/* payload by SGL */
+	bool closing;		/* what is aborted was aborted by us */
+	bool bounce_all;
+	struct leap__regslot *slots;	/* by CID */
+	uint16_t *free_slots;
+	uint16_t *next_chunk;
+	uint32_t nr_free_slots;
+	uint32_t nr_free_chunks;
+	uint16_t free_chunk;
+	uint16_t map;			/* of its memory */
+	struct leap_dmabuf *mem;
+	uint8_t *base;
+	uint64_t iova;
+	uint64_t cq_at, extra_at, desc_at, chunk_at;
+	struct leap__defer kick;	/* at the end of the batch */
+};
+
+/* Memory and slots; not yet mapped. 0, -ENOMEM. */
+int leap__regq_init(struct leap__regq *q, struct leap__regctrl *c,
+		    struct leap_qp *qp, uint32_t sq_size, uint32_t cq_size);
+void leap__regq_fini(struct leap__regq *q);
+/* Empty rings, for a controller that knows nothing of them yet. */
+void leap__regq_restart(struct leap__regq *q);
+/* Use the shadow doorbells of the controller, if it has any for this queue. */
+void leap__regq_shadow(struct leap__regq *q);
+/* A slot's number, or -EAGAIN. */
+int leap__regq_slot(struct leap__regq *q, struct leap_req *req);
+void leap__regq_put_slot(struct leap__regq *q, uint16_t cid);
+/* Put a command into the ring; the slot is given back on failure. 0, -EAGAIN. */
+int leap__regq_push(struct leap__regq *q, uint16_t cid);
+void leap__regq_kick(struct leap__regq *q);
+/* Completions that are there; finished through leap_qp_complete. Returns their
+ * number; a controller that lies is failed. */
+int leap__regq_reap(struct leap__regq *q);
+/* Every command that is out fails; no callback for our own. @status 0: by
+ * leap_qp_fail with @err. */
+void leap__regq_fail_all(struct leap__regq *q, int err, leap_status_t status);
+
+/* ---- controllers: regctrl.c ---- */
+
+/* An admin command of our own. */
+struct leap__regcmd {
+	struct leap_req req;		/* first */
+	struct leap_piece piece;
+	struct leap__regcmd *next;
+	/* Not called when the controller ends or is disabled meanwhile. */
+	void (*done)(struct leap__regcmd *cmd, leap_status_t status);
+	void *arg;
+};
+
+enum leap__regctrl_state {
+	LEAP__REGCTRL_OPENING,
+	LEAP__REGCTRL_OPEN,	/* the device can be asked */
+	LEAP__REGCTRL_UP,	/* probed: Connect has been answered */
+	LEAP__REGCTRL_ENDING,	/* admin queue closed: disable, reset, close */
+	LEAP__REGCTRL_DEAD,	/* the device is being closed */
+};
+
+struct leap__regctrl {
+	struct leap__list link;		/* of the poll group */
+	struct leap_pollgroup *pg;
+	struct leap__regdev *dev;
+	char address[256];
+	enum leap__regctrl_state state;
+	uint16_t cntlid;	/* what Connect answered: see regqp.c */
+	bool enabled;		/* RDY was seen, EN is set */
+	bool shadow;		/* Doorbell Buffer Config is in force */
+	bool polled;
+	int err;
+	uint64_t cap;
+	uint32_t cc;		/* as last written */
+	uint64_t to_ns;		/* CAP.TO, CRTO */
+	struct leap_id_ctrl *id;
+	struct leap__list qps;		/* struct leap__regqp, admin too */
+	struct leap__list queues;	/* struct leap__regq that are polled */
+	struct leap_poller poller;
+	struct leap__regq *admin;
+	/* The sequence of register accesses that is under way. */
+	struct leap__regio io;
+	void (*io_next)(struct leap__regctrl *c, uint64_t value);
+	void (*seq_done)(struct leap__regctrl *c, int err);
+	bool io_busy;
+	bool reset_tried;
+	uint32_t seq_cc;	/* that enable writes */
+	uint32_t want;		/* of CSTS.RDY */
+	uint32_t pci_at, pci_left;	/* the walk over capabilities */
+	uint32_t msix_table;		/* in BAR 0; UINT32_MAX = elsewhere */
+	uint64_t deadline_ns;
+	struct leap_timer timer;	/* CSTS again; then: bound of the end */
+	void (*probed)(struct leap__regctrl *c, int err, leap_status_t status);
+	leap_status_t probe_status;
+	struct leap__regcmd cmd;	/* Identify, Doorbell Buffer Config */
+	struct leap__regcmd *cmd_wait, **cmd_wait_tail;
+	uint32_t cmds_out;
+	struct leap_timer cmd_timer;
+	/* Interrupt. */
+	int irq_fd;			/* -1 = none to be had */
+	struct leap__wfd *irq_wfd;
+	struct leap__io irq_watch;
+	struct leap__regio irq_io;
+	bool irq_watching, irq_busy, irq_on, irq_refused;
+	bool dev_closed;
+	uint32_t irq_idle;		/* completions since the last sleep */
+	struct leap_timer tick;		/* in its place where there is none */
+	/* Memory. */
+	struct leap__regmap *maps;
+	uint32_t nr_maps;
+	uint32_t last_map;
+	uint64_t next_iova;
+	void *owner;			/* regqp.c's */
+};
+
+/* Open a device. The admin queue's @qp and its rings are the caller's, until
+ * leap__regqp_ended has been called for all. */
+int leap__regctrl_create(struct leap_qp *qp,
+			 const struct leap__regdev_ops *ops,
+			 const char *address, struct leap__regctrl **out);
+/* PCI set-up, disable, enable, Identify, disable. c->probed tells. */
+void leap__regctrl_probe(struct leap__regctrl *c);
+/* CC.EN 0->1 with @cc, and what has to be said right then: 0, -EIO CFS,
+ * -ETIMEDOUT; -ENODEV fails the controller instead. One sequence at a time. */
+void leap__regctrl_enable(struct leap__regctrl *c, uint32_t cc,
+			  void (*done)(struct leap__regctrl *c, int err));
+/* CC.EN 1->0. -ETIMEDOUT fails the controller. */
+void leap__regctrl_disable(struct leap__regctrl *c,
+			   void (*done)(struct leap__regctrl *c, int err));
+static inline bool leap__regctrl_busy(const struct leap__regctrl *c)
+{
+	return c->seq_done != NULL;
+}
+/* An admin command of our own, now or when there is room. */
+void leap__regctrl_admin(struct leap__regctrl *c, struct leap__regcmd *cmd,
+			 void (*done)(struct leap__regcmd *cmd,
+				      leap_status_t status));
+void leap__regctrl_cmd_done(struct leap__regctrl *c, struct leap__regcmd *cmd,
+			    leap_status_t status);
+/* Forget what is out or waits: the controller has been disabled. */
+void leap__regctrl_drop_cmds(struct leap__regctrl *c);
+/* It is no good: close the device, then end every queue with @err. */
+void leap__regctrl_fail(struct leap__regctrl *c, int err);
+/* In order: disable, reset, close; then end every queue. */
+void leap__regctrl_end(struct leap__regctrl *c);
+
+static inline bool leap__regctrl_dead(const struct leap__regctrl *c)
+{
+	return c->state == LEAP__REGCTRL_DEAD;
+}
+
+/* regirq.c: the poller of a controller, and its interrupt. */
+void leap__regirq_start(struct leap__regctrl *c);
+void leap__regirq_stop(struct leap__regctrl *c);
+/* Nothing of the device and of the interrupt is out any more: end. */
+void leap__regctrl_settle(struct leap__regctrl *c);
+/* Admin commands of our own that wait: try again. */
+void leap__regctrl_pump(struct leap__regctrl *c);
+
+/* regmem.c */
+
+/* Ask for @buf; @mapped tells. Number of the map, or -ENOSPC. */
+int leap__regmem_map(struct leap__regctrl *c, struct leap_dmabuf *buf,
+		     void (*mapped)(void *arg, int err), void *arg);
+/* Take it away; its reference goes when the device has let go. */
+void leap__regmem_unmap(struct leap__regctrl *c, uint32_t map);
+void leap__regmem_free(struct leap__regctrl *c);
+uint64_t leap__regmem_iova(const struct leap__regctrl *c, uint32_t map);
+/* Slow half of leap__regmem_delta. */
+int leap__regmem_find(struct leap__regctrl *c, struct leap_dmabuf *buf,
+		      uint64_t *delta);
+
+/* What to add to an address in @buf. -EAGAIN: the device has been asked, bounce
+ * meanwhile. */
+static inline int leap__regmem_delta(struct leap__regctrl *c,
+				     struct leap_dmabuf *buf, uint64_t *delta)
+{
+	const struct leap__regmap *m = &c->maps[c->last_map];
+
+	if (__builtin_expect(m->buf != buf ||
+			     m->state != LEAP__REGMAP_READY, 0))
+		return leap__regmem_find(c, buf, delta);
+	*delta = m->delta;
+	return 0;
+}
+
+/* ---- transport slots: regqp.c ---- */
+
+/* What waits for its turn or for its answer without being in the ring. */
+struct leap__regfab {
+	struct leap__regio io;
+	struct leap_req *req;		/* NULL = free */
+	struct leap__regfab *next;
+	struct leap__regqp *rq;
+	uint64_t result;
+	leap_status_t status;
+};
+
+enum leap__regqp_state {
+	LEAP__REGQP_NEW,	/* waits for Connect */
+	LEAP__REGQP_MAPPING,
+	LEAP__REGQP_CREATING_CQ,
+	LEAP__REGQP_CREATING_SQ,
+	LEAP__REGQP_LIVE,
+	LEAP__REGQP_DELETING_SQ,
+	LEAP__REGQP_DELETING_CQ,
+	LEAP__REGQP_ENDED,	/* the controller is no longer there */
+};
+
+struct leap__regqp {
+	struct leap_qp qp;		/* first */
+	struct leap__list link;		/* of its controller */
+	struct leap__regctrl *c;	/* NULL: ended */
+	struct leap__regq q;
+	enum leap__regqp_state state;
+	struct leap_req *connect;	/* to be answered */
+	struct leap__regcmd cmd;
+	struct leap__regfab *fabs;	/* one for each entry */
+	struct leap__regfab *answers, **answers_tail;
+	struct leap__regfab *sets, **sets_tail;	/* CC, one after the other */
+	struct leap__defer answer;
+	struct leap_msg msg;		/* transport is up; or: closed */
+	bool msg_out;
+	bool q_init;
+	bool disconnect;	/* after the answer */
+	bool closing;
+	leap_status_t why;	/* creation failed */
+};
+
+/* The slots of a leap_transport_ops; qp_bytes is sizeof(struct leap__regqp). */
+int leap__regqp_connect(struct leap_qp *qp, const char *address,
+			const struct leap__regdev_ops *ops);
+int leap__regqp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
+		       unsigned int n);
+void leap__regqp_kick(struct leap_qp *qp);
+void leap__regqp_close(struct leap_qp *qp);
+
+/* The controller of @rq is open, or gone: each told once. */
+void leap__regqp_opened(struct leap__regqp *rq);
+void leap__regqp_ended(struct leap__regqp *rq, int err);
+
+#endif

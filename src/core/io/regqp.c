@@ -1,0 +1,932 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Queue pairs of a controller behind registers, behind the same slots as those
+ * of a fabric: what a host says by fabrics commands is said by registers and by
+ * queue creation, and the answers are those that a fabric would give.
+ *
+ *	Connect, admin     what is there: PCI, reset, Identify; then disabled
+ *	Property Get, Set  registers; CC.EN brings the admin queue up
+ *	Connect, I/O       Create I/O CQ, Create I/O SQ
+ *	everything else    into the ring
+ *
+ * An I/O queue finds its controller among those of the poll group, by address
+ * and controller id. The id is the controller's own when that is free here and
+ * not 0, which I/O Connects could not say; else one from the upper end.
+ *
+ * Spec: NVMe Base 2.0 s5.4, s5.5 (Create and Delete), s6 (fabrics commands)
+ */
+#include "core/io/regctrl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/io/dispatch.h"
+#include "util/err.h"
+
+/* DW0 of a Connect refused with Invalid Parameters: where the bad field is. */
+#define IN_SQE(field)	((uint32_t)offsetof(struct leap_fab_connect, field))
+#define IN_DATA(field)	((uint32_t)offsetof(struct leap_connect_data, field) | \
+			 LEAP_CONNECT_DW0_IATTR_DATA)
+#define DNR(status)	((leap_status_t)((status) | LEAP_STATUS_DNR))
+
+static struct leap__regqp *of_qp(struct leap_qp *qp)
+{
+	return (struct leap__regqp *)qp;
+}
+
+static bool is_admin(const struct leap__regqp *rq)
+{
+	return !rq->qp.opts.qid;
+}
+
+/* ---- answers of our own ---------------------------------------------------------- */
+
+static void complete(struct leap__regqp *rq, struct leap_req *req,
+		     uint64_t result, leap_status_t status)
+{
+	memset(&req->cqe, 0, sizeof(req->cqe));
+	req->cqe.result = leap_to_le64(result);
+	req->cqe.cid = req->sqe.cid;
+	req->cqe.status = leap_cqe_status_word(status, 0);
+	leap_qp_complete(&rq->qp, req);
+}
+
+static void fab_complete(struct leap__regfab *f, uint64_t result,
+			 leap_status_t status)
+{
+	struct leap_req *req = f->req;
+
+	f->req = NULL;
+	complete(f->rq, req, result, status);
+}
+
+static void answer_all(struct leap__defer *defer)
+{
+	struct leap__regqp *rq =
+		leap__list_entry(defer, struct leap__regqp, answer);
+	struct leap__regfab *f;
+
+	while ((f = rq->answers)) {
+		rq->answers = f->next;
+		if (!rq->answers)
+			rq->answers_tail = &rq->answers;
+		fab_complete(f, f->result, f->status);
+	}
+}
+
+/* Not from within submit: at the end of this poll. */
+static void answer(struct leap__regfab *f, uint64_t result,
+		   leap_status_t status)
+{
+	struct leap__regqp *rq = f->rq;
+
+	f->result = result;
+	f->status = status;
+	f->next = NULL;
+	*rq->answers_tail = f;
+	rq->answers_tail = &f->next;
+	leap__pollgroup_defer(rq->qp.pg, &rq->answer);
+}
+
+static struct leap__regfab *take_fab(struct leap__regqp *rq,
+				     struct leap_req *req)
+{
+	uint32_t i;
+
+	for (i = 0; i < rq->qp.depth; i++) {
+		struct leap__regfab *f = &rq->fabs[i];
+
+		if (f->req)
+			continue;
+		f->req = req;
+		f->rq = rq;
+		f->next = NULL;
+		return f;
+	}
+	return NULL;
+}
+
+/* ---- the end of a queue pair --------------------------------------------------------- */
+
+static void free_queue(struct leap__regqp *rq)
+{
+	if (rq->q_init)
+		leap__regq_fini(&rq->q);
+	rq->q_init = false;
+}
+
+static void fail_fabs(struct leap__regqp *rq, int err)
+{
+	struct leap_req *req;
+	uint32_t i;
+
+	rq->answers = rq->sets = NULL;
+	rq->answers_tail = &rq->answers;
+	rq->sets_tail = &rq->sets;
+	leap__pollgroup_undefer(rq->qp.pg, &rq->answer);
+	for (i = 0; i < rq->qp.depth; i++) {
+		req = rq->fabs[i].req;
+		rq->fabs[i].req = NULL;
+		if (req)
+			leap_qp_fail(&rq->qp, req, err);
+	}
+}
+
+static void say_closed(struct leap__regqp *rq)
+{
+	free(rq->fabs);
+	leap_qp_closed(&rq->qp);
+}
+
+static void hear_closed(struct leap_msg *msg)
+{
+	say_closed(leap__list_entry(msg, struct leap__regqp, msg));
+}
+
+/* No controller has anything of it any more. */
+void leap__regqp_ended(struct leap__regqp *rq, int err)
+{
+	rq->state = LEAP__REGQP_ENDED;
+	if (rq->closing)
+		err = -ECANCELED;
+	else if (!err)
+		err = -ECONNRESET;
+	if (rq->connect) {
+		struct leap_req *req = rq->connect;
+
+		rq->connect = NULL;
+		leap_qp_fail(&rq->qp, req, err);
+	}
+	if (rq->q_init)
+		leap__regq_fail_all(&rq->q, err, 0);
+	fail_fabs(rq, err);
+	free_queue(rq);
+	rq->c = NULL;
+	if (!rq->closing)
+		leap_qp_transport_down(&rq->qp, err);
+	else if (!rq->msg_out)
+		say_closed(rq);
+}
+
+/* ---- I/O queues: deletion ------------------------------------------------------------- */
+
+static void io_gone(struct leap__regqp *rq, int err)
+{
+	leap__list_remove(&rq->link);
+	if (rq->q_init)
+		leap__regmem_unmap(rq->c, rq->q.map);
+	leap__regqp_ended(rq, err);
+}
+
+/* Creation failed, and nothing of the queue is left at the controller. */
+static void refuse(struct leap__regqp *rq, uint32_t where, leap_status_t status)
+{
+	struct leap_req *req = rq->connect;
+
+	rq->connect = NULL;
+	rq->state = LEAP__REGQP_NEW;
+	if (rq->q_init)
+		leap__regmem_unmap(rq->c, rq->q.map);
+	free_queue(rq);
+	complete(rq, req, where, status);
+}
+
+static void cq_deleted(struct leap__regcmd *cmd, leap_status_t status)
+{
+	struct leap__regqp *rq = cmd->arg;
+
+	if (rq->connect && !rq->closing)
+		refuse(rq, 0, rq->why);
+	else
+		io_gone(rq, -ECONNRESET);
+}
+
+static void delete(struct leap__regqp *rq, uint8_t opc,
+		   void (*done)(struct leap__regcmd *cmd, leap_status_t status))
+{
+	struct leap_sqe *sqe = &rq->cmd.req.sqe;
+
+	memset(sqe, 0, sizeof(*sqe));
+	sqe->opc = opc;
+	sqe->cdw10 = leap_to_le32(rq->qp.opts.qid);
+	rq->cmd.req.nr_pieces = 0;
+	rq->cmd.arg = rq;
+	leap__regctrl_admin(rq->c, &rq->cmd, done);
+}
+
+static void delete_cq(struct leap__regqp *rq)
+{
+	rq->state = LEAP__REGQP_DELETING_CQ;
+	delete(rq, LEAP_ADM_DELETE_CQ, cq_deleted);
+}
+
+/* What it aborted is in the CQ now. */
+static void sq_deleted(struct leap__regcmd *cmd, leap_status_t status)
+{
+	struct leap__regqp *rq = cmd->arg;
+
+	while (leap__regq_reap(&rq->q) > 0)
+		;
+	if (leap__regctrl_dead(rq->c))
+		return;
+	rq->q.live = false;
+	leap__list_remove(&rq->q.link);
+	delete_cq(rq);
+}
+
+static void delete_sq(struct leap__regqp *rq)
+{
+	rq->state = LEAP__REGQP_DELETING_SQ;
+	rq->q.closing = true;
+	delete(rq, LEAP_ADM_DELETE_SQ, sq_deleted);
+}
+
+/* ---- I/O queues: creation ------------------------------------------------------------- */
+
+/* As the fabric says it; creation's words are another table's. */
+static leap_status_t create_status(leap_status_t status, uint32_t *where)
+{
+	*where = 0;
+	switch (LEAP_STATUS_CODE(status)) {
+	case LEAP_SC_QID_INVALID:
+		*where = IN_SQE(qid);
+		return DNR(LEAP_SC_FAB_PARAM);
+	case LEAP_SC_QSIZE_INVALID:
+		*where = IN_SQE(sqsize);
+		return DNR(LEAP_SC_FAB_PARAM);
+	default:
+		return status;
+	}
+}
+
+static void create_failed(struct leap__regqp *rq, leap_status_t status)
+{
+	uint32_t where;
+
+	status = create_status(status, &where);
+	refuse(rq, where, status);
+}
+
+static void create(struct leap__regqp *rq, uint8_t opc, uint32_t size,
+		   uint64_t at, uint32_t cdw11,
+		   void (*done)(struct leap__regcmd *cmd, leap_status_t status))
+{
+	struct leap_sqe *sqe = &rq->cmd.req.sqe;
+
+	memset(sqe, 0, sizeof(*sqe));
+	sqe->opc = opc;
+	sqe->prp1 = leap_to_le64(rq->q.iova + at);
+	sqe->cdw10 = leap_to_le32(rq->qp.opts.qid | (size - 1) << 16);
+	sqe->cdw11 = leap_to_le32(cdw11);
+	rq->cmd.req.nr_pieces = 0;
+	rq->cmd.arg = rq;
+	leap__regctrl_admin(rq->c, &rq->cmd, done);
+}
+
+static void sq_created(struct leap__regcmd *cmd, leap_status_t status)
+{
+	struct leap__regqp *rq = cmd->arg;
+	struct leap_req *req = rq->connect;
+
+	if (status) {
+		uint32_t where;
+
+		rq->why = create_status(status, &where);
+		rq->q.live = false;
+		delete_cq(rq);
+		return;
+	}
+	rq->connect = NULL;
+	rq->state = LEAP__REGQP_LIVE;
+	rq->q.live = true;
+	leap__list_push_front(&rq->c->queues, &rq->q.link);
+	if (rq->closing) {
+		delete_sq(rq);
+		leap_qp_fail(&rq->qp, req, -ECANCELED);
+		return;
+	}
+	complete(rq, req, rq->c->cntlid, 0);
+}
+
+static void cq_created(struct leap__regcmd *cmd, leap_status_t status)
+{
+	struct leap__regqp *rq = cmd->arg;
+
+	if (status && rq->closing) {
+		io_gone(rq, -ECANCELED);
+		return;
+	}
+	if (status) {
+		create_failed(rq, status);
+		return;
+	}
+	if (rq->closing) {
+		delete_cq(rq);
+		return;
+	}
+	rq->state = LEAP__REGQP_CREATING_SQ;
+	create(rq, LEAP_ADM_CREATE_SQ, rq->q.sq_size, 0,
+	       1u | (uint32_t)rq->qp.opts.qid << 16, sq_created);
+}
+
+static void io_mapped(void *arg, int err)
+{
+	struct leap__regqp *rq = arg;
+	/* PC; IEN; vector 0. */
+	uint32_t cdw11 = 3;
+
+	if (rq->closing) {
+		io_gone(rq, -ECANCELED);
+		return;
+	}
+	if (err || !rq->c->enabled) {
+		refuse(rq, 0, err ? LEAP_SC_FAB_BUSY :
+				    DNR(LEAP_SC_CMD_SEQUENCE));
+		return;
+	}
+	rq->q.iova = leap__regmem_iova(rq->c, rq->q.map);
+	leap__regq_shadow(&rq->q);
+	rq->state = LEAP__REGQP_CREATING_CQ;
+	create(rq, LEAP_ADM_CREATE_CQ, rq->q.cq_size, rq->q.cq_at, cdw11,
+	       cq_created);
+}
+
+static leap_status_t check_io(const struct leap__regqp *rq, uint32_t *where)
+{
+	const struct leap__regctrl *c = rq->c;
+
+	*where = IN_SQE(sqsize);
+	if (rq->qp.depth - 1 > LEAP_GET(c->cap, LEAP_CAP_MQES))
+		return DNR(LEAP_SC_FAB_PARAM);
+	*where = 0;
+	if (!c->enabled || leap__regctrl_busy(c))
+		return DNR(LEAP_SC_CMD_SEQUENCE);
+	return 0;
+}
+
+static bool takes_sgls(const struct leap__regqp *rq)
+{
+	uint32_t sgls = leap_from_le32(rq->c->id->sgls);
+
+	return (sgls & (LEAP_SGLS_BYTE | LEAP_SGLS_DWORD)) == LEAP_SGLS_BYTE &&
+	       !(rq->qp.opts.flags & LEAP_QP_PRP);
+}
+
+static void start_io(struct leap__regqp *rq)
+{
+	uint32_t most = (uint32_t)LEAP_GET(rq->c->cap, LEAP_CAP_MQES) + 1;
+	uint32_t sq = rq->qp.depth, where;
+	leap_status_t status = check_io(rq, &where);
+	int map = -ENOMEM;
+
+	if (!status && !leap__regq_init(&rq->q, rq->c, &rq->qp, sq,
+					2 * sq < most ? 2 * sq : most)) {
+		rq->q_init = true;
+		rq->q.sgl = takes_sgls(rq);
+		map = leap__regmem_map(rq->c, rq->q.mem, io_mapped, rq);
+		if (map >= 0)
+			rq->q.map = (uint16_t)map;
+		else
+			free_queue(rq);
+	}
+	if (!status && map < 0)
+		status = LEAP_SC_FAB_BUSY;
+	if (status)
+		refuse(rq, where, status);
+	else
+		rq->state = LEAP__REGQP_MAPPING;
+}
+
+/* ---- Connect --------------------------------------------------------------------------- */
+
+/* Free in this poll group? */
+static bool id_is_free(const struct leap__regctrl *c, uint32_t id)
+{
+	struct leap__list *list = &leap__dispatch(c->pg)->regctrls, *pos;
+
+	leap__list_for_each(pos, list) {
+		const struct leap__regctrl *x =
+			leap__list_entry(pos, struct leap__regctrl, link);
+
+		if (x != c && x->cntlid == id)
+			return false;
+	}
+	return true;
+}
+
+static uint16_t pick_id(const struct leap__regctrl *c)
+{
+	uint32_t id = leap_from_le16(c->id->cntlid);
+
+	if (id < LEAP_CNTLID_MIN || id > LEAP_CNTLID_MAX ||
+	    !id_is_free(c, id))
+		for (id = LEAP_CNTLID_MAX; id > LEAP_CNTLID_MIN; id--)
+			if (id_is_free(c, id))
+				break;
+	return (uint16_t)id;
+}
+
+static const struct leap_connect_data *data_of(const struct leap_req *req)
+{
+	return req->pieces[0].addr;
+}
+
+/* Controllers before 1.2.1 have no name in Identify. */
+static bool name_fits(const struct leap__regctrl *c, const char *wanted)
+{
+	const char *name = (const char *)c->id->subnqn;
+
+	return !name[0] || !strncmp(name, wanted, sizeof(c->id->subnqn));
+}
+
+static void probed(struct leap__regctrl *c, int err, leap_status_t status)
+{
+	struct leap__regqp *rq = c->owner;
+	struct leap_req *req = rq->connect;
+
+	rq->connect = NULL;
+	rq->state = LEAP__REGQP_LIVE;
+	if (status) {
+		complete(rq, req, 0, status);
+	} else if (!name_fits(c, data_of(req)->subnqn)) {
+		complete(rq, req, IN_DATA(subnqn), DNR(LEAP_SC_FAB_PARAM));
+	} else {
+		c->cntlid = pick_id(c);
+		complete(rq, req, c->cntlid, 0);
+	}
+}
+
+static void connect_admin(struct leap__regqp *rq, struct leap_req *req)
+{
+	const struct leap_connect_data *d = data_of(req);
+	struct leap__regfab *f;
+
+	if (leap_from_le16(d->cntlid) == LEAP_CNTLID_DYNAMIC &&
+	    strcmp(d->subnqn, LEAP_NQN_DISCOVERY)) {
+		rq->connect = req;
+		rq->c->probed = probed;
+		leap__regctrl_probe(rq->c);
+		return;
+	}
+	f = take_fab(rq, req);
+	answer(f, leap_from_le16(d->cntlid) == LEAP_CNTLID_DYNAMIC ?
+	       IN_DATA(subnqn) : IN_DATA(cntlid), DNR(LEAP_SC_FAB_PARAM));
+}
+
+static void hear_start(struct leap_msg *msg);
+
+static int first_command(struct leap__regqp *rq, struct leap_req *req)
+{
+	if (is_admin(rq)) {
+		connect_admin(rq, req);
+		return 1;
+	}
+	/* The answer may not come from within submit. */
+	rq->connect = req;
+	rq->msg.run = hear_start;
+	rq->msg_out = true;
+	leap_pollgroup_send(rq->qp.pg, &rq->msg);
+	return 1;
+}
+
+/* ---- properties ---------------------------------------------------------------------------- */
+
+static void next_set(struct leap__regqp *rq);
+
+/* The disabled controller has forgotten its queues: so do their users. */
+static void end_io_queues(struct leap__regctrl *c)
+{
+	struct leap__list *pos, *tmp, ended;
+
+	leap__list_init(&ended);
+	leap__list_for_each_safe(pos, tmp, &c->qps) {
+		struct leap__regqp *rq =
+			leap__list_entry(pos, struct leap__regqp, link);
+
+		if (is_admin(rq) || rq->state == LEAP__REGQP_NEW ||
+		    rq->state == LEAP__REGQP_MAPPING)
+			continue;
+		leap__list_remove(pos);
+		leap__list_push_back(&ended, pos);
+	}
+	while ((pos = leap__list_pop(&ended)))
+		io_gone(leap__list_entry(pos, struct leap__regqp, link),
+			-ECONNRESET);
+}
+
+static void set_over(struct leap__regctrl *c, int err)
+{
+	struct leap__regqp *rq = c->owner;
+	struct leap__regfab *f = rq->sets;
+
+	rq->sets = f->next;
+	if (!rq->sets)
+		rq->sets_tail = &rq->sets;
+	/* Whatever became of it: CSTS says, as it does on a fabric. */
+	answer(f, 0, 0);
+	next_set(rq);
+}
+
+static void set_disabled(struct leap__regctrl *c, int err)
+{
+	leap__regctrl_drop_cmds(c);
+	leap__regq_fail_all(c->admin, 0, LEAP_SC_ABORT_SQ_DELETED);
+	end_io_queues(c);
+	set_over(c, 0);
+}
+
+static void set_written(struct leap__regio *io, int err)
+{
+	struct leap__regfab *f = io->arg;
+	struct leap__regctrl *c = f->rq->c;
+
+	if (leap__regctrl_dead(c))
+		return;		/* ends with everything else */
+	if (err)
+		leap__regctrl_fail(c, err);
+	else
+		set_over(c, 0);
+}
+
+/* One change of CC after the other. */
+static void next_set(struct leap__regqp *rq)
+{
+	struct leap__regctrl *c = rq->c;
+	struct leap__regfab *f = rq->sets;
+	uint32_t cc;
+
+	if (!f || leap__regctrl_busy(c) || c->state != LEAP__REGCTRL_UP)
+		return;
+	cc = (uint32_t)f->result;
+	if ((cc & LEAP_CC_EN) && !(c->cc & LEAP_CC_EN)) {
+		leap__regctrl_enable(c, cc, set_over);
+	} else if (!(cc & LEAP_CC_EN) && (c->cc & LEAP_CC_EN)) {
+		leap__regctrl_disable(c, set_disabled);
+	} else {
+		c->cc = cc;
+		f->io = (struct leap__regio){
+			.op = LEAP__REG_WRITE, .bytes = 4, .fd = -1,
+			.offset = LEAP_REG_CC, .value = cc,
+			.done = set_written, .arg = f,
+		};
+		c->dev->ops->submit(c->dev, &f->io);
+	}
+}
+
+static void property_set(struct leap__regfab *f)
+{
+	const struct leap_fab_prop_set *p =
+		(const struct leap_fab_prop_set *)(const void *)&f->req->sqe;
+	uint32_t value = (uint32_t)leap_from_le64(p->value);
+	struct leap__regqp *rq = f->rq;
+	bool idle = !rq->sets;
+
+	/* Pages of 4 KiB are what queues and PRPs are made of here. */
+	if ((p->attrib & LEAP_PROP_SIZE_MASK) != LEAP_PROP_SIZE_4 ||
+	    leap_from_le32(p->ofst) != LEAP_REG_CC ||
+	    LEAP_GET(value, LEAP_CC_MPS)) {
+		answer(f, 0, DNR(LEAP_SC_INVALID_FIELD));
+		return;
+	}
+	f->result = value;
+	f->next = NULL;
+	*rq->sets_tail = f;
+	rq->sets_tail = &f->next;
+	if (idle)
+		next_set(rq);
+}
+
+static void property_read(struct leap__regio *io, int err)
+{
+	struct leap__regfab *f = io->arg;
+
+	if (leap__regctrl_dead(f->rq->c))
+		return;
+	if (err)
+		leap__regctrl_fail(f->rq->c, err);
+	else
+		fab_complete(f, io->value, 0);
+}
+
+/* What a fabric has of the registers. */
+static uint32_t property_bytes(uint32_t offset)
+{
+	switch (offset) {
+	case LEAP_REG_CAP:
+		return 8;
+	case LEAP_REG_VS:
+	case LEAP_REG_CC:
+	case LEAP_REG_CSTS:
+	case LEAP_REG_CRTO:
+		return 4;
+	default:
+		return 0;
+	}
+}
+
+static void property_get(struct leap__regfab *f)
+{
+	const struct leap_fab_prop_get *p =
+		(const struct leap_fab_prop_get *)(const void *)&f->req->sqe;
+	uint32_t offset = leap_from_le32(p->ofst);
+	uint32_t bytes = 4u << (p->attrib & LEAP_PROP_SIZE_MASK);
+	struct leap__regctrl *c = f->rq->c;
+
+	if (bytes != property_bytes(offset)) {
+		answer(f, 0, DNR(LEAP_SC_INVALID_FIELD));
+		return;
+	}
+	f->io = (struct leap__regio){
+		.op = LEAP__REG_READ, .bytes = (uint8_t)bytes, .fd = -1,
+		.offset = offset, .done = property_read, .arg = f,
+	};
+	c->dev->ops->submit(c->dev, &f->io);
+}
+
+/* ---- commands ---------------------------------------------------------------------------------- */
+
+static void hear_disconnect(struct leap_msg *msg)
+{
+	struct leap__regqp *rq =
+		leap__list_entry(msg, struct leap__regqp, msg);
+
+	rq->msg_out = false;
+	if (rq->state == LEAP__REGQP_ENDED && rq->closing)
+		say_closed(rq);
+	else if (rq->state == LEAP__REGQP_LIVE && rq->c->enabled)
+		delete_sq(rq);
+}
+
+static void disconnect(struct leap__regfab *f)
+{
+	const struct leap_fab_disconnect *d =
+		(const struct leap_fab_disconnect *)(const void *)&f->req->sqe;
+	struct leap__regqp *rq = f->rq;
+
+	if (leap_from_le16(d->recfmt)) {
+		answer(f, 0, DNR(LEAP_SC_FAB_FORMAT));
+		return;
+	}
+	answer(f, 0, 0);
+	if (rq->msg_out)
+		return;
+	rq->msg.run = hear_disconnect;
+	rq->msg_out = true;
+	leap_pollgroup_send(rq->qp.pg, &rq->msg);
+}
+
+static void fabrics(struct leap__regfab *f)
+{
+	const struct leap_fab_sqe *sqe =
+		(const struct leap_fab_sqe *)(const void *)&f->req->sqe;
+	bool admin = is_admin(f->rq);
+
+	if (sqe->fctype == LEAP_FCTYPE_CONNECT)
+		answer(f, 0, DNR(LEAP_SC_CMD_SEQUENCE));
+	else if (sqe->fctype == LEAP_FCTYPE_DISCONNECT && admin)
+		answer(f, 0, DNR(LEAP_SC_FAB_QTYPE));
+	else if (sqe->fctype == LEAP_FCTYPE_DISCONNECT)
+		disconnect(f);
+	else if (sqe->fctype == LEAP_FCTYPE_PROP_SET && admin)
+		property_set(f);
+	else if (sqe->fctype == LEAP_FCTYPE_PROP_GET && admin)
+		property_get(f);
+	else
+		answer(f, 0, DNR(LEAP_SC_INVALID_FIELD));
+}
+
+/* PRPs have no length: a controller would write on behind the payload. */
+static bool too_short(const struct leap_req *req)
+{
+	uint32_t cdw10 = leap_from_le32(req->sqe.cdw10);
+	uint32_t cdw11 = leap_from_le32(req->sqe.cdw11);
+
+	if (req->sqe.opc == LEAP_ADM_IDENTIFY)
+		return req->lib[1] < LEAP_IDENTIFY_SIZE;
+	if (req->sqe.opc == LEAP_ADM_GET_LOG)
+		return req->lib[1] < ((uint64_t)(cdw11 & 0xffff) << 16 |
+				      cdw10 >> 16) * 4 + 4;
+	return false;
+}
+
+/* What an admin command is answered without the controller, if it is. */
+static bool own_answer(struct leap__regqp *rq, const struct leap_req *req,
+		       leap_status_t *status)
+{
+	switch (req->sqe.opc) {
+	case LEAP_ADM_DELETE_SQ:
+	case LEAP_ADM_CREATE_SQ:
+	case LEAP_ADM_DELETE_CQ:
+	case LEAP_ADM_CREATE_CQ:
+	case LEAP_ADM_DBBUF_CONFIG:	/* this driver's business */
+		*status = DNR(LEAP_SC_INVALID_OPCODE);
+		return true;
+	}
+	if (!rq->c->enabled) {
+		*status = DNR(LEAP_SC_CMD_SEQUENCE);
+		return true;
+	}
+	if (req->sqe.opc == LEAP_ADM_KEEP_ALIVE &&
+	    !leap_from_le16(rq->c->id->kas)) {
+		*status = 0;
+		return true;
+	}
+	*status = DNR(LEAP_SC_SGL_DATA_LEN);
+	return too_short(req);
+}
+
+static int submit_one(struct leap__regqp *rq, struct leap_req *req)
+{
+	leap_status_t status = 0;
+	struct leap__regfab *f;
+	bool fab = req->sqe.opc == LEAP_ADM_FABRICS;
+	int cid;
+
+	if (__builtin_expect(fab || is_admin(rq), 0) &&
+	    (fab || own_answer(rq, req, &status))) {
+		f = take_fab(rq, req);
+		if (!f)
+			return -EAGAIN;
+		if (fab)
+			fabrics(f);
+		else
+			answer(f, 0, status);
+		return 0;
+	}
+	cid = leap__regq_slot(&rq->q, req);
+	return cid < 0 ? cid : leap__regq_push(&rq->q, (uint16_t)cid);
+}
+
+int leap__regqp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
+		       unsigned int n)
+{
+	struct leap__regqp *rq = of_qp(qp);
+	unsigned int i;
+
+	if (!rq->c || leap__regctrl_dead(rq->c))
+		return -ENOTCONN;
+	if (rq->state == LEAP__REGQP_NEW)
+		return first_command(rq, reqs[0]);
+	if (rq->state != LEAP__REGQP_LIVE ||
+	    (!is_admin(rq) && !rq->q.live))
+		return -ENOTCONN;
+	for (i = 0; i < n; i++)
+		if (submit_one(rq, reqs[i]))
+			break;
+	if (i)
+		leap__pollgroup_defer(qp->pg, &rq->q.kick);
+	return (int)i;
+}
+
+void leap__regqp_kick(struct leap_qp *qp)
+{
+	struct leap__regqp *rq = of_qp(qp);
+
+	if (rq->c && rq->q_init && !leap__regctrl_dead(rq->c))
+		leap__regq_kick(&rq->q);
+}
+
+/* ---- opening and closing ------------------------------------------------------------------------- */
+
+void leap__regqp_opened(struct leap__regqp *rq)
+{
+	leap_qp_transport_up(&rq->qp);
+}
+
+/* An I/O queue's two messages to itself: up, and begin to create. */
+static void hear_start(struct leap_msg *msg)
+{
+	struct leap__regqp *rq =
+		leap__list_entry(msg, struct leap__regqp, msg);
+
+	rq->msg_out = false;
+	if (rq->state == LEAP__REGQP_ENDED) {
+		if (rq->closing)
+			say_closed(rq);
+		return;
+	}
+	if (rq->closing) {
+		if (!leap__regctrl_dead(rq->c))
+			io_gone(rq, -ECANCELED);
+	} else if (!rq->connect) {
+		leap_qp_transport_up(&rq->qp);
+	} else if (!leap__regctrl_dead(rq->c)) {
+		start_io(rq);
+	}
+}
+
+static struct leap__regctrl *find(struct leap_pollgroup *pg,
+				  const struct leap__regdev_ops *ops,
+				  const char *address, uint16_t cntlid)
+{
+	struct leap__list *list = &leap__dispatch(pg)->regctrls, *pos;
+
+	leap__list_for_each(pos, list) {
+		struct leap__regctrl *c =
+			leap__list_entry(pos, struct leap__regctrl, link);
+
+		if (c->state == LEAP__REGCTRL_UP && c->cntlid == cntlid &&
+		    c->dev->ops == ops && !strcmp(c->address, address))
+			return c;
+	}
+	return NULL;
+}
+
+static bool qid_is_taken(const struct leap__regctrl *c, uint16_t qid)
+{
+	struct leap__list *pos;
+
+	leap__list_for_each(pos, &c->qps)
+		if (leap__list_entry(pos, struct leap__regqp, link)
+		    ->qp.opts.qid == qid)
+			return true;
+	return false;
+}
+
+static int connect_io(struct leap__regqp *rq, const char *address,
+		      const struct leap__regdev_ops *ops)
+{
+	const struct leap_qp_opts *o = &rq->qp.opts;
+	struct leap__regctrl *c = find(rq->qp.pg, ops, address, o->cntlid);
+
+	if (!c)
+		return leap__err(-ENOTCONN, "leap_qp_connect: no controller %u "
+				 "at \"%s\" in this poll group", o->cntlid,
+				 address);
+	if (qid_is_taken(c, o->qid))
+		return leap__err(-EBUSY, "leap_qp_connect: controller %u has a "
+				 "queue %u", o->cntlid, o->qid);
+	rq->c = c;
+	leap__list_push_back(&c->qps, &rq->link);
+	rq->msg.run = hear_start;
+	rq->msg_out = true;
+	leap_pollgroup_send(rq->qp.pg, &rq->msg);
+	return 0;
+}
+
+int leap__regqp_connect(struct leap_qp *qp, const char *address,
+			const struct leap__regdev_ops *ops)
+{
+	struct leap__regqp *rq = of_qp(qp);
+	int err;
+
+	rq->answer.run = answer_all;
+	rq->answers_tail = &rq->answers;
+	rq->sets_tail = &rq->sets;
+	leap__list_init(&rq->link);
+	qp->max_data_bytes = LEAP__REG_MAX_DATA;
+	rq->fabs = calloc(qp->depth, sizeof(*rq->fabs));
+	if (!rq->fabs)
+		return leap__err(-ENOMEM, "leap_qp_connect: out of memory");
+	if (qp->opts.qid) {
+		err = connect_io(rq, address, ops);
+	} else {
+		err = leap__regctrl_create(qp, ops, address, &rq->c);
+		if (!err)
+			leap__list_push_back(&rq->c->qps, &rq->link);
+	}
+	if (err)
+		free(rq->fabs);
+	return err;
+}
+
+static void close_io(struct leap__regqp *rq)
+{
+	struct leap__regctrl *c = rq->c;
+
+	if (leap__regctrl_dead(c) || c->state == LEAP__REGCTRL_ENDING)
+		return;		/* it ends with its controller */
+	switch (rq->state) {
+	case LEAP__REGQP_LIVE:
+		if (c->enabled)
+			delete_sq(rq);
+		return;		/* else a disable is under way: as above */
+	case LEAP__REGQP_NEW:
+		if (rq->msg_out)
+			return;	/* hear_start goes on */
+		rq->msg.run = hear_start;
+		rq->msg_out = true;
+		leap_pollgroup_send(rq->qp.pg, &rq->msg);
+		return;
+	default:
+		return;		/* the step that is out goes on */
+	}
+}
+
+void leap__regqp_close(struct leap_qp *qp)
+{
+	struct leap__regqp *rq = of_qp(qp);
+
+	rq->closing = true;
+	if (!rq->c) {
+		if (rq->msg_out)
+			return;
+		rq->msg.run = hear_closed;
+		leap_pollgroup_send(qp->pg, &rq->msg);
+	} else if (is_admin(rq)) {
+		leap__regctrl_end(rq->c);
+	} else {
+		close_io(rq);
+	}
+}

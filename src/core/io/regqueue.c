@@ -1,0 +1,557 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A queue pair of a controller behind registers: its memory, the payload of its
+ * commands, and their completions.
+ *
+ *	0         submission ring
+ *	cq_at     completion ring
+ *	extra_at  two pages: shadow doorbells and EventIdx (admin queue's only)
+ *	desc_at   a PRP list or SGL segment for each slot
+ *	chunk_at  bounce chunks
+ *
+ * Payload in a dmabuf that the device knows is named where it is: by SGLs when
+ * the controller takes them, which also tells it the length, else by PRPs if
+ * its pieces meet at page borders. What cannot be named passes through chunks.
+ * PRPs carry no length: a command that moves more than its payload has must not
+ * be sent with them. Admin payload is always bounced for that reason.
+ *
+ * What the controller writes is checked: a completion of a slot that is not in
+ * use, of another queue, or with an SQHD that lies ends the controller.
+ *
+ * Spec: NVMe Base 2.0 s3.3.1 (queues), s4.1.1 (PRPs), s4.1.2 (SGLs)
+ */
+#include "core/io/regctrl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <leapio/dmabuf.h>
+
+#include "util/err.h"
+
+#define REAP_MAX	64
+#define NO_CHUNK	UINT16_MAX
+#define PAGE		LEAP__REG_PAGE
+#define CHUNK		LEAP__REG_CHUNK
+#define MAX_PRPS	(LEAP__REG_DESC_BYTES / 8)
+#define MAX_SGLS	(LEAP__REG_DESC_BYTES / 16)
+
+static uint64_t to_page(uint64_t n)
+{
+	return (n + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+}
+
+/* ---- PRPs and SGLs --------------------------------------------------------- */
+
+/*
+ * A short list starts at one of eight places of its slot's room: with all at
+ * the same distance from a page's start, lists would share few cache sets.
+ */
+static uint64_t desc_at(const struct leap__regq *q, uint16_t cid,
+			uint32_t bytes)
+{
+	uint32_t shift = (cid & 7u) * (LEAP__REG_DESC_BYTES / 8);
+
+	if (shift + bytes > LEAP__REG_DESC_BYTES)
+		shift = 0;
+	return q->desc_at + (uint64_t)cid * LEAP__REG_DESC_BYTES + shift;
+}
+
+struct prps {
+	leap_le64 *list;	/* all but the first */
+	uint32_t nr;
+	uint32_t max;		/* of the list */
+	uint64_t first;
+	uint64_t end;
+};
+
+static bool add_prps(struct prps *p, uint64_t addr, uint32_t len)
+{
+	uint64_t end = addr + len;
+
+	if (!p->nr) {
+		if (addr & 3)
+			return false;
+		p->first = addr;
+		p->nr = 1;
+		addr = (addr | (PAGE - 1)) + 1;
+	} else if ((addr | p->end) & (PAGE - 1)) {
+		return false;
+	}
+	for (; addr < end; addr += PAGE) {
+		if (p->nr > p->max)
+			return false;
+		p->list[p->nr++ - 1] = leap_to_le64(addr);
+	}
+	p->end = end;
+	return true;
+}
+
+/* How much room the list of @len bytes takes, at most. */
+static uint32_t prp_bytes(uint64_t len)
+{
+	uint64_t n = len / PAGE + 1;
+
+	return (uint32_t)(n < MAX_PRPS ? n : MAX_PRPS) * 8;
+}
+
+static void start_prps(struct leap__regq *q, struct prps *p, uint64_t at,
+		       uint32_t bytes)
+{
+	p->list = (leap_le64 *)(void *)(q->base + at);
+	p->nr = 0;
+	p->max = bytes / 8;
+	p->first = 0;
+	p->end = 0;
+}
+
+static void set_prps(const struct leap__regq *q, struct leap_sqe *sqe,
+		     const struct prps *p, uint64_t at)
+{
+	sqe->prp1 = leap_to_le64(p->first);
+	if (p->nr == 2)
+		sqe->prp2 = p->list[0];
+	else if (p->nr > 2)
+		sqe->prp2 = leap_to_le64(q->iova + at);
+}
+
+static void set_sgl(struct leap_sgl_desc *desc, uint32_t type, uint64_t addr,
+		    uint32_t len)
+{
+	memset(desc, 0, sizeof(*desc));
+	desc->addr = leap_to_le64(addr);
+	desc->len = leap_to_le32(len);
+	desc->type = LEAP_SGL_ID(type, LEAP_SGL_SUB_ADDRESS);
+}
+
+static bool in_place_prp(struct leap__regq *q, struct leap_req *req,
+			 uint16_t cid)
+{
+	uint32_t bytes = prp_bytes(req->lib[1]), i;
+	uint64_t at = desc_at(q, cid, bytes);
+	struct prps p;
+
+	start_prps(q, &p, at, bytes);
+	for (i = 0; i < req->nr_pieces; i++) {
+		const struct leap_piece *piece = &req->pieces[i];
+		uint64_t delta;
+
+		if (!piece->len_bytes)
+			continue;
+		if (!piece->buf ||
+		    leap__regmem_delta(q->c, piece->buf, &delta) ||
+		    !add_prps(&p, (uintptr_t)piece->addr + delta,
+			      piece->len_bytes))
+			return false;
+	}
+	set_prps(q, &req->sqe, &p, at);
+	return true;
+}
+
+static bool in_place_sgl(struct leap__regq *q, struct leap_req *req,
+			 uint16_t cid)
+{
+	uint32_t nr = req->nr_pieces, i;
+	struct leap_sgl_desc *desc = &req->sqe.sgl1;
+	uint64_t at = 0, delta;
+
+	if (nr > MAX_SGLS)
+		return false;
+	if (nr > 1) {
+		at = desc_at(q, cid, nr * 16);
+		desc = (struct leap_sgl_desc *)(void *)(q->base + at);
+	}
+	for (i = 0; i < nr; i++) {
+		const struct leap_piece *p = &req->pieces[i];
+
+		if (!p->buf || leap__regmem_delta(q->c, p->buf, &delta))
+			return false;
+		set_sgl(&desc[i], LEAP_SGL_TYPE_DATA,
+			(uintptr_t)p->addr + delta, p->len_bytes);
+	}
+	if (nr > 1)
+		set_sgl(&req->sqe.sgl1, LEAP_SGL_TYPE_LAST, q->iova + at,
+			nr * 16);
+	return true;
+}
+
+/* ---- bounce ------------------------------------------------------------------ */
+
+static uint8_t *chunk_addr(const struct leap__regq *q, uint16_t chunk)
+{
+	return q->base + q->chunk_at + (uint64_t)chunk * CHUNK;
+}
+
+/* Copy between pieces and chunks, chunk by chunk. */
+static void bounce(struct leap__regq *q, const struct leap_req *req,
+		   uint16_t chunk, bool in)
+{
+	uint32_t at = 0, i;
+
+	for (i = 0; i < req->nr_pieces; i++) {
+		uint8_t *p = req->pieces[i].addr;
+		uint32_t left = req->pieces[i].len_bytes, n;
+
+		while (left) {
+			if (at == CHUNK) {
+				chunk = q->next_chunk[chunk];
+				at = 0;
+			}
+			n = CHUNK - at;
+			n = n < left ? n : left;
+			if (in)
+				memcpy(chunk_addr(q, chunk) + at, p, n);
+			else
+				leap__copy_from_shared(p, chunk_addr(q, chunk) +
+						       at, n);
+			p += n;
+			at += n;
+			left -= n;
+		}
+	}
+}
+
+static void put_chunks(struct leap__regq *q, struct leap__regslot *slot)
+{
+	uint16_t chunk = slot->chunks;
+
+	while (chunk != NO_CHUNK) {
+		uint16_t next = q->next_chunk[chunk];
+
+		q->next_chunk[chunk] = q->free_chunk;
+		q->free_chunk = chunk;
+		q->nr_free_chunks++;
+		chunk = next;
+	}
+	slot->chunks = NO_CHUNK;
+}
+
+static void name_chunks(struct leap__regq *q, struct leap_req *req,
+			uint16_t cid, uint32_t nr)
+{
+	uint32_t bytes = q->sgl ? nr * 16 : prp_bytes(req->lib[1]), i;
+	uint64_t at = desc_at(q, cid, bytes), left = req->lib[1];
+	struct leap_sgl_desc *desc = (void *)(q->base + at);
+	uint16_t chunk = q->slots[cid].chunks;
+	struct prps p;
+
+	if (nr == 1)
+		desc = &req->sqe.sgl1;
+	start_prps(q, &p, at, bytes);
+	for (i = 0; i < nr; i++, chunk = q->next_chunk[chunk]) {
+		uint32_t part = left < CHUNK ? (uint32_t)left : CHUNK;
+		uint64_t addr = q->iova + q->chunk_at +
+				(uint64_t)chunk * CHUNK;
+
+		if (q->sgl)
+			set_sgl(&desc[i], LEAP_SGL_TYPE_DATA, addr, part);
+		else
+			add_prps(&p, addr, part);
+		left -= part;
+	}
+	if (!q->sgl)
+		set_prps(q, &req->sqe, &p, at);
+	else if (nr > 1)
+		set_sgl(&req->sqe.sgl1, LEAP_SGL_TYPE_LAST, q->iova + at,
+			nr * 16);
+}
+
+static bool by_chunks(struct leap__regq *q, struct leap_req *req, uint16_t cid)
+{
+	uint32_t nr = (uint32_t)((req->lib[1] + CHUNK - 1) / CHUNK), i;
+	struct leap__regslot *slot = &q->slots[cid];
+	uint16_t chunk = q->free_chunk, last = NO_CHUNK;
+
+	if (nr > q->nr_free_chunks)
+		return false;
+	slot->chunks = chunk;
+	q->nr_free_chunks -= nr;
+	for (i = 0; i < nr; i++) {
+		last = chunk;
+		chunk = q->next_chunk[chunk];
+	}
+	q->free_chunk = chunk;
+	q->next_chunk[last] = NO_CHUNK;
+	/* Reads too: what the controller leaves alone stays as it was. */
+	bounce(q, req, slot->chunks, true);
+	name_chunks(q, req, cid, nr);
+	return true;
+}
+
+/* ---- slots and the ring -------------------------------------------------------- */
+
+int leap__regq_slot(struct leap__regq *q, struct leap_req *req)
+{
+	uint16_t cid;
+
+	if (!q->nr_free_slots)
+		return -EAGAIN;
+	cid = q->free_slots[--q->nr_free_slots];
+	q->slots[cid].req = req;
+	q->slots[cid].own = false;
+	req->sqe.cid = leap_to_le16(cid);
+	return cid;
+}
+
+void leap__regq_put_slot(struct leap__regq *q, uint16_t cid)
+{
+	q->slots[cid].req = NULL;
+	put_chunks(q, &q->slots[cid]);
+	q->free_slots[q->nr_free_slots++] = cid;
+}
+
+int leap__regq_push(struct leap__regq *q, uint16_t cid)
+{
+	struct leap_req *req = q->slots[cid].req;
+	struct leap_sqe *sqe = &req->sqe;
+	bool named = true;
+
+	sqe->flags = (uint8_t)((sqe->flags & LEAP_SQE_FUSE_MASK) |
+			       (q->sgl ? LEAP_SQE_PSDT_SGL :
+					 LEAP_SQE_PSDT_PRP));
+	if (!q->slots[cid].own) {	/* ours may name queues and pages */
+		sqe->prp1 = leap_to_le64(0);
+		sqe->prp2 = leap_to_le64(0);
+	}
+	if (req->lib[1]) {
+		if (q->bounce_all)
+			named = false;
+		else
+			named = q->sgl ? in_place_sgl(q, req, cid) :
+					 in_place_prp(q, req, cid);
+		if (!named)
+			named = by_chunks(q, req, cid);
+	}
+	if (!named || leap__sqp_push(&q->sqp, sqe)) {
+		leap__regq_put_slot(q, cid);
+		return -EAGAIN;
+	}
+	return 0;
+}
+
+void leap__regq_kick(struct leap__regq *q)
+{
+	struct leap__regdev *dev = q->c->dev;
+
+	if (q->live && leap__sqp_ring(&q->sqp))
+		dev->ops->doorbell(dev, q->sq_db, q->sqp.tail);
+}
+
+static void kick_later(struct leap__defer *defer)
+{
+	leap__regq_kick(leap__list_entry(defer, struct leap__regq, kick));
+}
+
+/* ---- completions ---------------------------------------------------------------- */
+
+static bool reads(const struct leap_sqe *sqe)
+{
+	return sqe->opc & LEAP_DIR_TO_HOST;
+}
+
+static void give_back(struct leap__regq *q, struct leap_req *req, bool own)
+{
+	leap_status_t status = leap_req_status(req);
+
+	if (__builtin_expect(own, 0))
+		leap__regctrl_cmd_done(q->c, (struct leap__regcmd *)req,
+				       status);
+	else if (__builtin_expect(q->closing, 0) &&
+		 LEAP_STATUS_CODE(status) == LEAP_SC_ABORT_SQ_DELETED)
+		leap_qp_fail(q->qp, req, -ECANCELED);
+	else
+		leap_qp_complete(q->qp, req);
+}
+
+static int finish(struct leap__regq *q, const struct leap__cqe *cqe)
+{
+	struct leap__regslot *slot;
+	struct leap_req *req;
+	bool own;
+
+	if (cqe->cid >= q->sq_size || !q->slots[cqe->cid].req ||
+	    cqe->sqid != q->qid || leap__sqp_head(&q->sqp, cqe->sqhd))
+		return -EPROTO;
+	slot = &q->slots[cqe->cid];
+	req = slot->req;
+	own = slot->own;
+	req->cqe.dw0 = leap_to_le32(cqe->dw0);
+	req->cqe.dw1 = leap_to_le32(cqe->dw1);
+	req->cqe.sqhd = leap_to_le16(cqe->sqhd);
+	req->cqe.sqid = leap_to_le16(cqe->sqid);
+	req->cqe.cid = leap_to_le16(cqe->cid);
+	req->cqe.status = leap_to_le16((uint16_t)(cqe->status << 1));
+	if (__builtin_expect(slot->chunks != NO_CHUNK, 0) &&
+	    reads(&req->sqe) && !cqe->status)
+		bounce(q, req, slot->chunks, false);
+	leap__regq_put_slot(q, cqe->cid);
+	give_back(q, req, own);
+	return 0;
+}
+
+/* The CQ has room for all that can be out, and cq_lazy more. */
+static void ring_cq(struct leap__regq *q)
+{
+	struct leap__regdev *dev = q->c->dev;
+
+	if (leap__ring_dist(q->cqc.rung, q->cqc.head, q->cq_size) <=
+	    q->cq_lazy)
+		return;
+	if (leap__cqc_ring(&q->cqc))
+		dev->ops->doorbell(dev, q->cq_db, q->cqc.head);
+}
+
+int leap__regq_reap(struct leap__regq *q)
+{
+	struct leap__cqe cqe;
+	int n = 0;
+
+	while (n < REAP_MAX && q->live && leap__cqc_next(&q->cqc, &cqe)) {
+		n++;
+		if (finish(q, &cqe)) {
+			leap__regctrl_fail(q->c, -EPROTO);
+			return n;
+		}
+	}
+	if (n && q->live)
+		ring_cq(q);
+	return n;
+}
+
+void leap__regq_fail_all(struct leap__regq *q, int err, leap_status_t status)
+{
+	uint32_t cid;
+
+	for (cid = 0; cid < q->sq_size; cid++) {
+		struct leap_req *req = q->slots[cid].req;
+
+		if (!req)
+			continue;
+		leap__regq_put_slot(q, (uint16_t)cid);
+		if (q->slots[cid].own)
+			continue;
+		if (!status) {
+			leap_qp_fail(q->qp, req, err);
+			continue;
+		}
+		memset(&req->cqe, 0, sizeof(req->cqe));
+		req->cqe.cid = req->sqe.cid;
+		req->cqe.status = leap_cqe_status_word(status, 0);
+		leap_qp_complete(q->qp, req);
+	}
+}
+
+/* ---- making one ------------------------------------------------------------------ */
+
+static void layout(struct leap__regq *q)
+{
+	q->cq_at = to_page((uint64_t)q->sq_size * LEAP_SQE_SIZE);
+	q->extra_at = q->cq_at + to_page((uint64_t)q->cq_size * LEAP_CQE_SIZE);
+	q->desc_at = q->extra_at + (q->qid ? 0 : 2 * PAGE);
+	q->chunk_at = q->desc_at +
+		to_page((uint64_t)q->sq_size * LEAP__REG_DESC_BYTES);
+}
+
+static void free_lists(struct leap__regq *q)
+{
+	uint32_t i;
+
+	for (i = 0; i < q->sq_size; i++) {
+		q->slots[i].chunks = NO_CHUNK;
+		q->free_slots[i] = (uint16_t)(q->sq_size - 1 - i);
+	}
+	q->nr_free_slots = q->sq_size;
+	for (i = 0; i < LEAP__REG_NR_CHUNKS; i++)
+		q->next_chunk[i] = i + 1 < LEAP__REG_NR_CHUNKS ?
+			(uint16_t)(i + 1) : NO_CHUNK;
+	q->nr_free_chunks = LEAP__REG_NR_CHUNKS;
+}
+
+int leap__regq_init(struct leap__regq *q, struct leap__regctrl *c,
+		    struct leap_qp *qp, uint32_t sq_size, uint32_t cq_size)
+{
+	struct leap_dmabuf_opts opts = LEAP_DMABUF_OPTS_INIT;
+	uint32_t dstrd = (uint32_t)LEAP_GET(c->cap, LEAP_CAP_DSTRD);
+
+	memset(q, 0, sizeof(*q));
+	q->c = c;
+	q->qp = qp;
+	q->qid = qp->opts.qid;
+	q->sq_size = sq_size;
+	q->cq_size = cq_size;
+	q->cq_lazy = cq_size > sq_size ? (cq_size - sq_size) / 2 : 0;
+	q->sq_db = LEAP_REG_SQTDBL((uint32_t)q->qid, dstrd);
+	q->cq_db = LEAP_REG_CQHDBL((uint32_t)q->qid, dstrd);
+	q->kick.run = kick_later;
+	leap__list_init(&q->link);
+	layout(q);
+	q->slots = calloc(sq_size, sizeof(*q->slots));
+	q->free_slots = calloc(sq_size, sizeof(*q->free_slots));
+	q->next_chunk = calloc(LEAP__REG_NR_CHUNKS, sizeof(*q->next_chunk));
+	opts.bytes = q->chunk_at + (uint64_t)LEAP__REG_NR_CHUNKS * CHUNK;
+	opts.huge = LEAP_HUGE_NEVER;	/* most of it is never touched */
+	opts.name = "leapio-queue";
+	if (!q->slots || !q->free_slots || !q->next_chunk ||
+	    leap_dmabuf_create(&opts, &q->mem)) {
+		leap__regq_fini(q);
+		return -ENOMEM;
+	}
+	q->base = leap_dmabuf_addr(q->mem);
+	free_lists(q);
+	leap__regq_restart(q);
+	return 0;
+}
+
+void leap__regq_fini(struct leap__regq *q)
+{
+	leap__pollgroup_undefer(q->c->pg, &q->kick);
+	leap__list_remove(&q->link);
+	leap_dmabuf_put(q->mem);
+	free(q->slots);
+	free(q->free_slots);
+	free(q->next_chunk);
+	q->mem = NULL;
+	q->slots = NULL;
+	q->free_slots = q->next_chunk = NULL;
+	q->sq_size = 0;
+	q->live = false;
+}
+
+void leap__regq_restart(struct leap__regq *q)
+{
+	struct leap__ring_opts sq = { .entries = q->base, .size = q->sq_size };
+	struct leap__ring_opts cq = {
+		.entries = q->base + q->cq_at, .size = q->cq_size,
+	};
+
+	memset(q->base + q->cq_at, 0, (size_t)q->cq_size * LEAP_CQE_SIZE);
+	leap__sqp_init(&q->sqp, &sq);
+	leap__cqc_init(&q->cqc, &cq);
+}
+
+/* Words of @page for this queue; NULL beyond its end. */
+static leap_le32 *shadow_word(const struct leap__regq *q, uint64_t page,
+			      uint32_t db)
+{
+	const struct leap__regq *a = q->c->admin;
+	uint64_t at = db - LEAP_REG_DBL;
+
+	if (at + sizeof(leap_le32) > PAGE)
+		return NULL;
+	return (leap_le32 *)(void *)(a->base + a->extra_at + page * PAGE + at);
+}
+
+/* Spec: NVMe Base 2.0 s5.8: the entries of a new queue are this side's to
+ * clear, before the controller learns of it. */
+void leap__regq_shadow(struct leap__regq *q)
+{
+	if (!q->c->shadow || !shadow_word(q, 0, q->cq_db))
+		return;
+	q->sqp.doorbell = shadow_word(q, 0, q->sq_db);
+	q->sqp.eventidx = shadow_word(q, 1, q->sq_db);
+	q->cqc.doorbell = shadow_word(q, 0, q->cq_db);
+	q->cqc.eventidx = shadow_word(q, 1, q->cq_db);
+	*q->sqp.doorbell = *q->sqp.eventidx = leap_to_le32(0);
+	*q->cqc.doorbell = *q->cqc.eventidx = leap_to_le32(0);
+}

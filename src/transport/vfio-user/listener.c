@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * listener.c - "vfio-user:/run/x.sock/NQN": a drive of a subsystem for whoever
+ * connects to the socket
+ *
+ * The only file here that names the calls of leapio/vdev.h; everything behind
+ * it sees a table of them.
+ */
+#include "transport/vfio-user/server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "core/io/acceptor.h"
+#include "core/io/regctrl.h"
+#include "core/io/transport.h"
+#include "transport/vfio-user/host.h"
+#include "util/err.h"
+
+static const struct leap__vfu_vdev_ops vdev_ops = {
+	.destroy = leap_vdev_destroy,
+	.mem_add = leap_vdev_mem_add,
+	.mem_del = leap_vdev_mem_del,
+	.config_read = leap_vdev_config_read,
+	.config_write = leap_vdev_config_write,
+	.bar_read = leap_vdev_bar_read,
+	.bar_write = leap_vdev_bar_write,
+	.reset = leap_vdev_reset,
+	.irq_fd = leap_vdev_irq_fd,
+	.intx_level = leap_vdev_intx_level,
+};
+
+static int open_socket(struct leap_listener *listener, const char *path,
+		       struct leap__wfd **out)
+{
+	const struct leap_listener_opts *opts = leap_listener_opts(listener);
+	struct leap__world *world =
+		leap__pollgroup_world(leap_listener_pollgroup(listener));
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	size_t len = strlen(path);
+	int err;
+
+	if (!len || len >= sizeof(addr.sun_path))
+		return leap__err(-EINVAL, "leap_listener_create: socket path "
+				 "of %zu bytes, not 1..%zu", len,
+				 sizeof(addr.sun_path) - 1);
+	memcpy(addr.sun_path, path, len + 1);
+	err = world->ops->listen(world, (struct sockaddr *)&addr, sizeof(addr),
+				 1, opts->mode ? opts->mode : 0600, out);
+	if (err)
+		return leap__err(err, "leap_listener_create: %s: %s", path,
+				 strerror(-err));
+	err = leap__acceptor_own(opts, path);
+	if (err)
+		world->ops->close(*out);
+	return err;
+}
+
+static int make_vdev(struct leap_subsystem *ss, struct leap__vfu_server *s,
+		     struct leap_vdev **vdev)
+{
+	struct leap_vdev_opts opts = LEAP_VDEV_OPTS_INIT;
+
+	opts.client_msix = 1;
+	opts.intx = leap__vfu_intx;
+	opts.arg = leap__vfu_server_dev(s);
+	return leap_vdev_create(ss, &opts, vdev);
+}
+
+static int start(struct leap_listener *listener, struct leap__vfu_server *s,
+		 struct leap_vdev *vdev, const char *path)
+{
+	struct leap_vdev_info info = { .size = sizeof(info) };
+	struct leap__wfd *wfd;
+	int err;
+
+	err = leap_vdev_info(vdev, &info);
+	if (!err)
+		err = open_socket(listener, path, &wfd);
+	if (!err)
+		err = leap__vfu_server_start(s, wfd, vdev, info.nr_vectors);
+	return err;
+}
+
+int leap__vfu_listen(struct leap_listener *listener, const char *address,
+		     char *bound, size_t bound_max)
+{
+	struct leap__vfu_listener *l = leap_listener_priv(listener);
+	struct leap_subsystem *ss = leap_listener_subsystem(listener);
+	struct leap_vdev *vdev;
+	char name[160];
+	int err;
+
+	if (!ss)
+		return leap__err(-EINVAL, "leap_listener_create: url \"%s\" "
+				 "names no subsystem of this target: expected "
+				 "vfio-user:PATH/NQN",
+				 leap_listener_opts(listener)->url);
+	snprintf(name, sizeof(name), "vfio-user:%s", address);
+	err = leap__vfu_server_create(leap_listener_pollgroup(listener),
+				      &vdev_ops, name, &l->server);
+	if (err)
+		return leap__err(err, "leap_listener_create: out of memory");
+	leap__vfu_server_dev(l->server)->trust_memory =
+		leap_listener_opts(listener)->trust_memory;
+	err = make_vdev(ss, l->server, &vdev);
+	if (err) {
+		leap__vfu_server_free(l->server);
+		return err;
+	}
+	err = start(listener, l->server, vdev, address);
+	if (err)
+		leap_vdev_destroy(vdev, leap__vfu_server_free, l->server);
+	else
+		snprintf(bound, bound_max, "%s/%s", address,
+			 leap_subsystem_nqn(ss));
+	return err;
+}
+
+void leap__vfu_unlisten(struct leap_listener *listener)
+{
+	struct leap__vfu_listener *l = leap_listener_priv(listener);
+
+	leap__vfu_server_stop(l->server, NULL, NULL);
+	l->server = NULL;
+}
+
+const struct leap_transport_ops leap__vfio_user_transport = {
+	.size = sizeof(struct leap_transport_ops),
+	.name = "vfio-user",
+	.qp_bytes = sizeof(struct leap__regqp),
+	.listener_bytes = sizeof(struct leap__vfu_listener),
+	.qp_connect = leap__vfu_qp_connect,
+	.qp_submit = leap__regqp_submit,
+	.qp_kick = leap__regqp_kick,
+	.qp_close = leap__regqp_close,
+	.listen = leap__vfu_listen,
+	.unlisten = leap__vfu_unlisten,
+};

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * server.h - the socket of one device: one client at a time
+ */
+#ifndef LEAP_VFIO_USER_SERVER_H
+#define LEAP_VFIO_USER_SERVER_H
+
+#include <leapio/plugin/transport_ops.h>
+
+#include "transport/vfio-user/device.h"
+
+struct leap__vfu_server;
+
+/*
+ * leap__vfu_server_create - a server without socket and device
+ *
+ * @name: for logs; copied
+ * Context: owner of @pg
+ * Returns: 0, -ENOMEM
+ */
+int leap__vfu_server_create(struct leap_pollgroup *pg,
+			    const struct leap__vfu_vdev_ops *ops,
+			    const char *name, struct leap__vfu_server **out);
+
+/* Argument of the vdev's callbacks. */
+struct leap__vfu_dev *leap__vfu_server_dev(struct leap__vfu_server *s);
+
+/*
+ * leap__vfu_server_start - accept clients for @vdev
+ *
+ * @wfd: a listening socket, taken over in any case
+ * Context: owner
+ * Returns: 0, -ENOMEM: the vdev stays the caller's
+ */
+int leap__vfu_server_start(struct leap__vfu_server *s, struct leap__wfd *wfd,
+			   struct leap_vdev *vdev, uint32_t nr_vectors);
+
+/* One that was not started. */
+void leap__vfu_server_free(void *server);
+
+/*
+ * leap__vfu_server_stop - end the client, destroy the vdev, free
+ *
+ * @stopped: runs once, perhaps before this returns; may be NULL
+ * Context: owner
+ */
+void leap__vfu_server_stop(struct leap__vfu_server *s,
+			   void (*stopped)(void *arg), void *arg);
+
+/* A client is being served. Context: owner */
+bool leap__vfu_server_busy(const struct leap__vfu_server *s);
+
+/* listener.c: "vfio-user:PATH/NQN" */
+struct leap__vfu_listener {
+	struct leap__vfu_server *server;
+};
+
+int leap__vfu_listen(struct leap_listener *listener, const char *address,
+		     char *bound, size_t bound_max);
+void leap__vfu_unlisten(struct leap_listener *listener);
+
+#endif

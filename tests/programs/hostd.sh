@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# leap-hostd and the socps that follow one another behind it, while a host uses
+# the drive through vfio-user: killed, stopped, handed over.
+. "$top_srcdir/tests/programs/lib.sh"
+
+agent=$tmp/agent
+hctl=$tmp/hctl
+vm=$tmp/vm.sock
+hostd_pid=
+trap 'kill -9 $hostd_pid $serving $next $perf_pid 2>/dev/null; rm -rf "$tmp"' EXIT
+serving=
+next=
+perf_pid=
+
+host() { "$leapctl" --control "$hctl" "$@"; }
+state() { host --json status | sed -n 's/.*"state": "\([a-z]*\)".*/\1/p'; }
+number() { host --json status | sed -n "s/.*\"$1\": \\([0-9]*\\).*/\\1/p"; }
+is_state() { [ "$(state)" = "$1" ]; }
+is_pid() { [ "$(number pid)" = "$1" ] && is_state served; }
+stands_by() { host status | grep -q "^standby *$1"; }
+
+serve() {	# arguments; sets next
+	"$socp" --agent "$agent" --subsystem "$nqn" \
+		--ns "stack=file:$tmp/disk[create=64M]" "$@" \
+		>"$tmp/socp.out" 2>>"$tmp/socp.err" &
+	next=$!
+}
+
+"$hostd" --listen "$agent" --control "$hctl" --vfio-user "$vm=$nqn" \
+	>"$tmp/hostd.out" 2>"$tmp/hostd.err" &
+hostd_pid=$!
+ok "leap-hostd starts" wait_for 10 grep -q 'attaches at' "$tmp/hostd.out"
+is "nobody serves yet" "$(state)" waiting
+host handoff >"$tmp/out" 2>&1
+is "no handoff without socp: exit code" $? 1
+has "... and why" "$(cat "$tmp/out")" "no runtime serves"
+serve
+serving=$next
+ok "socp serves" wait_for 10 is_pid "$serving"
+has "the drive is listed" "$(host drives)" "$nqn"
+serve
+wait "$next"
+is "a second one is refused: exit code" $? 1
+has "... and told what to do" "$(cat "$tmp/socp.err")" "--standby"
+
+if "$perf" --help 2>&1 | grep -q vfio-user; then
+	"$perf" --quiet --verify --range 32m --depth 16 --bs 4k --time 10 \
+		"vfio-user:$vm/$nqn" >"$tmp/perf.out" 2>&1 &
+	perf_pid=$!
+	for i in 1 2 3; do
+		sleep 0.7
+		kill -9 "$serving"
+		wait "$serving" 2>/dev/null
+		serve
+		serving=$next
+		ok "killed under load, round $i: the next serves" \
+			wait_for 10 is_pid "$serving"
+		host status | sed -n 's/^\(pause\|slots\)/# \1/p'
+	done
+	serve --standby
+	ok "another stands by" wait_for 10 stands_by "$next"
+	ok "handoff" host handoff
+	wait "$serving" 2>/dev/null
+	serving=$next
+	ok "... to it" is_pid "$serving"
+	host status | sed -n 's/^\(pause\|slots\)/# \1/p'
+	kill -STOP "$serving"
+	serve
+	ok "a stopped one does not keep the next out" wait_for 10 is_pid "$next"
+	wait "$serving" 2>/dev/null
+	serving=$next
+	ok "every byte was right, and no command failed" wait "$perf_pid"
+	sed 's/^/# /' "$tmp/perf.out"
+	perf_pid=
+fi
+
+kill "$serving"
+wait "$serving"
+is "socp ends at SIGTERM: exit code" $? 0
+serving=
+ok "leap-hostd waits for the next" wait_for 5 is_state waiting
+a=$(awk '/^voluntary_ctxt/ { print $2 }' "/proc/$hostd_pid/status")
+sleep 2
+b=$(awk '/^voluntary_ctxt/ { print $2 }' "/proc/$hostd_pid/status")
+ok "and sleeps: $((b - a)) wake-ups in 2 s" test $((b - a)) -le 2
+kill "$hostd_pid"
+wait "$hostd_pid"
+is "leap-hostd ends at SIGTERM: exit code" $? 0
+hostd_pid=
+is "leap-hostd has said no error" "$(grep -c 'error:' "$tmp/hostd.err")" 0
+plan

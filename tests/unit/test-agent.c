@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A drive whose I/O another process serves: attach, I/O, memory and queues that
+ * come and go, runtimes that end, are killed, stopped, handed over; answers
+ * within their bound whatever the runtime does.
+ */
+#include "agent-fixture.h"
+#include "rand.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static uint64_t buf;	/* one page of the guest */
+
+static void set_err(void *arg, int err)
+{
+	*(int *)arg = err ? err : 1;
+}
+
+static void up(struct af *f)
+{
+	gd_up(f->g, &f->cq, &f->sq, 64);
+	buf = gd_alloc(f->g, GD_PAGE);
+}
+
+static leap_status_t rw(struct af *f, uint8_t opc, uint64_t lba, uint8_t value)
+{
+	struct leap_sqe sqe = gd_sqe_rw(opc, 1, lba, 8);
+
+	if (opc == LEAP_NVM_WRITE)
+		memset(gd_at(f->g, buf), value, GD_PAGE);
+	else
+		memset(gd_at(f->g, buf), 0xee, GD_PAGE);
+	gd_prp(f->g, &sqe, buf, GD_PAGE);
+	return gd_cmd(f->g, &f->sq, &sqe);
+}
+
+static void check_block(struct af *f, uint64_t lba, uint8_t value)
+{
+	uint8_t *p = gd_at(f->g, buf);
+	int i;
+
+	assert_int_equal(rw(f, LEAP_NVM_READ, lba, 0), 0);
+	for (i = 0; i < (int)GD_PAGE; i++)
+		if (p[i] != value)
+			fail_msg("lba %llu byte %d: %02x, not %02x",
+				 (unsigned long long)lba, i, p[i], value);
+}
+
+static void test_io(void **state)
+{
+	struct af *f = af_new(0);
+	int i;
+
+	(void)state;
+	assert_int_equal(af_info(f).state, LEAP_AGENT_NONE);
+	af_start(f, 0, 0);
+	af_until(f, af_served, 10000);
+	assert_int_equal(af_info(f).pid, f->pid);
+	assert_int_equal(af_info(f).nr_ctrls, 1);
+	assert_int_equal(leap_ns_next(f->ss, 0), 1);
+	up(f);
+	for (i = 0; i < 64; i++)
+		assert_int_equal(rw(f, LEAP_NVM_WRITE, (uint64_t)i * 8,
+				    (uint8_t)(i + 1)), 0);
+	for (i = 0; i < 64; i++)
+		check_block(f, (uint64_t)i * 8, (uint8_t)(i + 1));
+	assert_int_equal(rw(f, LEAP_NVM_READ, AF_BLOCKS, 0),
+			 LEAP_SC_LBA_RANGE);
+	assert_int_equal(gd_delete(f->g, LEAP_ADM_DELETE_SQ, 1), 0);
+	assert_int_equal(gd_delete(f->g, LEAP_ADM_DELETE_CQ, 1), 0);
+	gd_disable(f->g);
+	up(f);
+	check_block(f, 8, 2);
+	af_kill(f, f->pid, SIGKILL);
+	af_until(f, af_none, 10000);
+	assert_int_equal(af_info(f).fenced, 1);
+	af_free(f);
+}
+
+/* Everything that needs no runtime works without one. */
+static void test_without(void **state)
+{
+	struct af *f = af_new(0);
+	uint16_t cid;
+	struct leap_sqe sqe;
+	int i;
+
+	(void)state;
+	up(f);
+	sqe = gd_sqe_rw(LEAP_NVM_WRITE, 1, 0, 8);
+	memset(gd_at(f->g, buf), 0x77, GD_PAGE);
+	gd_prp(f->g, &sqe, buf, GD_PAGE);
+	cid = gd_submit(f->g, &f->sq, &sqe);
+	for (i = 0; i < 200; i++)
+		af_poll(f);
+	assert_int_equal(gd_reap(f->g, &f->cq, &f->sq), 0);
+	/* It waited. */
+	af_start(f, 1, 0);
+	assert_int_equal(gd_wait(f->g, &f->sq, cid), 0);
+	check_block(f, 0, 0x77);
+	af_kill(f, f->pid, SIGKILL);
+	cid = gd_submit(f->g, &f->sq, &sqe);
+	gd_disable(f->g);
+	af_until(f, af_none, 10000);
+	up(f);
+	assert_int_equal(gd_delete(f->g, LEAP_ADM_DELETE_SQ, 1), 0);
+	assert_int_equal(gd_delete(f->g, LEAP_ADM_DELETE_CQ, 1), 0);
+	af_free(f);
+}
+
+/* SIGSTOP: nobody answers, and the bound is kept. */
+static void test_stopped(void **state)
+{
+	struct leap_ats_range r = LEAP_ATS_RANGE_INIT;
+	struct leap_dmabuf_opts o = LEAP_DMABUF_OPTS_INIT;
+	struct leap_dmabuf *extra;
+	struct af *f = af_new(0);
+	uint64_t from;
+	int done = 0;
+
+	(void)state;
+	o.bytes = 1 << 20;
+	assert_int_equal(leap_dmabuf_create(&o, &extra), 0);
+	r.gpa.addr = GD_BASE + (1ull << 32);
+	r.bytes = 1 << 20;
+	r.perm = LEAP_PERM_READ | LEAP_PERM_WRITE;
+	r.source = LEAP_ATS_DMABUF;
+	r.buf = extra;
+	af_start(f, 1, 0);
+	af_until(f, af_served, 10000);
+	up(f);
+	assert_int_equal(leap_vdev_mem_add(f->v, &r), 0);
+	assert_int_equal(rw(f, LEAP_NVM_WRITE, 0, 1), 0);
+	kill(f->pid, SIGSTOP);
+	from = af_ms();
+	assert_int_equal(leap_vdev_mem_del(f->v, r.gpa, r.bytes, set_err,
+					   &done), 0);
+	while (!done)
+		af_poll(f);
+	print_message("# unmap with a stopped runtime: %llu ms\n",
+		      (unsigned long long)(af_ms() - from));
+	assert_int_equal(done, 1);
+	assert_true(af_ms() - from < 2000);
+	assert_int_equal(waitpid(f->pid, NULL, 0), f->pid);
+	/* And a reset. */
+	af_start(f, 0, 0);
+	af_until(f, af_served, 10000);
+	check_block(f, 0, 1);
+	kill(f->pid, SIGSTOP);
+	from = af_ms();
+	done = 0;
+	leap_vdev_reset(f->v, set_err, &done);
+	while (!done)
+		af_poll(f);
+	print_message("# reset with a stopped runtime: %llu ms\n",
+		      (unsigned long long)(af_ms() - from));
+	assert_int_equal(done, 1);
+	assert_true(af_ms() - from < 2000);
+	assert_int_equal(waitpid(f->pid, NULL, 0), f->pid);
+	af_start(f, 0, 0);
+	af_until(f, af_served, 10000);
+	up(f);
+	check_block(f, 0, 1);
+	/* A new runtime is not kept waiting by a stopped one. */
+	{
+		pid_t old = f->pid;
+
+		kill(old, SIGSTOP);
+		af_start(f, 0, 0);
+		while (af_info(f).pid != f->pid || !af_served(f))
+			af_poll(f);
+		assert_int_equal(waitpid(old, NULL, 0), old);
+	}
+	check_block(f, 0, 1);
+	af_kill(f, f->pid, SIGKILL);
+	leap_dmabuf_put(extra);
+	af_free(f);
+}
+
+static void test_busy(void **state)
+{
+	struct af *f = af_new(0);
+	pid_t first, second;
+	int status;
+
+	(void)state;
+	first = af_start(f, 0, 0);
+	af_until(f, af_served, 10000);
+	second = af_start(f, 0, 0);
+	while (!waitpid(second, &status, WNOHANG))
+		af_poll(f);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 16);
+	assert_int_equal(af_info(f).pid, first);
+	af_kill(f, first, SIGKILL);
+	af_free(f);
+}
+
+static int has_standby(struct af *f)
+{
+	return af_info(f).nr_standby == 1;
+}
+
+static void test_handoff(void **state)
+{
+	struct af *f = af_new(0);
+	int i, done, err;
+	pid_t old;
+
+	(void)state;
+	assert_int_equal(leap_agent_handoff(f->agent, set_err, &done),
+			 -ENOTCONN);
+	af_start(f, 1, 0);
+	af_until(f, af_served, 10000);
+	assert_int_equal(leap_agent_handoff(f->agent, set_err, &done), -ENOENT);
+	up(f);
+	for (i = 0; i < 5; i++) {
+		struct leap_agent_info info;
+
+		assert_int_equal(rw(f, LEAP_NVM_WRITE, 0, (uint8_t)i), 0);
+		old = f->pid;
+		af_start(f, i % 2, 1);
+		af_until(f, has_standby, 10000);
+		done = 0;
+		assert_int_equal(leap_agent_handoff(f->agent, set_err, &done),
+				 0);
+		err = leap_agent_handoff(f->agent, set_err, &done);
+		assert_int_equal(err, -EBUSY);
+		/* I/O goes on meanwhile. */
+		check_block(f, 0, (uint8_t)i);
+		while (!done)
+			af_poll(f);
+		assert_int_equal(done, 1);
+		info = af_info(f);
+		assert_int_equal(info.pid, f->pid);
+		assert_int_equal(info.slots[1] + info.slots[2] + info.slots[3],
+				 0);
+		print_message("# handoff: pause %llu us\n",
+			      (unsigned long long)(info.pause_ns / 1000));
+		assert_int_equal(waitpid(old, NULL, 0), old);
+		check_block(f, 0, (uint8_t)i);
+	}
+	af_kill(f, f->pid, SIGKILL);
+	af_free(f);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_io),
+		cmocka_unit_test(test_without),
+		cmocka_unit_test(test_busy),
+		cmocka_unit_test(test_stopped),
+		cmocka_unit_test(test_handoff),
+	};
+
+	af_maybe_runtime(argc, argv);
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
