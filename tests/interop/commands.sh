@@ -29,6 +29,7 @@ real_program() {
 SOCP=${SOCP:-$(program socp)}
 LEAPCTL=${LEAPCTL:-$(program leapctl)}
 LEAP_PERF=${LEAP_PERF:-$(program leap-perf)}
+LEAP_HOSTD=${LEAP_HOSTD:-$(program leap-hostd)}
 BAD_PEER=${BAD_PEER:-$BUILD/tests/interop/bad-peer}
 
 # $1 port, $2 address that the discovery log gives for it, $3 control socket,
@@ -63,6 +64,31 @@ socp_vm_run() {
 	# shellcheck disable=SC2086 # SOCP may carry arguments
 	exec $SOCP --subsystem "$NQN" "$@" --vfio-user "$drive" \
 		--spin-us "$spin" --control "$ctl"
+}
+
+# $1 socket for runtimes, $2 control socket, $3 vfio-user socket
+hostd_run() {
+	exec "$LEAP_HOSTD" --listen "$1" --control "$2" --vfio-user "$3=$NQN"
+}
+
+# $1 socket of leap-hostd, $2 control socket, $3 stack of the namespace, then more
+# options
+socp_agent_run() {
+	local agent=$1 ctl=$2 stack=$3
+
+	shift 3
+	# shellcheck disable=SC2086
+	exec $SOCP --agent "$agent" --subsystem "$NQN" \
+		--ns "nsid=1,stack=$stack" --control "$ctl" "$@"
+}
+
+# $1 control socket of leap-hostd
+ctl_handoff() {
+	$LEAPCTL --control "$1" handoff
+}
+
+ctl_agent_status() {
+	$LEAPCTL --control "$1" --json status
 }
 
 # $1 control socket, then NSID and size

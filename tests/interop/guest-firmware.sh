@@ -7,11 +7,13 @@
 
 . /run/guest-lib.sh
 
+echo	# the boot loader left the line begun
 grep -q BOOT_IMAGE=/vmlinuz /proc/cmdline
 ok $? "a boot loader started this kernel"
-wait_for 20 test -b /dev/nvme0n1p1
+# the kernel may number namespaces otherwise than they are
+wait_for 20 sh -c 'test -b /dev/nvme0n1p1 || test -b /dev/nvme0n2p1'
 ok $? "the kernel sees the drive it came from"
-check "and its files" mount -t vfat -o ro /dev/nvme0n1p1 /mnt
+check "and its files" mount -t vfat -o ro "$(echo /dev/nvme0n?p1)" /mnt
 [ -s /mnt/vmlinuz ] && [ -s /mnt/initrd ]
 ok $? "kernel and initramfs lie on it"
 ! dmesg | grep -iE "nvme.*(timeout|abort|fail|error|invalid|missing|warn)"

@@ -218,8 +218,10 @@ plug() {
 	mark_is_there "in the drive plugged in again"
 }
 
+# With its namespaces: one that is on its way out must not be taken for the new
+# one, whose name may be another.
 gone() {
-	! ctrl
+	! ctrl && no_ns 1 && no_ns 2
 }
 
 full() {

@@ -870,7 +870,7 @@ static void test_other_irqs(void **state)
 	close(fd);
 }
 
-/* ---- what only the client can reach --------------------------------------- */
+/* ---- what only the client can reach -------------------------------------- */
 
 /* The address space that a real function has over the fake one's map. */
 static struct leap_ats *far;

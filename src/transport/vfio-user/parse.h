@@ -48,7 +48,7 @@ struct leap__vfu_req {
 		};
 		struct {
 			uint64_t nr_writes;
-			const uint8_t *writes;	/* leap__vfu_write1, unaligned */
+			const uint8_t *writes;	/* nr_writes, unaligned */
 		};
 	};
 };

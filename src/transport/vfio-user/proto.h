@@ -174,8 +174,7 @@ struct leap__vfu_write1 {
 	uint8_t data[8];
 };
 
-#define LEAP__VFU_MAX_MULTI \
-	((LEAP__VFU_MAX_PAYLOAD - 8u) / (uint32_t)sizeof(struct leap__vfu_write1))
+#define LEAP__VFU_MAX_MULTI	((LEAP__VFU_MAX_PAYLOAD - 8u) / 24u)
 
 /*
  * DMA_READ and DMA_WRITE. QEMU 10.1 has a 32-bit count here, with the data in
