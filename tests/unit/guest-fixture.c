@@ -62,11 +62,17 @@ void gx_init(struct gx *gx)
 
 void gx_init_cmds(struct gx *gx, uint32_t nr_cmds)
 {
-	struct leap_dmabuf_opts opts = LEAP_DMABUF_OPTS_INIT;
 	struct leap_pollgroup_opts popts = LEAP_POLLGROUP_OPTS_INIT;
 
-	memset(gx, 0, sizeof(*gx));
 	popts.nr_cmds = nr_cmds;
+	gx_init_opts(gx, popts);
+}
+
+void gx_init_opts(struct gx *gx, struct leap_pollgroup_opts popts)
+{
+	struct leap_dmabuf_opts opts = LEAP_DMABUF_OPTS_INIT;
+
+	memset(gx, 0, sizeof(*gx));
 	popts.spin_ns = -1;
 	popts.world = LEAP_WORLD_EPOLL;
 	assert_int_equal(leap_pollgroup_create(&popts, &gx->pg), 0);

@@ -78,6 +78,8 @@ extern const struct leap_vqp_handler gx_handler;
 void gx_init(struct gx *gx);
 /* With a pool of so many commands; 0 = as usual. */
 void gx_init_cmds(struct gx *gx, uint32_t nr_cmds);
+/* With other pools. */
+void gx_init_opts(struct gx *gx, struct leap_pollgroup_opts popts);
 /* Map so much of the RAM at its place, and take it away again: true when the
  * unmap ended at once. *@done counts. */
 void gx_map(struct gx *gx, leap_gpa_t gpa, uint64_t bytes);

@@ -277,8 +277,9 @@ LEAP_API void leap_cmd_put(struct leap_cmd *cmd);
 /**
  * leap_vqp_lost - the connection is gone
  *
- * Commands that wait for payload (between cmd_pull and leap_cmd_ready) must
- * have been put by the transport. Destroys the vqp now or when the last of its
+ * Commands that wait for payload (between cmd_pull and leap_cmd_ready) are the
+ * transport's: it has put them, or will as soon as nobody moves their bytes any
+ * more, and they are never ready. Destroys the vqp now or when the last of its
  * commands is back.
  * @err: 0 closed in order, else negative errno
  * Context: owner

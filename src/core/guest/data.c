@@ -4,8 +4,9 @@
  *
  * What a command transfers is used where it is, pinned until the command has
  * its answer. Few pieces stand in the command itself; more take an array of
- * the queue, and wait for one when all are taken. Knows the two descriptors of
- * a command and the direction that its opcode says, nothing else of it.
+ * the queue, and wait for one when all are taken. What cannot be used where it
+ * is is bounce.c's. Knows the two descriptors of a command and the direction
+ * that its opcode says, nothing else of it.
  *
  * Spec: NVMe Base 2.0 s4.1 (data layout), s3.3.3.1 (opcode, PSDT)
  */
@@ -29,6 +30,7 @@ int leap__guest_data_init(struct leap__guest_sq *sq)
 				     n * sizeof(struct leap_piece));
 	sq->nr_arrays = sq->slots.nr < NR_ARRAYS ? sq->slots.nr : NR_ARRAYS;
 	sq->waiting_tail = &sq->waiting;
+	sq->hungry_tail = &sq->hungry;
 	sq->arrays = malloc((size_t)sq->nr_arrays * sq->array_bytes);
 	return sq->arrays ? 0 : -ENOMEM;
 }
@@ -57,15 +59,15 @@ static uint32_t perm_of(const struct leap_sqe *sqe)
 }
 
 /* Layers below load and store: memory without an fd is not for them. */
-static leap_status_t check_reach(const struct leap_cmd *cmd,
-				 const struct leap_piece *pieces)
+static bool is_direct(const struct leap_cmd *cmd,
+		      const struct leap_piece *pieces)
 {
 	uint32_t i;
 
 	for (i = 0; i < cmd->nr_pieces; i++)
 		if (unlikely(pieces[i].reach != LEAP_REACH_DIRECT))
-			return LEAP_SC_DATA_TRANSFER | LEAP_STATUS_DNR;
-	return LEAP_SC_SUCCESS;
+			return false;
+	return true;
 }
 
 /* 0, or 1: more than @max pieces. Else the command has been answered for. */
@@ -92,9 +94,11 @@ static int pull_into(struct leap__guest_sq *sq, struct leap_cmd *cmd,
 		leap_ats_release(view, &cmd->pins);
 		return 1;
 	}
-	if (likely(!err))
-		status = check_reach(cmd, pieces);
-	if (unlikely(status)) {
+	if (likely(!err) && unlikely(!is_direct(cmd, pieces))) {
+		leap__guest_bounce(sq, cmd, pieces, perm);
+		return 0;
+	}
+	if (unlikely(err)) {
 		leap__guest_data_put(sq, cmd);
 		cmd->nr_pieces = 0;
 	} else {
@@ -139,13 +143,16 @@ void leap__guest_pull(struct leap_cmd *cmd, uint32_t len_bytes)
 
 void leap__guest_data_put(struct leap__guest_sq *sq, struct leap_cmd *cmd)
 {
-	struct leap__guest_array *a = (struct leap__guest_array *)
-		(uintptr_t)cmd->priv[LEAP__GUEST_ARRAY];
+	struct leap__guest_array *a;
 	struct leap_cmd *next;
 
+	if (cmd->priv[LEAP__GUEST_ARRAY] & LEAP__GUEST_BOUNCED)
+		leap__guest_bounce_put(sq, cmd);
 	if (cmd->pins.nr)
 		leap_ats_release(sq->cq->view, &cmd->pins);
-	if (likely(!a))
+	a = (struct leap__guest_array *)(uintptr_t)
+		cmd->priv[LEAP__GUEST_ARRAY];
+	if (!a)
 		return;
 	cmd->priv[LEAP__GUEST_ARRAY] = 0;
 	a->next = sq->free_array;
@@ -163,6 +170,15 @@ void leap__guest_data_put(struct leap__guest_sq *sq, struct leap_cmd *cmd)
 	sq->serving = false;
 }
 
+bool leap__guest_data_end(struct leap__guest_sq *sq, struct leap_cmd *cmd)
+{
+	if (cmd->priv[LEAP__GUEST_ARRAY] & LEAP__GUEST_BOUNCED &&
+	    !(sq->halt & LEAP__SQ_CLOSED) && leap__guest_bounce_store(cmd))
+		return false;
+	leap__guest_data_put(sq, cmd);
+	return true;
+}
+
 void leap__guest_data_forget(struct leap__guest_sq *sq)
 {
 	struct leap_cmd *cmd;
@@ -172,4 +188,5 @@ void leap__guest_data_forget(struct leap__guest_sq *sq)
 		leap_cmd_put(cmd);
 	}
 	sq->waiting_tail = &sq->waiting;
+	leap__guest_bounce_forget(sq);
 }

@@ -120,6 +120,10 @@ struct leap__guest_sq {
 	struct leap_cmd *waiting;	/* pulls without an array, in order */
 	struct leap_cmd **waiting_tail;
 	bool serving;			/* those that wait, right now */
+	/* Commands whose payload goes through buffers of the poll group. */
+	struct leap_cmd *hungry;	/* wait for some, in order */
+	struct leap_cmd **hungry_tail;
+	uint32_t nr_bufs;		/* that its commands have */
 	/* Counters. */
 	uint64_t commands;
 	uint64_t kicks;
@@ -130,6 +134,10 @@ struct leap__guest_sq {
 /* Transport's words of a command. */
 #define LEAP__GUEST_ARRAY	0	/* priv[]: its array */
 #define LEAP__GUEST_TAG		1	/* its slot */
+#define LEAP__GUEST_BOUNCE	2	/* its bounce, if BOUNCED */
+
+/* Beside the address of the array: parts of the payload are copies. */
+#define LEAP__GUEST_BOUNCED	1u
 
 static inline struct leap__guest_sq *leap__guest_sq(struct leap_vqp *vqp)
 {
@@ -191,8 +199,25 @@ void leap__guest_data_fini(struct leap__guest_sq *sq);
 void leap__guest_pull(struct leap_cmd *cmd, uint32_t len_bytes);
 /* The command no longer needs its payload. */
 void leap__guest_data_put(struct leap__guest_sq *sq, struct leap_cmd *cmd);
-/* Nor do those that wait for an array, which are put. */
+/* It has its answer, and priv[LEAP__GUEST_ARRAY]: the same, unless its payload
+ * is on its way to the guest first; then false. */
+bool leap__guest_data_end(struct leap__guest_sq *sq, struct leap_cmd *cmd);
+/* Nor do those that wait for an array or buffers, which are put. */
 void leap__guest_data_forget(struct leap__guest_sq *sq);
+
+/* bounce.c */
+
+/* Answer a pull: some of @pieces, cmd->nr_pieces of them, are not direct. */
+void leap__guest_bounce(struct leap__guest_sq *sq, struct leap_cmd *cmd,
+			const struct leap_piece *pieces, uint32_t perm);
+/* Bring to the guest what is for it; leap__guest_answer follows. False: there
+ * is nothing to bring. */
+bool leap__guest_bounce_store(struct leap_cmd *cmd);
+/* Buffers of a command that is BOUNCED. */
+void leap__guest_bounce_put(struct leap__guest_sq *sq, struct leap_cmd *cmd);
+/* There may be buffers again; nobody waits for them any more. */
+void leap__guest_bounce_resume(struct leap__guest_sq *sq);
+void leap__guest_bounce_forget(struct leap__guest_sq *sq);
 
 /* resume.c */
 
@@ -212,6 +237,8 @@ static inline bool leap__guest_has_redo(const struct leap__guest_sq *sq)
 /* A command with a slot goes to the handler. */
 void leap__guest_begin(struct leap__guest_sq *sq, struct leap_cmd *cmd,
 		       uint16_t tag);
+/* A command with its status, and nothing else any more, leaves. */
+void leap__guest_answer(struct leap_cmd *cmd);
 /* Nothing is fetched, posted or recorded from here on. */
 void leap__guest_close(struct leap__guest_sq *sq, int err);
 /* The same, and the controller is told. */

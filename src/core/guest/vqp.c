@@ -45,17 +45,29 @@ void leap__guest_begin(struct leap__guest_sq *sq, struct leap_cmd *cmd,
 	leap_vqp_deliver(&sq->vqp, cmd);
 }
 
-static void complete(struct leap_cmd *cmd)
+void leap__guest_answer(struct leap_cmd *cmd)
 {
 	struct leap__guest_sq *sq = leap__guest_sq(cmd->vqp);
 
-	LEAP_POINT(BEFORE_POSTED);
-	leap__guest_data_put(sq, cmd);
 	if (unlikely(sq->halt & LEAP__SQ_CLOSED)) {
 		leap_cmd_put(cmd);
 		return;
 	}
 	leap__guest_post(sq->cq, cmd);
+}
+
+static void complete(struct leap_cmd *cmd)
+{
+	struct leap__guest_sq *sq = leap__guest_sq(cmd->vqp);
+
+	LEAP_POINT(BEFORE_POSTED);
+	if (unlikely(cmd->priv[LEAP__GUEST_ARRAY])) {
+		if (!leap__guest_data_end(sq, cmd))
+			return;
+	} else if (cmd->pins.nr) {
+		leap_ats_release(sq->cq->view, &cmd->pins);
+	}
+	leap__guest_answer(cmd);
 }
 
 /* How many entries wait. */
@@ -156,7 +168,11 @@ static int sq_arm(struct leap_poller *poller)
 
 static void resume(struct leap_vqp *vqp)
 {
-	leap__guest_sq(vqp)->halt &= ~(uint32_t)LEAP__SQ_STARVED;
+	struct leap__guest_sq *sq = leap__guest_sq(vqp);
+
+	sq->halt &= ~(uint32_t)LEAP__SQ_STARVED;
+	if (unlikely(sq->hungry))
+		leap__guest_bounce_resume(sq);
 }
 
 void leap__guest_kick(struct leap_pollgroup *pg, struct leap_doorbell *db)

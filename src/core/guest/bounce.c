@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * bounce.c - payload in memory of the guest that only messages reach
+ *
+ * Layers below load and store, so such bytes go through buffers of the poll
+ * group: fetched before the handler gets the command, or stored after it is
+ * done and before its completion is posted. Pieces that can be used where they
+ * are stay where they are. Sits between data.c, which finds the pieces, and
+ * leap_ats_read and leap_ats_write, which move bytes; knows neither commands nor
+ * how messages travel. What is under way has its command, pins and buffers until
+ * it is answered, also when the queue has been closed meanwhile: that is what
+ * makes the end of a queue wait. Slow in any case, so it allocates.
+ */
+#include "core/guest/queue.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/io/dispatch.h"
+
+/* One part of the payload. Those of @buf are copies of the bytes at @gpa. */
+struct part {
+	leap_gpa_t gpa;
+	void *buf;		/* NULL: used where it is */
+};
+
+struct leap__guest_bounce {
+	struct leap_ats_io io;
+	struct leap_cmd *cmd;
+	void (*ended)(struct leap__guest_bounce *b, int err);
+	uint32_t nr_bufs;
+	uint32_t nr;		/* pieces and parts */
+	uint32_t at;		/* the part that is moved now */
+	bool out;		/* to the guest */
+	void **bufs;
+	struct leap_piece *pieces;
+	struct part parts[];
+};
+
+static struct leap__guest_bounce *bounce_of(const struct leap_cmd *cmd)
+{
+	return (struct leap__guest_bounce *)
+		(uintptr_t)cmd->priv[LEAP__GUEST_BOUNCE];
+}
+
+/* Those that may succeed when they are sent again carry no DNR. */
+static leap_status_t status_of(int err)
+{
+	switch (err) {
+	case 0:
+		return LEAP_SC_SUCCESS;
+	case -EBUSY:
+	case -ECANCELED:
+	case -ENOMEM:
+		return LEAP_SC_DATA_TRANSFER;
+	default:
+		return LEAP_SC_DATA_TRANSFER | LEAP_STATUS_DNR;
+	}
+}
+
+static void refuse(struct leap__guest_sq *sq, struct leap_cmd *cmd,
+		   leap_status_t status)
+{
+	leap__guest_data_put(sq, cmd);
+	cmd->nr_pieces = 0;
+	leap_cmd_ready(cmd, status);
+}
+
+/* ---- moving ---- */
+
+static void moved(struct leap_ats_io *io, int err);
+
+/* On to the next part that is a copy, until a message is under way. */
+static void move(struct leap__guest_bounce *b)
+{
+	struct leap_ats_view *view = leap__guest_sq(b->cmd->vqp)->cq->view;
+	int rc;
+
+	for (; b->at < b->nr; b->at++) {
+		if (!b->parts[b->at].buf)
+			continue;
+		b->io.gpa = b->parts[b->at].gpa;
+		b->io.buf = b->parts[b->at].buf;
+		b->io.bytes = b->pieces[b->at].len_bytes;
+		rc = b->out ? leap_ats_write(view, &b->io) :
+			      leap_ats_read(view, &b->io);
+		if (!rc)
+			return;
+		if (rc < 0) {
+			b->ended(b, rc);
+			return;
+		}
+	}
+	b->ended(b, 0);
+}
+
+static void moved(struct leap_ats_io *io, int err)
+{
+	struct leap__guest_bounce *b = io->arg;
+
+	/* Nobody wants the rest of it. */
+	if (!err && leap__guest_sq(b->cmd->vqp)->halt & LEAP__SQ_CLOSED)
+		err = -ECANCELED;
+	if (err) {
+		b->ended(b, err);
+		return;
+	}
+	b->at++;
+	move(b);
+}
+
+static void fetched(struct leap__guest_bounce *b, int err)
+{
+	struct leap_cmd *cmd = b->cmd;
+	struct leap__guest_sq *sq = leap__guest_sq(cmd->vqp);
+
+	if (likely(!err)) {
+		leap_cmd_ready(cmd, LEAP_SC_SUCCESS);
+		return;
+	}
+	if (!(sq->halt & LEAP__SQ_CLOSED)) {
+		refuse(sq, cmd, status_of(err));
+		return;
+	}
+	leap__guest_data_put(sq, cmd);
+	leap_cmd_put(cmd);
+}
+
+static void stored(struct leap__guest_bounce *b, int err)
+{
+	struct leap_cmd *cmd = b->cmd;
+
+	if (unlikely(err)) {
+		cmd->status = status_of(err);
+		cmd->result = 0;
+	}
+	leap__guest_data_put(leap__guest_sq(cmd->vqp), cmd);
+	leap__guest_answer(cmd);
+}
+
+static void start(struct leap__guest_bounce *b, bool out)
+{
+	b->out = out;
+	b->ended = out ? stored : fetched;
+	b->at = 0;
+	move(b);
+}
+
+/* ---- making ---- */
+
+/* How many bytes are to be copied, or that some cannot be. */
+static leap_status_t survey(struct leap__guest_sq *sq,
+			    const struct leap_cmd *cmd,
+			    const struct leap_piece *pieces, uint64_t *bytes)
+{
+	const struct leap__ats_range *range;
+	uint32_t i;
+
+	*bytes = 0;
+	for (i = 0; i < cmd->nr_pieces; i++) {
+		if (pieces[i].reach == LEAP_REACH_DIRECT)
+			continue;
+		if (pieces[i].reach != LEAP_REACH_MESSAGE)
+			return status_of(-EAGAIN);
+		/* Before the command is executed, not after. */
+		range = leap__ats_find(sq->cq->view, pieces[i].remote);
+		if (!range || (range->source == LEAP_ATS_MESSAGE &&
+			       !range->ops.read))
+			return status_of(-EAGAIN);
+		*bytes += pieces[i].len_bytes;
+	}
+	return LEAP_SC_SUCCESS;
+}
+
+/*
+ * Nobody has more than he leaves to the others, so that a guest which never
+ * answers cannot take all; whoever has none takes what there is.
+ */
+static bool has_share(const struct leap__guest_sq *sq, uint32_t n)
+{
+	uint32_t left = leap__bufs_free(leap__dispatch(sq->vqp.pg));
+
+	return n <= left && (!sq->nr_bufs || sq->nr_bufs + 2 * n <= left);
+}
+
+static struct leap__guest_bounce *make(struct leap__guest_sq *sq,
+				       struct leap_cmd *cmd, uint32_t nr_bufs)
+{
+	/* A piece that ends in another buffer than it began in is two. */
+	uint32_t max = cmd->nr_pieces + nr_bufs, i;
+	struct leap__guest_bounce *b;
+
+	b = calloc(1, sizeof(*b) + nr_bufs * sizeof(b->bufs[0]) +
+		      max * (sizeof(b->pieces[0]) + sizeof(b->parts[0])));
+	if (!b)
+		return NULL;
+	b->pieces = (struct leap_piece *)(void *)(b->parts + max);
+	b->bufs = (void **)(void *)(b->pieces + max);
+	b->cmd = cmd;
+	b->io.done = moved;
+	b->io.arg = b;
+	for (i = 0; i < nr_bufs; i++)
+		b->bufs[i] = leap_pollgroup_buf_get(sq->vqp.pg);
+	b->nr_bufs = nr_bufs;
+	sq->nr_bufs += nr_bufs;
+	return b;
+}
+
+/* Copies lie one behind the other in the buffers. */
+static void lay_out(struct leap__guest_bounce *b, uint32_t each,
+		    const struct leap_piece *pieces, uint32_t nr)
+{
+	uint64_t used = 0, gpa;
+	uint32_t i, left, n;
+
+	for (i = 0; i < nr; i++) {
+		if (pieces[i].reach == LEAP_REACH_DIRECT) {
+			b->pieces[b->nr++] = pieces[i];
+			continue;
+		}
+		gpa = pieces[i].remote;
+		for (left = pieces[i].len_bytes; left; left -= n) {
+			uint32_t off = (uint32_t)(used % each);
+
+			n = left < each - off ? left : each - off;
+			b->parts[b->nr].gpa.addr = gpa;
+			b->parts[b->nr].buf = (uint8_t *)b->bufs[used / each] +
+					      off;
+			b->pieces[b->nr] = (struct leap_piece){
+				.addr = b->parts[b->nr].buf, .len_bytes = n };
+			b->nr++;
+			gpa += n;
+			used += n;
+		}
+	}
+}
+
+static void wait_for_bufs(struct leap__guest_sq *sq, struct leap_cmd *cmd)
+{
+	/* Found anew then: nothing is held by one who waits. */
+	leap__guest_data_put(sq, cmd);
+	leap__dispatch(sq->vqp.pg)->pool_empty++;
+	cmd->link[0] = NULL;
+	*sq->hungry_tail = cmd;
+	sq->hungry_tail = &cmd->link[0];
+	leap_vqp_starved(&sq->vqp);
+}
+
+void leap__guest_bounce(struct leap__guest_sq *sq, struct leap_cmd *cmd,
+			const struct leap_piece *pieces, uint32_t perm)
+{
+	uint32_t each = leap_pollgroup_buf_bytes(sq->vqp.pg), n;
+	struct leap__guest_bounce *b;
+	leap_status_t status;
+	uint64_t bytes;
+
+	status = survey(sq, cmd, pieces, &bytes);
+	if (status) {
+		refuse(sq, cmd, status);
+		return;
+	}
+	n = (uint32_t)((bytes + each - 1) / each);
+	if (n > leap__dispatch(sq->vqp.pg)->nr_bufs) {
+		refuse(sq, cmd, LEAP_SC_INTERNAL | LEAP_STATUS_DNR);
+		return;
+	}
+	if (sq->hungry || !has_share(sq, n)) {
+		wait_for_bufs(sq, cmd);
+		return;
+	}
+	b = make(sq, cmd, n);
+	if (!b) {
+		refuse(sq, cmd, LEAP_SC_INTERNAL);
+		return;
+	}
+	lay_out(b, each, pieces, cmd->nr_pieces);
+	cmd->pieces = b->pieces;
+	cmd->nr_pieces = b->nr;
+	cmd->priv[LEAP__GUEST_BOUNCE] = (uintptr_t)b;
+	cmd->priv[LEAP__GUEST_ARRAY] |= LEAP__GUEST_BOUNCED;
+	if (perm & LEAP_PERM_READ)
+		start(b, false);
+	else
+		leap_cmd_ready(cmd, LEAP_SC_SUCCESS);
+}
+
+/* ---- the end ---- */
+
+bool leap__guest_bounce_store(struct leap_cmd *cmd)
+{
+	if (cmd->status || !(cmd->sqe.opc & 2))
+		return false;
+	start(bounce_of(cmd), true);
+	return true;
+}
+
+void leap__guest_bounce_put(struct leap__guest_sq *sq, struct leap_cmd *cmd)
+{
+	struct leap__guest_bounce *b = bounce_of(cmd);
+	uint32_t i;
+
+	cmd->priv[LEAP__GUEST_ARRAY] &= ~(uint64_t)LEAP__GUEST_BOUNCED;
+	for (i = 0; i < b->nr_bufs; i++)
+		leap_pollgroup_buf_put(sq->vqp.pg, b->bufs[i]);
+	sq->nr_bufs -= b->nr_bufs;
+	free(b);
+}
+
+void leap__guest_bounce_resume(struct leap__guest_sq *sq)
+{
+	struct leap_cmd *cmd, *next = sq->hungry;
+	struct leap_cmd **tail = sq->hungry_tail;
+
+	sq->hungry = NULL;
+	sq->hungry_tail = &sq->hungry;
+	while ((cmd = next)) {
+		next = cmd->link[0];
+		if (unlikely(sq->halt & LEAP__SQ_CLOSED)) {
+			leap_cmd_put(cmd);
+			continue;
+		}
+		leap__guest_pull(cmd, cmd->data_bytes);
+		if (!sq->hungry || !next)
+			continue;
+		/* No room yet: the others stay in line behind it. */
+		*sq->hungry_tail = next;
+		sq->hungry_tail = tail;
+		return;
+	}
+}
+
+void leap__guest_bounce_forget(struct leap__guest_sq *sq)
+{
+	struct leap_cmd *cmd;
+
+	while ((cmd = sq->hungry)) {
+		sq->hungry = cmd->link[0];
+		leap_cmd_put(cmd);
+	}
+	sq->hungry_tail = &sq->hungry;
+}
