@@ -23,6 +23,7 @@
 #define READ_TRIES 4
 
 struct job {
+	struct leap_msg msg;	/* first: to ourselves */
 	struct leap_vdev *v;
 	struct leap_vdev_inspect_ops ops;
 	void *arg;
@@ -305,12 +306,24 @@ static void answered(struct leap__lmsg *m)
 		finish(j);
 }
 
+static void asked_all(struct leap_msg *msg)
+{
+	struct job *j = (struct job *)msg;
+
+	if (!--j->pending)
+		finish(j);
+}
+
+/* Those of other processes are not asked; there may be no others. */
 static void ask(struct job *j)
 {
 	const struct leap_target *t = j->v->target;
 	uint32_t i;
 
 	j->v->out++;
+	j->pending = 1;
+	j->msg.run = asked_all;
+	leap_pollgroup_send(j->v->home, &j->msg);
 	for (i = 0; i < t->nr_groups; i++)
 		j->pending += !t->groups[i]->remote;
 	for (i = 0; i < t->nr_groups; i++) {
