@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A look inside a virtual function, for those who debug one: memory, queues,
- * doorbells, commands in flight. What lies in state memory is read there, so
- * that it can be seen whoever serves the queues, or when nobody does any more;
- * that memory is written by another process meanwhile, and by one that may
- * have gone mad before it was killed: each word is read once, atomically, and
- * bounded by what was agreed when the queue was made. What belongs to threads
- * of this process is asked for by message. Changes nothing.
+ * doorbells, commands in flight. What lies in state memory is read there
+ * (inspect.c), so that it can be seen whoever serves the queues, or when nobody
+ * does any more. What belongs to threads of this process is asked for by
+ * message. Changes nothing.
  *
  *	inspect --> local groups fill in what they serve --> answers
  *	        --> items, one after the other --> done
@@ -15,12 +13,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "util/endian.h"
+#include "core/ctrl/inspect.h"
 #include "util/opts.h"
-
-#define READ_TRIES 4
 
 struct job {
 	struct leap_msg msg;	/* first: to ourselves */
@@ -32,119 +27,18 @@ struct job {
 	struct leap__inspect in;
 };
 
-/* ---- the in-flight record ---- */
-
-static uint64_t load64(const leap_le64 *p)
-{
-	return leap_from_le64(leap__load_relaxed(p));
-}
-
-/*
- * One slot as it was at one moment. Its entry changes only while it is free, so
- * that the same control word before and after says that it did not. 0, or
- * -EAGAIN it never stood still: commands come and go.
- */
-static int read_slot(const struct leap_record_slot *slot, uint64_t *control,
-		     uint64_t *sqe, struct leap_vdev_slot_info *out)
-{
-	const leap_le64 *words = (const void *)slot->sqe;
-	uint32_t i, tries;
-
-	for (tries = 0; tries < READ_TRIES; tries++) {
-		*control = leap_from_le64(leap__load_acquire(&slot->control));
-		for (i = 0; i < LEAP__SQE_BYTES / 8; i++)
-			sqe[i] = leap__load_relaxed(&words[i]);
-		out->status = leap_from_le32(leap__load_relaxed(&slot->status));
-		out->note = load64(&slot->note);
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		if (load64(&slot->control) == *control)
-			return 0;
-	}
-	return -EAGAIN;
-}
-
-static void tell_slot(const struct job *j, const uint64_t *words,
-		      uint64_t control, struct leap_vdev_slot_info *s)
-{
-	struct leap_sqe sqe;
-
-	memcpy(&sqe, words, sizeof(sqe));
-	s->state = control & LEAP_RECORD_STATE_MASK;
-	s->seq = (control >> LEAP_RECORD_STATE_BITS) - 1;
-	s->opcode = sqe.opc;
-	s->cid = leap_from_le16(sqe.cid);
-	s->nsid = leap_from_le32(sqe.nsid);
-	s->slba = leap_from_le32(sqe.cdw10) |
-		  (uint64_t)leap_from_le32(sqe.cdw11) << 32;
-	if (s->state != LEAP_RECORD_COMPLETING)
-		s->status = 0;
-	if (j->ops.slot)
-		j->ops.slot(j->arg, s);
-}
-
-/* The slots, if there is a record where one has to be. */
-static const struct leap_record_slot *
-find_slots(const struct leap_vdev *v, uint32_t qid, uint32_t *nr)
-{
-	uint64_t at = 2ull * v->nr_queues * sizeof(struct leap_doorbell) +
-		      qid * v->record_bytes;
-	const struct leap_record_header *h =
-		(const void *)(v->guest.state + at);
-
-	*nr = leap_from_le32(leap__load_relaxed(&h->nr_slots));
-	if (*nr > LEAP__VDEV_SLOTS ||
-	    leap_from_le32(leap__load_relaxed(&h->magic)) != LEAP_RECORD_MAGIC)
-		*nr = 0;
-	return (const void *)(h + 1);
-}
-
-static int is_bad(uint64_t control)
-{
-	uint64_t seq1 = control >> LEAP_RECORD_STATE_BITS;
-	uint32_t state = control & LEAP_RECORD_STATE_MASK;
-
-	return state > LEAP_RECORD_COMPLETING ||
-	       seq1 > LEAP_RECORD_SEQ_MAX + 1 || (!seq1 && state);
-}
-
-static void count_slots(const struct leap_vdev *v, struct leap_vdev_sq_info *q)
-{
-	const struct leap_record_slot *slot = find_slots(v, q->sqid,
-							 &q->nr_slots);
-	uint64_t control;
-	uint32_t i;
-
-	for (i = 0; i < q->nr_slots; i++) {
-		control = load64(&slot[i].control);
-		if (is_bad(control)) {
-			q->bad_slots++;
-			continue;
-		}
-		q->slots[control & LEAP_RECORD_STATE_MASK]++;
-		if (control >> LEAP_RECORD_STATE_BITS > q->fetched)
-			q->fetched = control >> LEAP_RECORD_STATE_BITS;
-	}
-}
-
-static void tell_slots(const struct job *j, uint16_t sqid)
-{
-	struct leap_vdev_slot_info s;
-	const struct leap_record_slot *slot;
-	uint64_t control, sqe[LEAP__SQE_BYTES / 8];
-	uint32_t i, nr;
-
-	slot = find_slots(j->v, sqid, &nr);
-	for (i = 0; i < nr; i++) {
-		memset(&s, 0, sizeof(s));
-		s.sqid = sqid;
-		s.tag = (uint16_t)i;
-		if (!read_slot(&slot[i], &control, sqe, &s) &&
-		    (control & LEAP_RECORD_STATE_MASK) && !is_bad(control))
-			tell_slot(j, sqe, control, &s);
-	}
-}
-
 /* ---- queues ---- */
+
+static struct leap__inspect_record record_of(const struct leap_vdev *v,
+					     uint32_t qid)
+{
+	const uint8_t *at = v->guest.state +
+			    2ull * v->nr_queues * sizeof(struct leap_doorbell) +
+			    qid * v->record_bytes;
+
+	return (struct leap__inspect_record){
+		.head = (const void *)at, .max_slots = LEAP__VDEV_SLOTS };
+}
 
 static uint32_t shadow_word(const struct leap_vdev *v, leap_gpa_t page,
 			    uint32_t index, int *err)
@@ -163,9 +57,7 @@ static void read_db(const struct leap_vdev *v, uint32_t qid, uint32_t cq,
 	const struct leap_doorbell *db = leap__vdev_db(v, qid, cq);
 	int err = !v->shadow || !v->view || !qid;
 
-	o->value = leap_from_le32(leap__load_relaxed(&db->value));
-	o->wake = leap_from_le32(leap__load_relaxed(&db->wake));
-	o->posted = leap_from_le32(leap__load_relaxed(&db->posted));
+	leap__inspect_db(db, o);
 	if (err)
 		return;
 	o->shadow = shadow_word(v, v->shadow_db, 2 * qid + cq, &err);
@@ -196,24 +88,15 @@ static void tell_cq(const struct job *j, struct leap__vcq *cq)
 
 static void tell_sq(const struct job *j, struct leap_vdev_sq_info *i)
 {
-	const struct leap__inspect_queue *here = &j->in.queue[i->sqid];
+	const struct leap__inspect_record r = record_of(j->v, i->sqid);
 
 	read_db(j->v, i->sqid, 0, &i->db);
-	count_slots(j->v, i);
-	i->head = (uint32_t)(i->fetched % i->depth);
+	leap__inspect_record(&r, i);
 	i->tail = i->db.has_shadow ? i->db.shadow : i->db.value;
-	if (here->has_sq) {
-		i->served = 1;
-		i->armed = here->sq.armed;
-		i->stopped = here->sq.stopped;
-		i->no_memory = here->sq.no_memory;
-		i->interrupts = here->sq.interrupts;
-		i->kicks = here->sq.kicks;
-		i->bad_doorbells = here->sq.bad_doorbells;
-	}
+	leap__inspect_served(&j->in.queue[i->sqid], i);
 	if (j->ops.sq)
 		j->ops.sq(j->arg, i);
-	tell_slots(j, i->sqid);
+	leap__inspect_slots(&r, i->sqid, &j->ops, j->arg);
 }
 
 /* The admin queue is the home's own. */
