@@ -249,47 +249,82 @@ static json_t *add_list(json_t *object, const char *key)
 	return list;
 }
 
-/* 1: it is being looked at. */
-static uint32_t start(struct look *l, struct leap_vdev *v)
+/* A controller, @ctrl of which is taken: its part, or NULL. */
+static struct part *part_new(struct look *l, json_t *ctrl,
+			     struct leap_vdev_inspect_ops *ops)
 {
-	struct leap_vdev_inspect_ops ops = LEAP_VDEV_INSPECT_OPS_INIT;
 	struct part *p = calloc(1, sizeof(*p));
 
-	if (!p)
-		return 0;
-	ops.mem = on_mem;
-	ops.cq = on_cq;
-	ops.sq = on_sq;
-	ops.slot = on_slot;
-	ops.done = on_done;
-	p->look = l;
-	p->ctrl = ctrl_json(v);
-	p->mem = add_list(p->ctrl, "memory");
-	p->cqs = add_list(p->ctrl, "cqs");
-	p->sqs = add_list(p->ctrl, "sqs");
-	p->slots = add_list(p->ctrl, "slots");
-	if (leap_vdev_inspect(v, &ops, p)) {
-		json_decref(p->ctrl);
-		free(p);
-		return 0;
+	if (!p) {
+		json_decref(ctrl);
+		return NULL;
 	}
-	json_array_append_new(l->ctrls, p->ctrl);
-	return 1;
+	*ops = (struct leap_vdev_inspect_ops)LEAP_VDEV_INSPECT_OPS_INIT;
+	ops->mem = on_mem;
+	ops->cq = on_cq;
+	ops->sq = on_sq;
+	ops->slot = on_slot;
+	ops->done = on_done;
+	p->look = l;
+	p->ctrl = ctrl;
+	p->mem = add_list(ctrl, "memory");
+	p->cqs = add_list(ctrl, "cqs");
+	p->sqs = add_list(ctrl, "sqs");
+	p->slots = add_list(ctrl, "slots");
+	return p;
 }
 
-static void start_all(struct look *l, const struct leap_target *t,
+static void started(struct look *l, struct part *p, int err)
+{
+	if (err) {
+		json_decref(p->ctrl);
+		free(p);
+		return;
+	}
+	json_array_append_new(l->ctrls, p->ctrl);
+	l->pending++;
+}
+
+static void start_own(struct look *l, const struct leap_target *t,
 		      const struct leap_subsystem *ss, uint32_t cntlid)
 {
 	struct leap_ctrl_info i = { sizeof(i) };
+	struct leap_vdev_inspect_ops ops;
 	struct leap_vdev *v;
 	uint32_t after = 0;
+	struct part *p;
 
 	while (!leap_ctrl_next(t, ss, after, &i)) {
 		after = i.cntlid;
 		i.size = sizeof(i);
 		v = leap_vdev_find(ss, i.cntlid);
-		if (v && (!cntlid || cntlid == i.cntlid))
-			l->pending += start(l, v);
+		if (!v || (cntlid && cntlid != i.cntlid))
+			continue;
+		p = part_new(l, ctrl_json(v), &ops);
+		if (p)
+			started(l, p, leap_vdev_inspect(v, &ops, p));
+	}
+}
+
+static void start_lent(struct look *l, struct leap_runtime *rt,
+		       const char *nqn, uint32_t cntlid)
+{
+	struct leap_runtime_ctrl_info i = { sizeof(i) };
+	struct leap_vdev_inspect_ops ops;
+	uint32_t after = 0;
+	struct part *p;
+
+	while (rt && !leap_runtime_ctrl_next(rt, after, &i)) {
+		after = i.cntlid;
+		if (strcmp(i.nqn, nqn) || (cntlid && cntlid != i.cntlid))
+			continue;
+		p = part_new(l, json_pack("{s:i, s:b, s:I}",
+					  "cntlid", (int)i.cntlid, "lent", 1,
+					  "mem_bytes",
+					  (json_int_t)i.mem_bytes), &ops);
+		if (p)
+			started(l, p, leap_runtime_inspect(rt, i.cntlid, &ops,
+							   p));
 	}
 }
 
@@ -299,7 +334,7 @@ struct drive_params {
 };
 
 void inspect_drive(struct jsonrpc_call *call, const json_t *params,
-		   struct leap_target *t)
+		   struct leap_target *t, struct leap_runtime *lent)
 {
 	static const struct field fields[] = {
 		{ "nqn", FIELD_STR, 1, offsetof(struct drive_params, nqn) },
@@ -321,12 +356,6 @@ void inspect_drive(struct jsonrpc_call *call, const json_t *params,
 		jsonrpc_fail(call, JSONRPC_REFUSED, "no drive \"%s\"", p.nqn);
 		return;
 	}
-	if (p.cntlid && !leap_vdev_find(ss, (uint16_t)p.cntlid)) {
-		jsonrpc_fail(call, JSONRPC_REFUSED, "drive \"%s\" has no "
-			     "controller %u of a virtual machine", p.nqn,
-			     p.cntlid);
-		return;
-	}
 	l = calloc(1, sizeof(*l));
 	if (!l) {
 		jsonrpc_fail(call, JSONRPC_INTERNAL, "out of memory");
@@ -336,6 +365,16 @@ void inspect_drive(struct jsonrpc_call *call, const json_t *params,
 	l->result = json_pack("{s:s}", "nqn", p.nqn);
 	l->ctrls = add_list(l->result, "controllers");
 	l->pending = 1;
-	start_all(l, t, ss, p.cntlid);
+	start_own(l, t, ss, p.cntlid);
+	start_lent(l, lent, p.nqn, p.cntlid);
+	/* None at all is fine, unless one was asked for. */
+	if (p.cntlid && l->pending == 1) {
+		jsonrpc_fail(call, JSONRPC_REFUSED, "drive \"%s\" has no "
+			     "controller %u of a virtual machine", p.nqn,
+			     p.cntlid);
+		json_decref(l->result);
+		free(l);
+		return;
+	}
 	look_done(l);
 }

@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include <leapio/agent.h>
 #include <leapio/target.h>
 
 #include "examples/common/jsonrpc.h"
@@ -13,8 +14,9 @@
  * reference. @target may be NULL. */
 json_t *inspect_drives(const struct leap_target *target);
 
-/* drives.inspect with @params "nqn" and perhaps "cntlid"; ends the call. */
+/* drives.inspect with @params "nqn" and perhaps "cntlid"; ends the call.
+ * @lent: controllers that an agent has lent are shown, too; may be NULL. */
 void inspect_drive(struct jsonrpc_call *call, const json_t *params,
-		   struct leap_target *target);
+		   struct leap_target *target, struct leap_runtime *lent);
 
 #endif

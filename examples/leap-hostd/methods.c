@@ -114,7 +114,7 @@ static void drives_inspect(struct jsonrpc_call *call, const json_t *params,
 {
 	const struct hostd *h = arg;
 
-	inspect_drive(call, params, h->target);
+	inspect_drive(call, params, h->target, NULL);
 }
 
 static void process_info(struct jsonrpc_call *call, const json_t *params,

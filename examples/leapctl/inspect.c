@@ -174,14 +174,18 @@ void show_drive(const json_t *result)
 	if (!json_array_size(all))
 		printf("%s: no virtual machine uses it\n", text(result, "nqn"));
 	json_array_foreach(all, i, c) {
-		printf("%s%s controller %lld: CC %s, CSTS %s, %s doorbells, "
-		       "%lld trapped, %lld commands, %s of memory\n",
-		       i ? "\n" : "", text(result, "nqn"), number(c, "cntlid"),
-		       text(c, "cc"), text(c, "csts"),
-		       is(c, "shadow") ? "shadow" : "trapped",
-		       number(c, "doorbells"), number(c, "commands"),
-		       size_to_text((uint64_t)number(c, "mem_bytes"), buf,
-				    sizeof(buf)));
+		printf("%s%s controller %lld: ", i ? "\n" : "",
+		       text(result, "nqn"), number(c, "cntlid"));
+		if (is(c, "lent"))
+			printf("lent by an agent, ");
+		else
+			printf("CC %s, CSTS %s, %s doorbells, %lld trapped, "
+			       "%lld commands, ", text(c, "cc"),
+			       text(c, "csts"), is(c, "shadow") ? "shadow" :
+			       "trapped", number(c, "doorbells"),
+			       number(c, "commands"));
+		printf("%s of memory\n", size_to_text((uint64_t)number(c,
+		       "mem_bytes"), buf, sizeof(buf)));
 		show_mem(c);
 		show_cqs(c);
 		show_sqs(c);

@@ -207,7 +207,7 @@ void show_drive(struct jsonrpc_call *call, const json_t *params, void *arg)
 {
 	struct runtime *rt = arg;
 
-	inspect_drive(call, params, rt->target);
+	inspect_drive(call, params, rt->target, rt->lent);
 }
 
 static json_t *op_stats(const struct leap_bdev_op_stats *op)

@@ -23,6 +23,7 @@ freeze() {
 	kill -STOP "$serving"
 	[ "$(in_flight)" -gt 0 ] || { kill -CONT "$serving"; return 1; }
 }
+has_hits() { ask --json inspect "$nqn" | grep -q '"hits": [1-9]'; }
 number() { host --json status | sed -n "s/.*\"$1\": \\([0-9]*\\).*/\\1/p"; }
 is_state() { [ "$(state)" = "$1" ]; }
 is_pid() { [ "$(number pid)" = "$1" ] && is_state served; }
@@ -86,9 +87,13 @@ if "$perf" --help 2>&1 | grep -q vfio-user; then
 	is "the same commands are still shown" "$(in_flight)" "$a"
 	has "... each with what it was" \
 		"$(host inspect "$nqn" | awk '$3 == "issued" && $1')" "0x"
-	serve
+	serve --control "$ctl"
 	serving=$next
 	ok "the next one takes them over" wait_for 10 is_pid "$serving"
+	ok "it shows the IOTLB of its own" wait_for 5 has_hits
+	ask inspect "$nqn" | sed 's/^/# /'
+	ask inspect "$nqn" 77 >"$tmp/out" 2>&1
+	is "... and of no controller that is not there: exit code" $? 1
 	serve --standby
 	ok "another stands by" wait_for 10 stands_by "$next"
 	ok "handoff" host handoff
