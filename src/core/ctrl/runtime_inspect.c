@@ -42,6 +42,20 @@ static void read_db(const struct leap__rctrl *c, uint64_t offset,
 		leap__inspect_db(db, o);
 }
 
+/* Where the ring really is: the guest's doorbell may be a shadow one. */
+static void live_ring(const struct job *j, struct leap_vdev_cq_info *i)
+{
+	uint32_t q;
+
+	for (q = 0; q < j->in.nr; q++) {
+		if (!j->in.queue[q].has_sq || j->in.queue[q].sq.cqid != i->cqid)
+			continue;
+		i->head = j->in.queue[q].sq.cq_head;
+		i->tail = j->in.queue[q].sq.cq_tail;
+		return;
+	}
+}
+
 static void tell_cq(const struct job *j, const struct leap__rcq *cq)
 {
 	const struct leap_cq_desc *d = &cq->io.desc;
@@ -54,6 +68,7 @@ static void tell_cq(const struct job *j, const struct leap__rcq *cq)
 	read_db(j->c, d->doorbell, &i.db);
 	i.head = i.db.value;
 	i.tail = d->depth ? i.db.posted % d->depth : 0;
+	live_ring(j, &i);
 	if (d->cqid < j->in.nr && j->in.queue[d->cqid].has_view) {
 		i.has_view = 1;
 		i.view = j->in.queue[d->cqid].view;
