@@ -33,7 +33,7 @@ static const char help[] =
 "  --subsystem NQN[,serial=TEXT][,model=TEXT]\n"
 "                        what a drive says of itself; made without it, too\n"
 "  --config FILE         read this configuration\n"
-"  --control PATH        control socket, for leapctl status and handoff\n"
+"  --control PATH        control socket, for leapctl status, handoff, inspect\n"
 "  --fence-ms N          how long a reset or an unmap may take when socp does\n"
 "                        not answer (default 2000)\n"
 "  --keepalive-ms N      how often socp is asked whether it lives (10000)\n"

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "examples/common/fields.h"
+#include "examples/common/inspect.h"
 #include "examples/common/jsonrpc.h"
 #include "hostd.h"
 
@@ -99,55 +100,21 @@ static void agent_handoff(struct jsonrpc_call *call, const json_t *params,
 	free(ho);
 }
 
-static json_t *controllers(const struct hostd *h,
-			   const struct leap_subsystem *ss)
-{
-	struct leap_ctrl_info i = { sizeof(i) };
-	json_t *list = json_array();
-	uint32_t after = 0;
-
-	while (!leap_ctrl_next(h->target, ss, after, &i)) {
-		json_array_append_new(list, json_pack("{s:i, s:i, s:s, s:I}",
-			"cntlid", (int)i.cntlid, "queues", (int)i.nr_io_queues,
-			"host", i.hostnqn, "age_ns", (json_int_t)i.age_ns));
-		after = i.cntlid;
-		i.size = sizeof(i);
-	}
-	return list;
-}
-
-/* Namespaces are the runtime's: what it told us of them. */
-static json_t *nsids(const struct leap_subsystem *ss)
-{
-	json_t *list = json_array();
-	uint32_t nsid = 0;
-
-	while ((nsid = leap_ns_next(ss, nsid)))
-		json_array_append_new(list, json_integer((json_int_t)nsid));
-	return list;
-}
-
 static void drives_list(struct jsonrpc_call *call, const json_t *params,
 			void *arg)
 {
-	struct leap_subsystem *ss = NULL;
-	struct leap_listener *l = NULL;
-	struct hostd *h = arg;
-	json_t *drives, *urls;
+	const struct hostd *h = arg;
 
-	if (!no_params(call, params))
-		return;
-	drives = json_array();
-	urls = json_array();
-	while (h->target && (ss = leap_subsystem_next(h->target, ss)))
-		json_array_append_new(drives, json_pack("{s:s, s:o, s:o}",
-			"nqn", leap_subsystem_nqn(ss), "namespaces", nsids(ss),
-			"controllers", controllers(h, ss)));
-	while (h->target && (l = leap_listener_next(h->target, l)))
-		json_array_append_new(urls,
-				      json_string(leap_listener_url(l)));
-	jsonrpc_result(call, json_pack("{s:o, s:o}", "drives", drives,
-				       "sockets", urls));
+	if (no_params(call, params))
+		jsonrpc_result(call, inspect_drives(h->target));
+}
+
+static void drives_inspect(struct jsonrpc_call *call, const json_t *params,
+			   void *arg)
+{
+	const struct hostd *h = arg;
+
+	inspect_drive(call, params, h->target, NULL);
 }
 
 static void process_info(struct jsonrpc_call *call, const json_t *params,
@@ -173,6 +140,7 @@ const struct jsonrpc_method hostd_methods[] = {
 	{ "agent.info", agent_info },
 	{ "agent.handoff", agent_handoff },
 	{ "drives.list", drives_list },
+	{ "drives.inspect", drives_inspect },
 	{ "process.info", process_info },
 	{ NULL, NULL },
 };

@@ -46,7 +46,9 @@ static const char help[] =
 "  info                  the process\n"
 "  status                of leap-hostd: which socp serves its drives\n"
 "  handoff               of leap-hostd: from that socp to the one on standby\n"
-"  drives                of leap-hostd: drives, and who uses them\n"
+"  drives                drives, and who uses them\n"
+"  inspect NQN [CNTLID]  a drive of virtual machines: memory, IOTLBs, rings,\n"
+"                        doorbells, commands in flight\n"
 "  top [SECONDS [COUNT]] rates, every so many seconds\n"
 "  call METHOD [PARAMS]  any control request, as JSON\n"
 "\n"
@@ -91,6 +93,7 @@ static const struct command commands[] = {
 	{ "status", NULL, "agent.info", "", show_agent },
 	{ "handoff", NULL, "agent.handoff", "", show_agent },
 	{ "drives", NULL, "drives.list", "", show_drives },
+	{ "inspect", NULL, "drives.inspect", "n?c", show_drive },
 	{ NULL },
 };
 

@@ -153,6 +153,7 @@ int lend_start(struct lend *l, struct runtime *rt, struct config *c,
 	       void (*refused)(void *arg), void *arg)
 {
 	struct leap_runtime_opts opts = LEAP_RUNTIME_OPTS_INIT;
+	int rc;
 
 	l->rt = rt;
 	l->c = c;
@@ -164,7 +165,9 @@ int lend_start(struct lend *l, struct runtime *rt, struct config *c,
 	opts.stop = stop;
 	opts.lost = lost;
 	opts.arg = l;
-	return leap_runtime_create(rt->target, &opts, &l->lr);
+	rc = leap_runtime_create(rt->target, &opts, &l->lr);
+	rt->lent = rc ? NULL : l->lr;
+	return rc;
 }
 
 void lend_stop(struct lend *l, void (*done)(void *arg), void *arg)
@@ -172,5 +175,6 @@ void lend_stop(struct lend *l, void (*done)(void *arg), void *arg)
 	struct leap_runtime *lr = l->lr;
 
 	l->lr = NULL;
+	l->rt->lent = NULL;
 	leap_runtime_destroy(lr, done, arg);
 }

@@ -384,6 +384,8 @@ const struct jsonrpc_method socp_methods[] = {
 	{ "listeners.remove", listener_remove },
 	{ "connections.list", show_connections },
 	{ "connections.disconnect", disconnect },
+	{ "drives.list", show_drives },
+	{ "drives.inspect", show_drive },
 	{ "stacks.get", show_stacks },
 	{ "stats.get", show_stats },
 	{ "process.info", show_process },

@@ -27,6 +27,8 @@ void show_listeners(struct jsonrpc_call *call, const json_t *params,
 		    void *arg);
 void show_connections(struct jsonrpc_call *call, const json_t *params,
 		      void *arg);
+void show_drives(struct jsonrpc_call *call, const json_t *params, void *arg);
+void show_drive(struct jsonrpc_call *call, const json_t *params, void *arg);
 void show_stacks(struct jsonrpc_call *call, const json_t *params, void *arg);
 void show_stats(struct jsonrpc_call *call, const json_t *params, void *arg);
 void show_process(struct jsonrpc_call *call, const json_t *params, void *arg);

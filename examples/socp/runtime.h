@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 
+#include <leapio/agent.h>
 #include <leapio/pollgroup.h>
 #include <leapio/target.h>
 
@@ -27,6 +28,7 @@ struct group {
 struct runtime {
 	struct leap_pollgroup *home;
 	struct leap_target *target;
+	struct leap_runtime *lent;	/* of --agent, lend.c's; NULL */
 	struct group *groups;
 	uint32_t nr_groups;
 	struct leap_pollgroup_opts pg_opts;

@@ -14,6 +14,7 @@
 
 #include <leapio/vdev.h>
 
+#include "examples/common/inspect.h"
 #include "methods.h"
 
 static const struct field no_fields[] = { { NULL } };
@@ -191,6 +192,21 @@ void show_connections(struct jsonrpc_call *call, const json_t *params,
 			add_ctrls(list, rt->target, ss,
 				  leap_subsystem_nqn(ss));
 	jsonrpc_result(call, list);
+}
+
+void show_drives(struct jsonrpc_call *call, const json_t *params, void *arg)
+{
+	struct runtime *rt = arg;
+
+	if (method_params(call, params, no_fields, NULL))
+		jsonrpc_result(call, inspect_drives(rt->target));
+}
+
+void show_drive(struct jsonrpc_call *call, const json_t *params, void *arg)
+{
+	struct runtime *rt = arg;
+
+	inspect_drive(call, params, rt->target, rt->lent);
 }
 
 static json_t *op_stats(const struct leap_bdev_op_stats *op)

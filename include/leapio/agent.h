@@ -24,6 +24,7 @@
 #define LEAPIO_AGENT_H
 
 #include <leapio/target.h>
+#include <leapio/vdev.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -212,6 +213,35 @@ struct leap_runtime_info {
 /* leap_runtime_info - Context: owner of home. Returns: 0, -EINVAL */
 LEAP_API int leap_runtime_info(const struct leap_runtime *runtime,
 			       struct leap_runtime_info *info);
+
+/* A controller that the agent has lent to this runtime. */
+struct leap_runtime_ctrl_info {
+	size_t size;
+	uint16_t cntlid;	/* the agent's number */
+	uint16_t nr_queues;
+	uint32_t reserved;
+	uint64_t mem_bytes;
+	char nqn[LEAP_NQN_FIELD];
+};
+
+/* leap_runtime_ctrl_next - the one with the lowest cntlid above @after.
+ * Context: owner of home. Returns: 0, -ENOENT, -EINVAL */
+LEAP_API int leap_runtime_ctrl_next(const struct leap_runtime *runtime,
+				    uint32_t after,
+				    struct leap_runtime_ctrl_info *info);
+
+/**
+ * leap_runtime_inspect - as leap_vdev_inspect, for what this runtime has
+ *
+ * Its own mappings, IOTLBs, I/O queues and their slots. Shadow doorbells and
+ * the admin queue are shown by the agent.
+ * Context: owner of home
+ * Returns: 0, and @ops->done runs once, later
+ * Errors:  -ENOENT no such controller, or it is going back; as there
+ */
+LEAP_API int leap_runtime_inspect(struct leap_runtime *runtime, uint16_t cntlid,
+				  const struct leap_vdev_inspect_ops *ops,
+				  void *arg);
 
 #ifdef __cplusplus
 }

@@ -196,6 +196,114 @@ LEAP_API struct leap_vdev *leap_vdev_find(const struct leap_subsystem *ss,
 LEAP_API int leap_vdev_info(const struct leap_vdev *vdev,
 			    struct leap_vdev_info *info);
 
+/* ---- a look inside ---- */
+
+/* A range of the guest's memory. */
+struct leap_vdev_mem_info {
+	leap_gpa_t gpa;
+	uint64_t bytes;
+	uint32_t perm;		/* enum leap_perm */
+	uint32_t source;	/* enum leap_ats_source */
+};
+
+/* A queue's leap_doorbell (link.h) and its words in the shadow page. */
+struct leap_vdev_db_info {
+	uint32_t value;		/* trapped last */
+	uint32_t wake;		/* not 0: who serves it sleeps */
+	uint32_t posted;	/* CQ: entries, mod 2^32 */
+	uint32_t has_shadow;	/* 1: the next two are the guest's */
+	uint32_t shadow;
+	uint32_t eventidx;
+};
+
+struct leap_vdev_cq_info {
+	uint16_t cqid;		/* 0 = admin */
+	uint16_t nr_sqs;
+	uint32_t depth;
+	leap_gpa_t gpa;
+	uint32_t vector;	/* UINT32_MAX = none */
+	uint32_t pin;		/* 1: interrupts by the pin */
+	struct leap_vdev_db_info db;
+	uint32_t head, tail;	/* ring: told by the guest, and filled to */
+	/* IOTLB of the queue's view of memory, when this process serves it. */
+	uint32_t has_view;
+	uint32_t reserved;
+	struct leap_ats_stats view;
+};
+
+struct leap_vdev_sq_info {
+	uint16_t sqid;		/* 0 = admin */
+	uint16_t cqid;
+	uint32_t depth;
+	leap_gpa_t gpa;
+	struct leap_vdev_db_info db;
+	uint32_t head, tail;	/* ring: fetched to, and rung to; the guest's */
+	/* The in-flight record. */
+	uint32_t nr_slots;	/* 0: there is none that can be read */
+	uint32_t slots[4];	/* by enum leap_record_state */
+	uint32_t bad_slots;	/* in no state that a runtime can leave */
+	uint64_t fetched;	/* commands, since it was created */
+	/* Only when this process serves the queue. */
+	uint32_t served;
+	uint32_t armed;		/* it sleeps until the doorbell */
+	uint32_t stopped;
+	uint32_t no_memory;	/* the guest took its ring away */
+	uint64_t interrupts;	/* of its CQ */
+	uint64_t kicks;		/* doorbells that woke it */
+	uint64_t bad_doorbells;	/* values that were ignored */
+};
+
+/* A slot that is not free: a command between ring and completion. */
+struct leap_vdev_slot_info {
+	uint16_t sqid;
+	uint16_t tag;		/* index in the record */
+	uint32_t state;		/* enum leap_record_state */
+	uint64_t seq;		/* of the command in its queue's history */
+	uint8_t opcode;
+	uint8_t reserved;
+	uint16_t cid;
+	uint32_t nsid;
+	uint64_t slba;		/* command dwords 10 and 11 */
+	uint32_t status;	/* completing: of its completion */
+	uint32_t reserved2;
+	uint64_t note;		/* the leaf's */
+};
+
+/*
+ * One call for each item, all of them one after the other in poll, done last.
+ * Any may be NULL but done. They must not call leap_vdev_*.
+ */
+struct leap_vdev_inspect_ops {
+	size_t size;
+	void (*mem)(void *arg, const struct leap_vdev_mem_info *mem);
+	void (*cq)(void *arg, const struct leap_vdev_cq_info *cq);
+	/* Followed by its slots. */
+	void (*sq)(void *arg, const struct leap_vdev_sq_info *sq);
+	void (*slot)(void *arg, const struct leap_vdev_slot_info *slot);
+	void (*done)(void *arg);
+};
+
+#define LEAP_VDEV_INSPECT_OPS_INIT \
+	LEAP_OPTS_INIT(struct leap_vdev_inspect_ops)
+
+/**
+ * leap_vdev_inspect - memory, IOTLBs, rings, doorbells, commands in flight
+ *
+ * Rings, doorbells and slots are read where they lie, in state memory, so that
+ * they are the same whichever process serves the drive, and stay when it was
+ * killed. Nothing stops meanwhile: words of a queue that is busy are each from
+ * a moment of their own. Counters that belong to the threads of this process
+ * are asked for there.
+ * @ops: copied
+ * Context: owner of home
+ * Returns: 0, and @ops->done runs once, later
+ * Errors:  -EINVAL no done, -ENODEV the drive is on its way out, -ENOMEM,
+ *          -E2BIG; @ops->done does not run
+ */
+LEAP_API int leap_vdev_inspect(struct leap_vdev *vdev,
+			       const struct leap_vdev_inspect_ops *ops,
+			       void *arg);
+
 #ifdef __cplusplus
 }
 #endif

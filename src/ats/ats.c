@@ -335,3 +335,15 @@ int leap_ats_map(struct leap_ats *ats, const struct leap_ats_range *user)
 		range_free(range);
 	return err;
 }
+
+void leap__ats_ranges(struct leap_ats *ats,
+		      void (*one)(void *arg,
+				  const struct leap__ats_range *range),
+		      void *arg)
+{
+	uint32_t i;
+
+	/* Only the control thread puts another table in its place. */
+	for (i = 0; i < ats->table->nr; i++)
+		one(arg, ats->table->range[i]);
+}

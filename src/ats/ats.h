@@ -239,6 +239,15 @@ static inline int leap__ats_add(struct leap__ats_walk *w, uint64_t gpa,
 	return 0;
 }
 
+/*
+ * The ranges as they are now, one call each.
+ * Context: the control thread of the address space
+ */
+void leap__ats_ranges(struct leap_ats *ats,
+		      void (*one)(void *arg,
+				  const struct leap__ats_range *range),
+		      void *arg);
+
 /* What the guest gets for an errno of a translation. */
 leap_status_t leap__ats_status(int err);
 

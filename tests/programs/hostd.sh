@@ -14,6 +14,16 @@ perf_pid=
 
 host() { "$leapctl" --control "$hctl" "$@"; }
 state() { host --json status | sed -n 's/.*"state": "\([a-z]*\)".*/\1/p'; }
+# Commands of I/O queues that are in a stack. (The admin queue always has some.)
+in_flight() {
+	host inspect "$nqn" | awk '$3 == "issued" && $1 > 0' | wc -l
+}
+# Stop socp in the middle of something.
+freeze() {
+	kill -STOP "$serving"
+	[ "$(in_flight)" -gt 0 ] || { kill -CONT "$serving"; return 1; }
+}
+has_hits() { ask --json inspect "$nqn" | grep -q '"hits": [1-9]'; }
 number() { host --json status | sed -n "s/.*\"$1\": \\([0-9]*\\).*/\\1/p"; }
 is_state() { [ "$(state)" = "$1" ]; }
 is_pid() { [ "$(number pid)" = "$1" ] && is_state served; }
@@ -38,6 +48,14 @@ serve
 serving=$next
 ok "socp serves" wait_for 10 is_pid "$serving"
 has "the drive is listed" "$(host drives)" "$nqn"
+ok "it can be inspected without a guest" host inspect "$nqn"
+host inspect nqn.2024-01.io.example:other >"$tmp/out" 2>&1
+is "inspect of a drive that is not there: exit code" $? 1
+has "... and why" "$(cat "$tmp/out")" 'no drive "nqn.2024-01.io.example:other"'
+host inspect >"$tmp/out" 2>&1
+is "inspect of nothing: exit code" $? 2
+host inspect "$nqn" 77 >"$tmp/out" 2>&1
+is "inspect of a controller that is not there: exit code" $? 1
 serve
 wait "$next"
 is "a second one is refused: exit code" $? 1
@@ -57,6 +75,25 @@ if "$perf" --help 2>&1 | grep -q vfio-user; then
 			wait_for 10 is_pid "$serving"
 		host status | sed -n 's/^\(pause\|slots\)/# \1/p'
 	done
+	host inspect "$nqn" >"$tmp/out"
+	sed 's/^/# /' "$tmp/out"
+	has "inspect under load: memory" "$(cat "$tmp/out")" "MEMORY"
+	has "... and its queues" "$(cat "$tmp/out")" "DOORBELL"
+	ok "... with commands in flight" wait_for 5 freeze
+	a=$(in_flight)
+	kill -9 "$serving"
+	wait "$serving" 2>/dev/null
+	ok "killed, and nobody serves" wait_for 5 is_state waiting
+	is "the same commands are still shown" "$(in_flight)" "$a"
+	has "... each with what it was" \
+		"$(host inspect "$nqn" | awk '$3 == "issued" && $1')" "0x"
+	serve --control "$ctl"
+	serving=$next
+	ok "the next one takes them over" wait_for 10 is_pid "$serving"
+	ok "it shows the IOTLB of its own" wait_for 5 has_hits
+	ask inspect "$nqn" | sed 's/^/# /'
+	ask inspect "$nqn" 77 >"$tmp/out" 2>&1
+	is "... and of no controller that is not there: exit code" $? 1
 	serve --standby
 	ok "another stands by" wait_for 10 stands_by "$next"
 	ok "handoff" host handoff

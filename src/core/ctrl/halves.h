@@ -50,6 +50,12 @@ void leap__link_answer(struct leap__lmsg *m, int err);
 /* I/O half: an unasked message of its own. Context: owner of the group */
 void leap__link_tell(struct leap__iogroup *g, struct leap__lmsg *m);
 
+/*
+ * Between poll groups only, beyond the types of link.h: never encoded. What the
+ * group knows of the queues of a controller; subject: leap__inspect.
+ */
+#define LEAP__LINK_INSPECT	0x100u
+
 /* Set up the constant fields. */
 static inline void leap__link_init(struct leap__lmsg *m, uint16_t type,
 				   void (*arrived)(struct leap__lmsg *m),

@@ -107,6 +107,20 @@ enum {
 	LEAP__IOQP_ENDED = 2,	/* executes nothing; in leaves = orphans */
 };
 
+/* Answer to LEAP__LINK_INSPECT. Every group fills in the queues that are its
+ * own, and touches no others. */
+struct leap__inspect_queue {
+	uint32_t has_sq;
+	uint32_t has_view;
+	struct leap__guest_info sq;
+	struct leap_ats_stats view;	/* of its CQ */
+};
+
+struct leap__inspect {
+	uint32_t nr;
+	struct leap__inspect_queue queue[];	/* [nr], by SQID and by CQID */
+};
+
 #define LEAP__QPDEL_DRAIN	1u	/* link.u.feature.value of QP_DEL */
 
 /*

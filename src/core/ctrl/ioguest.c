@@ -309,6 +309,35 @@ static void feature(struct leap__iogroup *g, struct leap__lmsg *m)
 	leap__link_answer(m, 0);
 }
 
+static void inspect(struct leap__iogroup *g, struct leap__lmsg *m)
+{
+	struct leap__inspect *in = m->subject;
+	struct leap__inspect_queue *o;
+	struct leap__list *pos;
+
+	leap__list_for_each(pos, &g->cqs) {
+		struct leap__iocq *cq =
+			leap__list_entry(pos, struct leap__iocq, link);
+
+		if (cq->ctrl != m->ctrl || cq->desc.cqid >= in->nr)
+			continue;
+		o = &in->queue[cq->desc.cqid];
+		o->has_view = 1;
+		leap__guest_cq_view_stats(cq->cq, &o->view);
+	}
+	leap__list_for_each(pos, &g->qps) {
+		struct leap__ioqp *q =
+			leap__list_entry(pos, struct leap__ioqp, link);
+
+		if (!q->guest || q->ctrl != m->ctrl || q->desc.qid >= in->nr)
+			continue;
+		o = &in->queue[q->desc.qid];
+		o->has_sq = 1;
+		leap__guest_vqp_info(q->vqp, &o->sq);
+	}
+	leap__link_answer(m, 0);
+}
+
 int leap__ioguest_message(struct leap__iogroup *g, struct leap__lmsg *m)
 {
 	switch (m->link.type) {
@@ -330,6 +359,9 @@ int leap__ioguest_message(struct leap__iogroup *g, struct leap__lmsg *m)
 		return 1;
 	case LEAP_LINK_SHADOW:
 		shadow(g, m);
+		return 1;
+	case LEAP__LINK_INSPECT:
+		inspect(g, m);
 		return 1;
 	case LEAP_LINK_IRQ:
 		/* Known here by leap__guest.raise. */

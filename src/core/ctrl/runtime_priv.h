@@ -5,6 +5,7 @@
  *	runtime.c        the connection, whose turn it is, namespaces, handoff
  *	runtime_ctrl.c   controllers that were lent: memory, queues, their end
  *	runtime_irq.c    their interrupts
+ *	runtime_inspect.c  a look at them
  *
  * All of it belongs to the thread of the target's home, but for what says
  * otherwise.

@@ -9,6 +9,7 @@
  *	vdev_doorbell.c  doorbells, and how full completion queues are
  *	vdev_link.c    groups in other processes
  *	vdev_save.c    all of it in a box, for a successor
+ *	vdev_inspect.c  a look at all of it
  *
  * All of it belongs to the home thread, but for what says otherwise.
  */

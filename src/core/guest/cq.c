@@ -398,3 +398,10 @@ uint64_t leap__guest_cq_destroy(struct leap__guest_cq *cq)
 	cq_free(cq);
 	return seq;
 }
+
+void leap__guest_cq_view_stats(const struct leap__guest_cq *cq,
+			       struct leap_ats_stats *stats)
+{
+	*stats = (struct leap_ats_stats){ .size = sizeof(*stats) };
+	leap_ats_view_stats(cq->view, stats);
+}

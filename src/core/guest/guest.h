@@ -130,6 +130,10 @@ struct leap__guest_info {
 void leap__guest_vqp_info(const struct leap_vqp *vqp,
 			  struct leap__guest_info *info);
 
+/* The IOTLB of the view that @cq and its submission queues share. */
+void leap__guest_cq_view_stats(const struct leap__guest_cq *cq,
+			       struct leap_ats_stats *stats);
+
 /*
  * The doorbell words of a queue changed: poll it. Any thread; does nothing
  * while nobody sleeps (leap_doorbell.wake). The admin half calls it after
