@@ -36,10 +36,9 @@ static json_t *stack_text(const struct leap_bdev *bdev)
 
 static json_t *one_ns(const struct leap_subsystem *ss, uint32_t nsid)
 {
-	struct leap_bdev_info info = { sizeof(info) };
-	struct leap_bdev *bdev = leap_ns_bdev(ss, nsid);
+	struct leap_ns_info info = { sizeof(info) };
 
-	if (!bdev || leap_bdev_info(bdev, &info))
+	if (leap_ns_info(ss, nsid, &info))
 		return NULL;
 	return json_pack("{s:I, s:i, s:I, s:I, s:o}",
 			 "nsid", (json_int_t)nsid,
@@ -47,7 +46,7 @@ static json_t *one_ns(const struct leap_subsystem *ss, uint32_t nsid)
 			 "blocks", (json_int_t)info.nr_blocks,
 			 "bytes", (json_int_t)(info.nr_blocks *
 					       info.block_bytes),
-			 "stack", stack_text(bdev));
+			 "stack", stack_text(leap_ns_bdev(ss, nsid)));
 }
 
 static json_t *all_ns(const struct leap_subsystem *ss)

@@ -195,6 +195,26 @@ LEAP_API int leap_ns_resize(struct leap_subsystem *ss, uint32_t nsid,
 LEAP_API struct leap_bdev *leap_ns_bdev(const struct leap_subsystem *ss,
 					uint32_t nsid);
 
+struct leap_ns_info {
+	size_t size;
+	uint32_t nsid;
+	uint32_t block_bytes;	/* LBA format: what hosts see */
+	uint64_t nr_blocks;	/* of that size */
+	uint8_t uuid[16];
+	uint8_t nguid[16];
+	uint32_t read_only;
+};
+
+/**
+ * leap_ns_info - what hosts are told of a namespace
+ *
+ * Its blocks may be larger than those of its stack (leap_bdev_info).
+ * Context: owner of home
+ * Returns: 0 and @info; -ENOENT; -EINVAL size not set
+ */
+LEAP_API int leap_ns_info(const struct leap_subsystem *ss, uint32_t nsid,
+			  struct leap_ns_info *info);
+
 /* leap_ns_next - next NSID above @after, 0 at the end. Context: owner of home */
 LEAP_API uint32_t leap_ns_next(const struct leap_subsystem *ss,
 			       uint32_t after);

@@ -74,6 +74,17 @@ struct leap__bdev_user {
 	struct leap__list link;
 };
 
+#define LEAP__BIO_ALIGN		64u
+#define LEAP__BIO_TOTAL_MAX	65536u	/* with the scratch of all layers */
+
+static inline uint32_t leap__bio_align(uint32_t n)
+{
+	return (n + LEAP__BIO_ALIGN - 1) & ~(LEAP__BIO_ALIGN - 1);
+}
+
+/* Of a bio and the dispatcher's part, before the layer's. */
+uint32_t leap__bio_head_bytes(void);
+
 /* Pin @bdev (leap_bdev_close answers -EBUSY) and hear of its size. */
 void leap__bdev_use(struct leap_bdev *bdev, struct leap__bdev_user *user);
 void leap__bdev_unuse(struct leap_bdev *bdev, struct leap__bdev_user *user);

@@ -97,14 +97,14 @@ CHECKS=0
 # commands: the number of doorbells that leave it is counted when it may not.
 export SPIN_US=1000000
 # nvme show-regs maps registers that the kernel keeps to itself otherwise.
-pass full 80 --reboot --append iomem=relaxed
+pass full 70 --reboot --append iomem=relaxed
 unset SPIN_US
 if [ -z "$lab_only" ] && [ -e "$WORK/got/id-ctrl.json" ]; then
 	mkdir -p "$HERE/expect/vfio-user"
 	compare "$HERE/expect/vfio-user" "$ANSWERS" $update
 	CHECKS=$((CHECKS + $(wc -w <<<"$ANSWERS")))
 fi
-pass brief 30 --kernel older
+pass brief 23 --kernel older
 [ -n "$lab_only" ] || ! chosen plug || plug
 pass intx 18 --append pci=nomsi
 [ -z "$lab_only" ] || CHECKS=$tap_n

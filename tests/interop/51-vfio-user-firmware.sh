@@ -52,4 +52,4 @@ tap_cmd "a disk is made" "$VM/guest.sh" --make-disk "$WORK/disk.img" \
 firmware bios
 firmware efi
 [ "$TARGET" = vfio-user ] || { tap_done $tap_n; exit; }
-tap_done 21 || { sed 's/^/# target: /' "$WORK/target.log"; exit 1; }
+tap_done 19 || { sed 's/^/# target: /' "$WORK/target.log"; exit 1; }

@@ -30,7 +30,7 @@ guest kill --script "$HERE/guest-kill.sh" --env "KILLS=$KILLS" \
 	--module nvme --module ext4 --module crc32c_generic --reboot \
 	--hook "$HERE/hook.sh" "${device[@]}"
 tap_cmd "both stop when told to" target_stop
-tap_done 28 || {
+tap_done 30 || {
 	sed 's/^/# hostd: /' "$WORK/hostd.log"
 	sed 's/^/# socp: /' "$WORK/target.log"
 	exit 1

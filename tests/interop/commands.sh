@@ -71,11 +71,15 @@ hostd_run() {
 	exec "$LEAP_HOSTD" --listen "$1" --control "$2" --vfio-user "$3=$NQN"
 }
 
-# $1 socket of leap-hostd, $2 control socket, $3 stack of the namespace
+# $1 socket of leap-hostd, $2 control socket, $3 stack of the namespace, then more
+# options
 socp_agent_run() {
+	local agent=$1 ctl=$2 stack=$3
+
+	shift 3
 	# shellcheck disable=SC2086
-	exec $SOCP --agent "$1" --subsystem "$NQN" --ns "nsid=1,stack=$3" \
-		--control "$2"
+	exec $SOCP --agent "$agent" --subsystem "$NQN" \
+		--ns "nsid=1,stack=$stack" --control "$ctl" "$@"
 }
 
 # $1 control socket of leap-hostd

@@ -90,9 +90,9 @@ handed_over() {
 
 stopped() {
 	load
-	host runtime-freeze
+	check "stopped by SIGSTOP" host runtime-freeze
 	sleep 1
-	check "stopped by SIGSTOP, then killed" host kill
+	check "then killed and started" host kill
 	sleep 1
 	load_end stopped
 	quiet stopped
@@ -112,7 +112,8 @@ resetting() {
 	host kill-later 0.1
 	check "nvme reset while it is killed" nvme reset "/dev/$(ctrl)"
 	check "live" wait_for 30 state_is live
-	host runtime-freeze
+	sleep 1
+	check "stopped again" host runtime-freeze
 	check "nvme reset while it is stopped" nvme reset "/dev/$(ctrl)"
 	check "started again" host kill
 	check "live again" wait_for 30 state_is live

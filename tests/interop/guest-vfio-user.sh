@@ -267,6 +267,17 @@ brief() {
 	kernel_log
 }
 
+# While whoever serves the drive is killed again and again.
+killed() {
+	appears
+	queues
+	filesystem
+	mixed_fio
+	resets
+	no_stray_interrupts
+	kernel_log
+}
+
 intx() {
 	appears
 	intx_queues

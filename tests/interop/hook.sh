@@ -38,6 +38,11 @@ kill-later)	# SECONDS: so that the guest is at something else then
 	;;
 runtime-freeze) runtime_freeze ;;
 handoff) runtime_handoff ;;
+wakeups)	# of the drive's processes, all threads, since they began
+	for pid in $(cat "$WORK/hostd.pid" "$WORK/target.pid"); do
+		cat /proc/"$pid"/task/*/status
+	done | awk '/^voluntary_ctxt/ { n += $2 } END { print n }'
+	;;
 next)	# the nvmet guest asks for work; an empty line is none
 	exec 6<>"$WORK/ask"
 	read -r -t 0.3 line <&6

@@ -24,29 +24,41 @@ target_stop() {
 	stop_pid TERM "$WORK/target.pid" && stop_pid TERM "$WORK/hostd.pid"
 }
 
-# Starts it; the guest's disk says when it serves.
-runtime_start() {
-	(socp_agent_run "$WORK/agent.sock" "$WORK/ctl.sock" \
-		"file:$WORK/ns2.img") >>"$WORK/target.log" 2>&1 &
+# runtime_run OPTION...: with a control socket of its own, there when it returns
+runtime_run() {
+	local ctl
+
+	echo . >>"$WORK/runtimes"
+	ctl=$WORK/ctl$(wc -l <"$WORK/runtimes").sock
+	(socp_agent_run "$WORK/agent.sock" "$ctl" "file:$WORK/ns2.img" "$@") \
+		>>"$WORK/target.log" 2>&1 &
 	echo $! >"$WORK/target.pid"
 	disown $!
+	wait_for 5 test -S "$ctl"
+}
+
+# Like a service manager, starts it again while it ends at once: the kernel keeps
+# the lock of a killed process on its file until its last write has landed.
+runtime_start() {
+	local i
+
+	for i in 1 2 3; do
+		runtime_run && return
+		stop_pid KILL "$WORK/target.pid"
+	done
+	return 1
 }
 
 runtime_kill() { stop_pid KILL "$WORK/target.pid"; }
 runtime_freeze() { kill -STOP "$(cat "$WORK/target.pid")"; }
 
+# A standby takes over, and the one before drains and ends.
 runtime_handoff() {
 	local old
 
 	old=$(cat "$WORK/target.pid")
-	(socp_agent_run "$WORK/agent.sock" "$WORK/ctl2.sock" \
-		"file:$WORK/ns2.img") >>"$WORK/target.log" 2>&1 &
-	echo $! >"$WORK/target.pid"
-	disown $!
-	wait_for 10 test -S "$WORK/ctl2.sock" || return 1
-	ctl_handoff "$WORK/hostd.sock" || return 1
-	wait_for 10 gone "$old"
-	mv "$WORK/ctl2.sock" "$WORK/ctl.sock"
+	runtime_run --standby && wait_for 5 ctl_handoff "$WORK/hostd.sock" &&
+		wait_for 10 gone "$old"
 }
 
 drive_args() {

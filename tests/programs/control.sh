@@ -61,6 +61,11 @@ refuse "a subsystem with one bad host" "" \
 	subsystems add nqn.2024-01.io.x:half nqn.2024-01.io.x:h bad
 is "requests that failed changed nothing" "$(ask --json subsystems)" "$before"
 
+ok "add one of larger blocks than its stack has" ask ns add "$nqn" \
+	"nsid=4,block_bytes=4096,stack=memory:16M[block=512]"
+has "they are what is shown" "$(ask --json ns list "$nqn" | tr -d ' \n' |
+	grep -o '"nsid":4,"block_bytes":4096,"blocks":4096')" 4096
+ok "remove it" ask ns remove "$nqn" 4
 ok "add a namespace" ask ns add "$nqn" nsid=3,stack=memory:16M
 has "it is there" "$(ask ns list "$nqn")" "   3"
 ok "resize it" ask ns resize "$nqn" 3 32M

@@ -14,10 +14,11 @@ for page in "$man"/*.3; do
 		-I"$top_srcdir/include" -c -o "$tmp/example.o" "$tmp/example.c"
 done
 
-for prog in socp leapctl leap-perf leap-hostd; do
+for prog in socp leapctl leap-perf leap-hostd femu-hook; do
 	case $prog in
 	leap-perf) program=$perf ;;
 	leap-hostd) program=$hostd ;;
+	femu-hook) program=$(binary "$top_builddir/examples/femu-hook/femu-hook") ;;
 	*) eval program=\$$prog ;;
 	esac
 	for opt in $("$program" --help 2>&1 | sed -n 's/^ .*--\([a-z-]*\).*/\1/p' |

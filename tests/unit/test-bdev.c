@@ -174,6 +174,8 @@ static void bad_bios_never_reach_a_layer(void **state)
 		{ LEAP_BIO_DISCARD, 0, 0, 2, 1, LEAP_SC_INVALID_FIELD },
 		{ LEAP_BIO_DISCARD, 0, 1 << 20, 1, 0, LEAP_SC_LBA_RANGE },
 		{ LEAP_BIO_FLUSH, 0, 0, 1, 0, LEAP_SC_INVALID_FIELD },
+		{ LEAP_BIO_RANGES, 0, 0, 2, 1, LEAP_SC_INVALID_FIELD },
+		{ LEAP_BIO_RANGES, 0, 0, 0, 0, LEAP_SC_INVALID_FIELD },
 		{ LEAP_BIO_RANGES + 1, 0, 0, 2, 1, LEAP_SC_INVALID_OPCODE },
 		{ 255, 0, 0, 2, 1, LEAP_SC_INVALID_OPCODE },
 	};

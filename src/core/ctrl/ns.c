@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/io/info.h"
 #include "util/opts.h"
 #include "util/plant.h"
 #include "util/uuid.h"
@@ -418,6 +419,23 @@ struct leap_bdev *leap_ns_bdev(const struct leap_subsystem *ss, uint32_t nsid)
 	struct leap__ns *ns = leap__ns_active(ss, nsid);
 
 	return ns ? ns->bdev : NULL;
+}
+
+int leap_ns_info(const struct leap_subsystem *ss, uint32_t nsid,
+		 struct leap_ns_info *info)
+{
+	struct leap__ns *ns = leap__ns_active(ss, nsid);
+	struct leap_ns_info i = { 0 };
+
+	if (!ns)
+		return leap__err(-ENOENT, "leap_ns_info: no nsid %u", nsid);
+	i.nsid = nsid;
+	i.block_bytes = ns->desc.block_bytes;
+	i.nr_blocks = ns->desc.nr_blocks;
+	memcpy(i.uuid, ns->desc.uuid, sizeof(i.uuid));
+	memcpy(i.nguid, ns->desc.nguid, sizeof(i.nguid));
+	i.read_only = ns->desc.read_only;
+	return leap__info_copy("leap_ns_info", info, &i, sizeof(i));
 }
 
 uint32_t leap_ns_next(const struct leap_subsystem *ss, uint32_t after)
