@@ -187,7 +187,9 @@ struct leap_link_msg {
 		} hello;
 		struct {
 			uint32_t ats_id;
-			uint32_t perm;
+			uint32_t perm;		/* enum leap_perm; UNSEALED
+						 * when the agent's user said
+						 * that its owner is trusted */
 			leap_gpa_t gpa;
 			uint64_t bytes;
 			uint64_t offset;	/* in the fd or window */

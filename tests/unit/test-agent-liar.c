@@ -787,6 +787,12 @@ static void test_lying_agent(void **state)
 	assert_true(ask(s, &m, null) < 0);
 	assert_int_equal(ask(s, &m, good), 0);
 	assert_int_equal(ask(s, &m, good), -EEXIST);
+	/* A file that can be cut short: only when the agent says so. */
+	m.u.mem.gpa.addr = 1ull << 32;
+	m.u.mem.perm = LEAP_PERM_READ | LEAP_PERM_WRITE;
+	assert_int_equal(ask(s, &m, bad), -EACCES);
+	m.u.mem.perm |= LEAP_PERM_UNSEALED;
+	assert_int_equal(ask(s, &m, bad), 0);
 	/* Rings and records outside of what there is. */
 	m = say(LEAP_LINK_CQ_ADD);
 	m.u.cq.cqid = 1;

@@ -478,7 +478,9 @@ static int mem_add(struct leap__rctrl *c, const struct leap_link_msg *msg,
 		return -EINVAL;
 	range.gpa = msg->u.mem.gpa;
 	range.bytes = msg->u.mem.bytes;
-	range.perm = msg->u.mem.perm & (LEAP_PERM_READ | LEAP_PERM_WRITE);
+	/* Whom the agent trusts with files that can be cut short we trust. */
+	range.perm = msg->u.mem.perm & (LEAP_PERM_READ | LEAP_PERM_WRITE |
+					LEAP_PERM_UNSEALED);
 	range.source = LEAP_ATS_FD;
 	range.fd = fd;
 	range.offset = msg->u.mem.offset;

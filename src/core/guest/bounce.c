@@ -6,10 +6,10 @@
  * group: fetched before the handler gets the command, or stored after it is
  * done and before its completion is posted. Pieces that can be used where they
  * are stay where they are. Sits between data.c, which finds the pieces, and
- * leap_ats_read and leap_ats_write, which move bytes; knows neither commands nor
- * how messages travel. What is under way has its command, pins and buffers until
- * it is answered, also when the queue has been closed meanwhile: that is what
- * makes the end of a queue wait. Slow in any case, so it allocates.
+ * leap_ats_read and leap_ats_write, which move bytes; must not know what a
+ * command means or how messages travel. What is under way has its command, pins
+ * and buffers until it is answered, also when the queue has been closed
+ * meanwhile: so the end of a queue waits. Slow in any case, so it allocates.
  */
 #include "core/guest/queue.h"
 

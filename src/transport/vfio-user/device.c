@@ -323,9 +323,10 @@ static void reset_finished(struct leap__vfu_dev *dev)
 static void reset(struct leap__vfu_dev *dev)
 {
 	leap__vfu_dev_begin(dev, reset_finished);
-	leap__vfu_dma_give_up(dev, -ECANCELED);
 	leap__vfu_dev_part(dev);
 	dev->ops->reset(dev->vdev, leap__vfu_dev_end, dev);
+	/* The queues are told first: nothing is posted of what is given up. */
+	leap__vfu_dma_give_up(dev, -ECANCELED);
 	leap__vfu_dev_end(dev, 0);
 }
 
