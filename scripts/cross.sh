@@ -51,6 +51,8 @@ cat >"$top/build/cross-$arch/run-target" <<R
 exec \${LEAP_TIMEOUT-timeout 120} qemu-$arch-static -L /usr/$triple -E LD_LIBRARY_PATH=$lib:/usr/$triple/lib "\$@"
 R
 chmod +x "$top/build/cross-$arch/run-target"
+# What starts programs of that architecture itself.
+export LEAP_EMULATOR="$top/build/cross-$arch/run-target"
 
 say "$arch: make check under qemu-user ..."
 rc=0

@@ -1075,9 +1075,15 @@ static void test_dma_ends(void **state)
 
 static void test_too_many_fds(void **state)
 {
+	const char *cross = getenv("LEAP_CROSS");
 	int fds[17], i;
 
 	(void)state;
+	if (cross && *cross) {
+		print_message("skip: qemu-user does not tell that descriptors "
+			      "were cut off\n");
+		skip();
+	}
 	for (i = 0; i < 17; i++)
 		fds[i] = event();
 	vfu_send(&t.c, LEAP__VFU_RESET, 0, NULL, 0, fds, 17);
