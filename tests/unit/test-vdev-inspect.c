@@ -202,8 +202,8 @@ static int set_up(void **state)
 	ss.nqn = AF_NQN;
 	ss.allow_any_host = 1;
 	assert_int_equal(leap_subsystem_create(w->target, &ss, &w->ss), 0);
-	assert_int_equal(leap_bdev_open(w->pg, "delay[write_us=300000] -> memory:1M",
-					&ns.bdev), 0);
+	assert_int_equal(leap_bdev_open(w->pg, "delay[write_us=300000] -> "
+					"memory:1M", &ns.bdev), 0);
 	assert_int_equal(leap_ns_add(w->ss, &ns, on_added, &added), 1);
 	wait_for(w, &added);
 	assert_int_equal(leap_vdev_create(w->ss, &o, &w->v), 0);

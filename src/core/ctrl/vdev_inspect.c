@@ -230,7 +230,8 @@ int leap_vdev_inspect(struct leap_vdev *v,
 	if (err)
 		return err;
 	if (!o.done)
-		return leap__err(-EINVAL, "leap_vdev_inspect: ops.done is NULL");
+		return leap__err(-EINVAL,
+				 "leap_vdev_inspect: ops.done is NULL");
 	if (!v->c || v->told_end)
 		return leap__err(-ENODEV,
 				 "leap_vdev_inspect: the drive is going");
