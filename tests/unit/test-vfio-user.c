@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -1244,6 +1245,9 @@ static struct {
 	uint32_t tail[2], head[2];
 	uint32_t reads, writes;		/* that the client was asked for */
 	uint32_t fail;			/* its answer to the next */
+	struct leap_pollgroup *other;	/* serves the I/O queues, or NULL */
+	pthread_t thread;
+	uint32_t stop;
 } dr;
 
 static void flag(void *arg)
@@ -1262,7 +1266,7 @@ static void await(const int *done)
 	int turns = 0;
 
 	while (!*done) {
-		assert_true(turns++ < 1000000);
+		assert_true(turns++ < 100000000);
 		leap_pollgroup_poll(dr.pg, 0);
 	}
 }
@@ -1302,7 +1306,31 @@ static void drive_on(void)
 	}
 }
 
-static int drive_open(void **state)
+static void *run_other(void *arg)
+{
+	(void)arg;
+	while (!__atomic_load_n(&dr.stop, __ATOMIC_ACQUIRE)) {
+		leap_pollgroup_poll(dr.other, 0);
+		leap_pollgroup_wait(dr.other, 1000000);
+	}
+	return NULL;
+}
+
+static void other_start(void)
+{
+	assert_int_equal(leap_pollgroup_create(NULL, &dr.other), 0);
+	assert_int_equal(leap_target_add_group(dr.target, dr.other), 0);
+	assert_int_equal(pthread_create(&dr.thread, NULL, run_other, NULL), 0);
+}
+
+static void other_stop(void)
+{
+	__atomic_store_n(&dr.stop, 1, __ATOMIC_RELEASE);
+	pthread_join(dr.thread, NULL);
+	assert_int_equal(leap_pollgroup_destroy(dr.other), 0);
+}
+
+static int drive_open_on(bool other)
 {
 	struct leap_pollgroup_opts po = LEAP_POLLGROUP_OPTS_INIT;
 	struct leap_subsystem_opts so = LEAP_SUBSYSTEM_OPTS_INIT;
@@ -1312,11 +1340,12 @@ static int drive_open(void **state)
 	char path[64], url[160];
 	int added = 0;
 
-	(void)state;
 	memset(&dr, 0, sizeof(dr));
 	po.world = LEAP_WORLD_EPOLL;
 	assert_int_equal(leap_pollgroup_create(&po, &dr.pg), 0);
 	assert_int_equal(leap_target_create(dr.pg, NULL, &dr.target), 0);
+	if (other)
+		other_start();
 	so.nqn = NQN;
 	so.serial = "FAR0001";
 	so.allow_any_host = 1;
@@ -1337,20 +1366,43 @@ static int drive_open(void **state)
 	return 0;
 }
 
+static int drive_open(void **state)
+{
+	(void)state;
+	return drive_open_on(false);
+}
+
+static int drive_open_threaded(void **state)
+{
+	(void)state;
+	return drive_open_on(true);
+}
+
 static int drive_close(void **state)
 {
 	struct leap_pollgroup_stats s = { sizeof(s) };
-	int gone = 0;
+	int gone = 0, turns = 0;
+	uint64_t until;
 
 	(void)state;
 	vfu_close(&dr.c);
 	vfu_settle(dr.pg);
+	/* The queues of the other thread go. */
+	until = leap_pollgroup_now_ns(dr.pg) + (dr.other ? 50000000 : 0);
+	while (leap_pollgroup_now_ns(dr.pg) < until)
+		leap_pollgroup_poll(dr.pg, 0);
 	assert_int_equal(leap_pollgroup_stats(dr.pg, &s), 0);
 	assert_int_equal(s.bufs_in_use, 0);
 	assert_int_equal(s.cmds_in_use, 0);
 	leap_target_destroy(dr.target, flag, &gone);
 	await(&gone);
-	assert_int_equal(leap_pollgroup_destroy(dr.pg), 0);
+	/* The server's last work ends a little after the target. */
+	while (leap_pollgroup_destroy(dr.pg)) {
+		assert_true(turns++ < 1000000);
+		leap_pollgroup_poll(dr.pg, 0);
+	}
+	if (dr.other)
+		other_stop();
 	munmap(dr.ram, RAM);
 	close(dr.fd);
 	return 0;
@@ -1404,7 +1456,7 @@ static leap_status_t drive_do(uint32_t q, struct leap_sqe sqe)
 
 	drive_push(q, sqe);
 	while (!(cqe[14] & 1)) {
-		assert_true(turns++ < 1000);
+		assert_true(turns++ < 100000);
 		n = vfu_peek(&dr.c);
 		assert_int_not_equal(n, -2);
 		if (n >= 0)
@@ -1643,6 +1695,9 @@ int main(void)
 		LIVE(test_stop_while_serving),
 		LIVE(test_qemu_start),
 		cmocka_unit_test_setup_teardown(test_far_payload, drive_open,
+						drive_close),
+		cmocka_unit_test_setup_teardown(test_far_payload,
+						drive_open_threaded,
 						drive_close),
 		cmocka_unit_test_setup_teardown(test_far_ends, drive_open,
 						drive_close),
