@@ -74,7 +74,14 @@ LEAP_API void leap_host_close(struct leap_host *host,
 /* leap_host_state - where it stands. Context: owner */
 LEAP_API enum leap_host_state leap_host_state(const struct leap_host *host);
 
-/* leap_host_nr_queues - I/O queues that the controller granted. Context: owner */
+/**
+ * leap_host_nr_queues - I/O queues that the controller granted
+ *
+ * Never changes once live. When a reconnection is granted fewer, all of these
+ * may be used as before and share the connections that there are; one that is
+ * granted as many again ends that.
+ * Context: owner
+ */
 LEAP_API uint32_t leap_host_nr_queues(const struct leap_host *host);
 
 /**

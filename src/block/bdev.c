@@ -23,7 +23,7 @@
 #include "util/atomic.h"
 #include "util/err.h"
 
-#define NR_BIOS_MAX	65536u
+#define NR_BIOS_MAX	131072u
 #define ZEROES_BYTES	65536u
 
 #define DNR(status)	((leap_status_t)((status) | LEAP_STATUS_DNR))
@@ -392,6 +392,16 @@ struct leap_bio *leap_bio_child(struct leap_bio *bio, uint32_t i, uint32_t n,
 	return child;
 }
 
+/* One that was never used: until now its memory was not even touched. */
+static struct leap_bio *bio_fresh(struct leap_chan *chan)
+{
+	uint32_t total = chan->bdev->bio_total;
+	void *bio = chan->bios + (size_t)chan->nr_fresh++ * total;
+
+	assert(chan->nr_fresh <= chan->nr_bios);
+	return memset(bio, 0, total);
+}
+
 struct leap_bio *leap_bio_get(struct leap_chan *chan)
 {
 	struct leap_bio *bio;
@@ -399,6 +409,8 @@ struct leap_bio *leap_bio_get(struct leap_chan *chan)
 	if (!chan->nr_free)
 		return NULL;
 	bio = chan->free[--chan->nr_free];
+	if (__builtin_expect(!bio, 0))
+		return bio_fresh(chan);
 	memset(bio, 0, sizeof(*bio));
 	return bio;
 }
@@ -517,17 +529,14 @@ static int chan_open(struct leap_bdev *bdev, struct leap_pollgroup *pg,
 
 static int bios_alloc(struct leap_chan *chan, uint32_t nr_bios)
 {
-	uint32_t i, total = chan->bdev->bio_total;
+	uint32_t total = chan->bdev->bio_total;
 
+	/* The places of those that were never used hold NULL. */
 	chan->free = calloc(nr_bios, sizeof(*chan->free));
 	chan->bios = aligned_alloc(LEAP__BIO_ALIGN, (size_t)nr_bios * total);
 	if (!chan->free || !chan->bios)
 		return leap__err(-ENOMEM, "leap_chan_open: nr_bios %u of %u bytes",
 				 nr_bios, total);
-	memset(chan->bios, 0, (size_t)nr_bios * total);
-	for (i = 0; i < nr_bios; i++)
-		chan->free[i] = (struct leap_bio *)(chan->bios +
-				(size_t)(nr_bios - 1 - i) * total);
 	chan->nr_bios = chan->nr_free = nr_bios;
 	return 0;
 }

@@ -62,6 +62,7 @@ struct leap_chan {
 	/* Of a top channel: its bios. */
 	uint32_t nr_bios;
 	uint32_t nr_free;
+	uint32_t nr_fresh;	/* bios from here on were never used */
 	unsigned char *bios;
 	struct leap_bio **free;
 	struct leap__op_stats stats[LEAP_BDEV_STAT_NR];

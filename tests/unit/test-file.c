@@ -382,6 +382,65 @@ static void a_failed_sync_latches(void **state)
 	blk_close(&b);
 }
 
+/*
+ * The kernel tells of a lost page once, on whichever channel syncs next. Two
+ * groups have the file: neither may be told that all is well after that, nor
+ * the one whose own sync went well while the other's failed.
+ */
+static struct leap__io *kept_sync;
+
+static void keeping_submit(struct leap__world *w, struct leap__io *io)
+{
+	(void)w;
+	assert_int_equal(io->op, LEAP__IO_FSYNC);
+	kept_sync = io;
+}
+
+static void a_failed_sync_latches_for_every_group(void **state)
+{
+	unsigned char buf[512] = { 5 };
+	struct leap__world_ops keeping;
+	struct blk b, other = { 0 };
+	struct blk_wait wait;
+	struct leap_bio *bio;
+
+	blk_file(&b, "");
+	other = b;
+	other.pg = blk_pollgroup(kind);
+	assert_non_null(other.pg);
+	assert_int_equal(leap_chan_open(b.bdev, other.pg, 8, &other.chan), 0);
+	assert_int_equal(blk_run(&other, LEAP_BIO_FLUSH, 0, 0, 0, NULL, 0), 0);
+	/* A sync of the other group is on its way all the time. */
+	keeping = *leap__pollgroup_world(other.pg)->ops;
+	keeping.submit = keeping_submit;
+	real = leap__pollgroup_world(other.pg)->ops;
+	leap__pollgroup_world(other.pg)->ops = &keeping;
+	bio = blk_bio(&other, LEAP_BIO_FLUSH, 0, 0, NULL, 0, &wait);
+	leap_bio_submit(other.chan, bio);
+	mend_world(&other);
+	assert_non_null(kept_sync);
+	break_world(&b, LEAP__IO_FSYNC, -EIO, 1);
+	assert_int_equal(blk_run(&b, LEAP_BIO_FLUSH, 0, 0, 0, NULL, 0),
+			 LEAP_SC_WRITE_FAULT);
+	mend_world(&b);
+	kept_sync->res = 0;
+	kept_sync->done(kept_sync);
+	assert_int_equal(LEAP_STATUS_CODE(blk_await(&other, bio, &wait)),
+			 LEAP_SC_WRITE_FAULT);
+	assert_int_equal(LEAP_STATUS_CODE(blk_run(&other, LEAP_BIO_FLUSH, 0, 0,
+			 0, NULL, 0)), LEAP_SC_WRITE_FAULT);
+	assert_int_equal(LEAP_STATUS_CODE(blk_io(&other, LEAP_BIO_WRITE,
+			 LEAP_BIO_FUA, 0, 1, buf)), LEAP_SC_WRITE_FAULT);
+	assert_int_equal(LEAP_STATUS_CODE(blk_run(&b, LEAP_BIO_FLUSH, 0, 0, 0,
+			 NULL, 0)), LEAP_SC_WRITE_FAULT);
+	assert_int_equal(leap_chan_close(other.chan), 0);
+	assert_int_equal(leap_pollgroup_destroy(other.pg), 0);
+	blk_close(&b);
+	blk_file(&b, "");
+	assert_int_equal(blk_run(&b, LEAP_BIO_FLUSH, 0, 0, 0, NULL, 0), 0);
+	blk_close(&b);
+}
+
 static void a_failed_fua_write_latches(void **state)
 {
 	unsigned char buf[512] = { 5 };
@@ -479,6 +538,7 @@ int main(void)
 		CASE(discard_makes_holes),
 		CASE(beyond_the_limit_is_capacity_exceeded),
 		CASE(a_failed_sync_latches),
+		CASE(a_failed_sync_latches_for_every_group),
 		CASE(a_failed_fua_write_latches),
 		CASE(errors_become_the_right_status),
 		CASE(without_punching_discard_still_zeroes),

@@ -451,6 +451,86 @@ static void test_lost_under_load(void **state)
 	free(s);
 }
 
+/* Sends writes 0..n-1 on queues 1, 2 and 3 in turn. */
+static void write_all(struct script *s, struct io *io, unsigned int n)
+{
+	struct leap_req *req;
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		req = io_init(&io[i], LEAP_NVM_WRITE, i);
+		memset(io[i].data, 'A' + (int)i, 512);
+		assert_int_equal(leap_host_submit(s->host, 1 + i % 3, &req, 1),
+				 1);
+	}
+}
+
+static void check_all(struct script *s, struct io *io, unsigned int n)
+{
+	unsigned int i;
+
+	WAIT(s, nr_done == n);
+	for (i = 0; i < n; i++) {
+		assert_int_equal(io[i].done, 1);
+		assert_int_equal(leap_req_status(&io[i].req), 0);
+		assert_int_equal(s->media[i][511], 'A' + (int)i);
+	}
+	memset(s->media, 0, sizeof(s->media));
+	nr_done = 0;
+}
+
+static void lose(struct script *s, unsigned int nr_queues)
+{
+	unsigned int lost = s->target.lost + 1 + s->nr_queues;
+
+	s->nr_queues = nr_queues;
+	cut(s);
+	WAIT(s, s->target.lost == lost);
+	drop_aers(s);
+	while (s->nr_held)
+		leap_cmd_complete(s->held[--s->nr_held], 0);
+	s->hold_io = 0;
+	WAIT(s, s->state == LEAP_HOST_RECONNECTING);
+}
+
+/* Three queues, then one, of which all three make use, then two, then three. */
+static void test_fewer_queues(void **state)
+{
+	static const unsigned int granted[] = { 1, 2, 3 };
+	struct leap_host_opts opts = LEAP_HOST_OPTS_INIT;
+	struct script *s = malloc(sizeof(*s));
+	struct io *io = calloc(18, sizeof(*io));
+	unsigned int i, q, up;
+
+	begin(s);
+	s->nr_queues = 3;
+	opts.nr_io_queues = 3;
+	opts.reconnect_ms = 5;
+	opts.depth = 8;
+	open_host(s, &opts);
+	WAIT(s, s->state == LEAP_HOST_LIVE && s->nr_aers == 2);
+	nr_done = 0;
+	for (i = 0; i < 3; i++) {
+		/* More than a connection takes: some wait for the others. */
+		s->hold_io = 1;
+		write_all(s, io, 18);
+		WAIT(s, s->nr_held >= 7);
+		lose(s, granted[i]);
+		WAIT(s, s->state == LEAP_HOST_LIVE);
+		check_all(s, io, 18);
+		assert_int_equal(leap_host_nr_queues(s->host), 3);
+		for (q = 1, up = 0; q < 8; q++)
+			up += s->vqps[q] != NULL;
+		assert_int_equal(up, granted[i]);
+		/* And again, live. */
+		write_all(s, io, 18);
+		check_all(s, io, 18);
+	}
+	end(s);
+	free(io);
+	free(s);
+}
+
 static void test_gives_up(void **state)
 {
 	struct leap_host_opts opts = LEAP_HOST_OPTS_INIT;
@@ -569,6 +649,7 @@ int main(void)
 		cmocka_unit_test(test_live_and_io),
 		cmocka_unit_test(test_event),
 		cmocka_unit_test(test_lost_under_load),
+		cmocka_unit_test(test_fewer_queues),
 		cmocka_unit_test(test_gives_up),
 		cmocka_unit_test(test_no_keep_alive),
 		cmocka_unit_test(test_first_try_fails),

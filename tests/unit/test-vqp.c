@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/io/dispatch.h"
 #include "core/io/pollgroup.h"
 #include "core/io/vqp.h"
 
@@ -255,6 +256,90 @@ static void test_buffers(void **state)
 	assert_int_equal(leap_pollgroup_destroy(pg), 0);
 }
 
+#define POOL 1024
+
+/* Takes as much of @depth as it gets; never gives any back. */
+static unsigned int hog(struct end *e, unsigned int depth)
+{
+	unsigned int n = 0;
+
+	while (n < depth && leap_cmd_get(&e->vqp))
+		n++;
+	return n;
+}
+
+static void let_go(struct end *e, struct leap_cmd *cmds, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		if (cmds[i].vqp == &e->vqp && cmds[i].state)
+			leap_cmd_put(&cmds[i]);
+}
+
+/*
+ * @nr hostile ends hold all that they can get, each at full depth. An end that
+ * comes late still has a command whenever it has none, and when it wanted
+ * several, its turn comes although nobody else ever gives one back.
+ */
+static void one_more(unsigned int nr, unsigned int least)
+{
+	struct leap_pollgroup_opts opts = LEAP_POLLGROUP_OPTS_INIT;
+	struct leap_pollgroup_stats st = { sizeof(st) };
+	struct end *bad = calloc(nr, sizeof(*bad)), good;
+	struct leap_pollgroup *pg;
+	unsigned int i, held = 0;
+
+	opts.nr_cmds = POOL;
+	assert_non_null(bad);
+	assert_int_equal(leap_pollgroup_create(&opts, &pg), 0);
+	for (i = 0; i < nr; i++) {
+		end_init(&bad[i], pg);
+		held += hog(&bad[i], 128);
+		assert_true(bad[i].vqp.nr_cmds >= 1);
+	}
+	assert_in_range(held, least, POOL + nr);
+	end_init(&good, pg);
+	for (i = 0; i < 100; i++) {
+		good.wants = 1;
+		take(&good);
+		assert_int_equal(good.got, 1);
+		give_back(&good);
+		poll3(pg);
+	}
+	good.wants = 9;
+	take(&good);
+	assert_in_range(good.got, 1, 8);
+	while (good.got)
+		give_back(&good);
+	poll3(pg);
+	assert_in_range(good.got, 1, 8);
+	assert_int_equal(leap_pollgroup_stats(pg, &st), 0);
+	assert_int_equal(st.cmds_in_use, held + good.got);
+	finish(&good, pg);
+	for (i = 0; i < nr; i++) {
+		leap_vqp_lost(&bad[i].vqp, 0);
+		let_go(&bad[i], leap__dispatch(pg)->cmds,
+		       leap__dispatch(pg)->nr_fresh);
+	}
+	poll3(pg);
+	assert_int_equal(leap_pollgroup_stats(pg, &st), 0);
+	assert_int_equal(st.cmds_in_use, 0);
+	assert_int_equal(leap_pollgroup_destroy(pg), 0);
+	free(bad);
+}
+
+static void test_hostile_crowd(void **state)
+{
+	/* The first few have all but what is kept, the others 8 each: this
+	 * leaves 16 of the pool, */
+	one_more(40, POOL - 16);
+	/* this nothing, */
+	one_more(64, POOL);
+	/* and these are as many as max_connections lets in with one more. */
+	one_more(4095, POOL + 3000);
+}
+
 static void note_ready(struct leap_cmd *cmd, leap_status_t status)
 {
 	struct end *e = end_of(cmd->vqp);
@@ -463,6 +548,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_turns),
+		cmocka_unit_test(test_hostile_crowd),
 		cmocka_unit_test(test_buffers),
 		cmocka_unit_test(test_pull),
 		cmocka_unit_test(test_orphans),

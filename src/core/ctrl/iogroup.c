@@ -509,7 +509,7 @@ int leap__iogroup_create(struct leap_pollgroup *pg, struct leap_pollgroup *home,
 	g->home = home;
 	g->orphans = orphans;
 	g->index = index;
-	g->nr_cmds = leap__dispatch(pg)->nr_cmds;
+	g->nr_cmds = leap__dispatch(pg)->nr_slots;
 	g->held_tail = &g->held;
 	g->compares_tail = &g->compares;
 	g->recheck.run = recheck;

@@ -21,15 +21,21 @@
  * at all: more than those that wait for an event. */
 #define LEAP__CMDS_EACH 8
 
+/* Slots beside a large pool, of which a controller end that has no command may
+ * always take one: so many connections cannot starve one more. */
+#define LEAP__CMDS_SPARE 4096
+
 struct leap__dispatch {
 	struct leap_pollgroup *pg;
 	/* Commands: free ones as a stack; those above nr_fresh were never
 	 * used, and their memory was never touched. */
 	struct leap_cmd *cmds;
 	struct leap_cmd *free_cmd;
-	uint32_t nr_cmds;
+	uint32_t nr_cmds;	/* shared by all */
+	uint32_t nr_slots;	/* with the spare ones: tags are below */
 	uint32_t nr_fresh;
-	uint32_t cmds_kept;	/* for those who have fewer than CMDS_EACH */
+	uint32_t cmds_kept;	/* for those who have fewer than CMDS_EACH; 0 in a
+				 * small pool, which has no spare slots either */
 	uint32_t cmds_in_use;
 	uint32_t returned;	/* something came back since the last resume */
 	/* Payload buffers, the same way. */

@@ -89,14 +89,25 @@ static void drive(struct leap__hqueue *q)
 {
 	struct leap_req *req;
 
-	while (q->up && q->wait && !q->host->closing) {
+	while (q->at->up && q->wait && !q->host->closing) {
 		req = &q->wait->req;
-		if (leap_qp_submit(q->qp, &req, 1) != 1)
+		if (leap_qp_submit(q->at->qp, &req, 1) != 1)
 			return;
 		if (wait_pop(q)->again)
 			q->host->stats.redriven++;
 		q->in_flight++;
 	}
+}
+
+/* There is room on a connection that other queues use as well: they first. */
+static __attribute__((cold, noinline)) void drive_sharers(struct leap__hqueue *q)
+{
+	struct leap_host *h = q->host;
+	uint32_t n = h->nr_granted + 1, i, at = (uint32_t)(q - h->q);
+
+	for (i = 1; i <= n; i++)
+		if (h->q[(at + i) % n].at == q->at)
+			drive(&h->q[(at + i) % n]);
 }
 
 static int may_go_again(const struct leap_host *h)
@@ -118,7 +129,9 @@ static void cmd_done(struct leap_req *req)
 		wait_append(q, c);
 		return;
 	}
-	if (__builtin_expect(q->wait != NULL, 0))
+	if (__builtin_expect(q->host->sharing, 0))
+		drive_sharers(q);
+	else if (__builtin_expect(q->wait != NULL, 0))
 		drive(q);
 	return_cmd(c);
 }
@@ -174,8 +187,8 @@ static inline int submit_batch(struct leap__hqueue *q,
 
 	while (nr < n && (c = take_cmd(q, reqs[nr])))
 		batch[nr++] = &c->req;
-	if (nr && q->up && !q->wait)
-		sent = leap_qp_submit(q->qp, batch, nr);
+	if (nr && q->at->up && !q->wait)
+		sent = leap_qp_submit(q->at->qp, batch, nr);
 	if (__builtin_expect(sent != (int)nr, 0))
 		return not_all_sent(q, batch, nr, sent);
 	q->in_flight += nr;
@@ -208,8 +221,8 @@ int leap_host_submit(struct leap_host *h, uint32_t queue,
 
 void leap_host_kick(struct leap_host *h, uint32_t queue)
 {
-	if (queue <= h->nr_granted && h->q[queue].up)
-		leap_qp_kick(h->q[queue].qp);
+	if (queue <= h->nr_granted && h->q[queue].at->up)
+		leap_qp_kick(h->q[queue].at->qp);
 }
 
 /* Nobody will take them any more. Only from poll. */
@@ -415,8 +428,11 @@ void leap__host_live(struct leap_host *h)
 	h->lost_ns = 0;
 	h->err = 0;
 	h->why = 0;
-	for (i = 0; i <= h->nr_granted; i++)
-		h->q[i].up = 1;
+	h->sharing = h->nr_up < h->nr_granted;
+	for (i = 0; i <= h->nr_granted; i++) {
+		h->q[i].up = i <= h->nr_up;
+		h->q[i].at = &h->q[i <= h->nr_up ? i : 1 + (i - 1) % h->nr_up];
+	}
 	leap__host_start_upkeep(h);
 	for (i = 0; i <= h->nr_granted; i++)
 		drive(&h->q[i]);
@@ -434,6 +450,7 @@ static int queue_init(struct leap_host *h, uint32_t i)
 	uint32_t k;
 
 	q->host = h;
+	q->at = q;
 	q->depth = i ? h->opts.depth : LEAP__HOST_ADMIN_DEPTH;
 	q->wait_tail = &q->wait;
 	q->cmds = calloc(n, sizeof(*q->cmds));

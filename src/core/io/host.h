@@ -27,6 +27,9 @@ struct leap__hcmd {
 struct leap__hqueue {
 	struct leap_host *host;
 	struct leap_qp *qp;
+	/* Whose qp takes its commands: itself, but for one that the
+	 * controller did not grant again. */
+	struct leap__hqueue *at;
 	uint32_t up;		/* qp is connected and may be used */
 	uint32_t depth;
 	uint32_t in_flight;	/* commands of callers */
@@ -61,7 +64,9 @@ struct leap_host {
 	uint8_t holding;	/* the poll group */
 	uint32_t nr_closing;
 	uint32_t nr_up;		/* I/O queues connected so far */
-	uint32_t nr_granted;
+	uint32_t nr_granted;	/* the first time: what callers may use */
+	uint32_t nr_now;	/* of those, on this connection */
+	uint32_t sharing;	/* nr_now is less */
 	int err;		/* why the connection went, and */
 	leap_status_t why;
 	uint64_t lost_ns;	/* when it was first lost; 0 = it is not */

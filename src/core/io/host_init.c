@@ -238,7 +238,7 @@ static void get_csts(struct leap_host *h);
 
 static void connect_io(struct leap_host *h)
 {
-	if (h->nr_up < h->nr_granted)
+	if (h->nr_up < h->nr_now)
 		leap__host_connect_queue(h, h->nr_up + 1);
 	else
 		leap__host_live(h);
@@ -256,13 +256,11 @@ static void queues_set(struct leap_host *h, struct leap__hadm *a,
 		return;
 	if (n > h->nr_q)
 		n = h->nr_q;
-	/* Requests may wait on queues that it had granted before. */
-	if (h->was_live && n < h->nr_granted) {
-		leap__host_fail(h, LEAP_SC_PATH_HOST, -ENOSPC);
-		return;
-	}
 	if (!h->was_live)
 		h->nr_granted = n;
+	/* Callers know the queues of the first time, and requests may wait on
+	 * them: fewer connections carry them all. */
+	h->nr_now = n < h->nr_granted ? n : h->nr_granted;
 	scan(h, connect_io);
 }
 

@@ -34,7 +34,7 @@ static void dispatch_free(struct leap_pollgroup *pg)
 	if (d->bufs)
 		munmap(d->bufs, (size_t)d->nr_bufs * d->buf_bytes);
 	if (d->cmds)
-		munmap(d->cmds, d->nr_cmds * sizeof(*d->cmds));
+		munmap(d->cmds, d->nr_slots * sizeof(*d->cmds));
 	free(d->free_bufs);
 	free(d);
 	pg->head.dispatch = NULL;
@@ -54,7 +54,8 @@ int leap__dispatch_create(struct leap_pollgroup *pg)
 	d->buf_bytes = opts->buf_bytes;
 	d->starved_tail = &d->starved;
 	leap__list_init(&d->regctrls);
-	d->cmds = map_pages(d->nr_cmds * sizeof(*d->cmds));
+	d->nr_slots = d->nr_cmds + (d->cmds_kept ? LEAP__CMDS_SPARE : 0);
+	d->cmds = map_pages(d->nr_slots * sizeof(*d->cmds));
 	d->free_bufs = calloc(d->nr_bufs, sizeof(*d->free_bufs));
 	d->bufs = map_pages((size_t)d->nr_bufs * d->buf_bytes);
 	pg->head.dispatch = d;
@@ -98,6 +99,29 @@ static int pools_have_room(const struct leap__dispatch *d)
 }
 
 /*
+ * Those whose last command has come back meanwhile have a spare slot, whatever
+ * the others hold: they do not wait behind those who will never let go.
+ */
+static int resume_idle(struct leap__dispatch *d)
+{
+	struct leap_vqp *vqp;
+	int i, n = 0;
+
+	for (vqp = d->starved; vqp; vqp = vqp->starved_link)
+		n += !vqp->nr_cmds;
+	for (i = 0; i < n; i++) {
+		/* From the start: the one before may have changed the queue. */
+		for (vqp = d->starved; vqp && vqp->nr_cmds;)
+			vqp = vqp->starved_link;
+		if (!vqp)
+			break;
+		leap__vqp_unstarve(vqp);
+		vqp->ops->vqp_resume(vqp);
+	}
+	return i;
+}
+
+/*
  * At least the first in the queue gets its turn; the next ones only while
  * there is room, so that whoever took the last slot queues up behind those
  * who got none.
@@ -118,7 +142,7 @@ static int resume(struct leap__dispatch *d)
 		vqp->ops->vqp_resume(vqp);
 		n++;
 	} while (vqp != last && d->starved && pools_have_room(d));
-	return n;
+	return d->cmds_kept && d->starved ? n + resume_idle(d) : n;
 }
 
 static int pool_poll(struct leap_poller *poller, unsigned int budget)

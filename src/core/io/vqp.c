@@ -48,12 +48,17 @@ void leap_vqp_init(struct leap_vqp *vqp, const struct leap_transport_ops *ops,
 /*
  * Nobody has more than he leaves to the others, not counting what is kept for
  * those with few: so a peer that never lets its commands end cannot take all.
- * Small pools are for one peer, who may empty them.
+ * Many such peers can, and whoever has none then takes a spare slot: no more
+ * are in use than there are controller ends. Small pools are for one peer, who
+ * may empty them.
  */
 static int has_share(const struct leap__dispatch *d, const struct leap_vqp *vqp)
 {
-	return !d->cmds_kept || vqp->nr_cmds < LEAP__CMDS_EACH ||
-	       d->nr_cmds - d->cmds_in_use > d->cmds_kept + vqp->nr_cmds;
+	if (!d->cmds_kept || !vqp->nr_cmds)
+		return 1;
+	return d->cmds_in_use < d->nr_cmds &&
+	       (vqp->nr_cmds < LEAP__CMDS_EACH ||
+		d->nr_cmds - d->cmds_in_use > d->cmds_kept + vqp->nr_cmds);
 }
 
 struct leap_cmd *leap_cmd_get(struct leap_vqp *vqp)
@@ -72,7 +77,7 @@ struct leap_cmd *leap_cmd_get(struct leap_vqp *vqp)
 	}
 	if (cmd) {
 		d->free_cmd = cmd->link[0];
-	} else if (d->nr_fresh < d->nr_cmds) {
+	} else if (d->nr_fresh < d->nr_slots) {
 		cmd = &d->cmds[d->nr_fresh];
 		cmd->tag = d->nr_fresh++;
 	} else {
@@ -143,7 +148,7 @@ void leap_cmd_complete(struct leap_cmd *cmd, leap_status_t status)
 static int owns_cmd(const struct leap__dispatch *d, const struct leap_cmd *cmd)
 {
 	return (uintptr_t)cmd - (uintptr_t)d->cmds <
-	       (uintptr_t)d->nr_cmds * sizeof(*cmd);
+	       (uintptr_t)d->nr_slots * sizeof(*cmd);
 }
 
 static void put_own(struct leap__dispatch *d, struct leap_cmd *cmd)
