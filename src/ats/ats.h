@@ -248,6 +248,56 @@ void leap__ats_ranges(struct leap_ats *ats,
 				  const struct leap__ats_range *range),
 		      void *arg);
 
+/*
+ * What most commands have: @len bytes in one piece, in the range of the last
+ * hit, and nothing pinned yet. False: nothing was done, walk.
+ */
+static inline bool leap__ats_one(struct leap_ats_view *view, uint64_t gpa,
+				 uint64_t len, uint32_t perm,
+				 struct leap_piece *piece,
+				 struct leap_pins *pins)
+{
+	const struct leap__ats_range *range = view->last;
+
+	/* Only what is direct has a base. len 0 fails here too. */
+	if (!leap__ats_in(range, gpa) || len - 1 > range->last - gpa ||
+	    len > UINT32_MAX || !range->base || pins->nr ||
+	    (range->perm & perm) != perm)
+		return false;
+	view->hits++;
+	view->nr_pins++;
+	view->pins[range->slot]++;
+	pins->range[0] = range->slot;
+	pins->nr = 1;
+	*piece = (struct leap_piece){
+		.addr = range->base + (gpa - range->start), .buf = range->buf,
+		.len_bytes = (uint32_t)len };
+	return true;
+}
+
+/* The same of a PRP1 that is enough, and of a descriptor that is the SGL. */
+static inline bool leap__ats_one_prp(struct leap_ats_view *view, uint64_t prp1,
+				     uint64_t len, uint32_t page_bytes,
+				     uint32_t perm, struct leap_piece *piece,
+				     struct leap_pins *pins)
+{
+	return !(prp1 & 3) && len <= page_bytes - (prp1 & (page_bytes - 1)) &&
+	       leap__ats_one(view, prp1, len, perm, piece, pins);
+}
+
+static inline bool leap__ats_one_sgl(struct leap_ats_view *view,
+				     const struct leap_sgl_desc *desc,
+				     uint64_t len, uint32_t perm,
+				     struct leap_piece *piece,
+				     struct leap_pins *pins)
+{
+	return desc->type == LEAP_SGL_ID(LEAP_SGL_TYPE_DATA,
+					 LEAP_SGL_SUB_ADDRESS) &&
+	       leap_from_le32(desc->len) == len &&
+	       leap__ats_one(view, leap_from_le64(desc->addr), len, perm,
+			     piece, pins);
+}
+
 /* What the guest gets for an errno of a translation. */
 leap_status_t leap__ats_status(int err);
 

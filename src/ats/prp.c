@@ -112,10 +112,10 @@ static int walk_list(struct walk *w, uint64_t list)
 	}
 }
 
-int leap_ats_prp(struct leap_ats_view *view, leap_gpa_t prp1, leap_gpa_t prp2,
-		 uint64_t len_bytes, uint32_t page_bytes, uint32_t perm,
-		 struct leap_piece *pieces, uint32_t max, uint32_t *nr,
-		 struct leap_pins *pins, uint16_t *status)
+static int walk(struct leap_ats_view *view, leap_gpa_t prp1, leap_gpa_t prp2,
+		uint64_t len_bytes, uint32_t page_bytes, uint32_t perm,
+		struct leap_piece *pieces, uint32_t max, uint32_t *nr,
+		struct leap_pins *pins, uint16_t *status)
 {
 	struct walk w = {
 		.at = { .view = view, .pieces = pieces, .pins = pins,
@@ -138,4 +138,19 @@ int leap_ats_prp(struct leap_ats_view *view, leap_gpa_t prp1, leap_gpa_t prp2,
 			walk_list(&w, prp2.addr);
 	*nr = w.at.nr;
 	return err;
+}
+
+int leap_ats_prp(struct leap_ats_view *view, leap_gpa_t prp1, leap_gpa_t prp2,
+		 uint64_t len_bytes, uint32_t page_bytes, uint32_t perm,
+		 struct leap_piece *pieces, uint32_t max, uint32_t *nr,
+		 struct leap_pins *pins, uint16_t *status)
+{
+	if (max && leap__ats_one_prp(view, prp1.addr, len_bytes, page_bytes,
+				     perm, pieces, pins)) {
+		*nr = 1;
+		*status = LEAP_SC_SUCCESS;
+		return 0;
+	}
+	return walk(view, prp1, prp2, len_bytes, page_bytes, perm, pieces, max,
+		    nr, pins, status);
 }

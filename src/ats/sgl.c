@@ -161,10 +161,10 @@ static int segment(struct walk *w, struct leap_sgl_desc *seg, int *more)
 	return 0;
 }
 
-int leap_ats_sgl(struct leap_ats_view *view, const struct leap_sgl_desc *sgl1,
-		 uint64_t len_bytes, uint32_t flags, uint32_t perm,
-		 struct leap_piece *pieces, uint32_t max, uint32_t *nr,
-		 struct leap_pins *pins, uint16_t *status)
+static int walk(struct leap_ats_view *view, const struct leap_sgl_desc *sgl1,
+		uint64_t len_bytes, uint32_t flags, uint32_t perm,
+		struct leap_piece *pieces, uint32_t max, uint32_t *nr,
+		struct leap_pins *pins, uint16_t *status)
 {
 	struct walk w = {
 		.at = { .view = view, .pieces = pieces, .pins = pins,
@@ -188,4 +188,19 @@ int leap_ats_sgl(struct leap_ats_view *view, const struct leap_sgl_desc *sgl1,
 	if (err)
 		return err;
 	return w.left ? refuse(&w, LEAP_SC_SGL_DATA_LEN) : 0;
+}
+
+int leap_ats_sgl(struct leap_ats_view *view, const struct leap_sgl_desc *sgl1,
+		 uint64_t len_bytes, uint32_t flags, uint32_t perm,
+		 struct leap_piece *pieces, uint32_t max, uint32_t *nr,
+		 struct leap_pins *pins, uint16_t *status)
+{
+	if (max && !(flags & LEAP_SGL_DWORD) &&
+	    leap__ats_one_sgl(view, sgl1, len_bytes, perm, pieces, pins)) {
+		*nr = 1;
+		*status = LEAP_SC_SUCCESS;
+		return 0;
+	}
+	return walk(view, sgl1, len_bytes, flags, perm, pieces, max, nr, pins,
+		    status);
 }

@@ -70,6 +70,24 @@ static bool is_direct(const struct leap_cmd *cmd,
 	return true;
 }
 
+/* One piece in memory that was used last, as most commands have. */
+static bool pull_one(struct leap__guest_sq *sq, struct leap_cmd *cmd,
+		     uint32_t perm, uint8_t psdt)
+{
+	struct leap_ats_view *view = sq->cq->view;
+
+	if (psdt ? !leap__ats_one_sgl(view, &cmd->sqe.sgl1, cmd->data_bytes,
+				      perm, cmd->inline_pieces, &cmd->pins) :
+	    !leap__ats_one_prp(view, leap_from_le64(cmd->sqe.prp1),
+			       cmd->data_bytes, sq->desc.page_bytes, perm,
+			       cmd->inline_pieces, &cmd->pins))
+		return false;
+	cmd->nr_pieces = 1;
+	cmd->pieces = cmd->inline_pieces;
+	leap_cmd_ready(cmd, LEAP_SC_SUCCESS);
+	return true;
+}
+
 /* 0, or 1: more than @max pieces. Else the command has been answered for. */
 static int pull_into(struct leap__guest_sq *sq, struct leap_cmd *cmd,
 		     struct leap_piece *pieces, uint32_t max)
@@ -119,17 +137,18 @@ void leap__guest_pull(struct leap_cmd *cmd, uint32_t len_bytes)
 {
 	struct leap__guest_sq *sq = leap__guest_sq(cmd->vqp);
 	uint8_t psdt = cmd->sqe.flags & LEAP_SQE_PSDT_MASK;
+	uint32_t perm = perm_of(&cmd->sqe);
 	struct leap__guest_array *a;
 
 	(void)len_bytes;	/* cmd->data_bytes */
 	/* Admin commands have PRPs. */
-	if (unlikely(!perm_of(&cmd->sqe) ||
+	if (unlikely(!perm ||
 		     (psdt && (psdt != LEAP_SQE_PSDT_SGL || !sq->desc.qid)))) {
 		leap_cmd_ready(cmd, LEAP_SC_INVALID_FIELD | LEAP_STATUS_DNR);
 		return;
 	}
-	if (likely(!pull_into(sq, cmd, cmd->inline_pieces,
-			      LEAP_CMD_INLINE_PIECES)))
+	if (likely(pull_one(sq, cmd, perm, psdt)) ||
+	    !pull_into(sq, cmd, cmd->inline_pieces, LEAP_CMD_INLINE_PIECES))
 		return;
 	a = array_get(sq);
 	if (a) {

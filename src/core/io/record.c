@@ -9,6 +9,9 @@
 
 #include <stdlib.h>
 
+/* One body, and a copy of it for each step, with what does not apply gone. */
+#define STEP static inline __attribute__((always_inline))
+
 int leap__slots_init(struct leap__slots *s, uint32_t nr)
 {
 	uint32_t i;
@@ -45,7 +48,7 @@ void leap__slots_detach(struct leap__slots *s)
  * whatever the state promises is visible first.  Partner: the acquire loads
  * of recover.c.
  */
-static void store_control(struct leap__slots *s, uint16_t tag, uint64_t seq,
+STEP void store_control(struct leap__slots *s, uint16_t tag, uint64_t seq,
 			  enum leap_record_state state)
 {
 	uint64_t v = (seq + 1) << LEAP_RECORD_STATE_BITS | (uint64_t)state;
@@ -62,7 +65,7 @@ static void store_control(struct leap__slots *s, uint16_t tag, uint64_t seq,
 	leap__store_release(&s->shared[tag].control, leap__cpu_to_le64(v));
 }
 
-static void step_fetched(struct leap__slots *s, uint16_t tag,
+STEP void step_fetched(struct leap__slots *s, uint16_t tag,
 			 const struct leap__slot_step *step)
 {
 	s->slot[tag] = (struct leap__slot) {
@@ -81,7 +84,7 @@ static void step_fetched(struct leap__slots *s, uint16_t tag,
  * that it made before it was killed are all visible to whoever comes after
  * it; across a window some may be lost, hence the barrier.
  */
-static void step_issued(struct leap__slots *s, uint16_t tag)
+STEP void step_issued(struct leap__slots *s, uint16_t tag)
 {
 	s->slot[tag].state = LEAP_RECORD_ISSUED;
 	store_control(s, tag, s->slot[tag].seq, LEAP_RECORD_ISSUED);
@@ -90,7 +93,7 @@ static void step_issued(struct leap__slots *s, uint16_t tag)
 }
 
 /* The answer and its place, before anything says that they are there. */
-static void step_completing(struct leap__slots *s, uint16_t tag,
+STEP void step_completing(struct leap__slots *s, uint16_t tag,
 			    const struct leap__slot_step *step)
 {
 	struct leap_record_slot *slot;
@@ -106,7 +109,7 @@ static void step_completing(struct leap__slots *s, uint16_t tag,
 	store_control(s, tag, s->slot[tag].seq, LEAP_RECORD_COMPLETING);
 }
 
-static void step_free(struct leap__slots *s, uint16_t tag)
+STEP void step_free(struct leap__slots *s, uint16_t tag)
 {
 	s->slot[tag].state = LEAP_RECORD_FREE;
 	s->free[s->nr_free++] = tag;
@@ -114,7 +117,7 @@ static void step_free(struct leap__slots *s, uint16_t tag)
 }
 
 /* May a slot go from one state to another, and is the step complete? */
-static bool step_is_legal(const struct leap__slots *s, uint16_t tag,
+STEP bool step_is_legal(const struct leap__slots *s, uint16_t tag,
 			  const struct leap__slot_step *step)
 {
 	uint8_t from;
@@ -138,8 +141,8 @@ static bool step_is_legal(const struct leap__slots *s, uint16_t tag,
 	}
 }
 
-int leap__slot_advance(struct leap__slots *s, uint16_t tag,
-		       const struct leap__slot_step *step)
+STEP int advance(struct leap__slots *s, uint16_t tag,
+		 const struct leap__slot_step *step)
 {
 	if (!step_is_legal(s, tag, step))
 		return -EINVAL;
@@ -178,6 +181,44 @@ int leap__slot_advance(struct leap__slots *s, uint16_t tag,
 		break;
 	}
 	return 0;
+}
+
+int leap__slot_advance(struct leap__slots *s, uint16_t tag,
+		       const struct leap__slot_step *step)
+{
+	return advance(s, tag, step);
+}
+
+int leap__slot_fetch(struct leap__slots *s, struct leap__sqc *sqc, void *sqe)
+{
+	struct leap__slot_step step = { .to = LEAP_RECORD_FETCHED };
+	uint16_t tag;
+	int rc;
+
+	if (__builtin_expect(!s->nr_free, 0))
+		return -EAGAIN;
+	tag = s->free[s->nr_free - 1];
+	step.seq = leap__sqc_take(sqc, sqe);
+	step.sqe = sqe;
+	rc = advance(s, tag, &step);
+	return rc < 0 ? rc : tag;
+}
+
+int leap__slot_issue(struct leap__slots *s, uint16_t tag)
+{
+	const struct leap__slot_step step = { .to = LEAP_RECORD_ISSUED };
+
+	return advance(s, tag, &step);
+}
+
+int leap__slot_complete(struct leap__slots *s, uint16_t tag,
+			struct leap__cqp *cqp, const struct leap__cqe *cqe)
+{
+	const struct leap__slot_step step = {
+		.to = LEAP_RECORD_COMPLETING, .cqp = cqp, .cqe = cqe,
+	};
+
+	return advance(s, tag, &step);
 }
 
 void leap__slot_note(struct leap__slots *s, uint16_t tag, uint64_t note)

@@ -171,40 +171,13 @@ int leap__slot_advance(struct leap__slots *s, uint16_t tag,
  * Needs: leap__sqc_pending() > 0.
  * Returns: the tag.  Errors: -EAGAIN no slot free: stop fetching
  */
-static inline int leap__slot_fetch(struct leap__slots *s,
-				   struct leap__sqc *sqc, void *sqe)
-{
-	struct leap__slot_step step = { .to = LEAP_RECORD_FETCHED };
-	uint16_t tag;
-	int rc;
-
-	if (__builtin_expect(!s->nr_free, 0))
-		return -EAGAIN;
-	tag = s->free[s->nr_free - 1];
-	step.seq = leap__sqc_take(sqc, sqe);
-	step.sqe = sqe;
-	rc = leap__slot_advance(s, tag, &step);
-	return rc < 0 ? rc : tag;
-}
+int leap__slot_fetch(struct leap__slots *s, struct leap__sqc *sqc, void *sqe);
 
 /* Before the first effect: the command leaves for a layer that acts on it. */
-static inline int leap__slot_issue(struct leap__slots *s, uint16_t tag)
-{
-	const struct leap__slot_step step = { .to = LEAP_RECORD_ISSUED };
+int leap__slot_issue(struct leap__slots *s, uint16_t tag);
 
-	return leap__slot_advance(s, tag, &step);
-}
-
-static inline int leap__slot_complete(struct leap__slots *s, uint16_t tag,
-				      struct leap__cqp *cqp,
-				      const struct leap__cqe *cqe)
-{
-	const struct leap__slot_step step = {
-		.to = LEAP_RECORD_COMPLETING, .cqp = cqp, .cqe = cqe,
-	};
-
-	return leap__slot_advance(s, tag, &step);
-}
+int leap__slot_complete(struct leap__slots *s, uint16_t tag,
+			struct leap__cqp *cqp, const struct leap__cqe *cqe);
 
 /* Without a CQE: its queue is being deleted or reset. */
 static inline int leap__slot_drop(struct leap__slots *s, uint16_t tag)
