@@ -16,7 +16,16 @@ is_state() { [ "$(state)" = "$1" ]; }
 upgrades() { host --json info | sed -n 's/.*"upgrades": \([0-9]*\).*/\1/p'; }
 serves_after() { [ "$(upgrades)" = "$1" ] && is_state served; }
 
-"$hostd" --listen "$agent" --control "$hctl" --vfio-user "$vm=$nqn" \
+# A copy that can be taken away.
+cp "$(binary "$hostd")" "$tmp/leap-hostd"
+LD_LIBRARY_PATH=$top_builddir/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+export LD_LIBRARY_PATH
+hostd=$tmp/leap-hostd
+gone() { grep -c 'client gone' "$tmp/hostd.err"; }
+is_gone() { [ "$(gone)" = "$1" ]; }
+said() { grep -q "upgrade: .*$1" "$tmp/hostd.err"; }
+
+"$hostd" --log-level info --listen "$agent" --control "$hctl" --vfio-user "$vm=$nqn" \
 	>"$tmp/hostd.out" 2>"$tmp/hostd.err" &
 hostd_pid=$!
 ok "leap-hostd starts" wait_for 10 grep -q 'attaches at' "$tmp/hostd.out"
@@ -41,18 +50,26 @@ if "$perf" --help 2>&1 | grep -q vfio-user; then
 	done
 	kill -USR2 "$hostd_pid"
 	ok "and by a signal" wait_for 10 serves_after 4
-	sleep 0.5
+	mv "$hostd" "$hostd.new"
+	ok "an upgrade to no file" host upgrade
+	ok "... is not done" wait_for 10 said 'No such file'
+	ok "... and the old program goes on" wait_for 10 serves_after 4
+	mv "$hostd.new" "$hostd"
+	ok "with a file again" host upgrade
+	ok "... it is" wait_for 10 serves_after 5
+	is "the client was never let go" "$(gone)" 0
 	ok "every byte was right, and no command failed" wait "$perf_pid"
 	sed 's/^/# /' "$tmp/perf.out"
 	perf_pid=
-	is "the client was never let go" \
-		"$(grep -c 'reconnect' "$tmp/perf.out")" 0
+	ok "the client is gone once" wait_for 5 is_gone 1
 	"$perf" --quiet --verify --range 32m --depth 16 --bs 4k --time 1 \
 		"vfio-user:$vm/$nqn" >"$tmp/perf.out" 2>&1
 	is "the next client: exit code" $? 0
 fi
 
-ok "leap-hostd is the same process" kill -0 "$hostd_pid"
+is "leap-hostd is the same process" \
+	"$(host --json info | sed -n 's/.*"pid": \([0-9]*\).*/\1/p')" \
+	"$hostd_pid"
 ok "socp is the same process" kill -0 "$socp_pid"
 kill "$socp_pid"
 wait "$socp_pid"
@@ -63,5 +80,4 @@ wait "$hostd_pid"
 is "leap-hostd ends at SIGTERM: exit code" $? 0
 hostd_pid=
 is "leap-hostd has said no error" "$(grep -c 'error:' "$tmp/hostd.err")" 0
-sed 's/^/# /' "$tmp/hostd.err"
 plan
