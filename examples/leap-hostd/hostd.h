@@ -6,6 +6,7 @@
 #include <leapio/agent.h>
 #include <leapio/pollgroup.h>
 #include <leapio/target.h>
+#include <leapio/upgrade.h>
 
 #include "examples/common/control.h"
 #include "examples/common/jsonrpc.h"
@@ -22,7 +23,24 @@ struct hostd {
 	struct leap_agent *agent;
 	uint64_t start_ns;
 	int stopping;
+	/* The program that follows this one. */
+	char **argv;
+	char self[4096];	/* the file that was started */
+	int upgrading;
+	int restore_fd;		/* from the one before; -1 = none */
+	unsigned int upgrades;
 };
+
+/* upgrade.c */
+
+/* Start; main.c calls hostd_upgrade when the loop has been left for it. 0, or
+ * -errno with leap_last_error. */
+int hostd_upgrade_start(struct hostd *h);
+/* Returns only when it failed: everything is as it was. */
+void hostd_upgrade(struct hostd *h);
+/* "FD,COUNT" of --restore. 0, -EINVAL */
+int hostd_restore_option(struct hostd *h, const char *value);
+void hostd_upgrade_init(struct hostd *h, char **argv);
 
 /* methods.c: all methods; their argument is a struct hostd. */
 extern const struct jsonrpc_method hostd_methods[];

@@ -43,6 +43,9 @@ static const char help[] =
 "  --log-level LEVEL     error, warn, info or debug (default warn)\n"
 "  --help, --version\n"
 "\n"
+"At SIGUSR2 or leapctl upgrade it starts its own file again, perhaps a newer\n"
+"one, and goes on with the drives: their guests notice a short pause.\n"
+"\n"
 "  leap-hostd --listen /run/leap.sock --control /run/hostd.sock \\\n"
 "             --vfio-user /run/vm1.sock=nqn.2024-01.io.x:vm1\n"
 "  socp --agent /run/leap.sock --config /etc/vm1.json\n";
@@ -58,6 +61,7 @@ static const struct option options[] = {
 	{ "no-runtime-ms", required_argument, NULL, 'c' },
 	{ "spin-us", required_argument, NULL, 'c' },
 	{ "log-level", required_argument, NULL, 'c' },
+	{ "restore", required_argument, NULL, 'r' },	/* upgrade.c's */
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'v' },
 	{ NULL, 0, NULL, 0 },
@@ -98,8 +102,9 @@ static int one_option(struct config *c, int opt, const char *name,
 }
 
 /* Exits for --help and --version; 0, 1 failed, 2 usage. */
-static int read_options(struct config *c, int argc, char **argv)
+static int read_options(struct hostd *h, int argc, char **argv)
 {
+	struct config *c = &h->config;
 	int index, opt, rc = 0;
 
 	while ((opt = getopt_long(argc, argv, "", options, &index)) != -1) {
@@ -113,7 +118,10 @@ static int read_options(struct config *c, int argc, char **argv)
 		case '?':
 			return 2;
 		}
-		rc = one_option(c, opt, options[index].name, optarg);
+		if (opt == 'r')
+			rc = hostd_restore_option(h, optarg);
+		else
+			rc = one_option(c, opt, options[index].name, optarg);
 		if (rc) {
 			fprintf(stderr, "leap-hostd: %s\n", *c->error ?
 				c->error : strerror(-rc));
@@ -293,6 +301,12 @@ static void signalled(struct watch *watch, uint32_t events)
 	(void)events;
 	if (read(watch->fd, &info, sizeof(info)) != sizeof(info))
 		return;
+	if (info.ssi_signo == SIGUSR2) {
+		if (!h->stopping && hostd_upgrade_start(h))
+			fprintf(stderr, "leap-hostd: upgrade: %s\n",
+				leap_last_error());
+		return;
+	}
 	if (h->stopping)
 		_exit(1);
 	stop(h);
@@ -317,6 +331,7 @@ static int catch_signals(struct hostd *h)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	h->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -342,8 +357,16 @@ static int start(struct hostd *h)
 		rc = start_agent(h);
 	if (!rc)
 		rc = start_subsystems(h);
+	if (!rc && h->restore_fd >= 0) {
+		rc = leap_target_restore(h->target, h->restore_fd);
+		if (rc)
+			snprintf(c->error, sizeof(c->error), "%s",
+				 leap_last_error());
+	}
 	if (!rc)
 		rc = start_listeners(h);
+	if (!rc)
+		rc = leap_target_restore(h->target, -1);
 	if (!rc)
 		rc = loop_init(&h->loop, h->home, (uint64_t)c->spin_us * 1000);
 	if (!rc)
@@ -383,7 +406,8 @@ int main(int argc, char **argv)
 
 	if (config_init(&h.config))
 		return 1;
-	rc = read_options(&h.config, argc, argv);
+	hostd_upgrade_init(&h, argv);
+	rc = read_options(&h, argc, argv);
 	if (rc) {
 		config_free(&h.config);
 		return rc;
@@ -399,6 +423,10 @@ int main(int argc, char **argv)
 	if (!rc) {
 		say_ready(&h);
 		loop_run(&h.loop);
+		while (h.upgrading && !h.stopping) {
+			hostd_upgrade(&h);
+			loop_run(&h.loop);
+		}
 		loop_fini(&h.loop);
 	}
 	end(&h);

@@ -100,6 +100,20 @@ static void agent_handoff(struct jsonrpc_call *call, const json_t *params,
 	free(ho);
 }
 
+/* The answer is out before the end of this program. */
+static void agent_upgrade(struct jsonrpc_call *call, const json_t *params,
+			  void *arg)
+{
+	struct hostd *h = arg;
+
+	if (!no_params(call, params))
+		return;
+	if (hostd_upgrade_start(h))
+		jsonrpc_fail(call, JSONRPC_REFUSED, "%s", leap_last_error());
+	else
+		jsonrpc_result(call, info_json(h));
+}
+
 static void drives_list(struct jsonrpc_call *call, const json_t *params,
 			void *arg)
 {
@@ -128,8 +142,8 @@ static void process_info(struct jsonrpc_call *call, const json_t *params,
 		return;
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	leap_pollgroup_stats(h->home, &s);
-	jsonrpc_result(call, json_pack("{s:i, s:s, s:I, s:I, s:I, s:I}",
-		"pid", (int)getpid(), "version", leap_version(),
+	jsonrpc_result(call, json_pack("{s:i, s:i, s:s, s:I, s:I, s:I, s:I}",
+		"pid", (int)getpid(), "upgrades", (int)h->upgrades, "version", leap_version(),
 		"uptime_ns", (json_int_t)((uint64_t)ts.tv_sec * 1000000000u +
 				(uint64_t)ts.tv_nsec - h->start_ns),
 		"polls", (json_int_t)s.polls, "sleeps", (json_int_t)s.sleeps,
@@ -139,6 +153,7 @@ static void process_info(struct jsonrpc_call *call, const json_t *params,
 const struct jsonrpc_method hostd_methods[] = {
 	{ "agent.info", agent_info },
 	{ "agent.handoff", agent_handoff },
+	{ "agent.upgrade", agent_upgrade },
 	{ "drives.list", drives_list },
 	{ "drives.inspect", drives_inspect },
 	{ "process.info", process_info },

@@ -97,10 +97,15 @@ static int send_call(int fd, const char *method, json_t *params)
 				    "id", 1, "method", method, "params",
 				    params);
 	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
-	int rc = text ? send_all(fd, text, strlen(text)) : -EINVAL;
+	size_t len = text ? strlen(text) : 0;
+	int rc = text ? 0 : -EINVAL;
 
-	if (!rc)
-		rc = send_all(fd, "\n", 1);
+	/* In one piece, its NUL as a newline: leap-hostd may be another program
+	 * before there is a second. */
+	if (!rc) {
+		text[len] = '\n';
+		rc = send_all(fd, text, len + 1);
+	}
 	free(text);
 	json_decref(request);
 	return rc;

@@ -46,6 +46,7 @@ static const char help[] =
 "  info                  the process\n"
 "  status                of leap-hostd: which socp serves its drives\n"
 "  handoff               of leap-hostd: from that socp to the one on standby\n"
+"  upgrade               leap-hostd starts its own file again and goes on\n"
 "  drives                drives, and who uses them\n"
 "  inspect NQN [CNTLID]  a drive of virtual machines: memory, IOTLBs, rings,\n"
 "                        doorbells, commands in flight\n"
@@ -92,6 +93,7 @@ static const struct command commands[] = {
 	{ "info", NULL, "process.info", "", show_info },
 	{ "status", NULL, "agent.info", "", show_agent },
 	{ "handoff", NULL, "agent.handoff", "", show_agent },
+	{ "upgrade", NULL, "agent.upgrade", "", show_agent },
 	{ "drives", NULL, "drives.list", "", show_drives },
 	{ "inspect", NULL, "drives.inspect", "n?c", show_drive },
 	{ NULL },

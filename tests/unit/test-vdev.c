@@ -1038,7 +1038,7 @@ static void test_mem(void **state)
 /* ---- a process that is replaced ---- */
 
 /* As a new process does, after the old one has stopped where it stood. */
-static void replace(struct w *w, struct leap__vdev_saved *s)
+static void replace(struct w *w, struct leap__saved *s)
 {
 	struct leap_vdev_opts o = vdev_opts(w);
 	int gone = 0, err;
@@ -1057,7 +1057,7 @@ static void test_save(void **state)
 {
 	struct w *w = *state;
 	struct gd *g = w->g;
-	struct leap__vdev_saved s;
+	struct leap__saved s;
 	struct leap_sqe aer = { .opc = LEAP_ADM_AER };
 	struct leap_sqe slow = gd_sqe_rw(LEAP_NVM_READ, 2, 0, 8);
 	struct leap_vdev_info before = { .size = sizeof(before) }, after;
@@ -1106,7 +1106,7 @@ static void test_save(void **state)
 			assert_int_equal(gd_wait(g, &w->sq, cid[i]), 0);
 		settle(w);
 		assert_true(taken(fd) > 0);
-		leap__vdev_saved_free(&s);
+		leap__saved_free(&s);
 	}
 	/* The event request is still there. */
 	assert_false(g->done[aer_cid]);
@@ -1124,7 +1124,7 @@ static void test_save(void **state)
 static void test_restore_noise(void **state)
 {
 	struct w *w = *state;
-	struct leap__vdev_saved s, bad;
+	struct leap__saved s, bad;
 	struct leap_vdev *v;
 	struct test_rand r = { 5 };
 	uint32_t i, n;
@@ -1152,7 +1152,7 @@ static void test_restore_noise(void **state)
 		settle(w);
 		free(bad.bytes);
 	}
-	leap__vdev_saved_free(&s);
+	leap__saved_free(&s);
 	assert_null(leap__vdev_next(w->target, NULL));
 }
 

@@ -58,6 +58,8 @@ struct leap_listener {
 	char bound[384];	/* address bound, perhaps with an NQN */
 	char text[400];		/* URL with it */
 	uint16_t portid;
+	const struct leap__keep_ops *keep;	/* NULL: cannot be kept */
+	const struct leap__saved *saved;	/* while it is made */
 	_Alignas(16) uint8_t priv[];
 };
 
@@ -275,6 +277,7 @@ struct leap_target {
 	/* Whose I/O goes over a link, or who serves that of others. */
 	struct leap_agent *agent;
 	struct leap_runtime *runtime;
+	struct leap__list kept;		/* of a predecessor, for listeners */
 };
 
 /* target.c */

@@ -19,6 +19,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <leapio/upgrade.h>
+
 #include "core/io/info.h"
 #include "util/opts.h"
 
@@ -286,8 +288,8 @@ static void start_next(struct leap_agent *a)
 {
 	struct leap__session *s;
 
-	if (a->active || a->replays || a->next.armed || !a->target ||
-	    a->target->destroying)
+	if (a->active || a->replays || a->next.armed || a->resting ||
+	    !a->target || a->target->destroying)
 		return;
 	s = pick_session(a);
 	if (!s)
@@ -409,6 +411,15 @@ static int go_answered(struct leap_agent *a, const struct leap_link_msg *msg)
 
 /* ---- the end of a runtime ---- */
 
+static void rested(struct leap_agent *a)
+{
+	void (*done)(void *arg, int err) = a->rested;
+
+	a->rested = NULL;
+	if (done)
+		done(a->rested_arg, 0);
+}
+
 static void fence_over(struct leap_agent *a)
 {
 	struct leap__session *s = a->active;
@@ -422,6 +433,7 @@ static void fence_over(struct leap_agent *a)
 	leap__agent_answer_fenced(a);
 	set_state(a, LEAP_AGENT_NONE);
 	settle_session(s);
+	rested(a);
 	start_next(a);
 }
 
@@ -565,10 +577,36 @@ static void tick_run(struct leap_timer *timer)
 
 /* ---- handoff ---- */
 
+/*
+ * It has drained, closed its stacks, and forgets guests before it connects
+ * again: nothing to kill it for.
+ */
+static void let_go(struct leap_agent *a)
+{
+	struct leap__session *s = a->active;
+
+	leap_timer_stop(a->pg, &a->limit);
+	a->serving = 0;
+	a->ping_ns = 0;
+	leap__agent_count_slots(a);
+	leap__lchan_kill(&s->chan, 0);
+	leap__agent_answer_lost(a);
+	a->active = NULL;
+	s->fenced = 1;
+	leap__agent_answer_fenced(a);
+	set_state(a, LEAP_AGENT_NONE);
+	settle_session(s);
+	rested(a);
+}
+
 static int handoff_answered(struct leap_agent *a,
 			    const struct leap_link_msg *msg)
 {
 	a->go_id = 0;
+	if (a->resting && !msg->err) {
+		let_go(a);
+		return 0;
+	}
 	leap__agent_lose(a, msg->err, msg->err ? "handoff refused" :
 			 "handed over");
 	return 0;
@@ -597,6 +635,37 @@ int leap_agent_handoff(struct leap_agent *a,
 	leap_timer_start(a->pg, &a->limit, a->opts.fence_ms * MS);
 	leap__agent_hurry(a);
 	return 0;
+}
+
+/* ---- another process follows this one ---- */
+
+int leap_agent_rest(struct leap_agent *a, void (*done)(void *arg, int err),
+		    void *arg)
+{
+	if (a->resting || a->handed || (a->state != LEAP_AGENT_NONE &&
+					a->state != LEAP_AGENT_SERVED))
+		return leap__err(-EBUSY, "leap_agent_rest: runtimes change");
+	a->resting = 1;
+	a->rested = done;
+	a->rested_arg = arg;
+	if (a->state == LEAP_AGENT_NONE) {
+		rested(a);
+		return 0;
+	}
+	a->lost_ns = leap__pollgroup_now(a->pg);
+	a->go_id = leap__agent_next_id(a);
+	set_state(a, LEAP_AGENT_HANDOFF);
+	send_plain(a->active, LEAP_LINK_HANDOFF, 0, a->go_id, 0);
+	leap_timer_start(a->pg, &a->limit, a->opts.fence_ms * MS);
+	leap__agent_hurry(a);
+	return 0;
+}
+
+void leap_agent_go_on(struct leap_agent *a)
+{
+	a->resting = 0;
+	a->rested = NULL;
+	start_next(a);
 }
 
 /* ---- life ---- */

@@ -98,6 +98,9 @@ struct leap_agent {
 	struct leap_timer next;		/* look for a runtime */
 	struct leap_timer policy;	/* no_runtime_ms */
 	uint64_t lost_ns;
+	uint32_t resting;		/* no runtime is to start */
+	void (*rested)(void *arg, int err);
+	void *rested_arg;
 	void (*handed)(void *arg, int err);
 	void *handed_arg;
 	struct leap_agent_info info;

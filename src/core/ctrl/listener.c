@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/ctrl/upgrade.h"
 #include "core/io/transport.h"
 #include "util/opts.h"
 
@@ -88,6 +89,7 @@ int leap_listener_create(struct leap_target *t,
 	const struct leap_transport_ops *ops;
 	struct leap_listener_opts o;
 	struct leap_listener *l;
+	struct leap__kept *kept;
 	const char *address, *nqn;
 	char buf[URL_MAX];
 	int err;
@@ -111,8 +113,12 @@ int leap_listener_create(struct leap_target *t,
 	if (nqn)
 		l->ss = leap_subsystem_find(t, nqn);
 	err = take_opts(l, &o);
+	kept = err ? NULL : leap__kept_take(t, l);
+	l->saved = kept ? &kept->saved : NULL;
 	if (!err)
 		err = start(l, ops, address);
+	l->saved = NULL;
+	leap__kept_free(kept);
 	if (err) {
 		free_listener(l);
 		return err;
@@ -195,4 +201,15 @@ const struct leap_target_opts *
 leap_listener_target_opts(const struct leap_listener *l)
 {
 	return &l->target->opts;
+}
+
+void leap__listener_keeps(struct leap_listener *l,
+			  const struct leap__keep_ops *ops)
+{
+	l->keep = ops;
+}
+
+const struct leap__saved *leap__listener_saved(const struct leap_listener *l)
+{
+	return l->saved;
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/ctrl/upgrade.h"
 #include "core/io/info.h"
 #include "core/io/transport.h"
 #include "util/opts.h"
@@ -215,6 +216,7 @@ static void free_target(struct leap_target *t)
 		leap__iogroup_destroy(t->groups[i]);
 	leap__round_fini(&t->bye);
 	leap__orphans_fini(&t->orphans);
+	leap__kept_drop(t);
 	free(t->scratch);
 	free(t);
 }
@@ -250,6 +252,7 @@ int leap_target_create(struct leap_pollgroup *home,
 	leap__list_init(&t->listeners);
 	leap__list_init(&t->conns);
 	leap__list_init(&t->vdevs);
+	leap__list_init(&t->kept);
 	leap__orphans_init(&t->orphans, leap__orphans_wake);
 	/* The group's memory is what its HELLO will find: before it. */
 	if (!leap__target_scratch(t, LEAP_IDENTIFY_SIZE) ||

@@ -13,6 +13,7 @@
 #include <leapio/vdev.h>
 
 #include "core/ctrl/admin.h"
+#include "core/io/saved.h"
 
 /* Walk the vdevs of a target; NULL = first. */
 struct leap_vdev *leap__vdev_next(const struct leap_target *t,
@@ -30,35 +31,21 @@ void leap__vdev_replay(struct leap_vdev *v, struct leap__iogroup *g,
 		       void (*done)(void *arg, int err), void *arg);
 
 /*
- * What a successor needs to carry on where this process stops: the guest sees
- * nothing of it. The descriptors are copies, and the owner's of this struct.
- */
-struct leap__vdev_saved {
-	uint8_t *bytes;
-	size_t len;
-	int *fds;
-	uint32_t nr_fds;
-};
-
-/*
- * Take it down. From here on the vdev must not be polled, but for its
- * destruction: what it did would be done again.
+ * leap__vdev_save - take it down for a successor, who carries on where this
+ * process stops: the guest sees nothing of it
+ *
+ * From here on the vdev must not be polled, but for its destruction: what it
+ * did would be done again.
  * Errors: -EAGAIN something is under way that ends by itself (a queue that
  *         comes or goes, a reset): poll and try again; -ENODEV, -ENOMEM,
  *         -EMFILE
- */
-int leap__vdev_save(const struct leap_vdev *v, struct leap__vdev_saved *s);
-void leap__vdev_saved_free(struct leap__vdev_saved *s);
-/*
- * Carry on, with the same controller id. Memory without a descriptor is to be
- * added again by the caller. Interrupts without eventfds go to @opts.
+ *
+ * leap__vdev_restore - carry on, with the same controller id. Memory without a
+ * descriptor is to be added again by the caller. Interrupts without eventfds go
+ * to @opts.
  * Errors: -EPROTO the bytes are not of leap__vdev_save, -EBUSY the controller
  *         id is taken, or as leap_vdev_create and leap_vdev_mem_add
  */
-int leap__vdev_restore(struct leap_subsystem *ss,
-		       const struct leap_vdev_opts *opts,
-		       const struct leap__vdev_saved *s,
-		       struct leap_vdev **out);
 
 /* The I/O side wants a vector raised, and has no eventfd. Context: home */
 void leap__vdev_irq(struct leap_vdev *v, uint32_t vector);

@@ -64,7 +64,7 @@ static const struct { size_t at, bytes; } ctrl_fields[] = {
 /* ---- save ---- */
 
 struct box {
-	struct leap__vdev_saved *s;
+	struct leap__saved *s;
 	size_t room;
 	uint32_t fd_room;
 	int err;
@@ -94,7 +94,7 @@ static void put(struct box *b, uint32_t tag, const void *data, uint32_t len)
 
 static uint32_t put_fd(struct box *b, int fd)
 {
-	struct leap__vdev_saved *s = b->s;
+	struct leap__saved *s = b->s;
 	int *p;
 
 	if (fd < 0 || b->err)
@@ -116,7 +116,7 @@ static uint32_t put_fd(struct box *b, int fd)
 	return s->nr_fds++;
 }
 
-void leap__vdev_saved_free(struct leap__vdev_saved *s)
+void leap__saved_free(struct leap__saved *s)
 {
 	uint32_t i;
 
@@ -237,7 +237,7 @@ static int under_way(const struct leap_vdev *v)
 	return 0;
 }
 
-int leap__vdev_save(const struct leap_vdev *v, struct leap__vdev_saved *s)
+int leap__vdev_save(const struct leap_vdev *v, struct leap__saved *s)
 {
 	struct box b = { .s = s };
 	uint32_t i;
@@ -255,14 +255,14 @@ int leap__vdev_save(const struct leap_vdev *v, struct leap__vdev_saved *s)
 	put_ranges(&b, v);
 	put_queues(&b, v);
 	if (b.err)
-		leap__vdev_saved_free(s);
+		leap__saved_free(s);
 	return b.err;
 }
 
 /* ---- restore ---- */
 
 /* The next item at *@at: 1; 0 at the end, -EPROTO. */
-static int next(const struct leap__vdev_saved *s, size_t *at, uint32_t *tag,
+static int next(const struct leap__saved *s, size_t *at, uint32_t *tag,
 		const uint8_t **data, uint32_t *len)
 {
 	if (*at == s->len)
@@ -286,12 +286,12 @@ static void take(void *to, size_t bytes, const uint8_t *data, uint32_t len)
 	memcpy(to, data, len < bytes ? len : bytes);
 }
 
-static int fd_of(const struct leap__vdev_saved *s, uint32_t i)
+static int fd_of(const struct leap__saved *s, uint32_t i)
 {
 	return i < s->nr_fds ? s->fds[i] : -1;
 }
 
-static int take_vector(struct leap_vdev *v, const struct leap__vdev_saved *s,
+static int take_vector(struct leap_vdev *v, const struct leap__saved *s,
 		       const struct vector *o)
 {
 	struct leap__vvector *x;
@@ -308,7 +308,7 @@ static int take_vector(struct leap_vdev *v, const struct leap__vdev_saved *s,
 	       leap_vdev_irq_fd(v, LEAP_VDEV_MSIX, o->index, fd_of(s, o->fd));
 }
 
-static int take_range(struct leap_vdev *v, const struct leap__vdev_saved *s,
+static int take_range(struct leap_vdev *v, const struct leap__saved *s,
 		      const struct range *o)
 {
 	struct leap_ats_range r = LEAP_ATS_RANGE_INIT;
@@ -363,7 +363,7 @@ static int take_sq(struct leap_vdev *v, const struct queue *o)
 }
 
 /* What has to be there before queues are. */
-static int take_state(struct leap_vdev *v, const struct leap__vdev_saved *s)
+static int take_state(struct leap_vdev *v, const struct leap__saved *s)
 {
 	const uint8_t *data;
 	uint32_t tag, len;
@@ -389,7 +389,7 @@ static int take_state(struct leap_vdev *v, const struct leap__vdev_saved *s)
 	return err ? err : more;
 }
 
-static int take_queues(struct leap_vdev *v, const struct leap__vdev_saved *s)
+static int take_queues(struct leap_vdev *v, const struct leap__saved *s)
 {
 	const uint8_t *data;
 	uint32_t tag, len;
@@ -417,7 +417,7 @@ static int check_ctrl(struct leap__ctrl *c)
 	return 0;
 }
 
-static int carry_on(struct leap_vdev *v, const struct leap__vdev_saved *s,
+static int carry_on(struct leap_vdev *v, const struct leap__saved *s,
 		    const struct head *h)
 {
 	int err = take_state(v, s);
@@ -488,7 +488,7 @@ static int make(struct leap_subsystem *ss, const struct leap_vdev_opts *opts,
 
 int leap__vdev_restore(struct leap_subsystem *ss,
 		       const struct leap_vdev_opts *opts,
-		       const struct leap__vdev_saved *s,
+		       const struct leap__saved *s,
 		       struct leap_vdev **out)
 {
 	const uint8_t *data;

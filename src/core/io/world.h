@@ -149,6 +149,9 @@ struct leap__world_ops {
 	 * which the caller owns. -ESRCH it is not to be seen from here; the
 	 * simulator: -EOPNOTSUPP. */
 	int (*peer_process)(struct leap__wfd *f, int64_t *pid, int *pidfd);
+	/* The descriptor below, to be copied for another process. The
+	 * simulator has none: NULL. */
+	int (*borrow_fd)(struct leap__wfd *f);
 };
 
 /* Base of a world; embed it first. */

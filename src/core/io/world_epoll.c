@@ -75,6 +75,7 @@ static const struct leap__world_ops epoll_ops = {
 	.adopt = leap__sock_adopt,
 	.close = epoll_close,
 	.wake_fd = leap__real_wake_fd,
+	.borrow_fd = leap__real_borrow_fd,
 	.peer_process = leap__sock_peer_process,
 };
 

@@ -424,6 +424,11 @@ void leap__real_wake(struct leap__world *w)
 	leap__wake_signal(leap__real(w)->wake_fd);
 }
 
+int leap__real_borrow_fd(struct leap__wfd *f)
+{
+	return leap__real_fd(f)->fd;
+}
+
 int leap__real_wake_fd(struct leap__world *w)
 {
 	return leap__real(w)->wake_fd;

@@ -147,6 +147,7 @@ int leap__real_sleep(struct leap__world *w, uint64_t deadline_ns);
 int leap__real_epfd(struct leap__world *w);
 void leap__real_wake(struct leap__world *w);
 int leap__real_wake_fd(struct leap__world *w);
+int leap__real_borrow_fd(struct leap__wfd *f);
 uint64_t leap__real_now_ns(struct leap__world *w);
 uint64_t leap__real_random(struct leap__world *w);
 void leap__real_cool(struct leap__real *r, struct leap__real_fd *f);

@@ -463,6 +463,7 @@ static const struct leap__world_ops uring_ops = {
 	.adopt = leap__sock_adopt,
 	.close = uring_close,
 	.wake_fd = leap__real_wake_fd,
+	.borrow_fd = leap__real_borrow_fd,
 	.peer_process = leap__sock_peer_process,
 };
 

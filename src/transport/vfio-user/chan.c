@@ -20,7 +20,8 @@ static void receive(struct leap__vfu_chan *chan)
 {
 	uint32_t head = sizeof(chan->hdr);
 
-	if (chan->dead || chan->held || chan->rx_busy)
+	if (chan->dead || chan->held || chan->rx_busy ||
+	    (chan->paused && !chan->got))
 		return;
 	if (chan->got < head) {
 		chan->rx_iov.iov_base = (uint8_t *)&chan->hdr + chan->got;
@@ -110,6 +111,10 @@ static void received(struct leap__io *io)
 		leap__pollgroup_defer(chan->pg, &chan->defer);
 		return;
 	}
+	if (io->res == -ECANCELED && chan->paused) {
+		receive(chan);
+		return;
+	}
 	if (io->res <= 0)
 		err = io->res ? (int)io->res : chan->got ? -ECONNRESET : 0;
 	if (io->res <= 0 || err) {
@@ -128,6 +133,27 @@ void leap__vfu_chan_hold(struct leap__vfu_chan *chan)
 void leap__vfu_chan_resume(struct leap__vfu_chan *chan)
 {
 	chan->held = false;
+	receive(chan);
+}
+
+void leap__vfu_chan_pause(struct leap__vfu_chan *chan)
+{
+	if (chan->dead || chan->paused)
+		return;
+	chan->paused = true;
+	if (chan->rx_busy && !chan->got)
+		chan->world->ops->cancel(chan->world, &chan->rx);
+}
+
+bool leap__vfu_chan_is_paused(const struct leap__vfu_chan *chan)
+{
+	return chan->paused && !chan->dead && !chan->held && !chan->rx_busy &&
+	       !chan->tx_busy && !chan->got;
+}
+
+void leap__vfu_chan_unpause(struct leap__vfu_chan *chan)
+{
+	chan->paused = false;
 	receive(chan);
 }
 

@@ -51,6 +51,7 @@ struct leap__vfu_chan {
 	bool rx_busy;
 	bool tx_busy;
 	bool held;
+	bool paused;			/* at the next message boundary */
 	bool dead;
 	bool told;
 	int err;
@@ -66,6 +67,12 @@ void leap__vfu_chan_start(struct leap__vfu_chan *chan,
 /* No further message until resume. Context: owner */
 void leap__vfu_chan_hold(struct leap__vfu_chan *chan);
 void leap__vfu_chan_resume(struct leap__vfu_chan *chan);
+
+/* Take no more messages after the one that has begun; is it so, with nothing
+ * received or being sent; go on. Context: owner */
+void leap__vfu_chan_pause(struct leap__vfu_chan *chan);
+bool leap__vfu_chan_is_paused(const struct leap__vfu_chan *chan);
+void leap__vfu_chan_unpause(struct leap__vfu_chan *chan);
 
 /*
  * leap__vfu_chan_send - send a message of up to three parts

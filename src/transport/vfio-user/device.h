@@ -11,6 +11,7 @@
 
 #include <leapio/vdev.h>
 
+#include "core/io/saved.h"
 #include "transport/vfio-user/chan.h"
 #include "transport/vfio-user/parse.h"
 #include "util/list.h"
@@ -47,6 +48,8 @@ struct leap__vfu_vdev_ops {
 struct leap__vfu_map {
 	uint64_t addr;
 	uint64_t bytes;
+	uint32_t perm;
+	bool by_message;		/* it has no descriptor */
 };
 
 struct leap__vfu_dev {
@@ -111,6 +114,21 @@ void leap__vfu_dev_sent(struct leap__vfu_dev *dev);
  */
 void leap__vfu_dev_drop(struct leap__vfu_dev *dev,
 			void (*dropped)(struct leap__vfu_dev *dev));
+/* keep.c */
+
+/*
+ * Take no more messages, and when none is half done, add to @s what a successor
+ * must know of the client (NULL: do that later). 0; -EAGAIN poll and ask again;
+ * -errno
+ */
+int leap__vfu_dev_save(struct leap__vfu_dev *dev, struct leap__saved *s);
+/* Before the client is served: the vdev is restored already. @sock: the
+ * connection, the caller's whatever is returned; -1. */
+int leap__vfu_dev_restore(struct leap__vfu_dev *dev,
+			  const struct leap__saved *s, int *sock);
+
+/* device.c */
+
 /* No client, no work under way: free what it holds. */
 void leap__vfu_dev_fini(struct leap__vfu_dev *dev);
 
@@ -142,6 +160,8 @@ void leap__vfu_dma_give_up(struct leap__vfu_dev *dev, int err);
 /* DMA_MAP. @fd: -1 = none; borrowed. 0, negative errno for the client */
 int leap__vfu_map(struct leap__vfu_dev *dev,
 		  const struct leap__vfu_dma_map *map, int fd);
+/* One that a predecessor had. 0, -errno */
+int leap__vfu_remap(struct leap__vfu_dev *dev, const struct leap__vfu_map *m);
 /* DMA_UNMAP: parts of the work that has begun. 0, negative errno */
 int leap__vfu_unmap(struct leap__vfu_dev *dev,
 		    const struct leap__vfu_dma_unmap *unmap);

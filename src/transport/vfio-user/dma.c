@@ -117,9 +117,32 @@ int leap__vfu_map(struct leap__vfu_dev *dev,
 		return err;
 	memmove(dev->maps + at + 1, dev->maps + at,
 		(dev->nr_maps - at) * sizeof(*dev->maps));
-	dev->maps[at] = (struct leap__vfu_map){ map->addr, map->bytes };
+	dev->maps[at] = (struct leap__vfu_map){
+		.addr = map->addr, .bytes = map->bytes, .perm = range.perm,
+		.by_message = range.source == LEAP_ATS_MESSAGE,
+	};
 	dev->nr_maps++;
 	return 0;
+}
+
+int leap__vfu_remap(struct leap__vfu_dev *dev, const struct leap__vfu_map *m)
+{
+	struct leap_ats_range range = LEAP_ATS_RANGE_INIT;
+	int err = grow(dev);
+
+	/* They come in the order in which they were kept. */
+	if (!err && dev->nr_maps && m->addr <= dev->maps[dev->nr_maps - 1].addr)
+		err = -EPROTO;
+	if (!err && m->by_message) {
+		range.gpa.addr = m->addr;
+		range.bytes = m->bytes;
+		range.perm = m->perm;
+		dev->warned = true;	/* by the predecessor */
+		err = add_by_message(dev, &range, "");
+	}
+	if (!err)
+		dev->maps[dev->nr_maps++] = *m;
+	return err;
 }
 
 /* Index, or -1. */

@@ -14,7 +14,9 @@
 #include <sys/un.h>
 
 #include "core/io/acceptor.h"
+#include "core/io/pollgroup.h"
 #include "core/io/regctrl.h"
+#include "core/io/saved.h"
 #include "core/io/transport.h"
 #include "transport/vfio-user/host.h"
 #include "util/err.h"
@@ -59,14 +61,15 @@ static int open_socket(struct leap_listener *listener, const char *path,
 }
 
 static int make_vdev(struct leap_subsystem *ss, struct leap__vfu_server *s,
-		     struct leap_vdev **vdev)
+		     const struct leap__saved *saved, struct leap_vdev **vdev)
 {
 	struct leap_vdev_opts opts = LEAP_VDEV_OPTS_INIT;
 
 	opts.client_msix = 1;
 	opts.intx = leap__vfu_intx;
 	opts.arg = leap__vfu_server_dev(s);
-	return leap_vdev_create(ss, &opts, vdev);
+	return saved ? leap__vdev_restore(ss, &opts, saved, vdev) :
+	       leap_vdev_create(ss, &opts, vdev);
 }
 
 static int start(struct leap_listener *listener, struct leap__vfu_server *s,
@@ -84,13 +87,70 @@ static int start(struct leap_listener *listener, struct leap__vfu_server *s,
 	return err;
 }
 
+/* ---- another process follows ---- */
+
+static int save(struct leap_listener *listener, struct leap__saved *saved)
+{
+	struct leap__vfu_listener *l = leap_listener_priv(listener);
+	int err = leap__vfu_server_save(l->server, NULL);
+
+	if (!err)
+		err = leap__vdev_save(leap__vfu_server_dev(l->server)->vdev,
+				      saved);
+	return err ? err : leap__vfu_server_save(l->server, saved);
+}
+
+static void carry_on(struct leap_listener *listener)
+{
+	struct leap__vfu_listener *l = leap_listener_priv(listener);
+
+	leap__vfu_server_carry_on(l->server);
+}
+
+static const struct leap__keep_ops keep_ops = { save, carry_on };
+
+/* A server with a drive that is connected to nobody or, @saved, to the client
+ * that a predecessor had. */
+static int make(struct leap_listener *listener, const char *address,
+		const struct leap__saved *saved, struct leap__vfu_server **out)
+{
+	struct leap__vfu_server *s;
+	struct leap_vdev *vdev;
+	char name[160];
+	int err;
+
+	snprintf(name, sizeof(name), "vfio-user:%s", address);
+	err = leap__vfu_server_create(leap_listener_pollgroup(listener),
+				      &vdev_ops, name, &s);
+	if (err)
+		return leap__err(err, "leap_listener_create: out of memory");
+	leap__vfu_server_dev(s)->trust_memory =
+		leap_listener_opts(listener)->trust_memory;
+	err = make_vdev(leap_listener_subsystem(listener), s, saved, &vdev);
+	if (err) {
+		leap__vfu_server_free(s);
+		return err;
+	}
+	err = start(listener, s, vdev, address);
+	if (err) {
+		leap_vdev_destroy(vdev, leap__vfu_server_free, s);
+		return err;
+	}
+	if (saved)
+		err = leap__vfu_server_restore(s, saved);
+	if (err)
+		leap__vfu_server_stop(s, NULL, NULL);
+	else
+		*out = s;
+	return err;
+}
+
 int leap__vfu_listen(struct leap_listener *listener, const char *address,
 		     char *bound, size_t bound_max)
 {
+	const struct leap__saved *saved = leap__listener_saved(listener);
 	struct leap__vfu_listener *l = leap_listener_priv(listener);
 	struct leap_subsystem *ss = leap_listener_subsystem(listener);
-	struct leap_vdev *vdev;
-	char name[160];
 	int err;
 
 	if (!ss)
@@ -98,25 +158,19 @@ int leap__vfu_listen(struct leap_listener *listener, const char *address,
 				 "names no subsystem of this target: expected "
 				 "vfio-user:PATH/NQN",
 				 leap_listener_opts(listener)->url);
-	snprintf(name, sizeof(name), "vfio-user:%s", address);
-	err = leap__vfu_server_create(leap_listener_pollgroup(listener),
-				      &vdev_ops, name, &l->server);
+	err = saved ? make(listener, address, saved, &l->server) : -ENOENT;
+	/* The guest loses its drive then; the others must not. */
+	if (saved && err)
+		leap__pg_log(leap_listener_pollgroup(listener), LEAP_LOG_ERROR,
+			     "vfio-user:%s: the drive could not be carried "
+			     "on: %s", address, strerror(-err));
 	if (err)
-		return leap__err(err, "leap_listener_create: out of memory");
-	leap__vfu_server_dev(l->server)->trust_memory =
-		leap_listener_opts(listener)->trust_memory;
-	err = make_vdev(ss, l->server, &vdev);
-	if (err) {
-		leap__vfu_server_free(l->server);
+		err = make(listener, address, NULL, &l->server);
+	if (err)
 		return err;
-	}
-	err = start(listener, l->server, vdev, address);
-	if (err)
-		leap_vdev_destroy(vdev, leap__vfu_server_free, l->server);
-	else
-		snprintf(bound, bound_max, "%s/%s", address,
-			 leap_subsystem_nqn(ss));
-	return err;
+	leap__listener_keeps(listener, &keep_ops);
+	snprintf(bound, bound_max, "%s/%s", address, leap_subsystem_nqn(ss));
+	return 0;
 }
 
 void leap__vfu_unlisten(struct leap_listener *listener)

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/io/acceptor.h"
 
@@ -185,6 +186,53 @@ static int accepted(void *arg, struct leap__wfd *conn)
 		return -EBUSY;
 	}
 	s->next = conn;
+	return 0;
+}
+
+/* ---- another process follows ---- */
+
+int leap__vfu_server_save(struct leap__vfu_server *s, struct leap__saved *saved)
+{
+	if (s->state == IDLE)
+		return -ENOENT;
+	return s->state == SERVING ? leap__vfu_dev_save(&s->dev, saved) :
+	       -EAGAIN;
+}
+
+void leap__vfu_server_carry_on(struct leap__vfu_server *s)
+{
+	if (s->state == SERVING)
+		leap__vfu_chan_unpause(&s->dev.chan);
+}
+
+int leap__vfu_server_restore(struct leap__vfu_server *s,
+			     const struct leap__saved *saved)
+{
+	struct leap__world *w = leap__pollgroup_world(s->dev.pg);
+	struct leap__vfu_dev *dev = &s->dev;
+	struct leap__wfd *wfd;
+	bool greeted, warned, bad_dma, given_up;
+	int sock, err;
+
+	err = leap__vfu_dev_restore(dev, saved, &sock);
+	if (!err)
+		err = w->ops->adopt(w, sock, &wfd);
+	if (err) {
+		if (sock >= 0)
+			close(sock);
+		return err;
+	}
+	greeted = dev->greeted;
+	warned = dev->warned;
+	bad_dma = dev->bad_dma;
+	given_up = dev->dma_given_up;
+	serve(s, wfd);
+	dev->greeted = greeted;
+	dev->warned = warned;
+	dev->bad_dma = bad_dma;
+	dev->dma_given_up = given_up;
+	if (greeted)
+		leap_timer_stop(dev->pg, &s->hello);
 	return 0;
 }
 

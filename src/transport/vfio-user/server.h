@@ -47,6 +47,17 @@ void leap__vfu_server_free(void *server);
 void leap__vfu_server_stop(struct leap__vfu_server *s,
 			   void (*stopped)(void *arg), void *arg);
 
+/*
+ * For a process that follows. save: 0; -ENOENT no client; -EAGAIN poll and ask
+ * again. restore: after start, with a vdev that is restored; when it fails the
+ * server is to be stopped. Context: owner
+ */
+int leap__vfu_server_save(struct leap__vfu_server *s,
+			  struct leap__saved *saved);
+void leap__vfu_server_carry_on(struct leap__vfu_server *s);
+int leap__vfu_server_restore(struct leap__vfu_server *s,
+			     const struct leap__saved *saved);
+
 /* A client is being served. Context: owner */
 bool leap__vfu_server_busy(const struct leap__vfu_server *s);
 

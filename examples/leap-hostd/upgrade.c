@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * upgrade.c - leap-hostd replaces itself by the file that it was started from
+ *
+ * The pid, its options and its drives stay; sockets on which it listens are
+ * made anew. Until execve has succeeded everything can be taken back.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "hostd.h"
+
+#define SAVE_NS	1000000000u	/* for what is under way to end */
+#define STEP_NS	1000000
+
+static const char option[] = "--restore=";
+
+void hostd_upgrade_init(struct hostd *h, char **argv)
+{
+	ssize_t n = readlink("/proc/self/exe", h->self, sizeof(h->self) - 1);
+
+	h->self[n > 0 ? n : 0] = 0;
+	h->argv = argv;
+	h->restore_fd = -1;
+}
+
+int hostd_restore_option(struct hostd *h, const char *value)
+{
+	char *end;
+	long fd = strtol(value, &end, 10);
+
+	if (end == value || fd < 3 || fd > 1 << 30 || *end++ != ',')
+		return -EINVAL;
+	h->restore_fd = (int)fd;
+	h->upgrades = (unsigned int)strtoul(end, &end, 10);
+	return *end ? -EINVAL : 0;
+}
+
+static void rested(void *arg, int err)
+{
+	struct hostd *h = arg;
+
+	(void)err;
+	h->upgrading = 1;
+	h->loop.quit = 1;
+}
+
+int hostd_upgrade_start(struct hostd *h)
+{
+	return leap_agent_rest(h->agent, rested, h);
+}
+
+static int save(struct hostd *h, int *fd)
+{
+	uint64_t end = leap_pollgroup_now_ns(h->home) + SAVE_NS;
+	int rc;
+
+	while ((rc = leap_target_save(h->target, fd)) == -EAGAIN &&
+	       leap_pollgroup_now_ns(h->home) < end)
+		leap_pollgroup_wait(h->home, STEP_NS);
+	if (rc)
+		fprintf(stderr, "leap-hostd: upgrade: %s\n",
+			leap_last_error());
+	return rc;
+}
+
+/* argv with our option in the place of the last one. */
+static int run(struct hostd *h, int fd)
+{
+	char text[sizeof(option) + 32], **argv;
+	int i, n = 0;
+
+	while (h->argv[n])
+		n++;
+	argv = calloc((size_t)n + 2, sizeof(*argv));
+	if (!argv)
+		return -ENOMEM;
+	snprintf(text, sizeof(text), "%s%d,%u", option, fd, h->upgrades + 1);
+	for (i = 0, n = 0; h->argv[i]; i++)
+		if (strncmp(h->argv[i], option, sizeof(option) - 1))
+			argv[n++] = h->argv[i];
+	argv[n] = text;
+	execv(h->self, argv);
+	free(argv);
+	return -errno;
+}
+
+void hostd_upgrade(struct hostd *h)
+{
+	int fd = -1, rc = save(h, &fd);
+
+	if (!rc) {
+		rc = run(h, fd);
+		fprintf(stderr, "leap-hostd: upgrade: %s: %s\n", h->self,
+			strerror(-rc));
+	}
+	leap_target_carry_on(h->target, fd);
+	leap_agent_go_on(h->agent);
+	h->upgrading = 0;
+	h->loop.quit = 0;
+}
