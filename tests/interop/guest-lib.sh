@@ -92,6 +92,7 @@ disconnect() {
 same() {
 	local bytes
 
+	case $2 in /dev/*) [ -b "$2" ] || { echo "$2: a plain file"; return 1; } ;; esac
 	bytes=$(stat -c %s "$1")
 	dd if="$2" of=/tmp/same.out iflag=direct bs=64k \
 		count=$(((bytes + 65535) / 65536)) 2>/dev/null &&

@@ -163,14 +163,24 @@ mark_is_there() {
 	check "the mark is still there $*" same /tmp/mark "/dev/$(ns 2)"
 }
 
-# Not written again by what is busy: that has the second half to itself.
+# Not written again by what is busy: that has the second half to itself. It must
+# not find the device gone at its start and make a plain file of that name, which
+# everybody would take for the drive from then on.
 busy_elsewhere() {
-	fio --name=busy --filename="/dev/$(ns 2)" --ioengine=libaio --direct=1 \
+	local dev
+
+	dev=$(ns 2)
+	fio --name=busy --filename="/dev/$dev" --ioengine=libaio --direct=1 \
 		--rw=randrw --bs=16k --iodepth=32 --offset=128m --size=64m \
-		--time_based --runtime=60 --eta=never --output=/tmp/busy.out \
-		2>/dev/null &
+		--allow_file_create=0 --time_based --runtime=60 --eta=never \
+		--output=/tmp/busy.out 2>/dev/null &
 	busy=$!
-	sleep 1
+	check "fio is at work" wait_for 20 in_flight "$dev"
+}
+
+in_flight() {
+	set -- $(cat "/sys/block/$1/stat")
+	[ "$9" -gt 0 ]
 }
 
 # The kernel's own removal of the function, and finding it again.
