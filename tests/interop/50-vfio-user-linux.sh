@@ -79,9 +79,9 @@ plug() {
 	rm -f "$WORK/boots" "$WORK/ns2.img"
 	tap_cmd "plug: the drive is served" target_start
 	if guest_of plug --shared --plug port0; then
-		CHECKS=$((CHECKS + 13))
+		CHECKS=$((CHECKS + 14))
 	else
-		CHECKS=$((CHECKS + 20))
+		CHECKS=$((CHECKS + 21))
 		guest_of plug --shared --plug port0
 	fi
 	tap_cmd "plug: the server stops when told to" target_stop
@@ -97,7 +97,7 @@ CHECKS=0
 # commands: the number of doorbells that leave it is counted when it may not.
 export SPIN_US=1000000
 # nvme show-regs maps registers that the kernel keeps to itself otherwise.
-pass full 70 --reboot --append iomem=relaxed
+pass full 73 --reboot --append iomem=relaxed
 unset SPIN_US
 if [ -z "$lab_only" ] && [ -e "$WORK/got/id-ctrl.json" ]; then
 	mkdir -p "$HERE/expect/vfio-user"
