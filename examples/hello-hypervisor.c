@@ -10,6 +10,7 @@
  * interrupt arrive at the drive by the calls that a hypervisor makes for its
  * guest (leapio/vdev.h): one poll group serves both.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,7 +24,8 @@ static void must(int rc, const char *what)
 	exit(1);
 }
 
-static struct leap_vdev *build_drive(struct leap_pollgroup *pg)
+static struct leap_vdev *build_drive(struct leap_pollgroup *pg,
+				     struct leap_target **out)
 {
 	struct leap_subsystem_opts ss_opts = LEAP_SUBSYSTEM_OPTS_INIT;
 	struct leap_ns_opts ns_opts = LEAP_NS_OPTS_INIT;
@@ -37,7 +39,13 @@ static struct leap_vdev *build_drive(struct leap_pollgroup *pg)
 	must(leap_bdev_open(pg, "memory:16M", &ns_opts.bdev), "drive");
 	must(leap_ns_add(ss, &ns_opts, NULL, NULL), "namespace");
 	must(leap_vdev_create(ss, NULL, &drive), "vdev");
+	*out = target;
 	return drive;
+}
+
+static void set_flag(void *arg)
+{
+	*(int *)arg = 1;
 }
 
 int main(void)
@@ -48,11 +56,13 @@ int main(void)
 	struct leap_piece block = { .len_bytes = 512 };
 	struct leap_req req = { .pieces = &block, .nr_pieces = 1 };
 	struct leap_pollgroup *pg;
+	struct leap_target *target;
 	struct leap_host *guest;
+	int off = 0;
 
 	/* The machine: RAM, and a drive on the bus. */
 	must(leap_pollgroup_create(NULL, &pg), "poll group");
-	opts.vdev = build_drive(pg);
+	opts.vdev = build_drive(pg, &target);
 	ram_opts.bytes = 1 << 20;
 	must(leap_dmabuf_create(&ram_opts, &block.buf), "ram");
 	block.addr = leap_dmabuf_addr(block.buf);
@@ -71,5 +81,15 @@ int main(void)
 	       leap_status_str(leap_req_status(&req)), info.nr_sqs,
 	       (unsigned long long)info.doorbells,
 	       (unsigned long long)info.mem_bytes >> 10);
+
+	/* It is switched off. */
+	leap_host_close(guest, set_flag, &off);
+	while (!off)
+		leap_pollgroup_wait(pg, -1);
+	leap_vdev_destroy(opts.vdev, NULL, NULL);
+	leap_target_destroy(target, NULL, NULL);
+	while (leap_pollgroup_destroy(pg) == -EBUSY)
+		leap_pollgroup_wait(pg, 1000000);
+	leap_dmabuf_put(block.buf);
 	return leap_req_status(&req) != 0;
 }

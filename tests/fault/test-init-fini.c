@@ -133,15 +133,19 @@ static void test_loop(void **state)
 	over("loop", fault_slow() ? 50 : 500);
 }
 
+#ifdef LEAP_WITH_TCP
 static void test_tcp(void **state)
 {
 	over("tcp", fault_slow() ? 10 : 50);
 }
+#endif
 
+#ifdef LEAP_WITH_SHM
 static void test_shm(void **state)
 {
 	over("shm", fault_slow() ? 10 : 50);
 }
+#endif
 
 static void *one_side(void *arg)
 {
