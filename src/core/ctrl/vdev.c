@@ -22,14 +22,24 @@
 
 /* ---- the end ---- */
 
+/* Nothing that belongs to a queue, here or elsewhere. */
+static int is_quiet(const struct leap_vdev *v)
+{
+	return leap__list_empty(&v->admins) && !v->c->nr_ioqs && !v->nr_cqs &&
+	       !v->shadow_cmd;
+}
+
 static int waits_over(const struct leap_vdev *v)
 {
 	const struct leap__list *first = leap__list_first(&v->admins);
 
 	if (!v->c)
 		return 1;
+	/* A reset that the end overtook is never done by itself. */
+	if (v->ended)
+		return is_quiet(v);
 	/* Of admin queues the one that is in use may be there. */
-	return !v->c->resetting && !(v->ended && v->c->nr_ioqs) &&
+	return !v->c->resetting &&
 	       (!first || (v->started && first->next == &v->admins));
 }
 
@@ -45,13 +55,6 @@ static void finish_waits(struct leap_vdev *v, int err)
 		w->done(w->arg, err);
 		free(w);
 	}
-}
-
-/* Nothing that belongs to a queue, here or elsewhere. */
-static int is_quiet(const struct leap_vdev *v)
-{
-	return leap__list_empty(&v->admins) && !v->c->nr_ioqs && !v->nr_cqs &&
-	       !v->shadow_cmd;
 }
 
 /* The controller is going: let it. */
@@ -107,9 +110,10 @@ static void settle(struct leap_timer *timer)
 {
 	struct leap_vdev *v =
 		leap__list_entry(timer, struct leap_vdev, settle_timer);
-	void (*destroyed)(void *arg) = v->destroyed;
-	void *arg = v->destroyed_arg;
+	void (*destroyed)(void *arg);
+	void *arg;
 
+	/* Who is told may destroy it: then, and not before, it is known how. */
 	if (waits_over(v))
 		finish_waits(v, 0);
 	if (v->c && is_quiet(v)) {
@@ -126,6 +130,9 @@ static void settle(struct leap_timer *timer)
 		return;
 	}
 	v->guest.ats = NULL;
+	destroyed = v->destroyed;
+	arg = v->destroyed_arg;
+	leap_timer_stop(v->home, timer);
 	leap__pollgroup_release(v->home);
 	free_vdev(v);
 	if (destroyed)
