@@ -16,7 +16,7 @@
 #endif
 
 #define MAX_STATES		8000000
-#define MAX_STATES_PLANTED	100000
+#define MAX_STATES_PLANTED	400000
 #define SEEDS			20
 
 static double seconds(void)
