@@ -81,6 +81,8 @@ LEAP_API int leap_vdev_create(struct leap_subsystem *ss,
 /**
  * leap_vdev_destroy - pull the drive out
  *
+ * Also needed after leap_target_destroy, which ends the controller and leaves
+ * the drive an empty slot: until then its poll group stays busy.
  * @done: runs once, in poll, when nothing touches the guest's memory any more;
  *        may be NULL
  * Context: owner of home
