@@ -38,10 +38,10 @@ static int read_slot(const struct leap_record_slot *slot, uint64_t *control,
 	for (tries = 0; tries < READ_TRIES; tries++) {
 		*control = leap_from_le64(leap__load_acquire(&slot->control));
 		for (i = 0; i < LEAP__SQE_BYTES / 8; i++)
-			sqe[i] = leap__load_relaxed(&words[i]);
-		out->status = leap_from_le32(leap__load_relaxed(&slot->status));
-		out->note = load64(&slot->note);
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+			sqe[i] = leap__load_acquire(&words[i]);
+		out->status = leap_from_le32(leap__load_acquire(&slot->status));
+		out->note = leap_from_le64(leap__load_acquire(&slot->note));
+		/* After all of them: each was an acquire. */
 		if (load64(&slot->control) == *control)
 			return 0;
 	}
