@@ -3,7 +3,7 @@
 # Everything that CI runs, or some parts of it.
 #
 # usage: scripts/test.sh [--long] [--no-install] [PART...]
-# parts: unit sanitize fuzz sim arm vm bench        (default: all of them)
+# parts: unit sanitize fuzz sim arm vm pcie rdma bench  (default: all of them)
 #   --long        the larger numbers: more seeds, longer fuzzing, valgrind
 #   --no-install  fail when a package is missing instead of installing it
 # The last line counts: N passed, N failed, N skipped. With CI=true a test that
@@ -12,7 +12,7 @@ set -u
 top=$(cd "$(dirname "$0")/.." && pwd)
 . "$top/scripts/lib.sh"
 
-all_parts="unit sanitize fuzz sim arm vm bench"
+all_parts="unit sanitize fuzz sim arm vm pcie rdma bench"
 long=
 parts=
 passed=0
@@ -29,8 +29,9 @@ while [ $# -gt 0 ]; do
 	--long) long=1 ;;
 	--no-install) export LEAP_NO_INSTALL=1 ;;
 	-h | --help) usage; exit 0 ;;
-	unit | sanitize | fuzz | sim | arm | vm | bench) parts="$parts $1" ;;
-	pcie | rdma | soc | services)
+	unit | sanitize | fuzz | sim | arm | vm | pcie | rdma | bench)
+		parts="$parts $1" ;;
+	soc | services)
 		die "part $1: this release has nothing of the kind to test" ;;
 	*) usage >&2; exit 2 ;;
 	esac
@@ -299,17 +300,22 @@ part_arm() {
 		"$top/scripts/cross.sh" s390x
 }
 
-part_vm() {
+# interop SCRIPT... - tests with virtual machines
+interop() {
 	local t args=
 	[ -z "$long" ] || args=--long
 	built "programs for guests" unit --enable-werror || return
 	say "the lab (made when absent) ..."
-	"$top/scripts/vm/setup.sh" || { fail "vm: the lab"; return; }
-	for t in "$top"/tests/interop/[0-9]*.sh; do
+	"$top/scripts/vm/setup.sh" || { fail "$part: the lab"; return; }
+	for t; do
 		tests "$(basename "$t")" "$top/build/$(basename "$t").out" "" \
 			"$t" $args
 	done
 }
+
+part_vm() { interop "$top"/tests/interop/[1-5][0-9]*.sh; }
+part_pcie() { interop "$top"/tests/interop/6[0-9]*.sh; }
+part_rdma() { interop "$top"/tests/interop/7[0-9]*.sh; }
 
 part_bench() {
 	built "bench" bench --disable-shared || return
@@ -326,7 +332,7 @@ packages() {	# PART
 	fuzz) echo clang libclang-rt-14-dev ;;
 	arm) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
 		gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user-static ;;
-	vm) echo tshark ;;
+	vm | pcie | rdma) echo tshark ;;
 	esac
 }
 

@@ -32,10 +32,27 @@ enum leap_bio_op {
 	 * us, is 1 to 256 struct leap_dsm_range; block and nr_blocks are 0.
 	 * Only to layers with LEAP_BDEV_RANGES. */
 	LEAP_BIO_RANGES = 6,
+	LEAP_BIO_VERIFY = 7,	/* media can be read; no payload */
+	/* Copy: the payload, as above, is 1 to 256 descriptors of the format
+	 * in CDW12 of leap_bio.sqe, of this same bdev; block is where it goes,
+	 * nr_blocks the sum of all. Only to layers with LEAP_BDEV_COPY. */
+	LEAP_BIO_COPY = 8,
+	/* Only to layers with LEAP_BDEV_ZONED. Append: block is the start of a
+	 * zone, result where it went. Send: block is the start of a zone, or
+	 * any with LEAP_BIO_ZONE_ALL; nr_blocks is the action (ZSA), and no
+	 * payload. Report: as Zone Management Receive with sqe's CDW12 and 13;
+	 * the payload is NUMDW dwords. */
+	LEAP_BIO_ZONE_APPEND = 9,
+	LEAP_BIO_ZONE_SEND = 10,
+	LEAP_BIO_ZONE_REPORT = 11,
+	/* Only to layers with LEAP_BDEV_VECTOR: open-channel vector commands.
+	 * See there. */
+	LEAP_BIO_VECTOR = 12,
 };
 
 #define LEAP_BIO_FUA	1u	/* durable before it completes */
 #define LEAP_BIO_DEAC	2u	/* write zeroes: may deallocate */
+#define LEAP_BIO_ZONE_ALL	4u	/* zone send: all zones */
 
 /* What a layer can do; services usually pass on what their children have. */
 #define LEAP_BDEV_FUA		1u	/* LEAP_BIO_FUA; else flush after */
@@ -48,6 +65,10 @@ enum leap_bio_op {
 #define LEAP_BDEV_REMOTE_PIECES	128u	/* accepts pieces that are not direct */
 #define LEAP_BDEV_FENCEABLE	256u	/* its lock outlives in-flight writes */
 #define LEAP_BDEV_RANGES	512u	/* takes LEAP_BIO_RANGES */
+#define LEAP_BDEV_VERIFY	1024u	/* else it is read and dropped */
+#define LEAP_BDEV_COPY		2048u
+#define LEAP_BDEV_ZONED		4096u	/* zones; see leap_bdev_set_zones */
+#define LEAP_BDEV_VECTOR	8192u	/* open channel */
 
 struct leap_chan;
 
@@ -67,6 +88,7 @@ struct leap_bio {
 	/* The command as its host sent it, for hints that a bio has no place
 	 * for; or NULL. Its range is not the bio's. */
 	const struct leap_sqe *sqe;
+	uint64_t result;	/* out: where an append went, failed vectors */
 	/* scratch of the layers follows */
 };
 
