@@ -250,7 +250,9 @@ static void now_enabled(struct leap__regctrl *c)
 	c->enabled = true;
 	a->live = true;
 	leap__list_push_back(&c->queues, &a->link);
-	if (!(leap_from_le16(c->id->oacs) & LEAP_OACS_DBBUF)) {
+	if (c->dev->shadow)
+		c->shadow = true;
+	if (c->shadow || !(leap_from_le16(c->id->oacs) & LEAP_OACS_DBBUF)) {
 		seq_end(c, 0);
 		return;
 	}
@@ -522,11 +524,12 @@ static void pci_next(struct leap__regctrl *c, uint64_t at)
 
 static void pci_cap(struct leap__regctrl *c, uint64_t value)
 {
-	if ((value & 0xff) == PCI_CAP_MSIX)
-		ask(c, LEAP__REG_CONFIG_READ, c->pci_at + 4, 4, 0,
-		       msix_table);
-	else
+	if ((value & 0xff) != PCI_CAP_MSIX) {
 		pci_next(c, value >> 8 & 0xff);
+		return;
+	}
+	c->nr_vectors = (uint32_t)(value >> 16 & 0x7ff) + 1;
+	ask(c, LEAP__REG_CONFIG_READ, c->pci_at + 4, 4, 0, msix_table);
 }
 
 static void pci_caps(struct leap__regctrl *c, uint64_t value)
