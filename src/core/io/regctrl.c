@@ -26,6 +26,7 @@
 #include <string.h>
 
 #include "core/io/dispatch.h"
+#include "util/atomic.h"
 #include "util/err.h"
 
 #define MS		1000000ull
@@ -324,6 +325,15 @@ static int issue(struct leap__regctrl *c, struct leap__regcmd *cmd)
 		leap_timer_start(c->pg, &c->cmd_timer, CMD_NS);
 	leap__regq_kick(a);
 	return 0;
+}
+
+void leap__regctrl_unpark(struct leap__regctrl *c)
+{
+	struct leap__list *pos;
+
+	leap__list_for_each(pos, &c->queues)
+		leap__regq_unpark(leap__list_entry(pos, struct leap__regq,
+						   link));
 }
 
 void leap__regctrl_pump(struct leap__regctrl *c)
@@ -629,6 +639,10 @@ void leap__regctrl_settle(struct leap__regctrl *c)
 
 	if (!c->dev_closed || c->irq_watching)
 		return;
+	/* No holder is left then, and nobody sends the message any more. */
+	leap__regmem_free(c);
+	if (leap__load_acquire(&c->recall_sent))
+		return;
 	if (c->polled)
 		leap_pollgroup_del_poller(c->pg, &c->poller);
 	c->polled = false;
@@ -637,7 +651,6 @@ void leap__regctrl_settle(struct leap__regctrl *c)
 	while ((l = leap__list_pop(&c->qps)))
 		leap__regqp_ended(leap__list_entry(l, struct leap__regqp, link),
 				  c->err);
-	leap__regmem_free(c);
 	free(c->maps);
 	free(c->id);
 	free(c->dev);
@@ -691,6 +704,7 @@ int leap__regctrl_create(struct leap_qp *qp,
 	c->cmd_timer.run = cmd_timeout;
 	c->cmd_wait_tail = &c->cmd_wait;
 	c->next_iova = LEAP__REG_IOVA;
+	c->recall.run = leap__regmem_recall_run;
 	c->irq_fd = -1;
 	leap__list_init(&c->qps);
 	leap__list_init(&c->queues);
