@@ -28,6 +28,7 @@
 
 #include "util/err.h"
 
+#define VECTORS		32u	/* of a kernel that cannot add any later */
 #define INFO_MAX	65536u	/* bytes of an answer with capabilities */
 #define PAGE_MASK	4095u
 
@@ -339,7 +340,8 @@ static int read_regions(struct leap__vfio_link *l)
 	return 0;
 }
 
-static uint32_t irq_count(const struct leap__vfio_link *l, uint32_t index)
+static uint32_t irq_count(const struct leap__vfio_link *l, uint32_t index,
+			  bool *fixed)
 {
 	struct vfio_irq_info info = { .argsz = sizeof(info), .index = index };
 
@@ -347,12 +349,15 @@ static uint32_t irq_count(const struct leap__vfio_link *l, uint32_t index)
 	    call(l, l->device, VFIO_DEVICE_GET_IRQ_INFO, &info) < 0 ||
 	    !(info.flags & VFIO_IRQ_INFO_EVENTFD))
 		return 0;
+	*fixed = info.flags & VFIO_IRQ_INFO_NORESIZE;
 	return info.count;
 }
 
 bool leap__vfio_link_has_irq(const struct leap__vfio_link *l, uint32_t index)
 {
-	return irq_count(l, index) != 0;
+	bool fixed;
+
+	return irq_count(l, index, &fixed) != 0;
 }
 
 static int open_device(struct leap__vfio_link *l)
@@ -372,7 +377,8 @@ static int open_device(struct leap__vfio_link *l)
 				 "to VFIO", l->address);
 	l->can_reset = info.flags & VFIO_DEVICE_FLAGS_RESET;
 	l->nr_irqs = info.num_irqs;
-	l->nr_vectors = irq_count(l, VFIO_PCI_MSIX_IRQ_INDEX);
+	l->nr_vectors = irq_count(l, VFIO_PCI_MSIX_IRQ_INDEX,
+				  &l->msix_fixed);
 	return read_regions(l);
 }
 
@@ -481,14 +487,16 @@ int leap__vfio_link_unmap(const struct leap__vfio_link *l, uint64_t bytes,
 
 /* ---- interrupts and reset ------------------------------------------------------------ */
 
-int leap__vfio_link_irq(const struct leap__vfio_link *l, uint32_t index, int fd)
+static int set_irq(const struct leap__vfio_link *l, uint32_t index,
+		   uint32_t vector, int fd)
 {
 	struct {
 		struct vfio_irq_set set;
 		int32_t fd;
 	} s = {
 		.set = {
-			.argsz = sizeof(s), .index = index, .count = 1,
+			.argsz = sizeof(s), .index = index, .start = vector,
+			.count = 1,
 			.flags = VFIO_IRQ_SET_DATA_EVENTFD |
 				 VFIO_IRQ_SET_ACTION_TRIGGER,
 		},
@@ -497,6 +505,22 @@ int leap__vfio_link_irq(const struct leap__vfio_link *l, uint32_t index, int fd)
 	int err = call(l, l->device, VFIO_DEVICE_SET_IRQS, &s);
 
 	return err < 0 ? err : 0;
+}
+
+int leap__vfio_link_irq(struct leap__vfio_link *l, uint32_t index,
+			uint32_t vector, int fd)
+{
+	uint32_t most = l->nr_vectors < VECTORS ? l->nr_vectors : VECTORS;
+	int err;
+
+	/* Older kernels: the first one decides how many there are. */
+	if (index == VFIO_PCI_MSIX_IRQ_INDEX && l->msix_fixed && !l->msix_on &&
+	    set_irq(l, index, most - 1, -1))
+		l->msix_fixed = false;
+	err = set_irq(l, index, vector, fd);
+	if (!err && index == VFIO_PCI_MSIX_IRQ_INDEX)
+		l->msix_on = true;
+	return err;
 }
 
 int leap__vfio_link_reset(const struct leap__vfio_link *l)

@@ -189,11 +189,13 @@ static int map(struct vfio_dev *d, const struct leap__regio *io)
 	return err;
 }
 
-static int set_irq(struct vfio_dev *d, int fd)
+/* Vectors are had from the kernel one by one, as they are asked for. */
+static int set_irq(struct vfio_dev *d, uint64_t vector, int fd)
 {
-	if (!d->link.nr_vectors)
+	if (vector >= d->link.nr_vectors)
 		return -EOPNOTSUPP;
-	return leap__vfio_link_irq(&d->link, VFIO_PCI_MSIX_IRQ_INDEX, fd);
+	return leap__vfio_link_irq(&d->link, VFIO_PCI_MSIX_IRQ_INDEX,
+				   (uint32_t)vector, fd);
 }
 
 static int run(struct vfio_dev *d, struct leap__regio *io)
@@ -211,7 +213,7 @@ static int run(struct vfio_dev *d, struct leap__regio *io)
 		return leap__vfio_link_unmap(&d->link, map_bytes(io->buf),
 					     io->offset);
 	case LEAP__REG_IRQ:
-		return set_irq(d, io->fd);
+		return set_irq(d, io->value, io->fd);
 	case LEAP__REG_RESET:
 		return leap__vfio_link_reset(&d->link);
 	default:
@@ -271,7 +273,7 @@ static void watch(struct vfio_dev *d, struct news *n, uint32_t index)
 	fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (fd < 0)
 		return;
-	if (leap__vfio_link_irq(&d->link, index, fd) ||
+	if (leap__vfio_link_irq(&d->link, index, 0, fd) ||
 	    w->ops->adopt(w, fd, &n->wfd)) {
 		close(fd);	/* the kernel holds its own reference */
 		return;
@@ -387,6 +389,20 @@ static void vfio_doorbell(struct leap__regdev *dev, uint32_t offset,
 		bar_access(d, &io);
 }
 
+/* The page of doorbells as the kernel maps it for whoever has the device's
+ * descriptor: the whole device, to be trusted with that. */
+static int vfio_doorbell_fd(struct leap__regdev *dev, uint64_t *offset,
+			    uint32_t *bytes)
+{
+	struct vfio_dev *d = of_dev(dev);
+
+	if (d->link.map_bytes <= LEAP_REG_DBL)
+		return -EOPNOTSUPP;
+	*offset = d->link.bar_at + LEAP_REG_DBL;
+	*bytes = (uint32_t)(d->link.map_bytes - LEAP_REG_DBL);
+	return d->link.device;
+}
+
 static void vfio_close(struct leap__regdev *dev)
 {
 	struct vfio_dev *d = of_dev(dev);
@@ -402,6 +418,7 @@ const struct leap__regdev_ops leap__vfio_dev_ops = {
 	.submit = vfio_submit,
 	.doorbell = vfio_doorbell,
 	.close = vfio_close,
+	.doorbell_fd = vfio_doorbell_fd,
 };
 
 static int pcie_qp_connect(struct leap_qp *qp, const char *address)

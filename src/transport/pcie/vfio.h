@@ -55,6 +55,8 @@ struct leap__vfio_link {
 	int container, group, device;	/* -1 = not open */
 	uint32_t nr_irqs;
 	uint32_t nr_vectors;		/* MSI-X */
+	bool msix_fixed;	/* their number, from the first one on */
+	bool msix_on;
 	uint64_t config_at, config_bytes;
 	uint64_t bar_at, bar_bytes;
 	uint8_t *bar;			/* the first of it, mapped */
@@ -77,9 +79,10 @@ int leap__vfio_link_map(const struct leap__vfio_link *l, void *addr,
 			uint64_t bytes, uint64_t iova);
 int leap__vfio_link_unmap(const struct leap__vfio_link *l, uint64_t bytes,
 			  uint64_t iova);
-/* Have vector 0 of kind @index (VFIO_PCI_*_IRQ_INDEX) signal @fd; -1: none. */
-int leap__vfio_link_irq(const struct leap__vfio_link *l, uint32_t index,
-			int fd);
+/* Have vector @vector of kind @index (VFIO_PCI_*_IRQ_INDEX) signal @fd; -1:
+ * none. */
+int leap__vfio_link_irq(struct leap__vfio_link *l, uint32_t index,
+			uint32_t vector, int fd);
 /* Does the device have interrupts of that kind? */
 bool leap__vfio_link_has_irq(const struct leap__vfio_link *l, uint32_t index);
 int leap__vfio_link_reset(const struct leap__vfio_link *l);
