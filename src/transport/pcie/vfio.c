@@ -385,8 +385,10 @@ static void vfio_doorbell(struct leap__regdev *dev, uint32_t offset,
 
 	if (__builtin_expect((uint64_t)offset + 4 <= d->link.map_bytes, 1))
 		store(d, offset, value);
-	else
-		bar_access(d, &io);
+	else if (bar_access(d, &io) && !d->lost) {
+		d->lost = true;		/* nobody else would hear of it */
+		wake(d);
+	}
 }
 
 /* The page of doorbells as the kernel maps it for whoever has the device's
