@@ -5,6 +5,8 @@
  *	leap_qp (transport slots, fabrics commands)	regqp.c
  *	  queue: rings, payload, completions		regqueue.c
  *	  controller: enable, disable, admin commands	regctrl.c
+ *		what is there, and its quirks		regprobe.c
+ *		commands that take too long, health	regwatch.c
  *	    device: registers, memory, interrupt	regdev.h, transport/
  *
  * One controller belongs to one poll group, with all its queues; the admin
@@ -30,6 +32,18 @@
 #define LEAP__REG_OWN_CMDS	4u	/* admin commands of our own at once */
 #define LEAP__REG_REGIONS	256u
 #define LEAP__REG_IOVA		(1ull << 32)	/* first device address */
+/* PCI Command: memory, bus master, no INTx. */
+#define LEAP__REG_PCI_ON	0x0406u
+
+/* What devices are known for: regprobe.c. */
+#define LEAP__REGQ_SLOW_CSTS	0x01u	/* after a disable: do not look yet */
+#define LEAP__REGQ_MQES_64	0x02u	/* MQES of 0 means 64 entries */
+#define LEAP__REGQ_ONE_CMD	0x04u	/* queues of two entries */
+#define LEAP__REGQ_LIST_512	0x08u	/* PRP lists at 512 byte borders */
+#define LEAP__REGQ_NO_ZEROES	0x10u	/* no Write Zeroes, whatever it says */
+#define LEAP__REGQ_NO_NS_DESC	0x20u	/* no Identify CNS 03h */
+#define LEAP__REGQ_NO_NAME	0x40u	/* SUBNQN means nothing */
+#define LEAP__REGQ_REFUSE	0x80u	/* cannot be worked with */
 
 /* ---- memory that the device can reach: regmem.c ---- */
 
@@ -139,10 +153,16 @@ struct leap__regctrl {
 	bool enabled;		/* RDY was seen, EN is set */
 	bool shadow;		/* Doorbell Buffer Config is in force */
 	bool polled;
+	bool hung;		/* no manners at its end */
+	bool was_on;		/* enabled when its end began */
 	int err;
+	char why[112];		/* in words, for leap_last_error */
+	uint16_t quirks;
 	uint64_t cap;
 	uint32_t cc;		/* as last written */
 	uint64_t to_ns;		/* CAP.TO, CRTO */
+	uint64_t shutdown_ns;	/* RTD3E */
+	uint32_t max_data_bytes;	/* MDTS */
 	struct leap_id_ctrl *id;
 	struct leap__list qps;		/* struct leap__regqp, admin too */
 	struct leap__list queues;	/* struct leap__regq that are polled */
@@ -155,7 +175,8 @@ struct leap__regctrl {
 	bool io_busy;
 	bool reset_tried;
 	uint32_t seq_cc;	/* that enable writes */
-	uint32_t want;		/* of CSTS.RDY */
+	uint32_t mask, want;	/* of CSTS, and who waits for it */
+	void (*waited)(struct leap__regctrl *c, int err);
 	uint32_t pci_at, pci_left;	/* the walk over capabilities */
 	uint32_t msix_table;		/* in BAR 0; UINT32_MAX = elsewhere */
 	uint64_t deadline_ns;
@@ -188,8 +209,10 @@ struct leap__regctrl {
 int leap__regctrl_create(struct leap_qp *qp,
 			 const struct leap__regdev_ops *ops,
 			 const char *address, struct leap__regctrl **out);
-/* PCI set-up, disable, enable, Identify, disable. c->probed tells. */
-void leap__regctrl_probe(struct leap__regctrl *c);
+/* One access whose value @next gets; one at a time. */
+void leap__regctrl_ask(struct leap__regctrl *c, enum leap__regop op,
+		       uint64_t offset, uint8_t bytes, uint64_t value,
+		       void (*next)(struct leap__regctrl *c, uint64_t value));
 /* CC.EN 0->1 with @cc, and what has to be said right then: 0, -EIO CFS,
  * -ETIMEDOUT; -ENODEV fails the controller instead. One sequence at a time. */
 void leap__regctrl_enable(struct leap__regctrl *c, uint32_t cc,
@@ -211,13 +234,31 @@ void leap__regctrl_cmd_done(struct leap__regctrl *c, struct leap__regcmd *cmd,
 void leap__regctrl_drop_cmds(struct leap__regctrl *c);
 /* It is no good: close the device, then end every queue with @err. */
 void leap__regctrl_fail(struct leap__regctrl *c, int err);
-/* In order: disable, reset, close; then end every queue. */
+/* The same, and why: what leap_last_error says in the callbacks. */
+void leap__regctrl_refuse(struct leap__regctrl *c, int err, const char *fmt,
+			  ...) __attribute__((format(printf, 3, 4), cold));
+/* In order: shutdown, disable, reset, close; then end every queue. */
 void leap__regctrl_end(struct leap__regctrl *c);
+/* The same for one that hangs: no shutdown, and queues end with @err. */
+void leap__regctrl_reset(struct leap__regctrl *c, int err, const char *fmt,
+			 ...) __attribute__((format(printf, 3, 4), cold));
+/* Its end may begin: what was under way when it was asked for is over. */
+void leap__regctrl_end_now(struct leap__regctrl *c);
 
 static inline bool leap__regctrl_dead(const struct leap__regctrl *c)
 {
 	return c->state == LEAP__REGCTRL_DEAD;
 }
+
+/* regprobe.c */
+
+/* PCI set-up, disable, enable, Identify, disable. c->probed tells. */
+void leap__regctrl_probe(struct leap__regctrl *c);
+uint16_t leap__regprobe_quirks(uint16_t vendor, uint16_t device);
+/* Identify Controller without what the device is known not to do. */
+void leap__regprobe_correct(const struct leap__regctrl *c,
+			    struct leap_id_ctrl *id);
+uint64_t leap__regprobe_shutdown_ns(const struct leap_id_ctrl *id);
 
 /* regirq.c: the poller of a controller, and its interrupt. */
 void leap__regirq_start(struct leap__regctrl *c);

@@ -437,7 +437,8 @@ static bool name_fits(const struct leap__regctrl *c, const char *wanted)
 {
 	const char *name = (const char *)c->id->subnqn;
 
-	return !name[0] || !strncmp(name, wanted, sizeof(c->id->subnqn));
+	return !name[0] || (c->quirks & LEAP__REGQ_NO_NAME) ||
+	       !strncmp(name, wanted, sizeof(c->id->subnqn));
 }
 
 static void probed(struct leap__regctrl *c, int err, leap_status_t status)
@@ -447,6 +448,7 @@ static void probed(struct leap__regctrl *c, int err, leap_status_t status)
 
 	rq->connect = NULL;
 	rq->state = LEAP__REGQP_LIVE;
+	rq->qp.max_data_bytes = c->max_data_bytes;
 	if (status) {
 		complete(rq, req, 0, status);
 	} else if (!name_fits(c, data_of(req)->subnqn)) {
@@ -858,6 +860,7 @@ static int connect_io(struct leap__regqp *rq, const char *address,
 		return leap__err(-EBUSY, "leap_qp_connect: controller %u has a "
 				 "queue %u", o->cntlid, o->qid);
 	rq->c = c;
+	rq->qp.max_data_bytes = c->max_data_bytes;
 	leap__list_push_back(&c->qps, &rq->link);
 	rq->msg.run = hear_start;
 	rq->msg_out = true;
