@@ -36,13 +36,13 @@
 #define CSTS_POLL_NS	MS
 #define CMD_NS		(5000 * MS)
 #define END_NS		(2000 * MS)	/* what is not CSTS takes no longer */
-#define QUIRK_NS	(2300 * MS)	/* LEAP__REGQ_SLOW_CSTS; found by trial */
+#define QUIRK_NS	(2300 * MS)	/* SLOW_CSTS; found by trial */
 #define ALL_ONES	0xffffffffu
 #define PCI_COMMAND	0x04
 
 typedef void (*next_fn)(struct leap__regctrl *c, uint64_t value);
 
-/* ---- one access after the other ------------------------------------------------ */
+/* ---- one access after the other ---------------------------------------- */
 
 static void close_device(struct leap__regctrl *c)
 {
@@ -131,7 +131,7 @@ static void seq_end(struct leap__regctrl *c, int err)
 	done(c, err);
 }
 
-/* ---- CSTS ------------------------------------------------------------------------ */
+/* ---- CSTS -------------------------------------------------------------- */
 
 static void csts_read(struct leap__regctrl *c, uint64_t value);
 
@@ -175,7 +175,7 @@ static void csts_read(struct leap__regctrl *c, uint64_t value)
 		leap_timer_start(c->pg, &c->timer, CSTS_POLL_NS);
 }
 
-/* ---- disable --------------------------------------------------------------------- */
+/* ---- disable ----------------------------------------------------------- */
 
 static void now_disabled(struct leap__regctrl *c, int err);
 
@@ -255,7 +255,7 @@ void leap__regctrl_disable(struct leap__regctrl *c,
 	reg_read(c, LEAP_REG_CC, 4, disable_cc);
 }
 
-/* ---- enable ---------------------------------------------------------------------- */
+/* ---- enable ------------------------------------------------------------ */
 
 /* A controller that refuses goes on with doorbells in registers. */
 static void dbbuf_done(struct leap__regcmd *cmd, leap_status_t status)
@@ -326,7 +326,7 @@ void leap__regctrl_enable(struct leap__regctrl *c, uint32_t cc,
 	reg_write(c, LEAP_REG_AQA, 4, aqa, write_asq);
 }
 
-/* ---- admin commands of our own ------------------------------------------------------ */
+/* ---- admin commands of our own ----------------------------------------- */
 
 static void cmd_timeout(struct leap_timer *timer)
 {
@@ -392,7 +392,7 @@ void leap__regctrl_drop_cmds(struct leap__regctrl *c)
 	c->cmd_wait_tail = &c->cmd_wait;
 }
 
-/* ---- opening and ending ------------------------------------------------------------- */
+/* ---- opening and ending ------------------------------------------------ */
 
 static void end_closed(struct leap__regctrl *c, uint64_t value)
 {

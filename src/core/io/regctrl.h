@@ -2,7 +2,8 @@
 /*
  * regctrl.h - a controller behind registers, from the host's side
  *
- *	leap_qp (transport slots, fabrics commands)	regqp.c
+ *	leap_qp (transport slots, queue creation)	regqp.c
+ *		fabrics commands, own answers		regfab.c
  *	  queue: rings, payload, completions		regqueue.c
  *	  controller: enable, disable, admin commands	regctrl.c
  *		what is there, and its quirks		regprobe.c
@@ -345,6 +346,28 @@ int leap__regqp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 		       unsigned int n);
 void leap__regqp_kick(struct leap_qp *qp);
 void leap__regqp_close(struct leap_qp *qp);
+
+/* An answer of this side's. */
+void leap__regqp_complete(struct leap__regqp *rq, struct leap_req *req,
+			  uint64_t result, leap_status_t status);
+/* An I/O queue ends; its controller has forgotten it. */
+void leap__regqp_gone(struct leap__regqp *rq, int err);
+void leap__regqp_disconnect(struct leap__regfab *f);
+
+/* ---- answers without the ring: regfab.c ---- */
+
+void leap__regfab_init(struct leap__regqp *rq);
+/* For @req; NULL = none is free. */
+struct leap__regfab *leap__regfab_take(struct leap__regqp *rq,
+				       struct leap_req *req);
+/* Not from within submit: at the end of this poll. */
+void leap__regfab_answer(struct leap__regfab *f, uint64_t result,
+			 leap_status_t status);
+void leap__regfab_fail(struct leap__regqp *rq, int err);
+void leap__regfab_fabrics(struct leap__regfab *f);
+/* Is an admin command answered without the controller, and how? */
+bool leap__regfab_own(struct leap__regqp *rq, const struct leap_req *req,
+		      leap_status_t *status);
 
 /* The controller of @rq is open, or gone: each told once. */
 void leap__regqp_opened(struct leap__regqp *rq);

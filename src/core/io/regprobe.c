@@ -37,7 +37,7 @@
 /* Where an interrupt message would go; the eventfd is what is used. */
 #define MSI_ADDRESS	0xfee00000u
 
-/* ---- devices that are not what they say ------------------------------------------ */
+/* ---- devices that are not what they say -------------------------------- */
 
 /*
  * By PCI vendor and device id. Each is a fact that the kernel's driver found
@@ -59,7 +59,7 @@ static const struct {
 			  LEAP__REGQ_NO_ZEROES | LEAP__REGQ_NO_NAME },
 	/* Resets itself, or loses data, with more than one command out. */
 	{ 0x106b, 0x2001, LEAP__REGQ_ONE_CMD },
-	/* Reads on at a 512 byte border when a PRP list does not begin there. */
+	/* Misreads PRP lists that begin elsewhere. */
 	{ 0x1217, 0x8760, LEAP__REGQ_LIST_512 },
 	/* Submission entries of 128 bytes, tags shared by all queues. */
 	{ 0x106b, 0x2005, LEAP__REGQ_REFUSE },
@@ -115,7 +115,7 @@ void leap__regprobe_correct(const struct leap__regctrl *c,
 					~LEAP_ONCS_WRITE_ZEROES);
 }
 
-/* ---- Identify ----------------------------------------------------------------------- */
+/* ---- Identify ---------------------------------------------------------- */
 
 /* What one command may move. MDTS counts in pages of CAP.MPSMIN. */
 static uint32_t max_data(const struct leap__regctrl *c)
@@ -186,7 +186,7 @@ static void probe_disabled(struct leap__regctrl *c, int err)
 	leap__regctrl_enable(c, PROBE_CC, probe_enabled);
 }
 
-/* ---- the admin queue ---------------------------------------------------------------- */
+/* ---- the admin queue --------------------------------------------------- */
 
 static void admin_mapped(void *arg, int err)
 {
@@ -228,7 +228,7 @@ static void make_admin(struct leap__regctrl *c)
 		c->admin->map = (uint16_t)map;
 }
 
-/* ---- capabilities ------------------------------------------------------------------- */
+/* ---- capabilities ------------------------------------------------------ */
 
 static void crto_read(struct leap__regctrl *c, uint64_t value)
 {
@@ -269,7 +269,7 @@ static void cap_read(struct leap__regctrl *c, uint64_t value)
 	}
 }
 
-/* ---- PCI ---------------------------------------------------------------------------- */
+/* ---- PCI --------------------------------------------------------------- */
 
 static void pci_done(struct leap__regctrl *c, uint64_t value)
 {

@@ -42,7 +42,7 @@ static uint64_t to_page(uint64_t n)
 	return (n + PAGE - 1) & ~(uint64_t)(PAGE - 1);
 }
 
-/* ---- PRPs and SGLs --------------------------------------------------------- */
+/* ---- PRPs and SGLs ----------------------------------------------------- */
 
 /*
  * A short list starts at one of eight places of its slot's room: with all at
@@ -176,7 +176,7 @@ static bool in_place_sgl(struct leap__regq *q, struct leap_req *req,
 	return true;
 }
 
-/* ---- bounce ------------------------------------------------------------------ */
+/* ---- bounce ------------------------------------------------------------ */
 
 static uint8_t *chunk_addr(const struct leap__regq *q, uint16_t chunk)
 {
@@ -279,7 +279,7 @@ static bool by_chunks(struct leap__regq *q, struct leap_req *req, uint16_t cid)
 	return true;
 }
 
-/* ---- slots and the ring -------------------------------------------------------- */
+/* ---- slots and the ring ------------------------------------------------ */
 
 int leap__regq_slot(struct leap__regq *q, struct leap_req *req)
 {
@@ -343,7 +343,7 @@ static void kick_later(struct leap__defer *defer)
 	leap__regq_kick(leap__list_entry(defer, struct leap__regq, kick));
 }
 
-/* ---- completions ---------------------------------------------------------------- */
+/* ---- completions ------------------------------------------------------- */
 
 static bool reads(const struct leap_sqe *sqe)
 {
@@ -442,7 +442,7 @@ void leap__regq_fail_all(struct leap__regq *q, int err, leap_status_t status)
 	}
 }
 
-/* ---- making one ------------------------------------------------------------------ */
+/* ---- making one -------------------------------------------------------- */
 
 static void layout(struct leap__regq *q)
 {
