@@ -92,8 +92,8 @@ LEAP_API uint32_t leap_host_nr_queues(const struct leap_host *host);
  * @queue: 0 = admin, 1..leap_host_nr_queues()
  * Context: owner, hot path
  * Returns: number accepted, 0..n
- * Errors:  -EINVAL no such queue, or as leap_qp_submit; -ENOTCONN not live
- *          yet, or failed for good
+ * Errors:  -EINVAL no such queue, more payload than MDTS, or as
+ *          leap_qp_submit; -ENOTCONN not live yet, or failed for good
  */
 LEAP_API int leap_host_submit(struct leap_host *host, uint32_t queue,
 			      struct leap_req *const *reqs, unsigned int n);

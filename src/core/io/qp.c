@@ -19,6 +19,7 @@
 #include <leapio/qp.h>
 
 #include "core/io/dispatch.h"
+#include "core/io/host.h"
 #include "core/io/info.h"
 #include "core/io/transport.h"
 #include "core/io/world.h"
@@ -280,6 +281,12 @@ void leap_qp_transport_up(struct leap_qp *qp)
 		return;
 	}
 	qp->ops->qp_kick(qp);
+}
+
+void leap__qp_limit(struct leap_qp *qp, uint32_t bytes)
+{
+	if (qp->max_data_bytes > bytes)
+		qp->max_data_bytes = bytes;
 }
 
 /* ---- submitting --------------------------------------------------------- */

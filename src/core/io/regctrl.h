@@ -163,7 +163,6 @@ struct leap__regctrl {
 	uint32_t cc;		/* as last written */
 	uint64_t to_ns;		/* CAP.TO, CRTO */
 	uint64_t shutdown_ns;	/* RTD3E */
-	uint32_t max_data_bytes;	/* MDTS */
 	struct leap_id_ctrl *id;
 	struct leap__list qps;		/* struct leap__regqp, admin too */
 	struct leap__list queues;	/* struct leap__regq that are polled */

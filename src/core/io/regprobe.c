@@ -117,17 +117,6 @@ void leap__regprobe_correct(const struct leap__regctrl *c,
 
 /* ---- Identify ---------------------------------------------------------- */
 
-/* What one command may move. MDTS counts in pages of CAP.MPSMIN. */
-static uint32_t max_data(const struct leap__regctrl *c)
-{
-	uint32_t most = LEAP__REG_MAX_DATA, pages = LEAP__REG_PAGE;
-	uint8_t mdts = c->id->mdts;
-
-	if (!mdts || mdts >= 32 || (uint64_t)pages << mdts >= most)
-		return most;
-	return pages << mdts;
-}
-
 /*
  * How long a shutdown may take. RTD3E is in microseconds; the kernel's driver
  * takes what is there for true up to a minute, and so does this one.
@@ -154,7 +143,6 @@ static void identified(struct leap__regcmd *cmd, leap_status_t status)
 
 	c->probe_status = status;
 	leap__regprobe_correct(c, c->id);
-	c->max_data_bytes = max_data(c);
 	c->shutdown_ns = leap__regprobe_shutdown_ns(c->id);
 	leap__regctrl_disable(c, probe_end);
 }

@@ -376,7 +376,6 @@ static void probed(struct leap__regctrl *c, int err, leap_status_t status)
 
 	rq->connect = NULL;
 	rq->state = LEAP__REGQP_LIVE;
-	rq->qp.max_data_bytes = c->max_data_bytes;
 	if (status) {
 		leap__regqp_complete(rq, req, 0, status);
 	} else if (!name_fits(c, data_of(req)->subnqn)) {
@@ -577,7 +576,6 @@ static int connect_io(struct leap__regqp *rq, const char *address,
 		return leap__err(-EBUSY, "leap_qp_connect: controller %u has a "
 				 "queue %u", o->cntlid, o->qid);
 	rq->c = c;
-	rq->qp.max_data_bytes = c->max_data_bytes;
 	leap__list_push_back(&c->qps, &rq->link);
 	rq->msg.run = hear_start;
 	rq->msg_out = true;
