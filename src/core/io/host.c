@@ -404,6 +404,7 @@ static int connect_queue(struct leap_host *h, uint32_t i)
 	opts.flags = h->opts.flags;
 	opts.target = h->opts.target;
 	opts.vdev = h->opts.vdev;
+	opts.lender = h->opts.lender;
 	opts.connected = queue_connected;
 	opts.lost = queue_lost;
 	opts.arg = &h->q[i];

@@ -278,7 +278,9 @@ static void now_enabled(struct leap__regctrl *c, int err)
 	c->enabled = true;
 	a->live = true;
 	leap__list_push_back(&c->queues, &a->link);
-	if (!(leap_from_le16(c->id->oacs) & LEAP_OACS_DBBUF)) {
+	if (c->dev->shadow)
+		c->shadow = true;
+	if (c->shadow || !(leap_from_le16(c->id->oacs) & LEAP_OACS_DBBUF)) {
 		seq_end(c, 0);
 		return;
 	}

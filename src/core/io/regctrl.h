@@ -111,6 +111,8 @@ void leap__regq_fini(struct leap__regq *q);
 void leap__regq_restart(struct leap__regq *q);
 /* Use the shadow doorbells of the controller, if it has any for this queue. */
 void leap__regq_shadow(struct leap__regq *q);
+/* The device knows the queue as @qid. */
+void leap__regq_name(struct leap__regq *q, uint16_t qid);
 /* A slot's number, or -EAGAIN. */
 int leap__regq_slot(struct leap__regq *q, struct leap_req *req);
 void leap__regq_put_slot(struct leap__regq *q, uint16_t cid);
@@ -179,6 +181,7 @@ struct leap__regctrl {
 	void (*waited)(struct leap__regctrl *c, int err);
 	uint32_t pci_at, pci_left;	/* the walk over capabilities */
 	uint32_t msix_table;		/* in BAR 0; UINT32_MAX = elsewhere */
+	uint32_t nr_vectors;		/* MSI-X; 0 = there is none */
 	uint64_t deadline_ns;
 	struct leap_timer timer;	/* CSTS again; then: bound of the end */
 	void (*probed)(struct leap__regctrl *c, int err, leap_status_t status);

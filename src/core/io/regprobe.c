@@ -313,11 +313,13 @@ static void pci_next(struct leap__regctrl *c, uint64_t at)
 
 static void pci_cap(struct leap__regctrl *c, uint64_t value)
 {
-	if ((value & 0xff) == PCI_CAP_MSIX)
-		leap__regctrl_ask(c, LEAP__REG_CONFIG_READ, c->pci_at + 4, 4,
-				  0, msix_table);
-	else
+	if ((value & 0xff) != PCI_CAP_MSIX) {
 		pci_next(c, value >> 8 & 0xff);
+		return;
+	}
+	c->nr_vectors = (uint32_t)(value >> 16 & 0x7ff) + 1;
+	leap__regctrl_ask(c, LEAP__REG_CONFIG_READ, c->pci_at + 4, 4, 0,
+			  msix_table);
 }
 
 static void pci_caps(struct leap__regctrl *c, uint64_t value)

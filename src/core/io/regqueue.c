@@ -468,21 +468,27 @@ static void free_lists(struct leap__regq *q)
 	q->nr_free_chunks = LEAP__REG_NR_CHUNKS;
 }
 
+void leap__regq_name(struct leap__regq *q, uint16_t qid)
+{
+	uint32_t dstrd = (uint32_t)LEAP_GET(q->c->cap, LEAP_CAP_DSTRD);
+
+	q->qid = qid;
+	q->sq_db = LEAP_REG_SQTDBL((uint32_t)qid, dstrd);
+	q->cq_db = LEAP_REG_CQHDBL((uint32_t)qid, dstrd);
+}
+
 int leap__regq_init(struct leap__regq *q, struct leap__regctrl *c,
 		    struct leap_qp *qp, uint32_t sq_size, uint32_t cq_size)
 {
 	struct leap_dmabuf_opts opts = LEAP_DMABUF_OPTS_INIT;
-	uint32_t dstrd = (uint32_t)LEAP_GET(c->cap, LEAP_CAP_DSTRD);
 
 	memset(q, 0, sizeof(*q));
 	q->c = c;
 	q->qp = qp;
-	q->qid = qp->opts.qid;
 	q->sq_size = sq_size;
 	q->cq_size = cq_size;
 	q->cq_lazy = cq_size > sq_size ? (cq_size - sq_size) / 2 : 0;
-	q->sq_db = LEAP_REG_SQTDBL((uint32_t)q->qid, dstrd);
-	q->cq_db = LEAP_REG_CQHDBL((uint32_t)q->qid, dstrd);
+	leap__regq_name(q, qp->opts.qid);
 	q->kick.run = kick_later;
 	leap__list_init(&q->link);
 	layout(q);
@@ -535,11 +541,14 @@ static leap_le32 *shadow_word(const struct leap__regq *q, uint64_t page,
 			      uint32_t db)
 {
 	const struct leap__regq *a = q->c->admin;
+	uint8_t *pages = q->c->dev->shadow;
 	uint64_t at = db - LEAP_REG_DBL;
 
 	if (at + sizeof(leap_le32) > PAGE)
 		return NULL;
-	return (leap_le32 *)(void *)(a->base + a->extra_at + page * PAGE + at);
+	if (!pages)
+		pages = a->base + a->extra_at;
+	return (leap_le32 *)(void *)(pages + page * PAGE + at);
 }
 
 /* Spec: NVMe Base 2.0 s5.8: the entries of a new queue are this side's to
@@ -552,6 +561,8 @@ void leap__regq_shadow(struct leap__regq *q)
 	q->sqp.eventidx = shadow_word(q, 1, q->sq_db);
 	q->cqc.doorbell = shadow_word(q, 0, q->cq_db);
 	q->cqc.eventidx = shadow_word(q, 1, q->cq_db);
+	if (q->c->dev->shadow)
+		return;		/* it has done that, before it made the CQ */
 	*q->sqp.doorbell = *q->sqp.eventidx = leap_to_le32(0);
 	*q->cqc.doorbell = *q->cqc.eventidx = leap_to_le32(0);
 }

@@ -34,6 +34,7 @@ struct vdev_dev {
 	bool open;
 	bool closing;
 	bool holds;			/* the first of ask is under way */
+	uint32_t nr_irqs;		/* vectors that were asked for */
 	int err;			/* of what was under way */
 	uint32_t dropping;		/* parts of the end that are out */
 	struct range ranges[LEAP__REG_REGIONS];
@@ -121,6 +122,16 @@ static void write_bytes(struct vdev_dev *d, const struct leap__regio *io)
 		leap_vdev_config_write(d->vdev, io->offset, &le, io->bytes);
 }
 
+static int irq(struct vdev_dev *d, const struct leap__regio *io)
+{
+	uint32_t vector = (uint32_t)io->value;
+	int err = leap_vdev_irq_fd(d->vdev, LEAP_VDEV_MSIX, vector, io->fd);
+
+	if (!err && vector >= d->nr_irqs)
+		d->nr_irqs = vector + 1;
+	return err;
+}
+
 static int run(struct vdev_dev *d, struct leap__regio *io)
 {
 	switch (io->op) {
@@ -137,7 +148,7 @@ static int run(struct vdev_dev *d, struct leap__regio *io)
 	case LEAP__REG_UNMAP:
 		return unmap(d, io);
 	case LEAP__REG_IRQ:
-		return leap_vdev_irq_fd(d->vdev, LEAP_VDEV_MSIX, 0, io->fd);
+		return irq(d, io);
 	default:
 		d->holds = true;
 		leap_vdev_reset(d->vdev, end_slow, d);
@@ -193,7 +204,8 @@ static void drop_memory(struct vdev_dev *d)
 {
 	uint32_t i;
 
-	leap_vdev_irq_fd(d->vdev, LEAP_VDEV_MSIX, 0, -1);
+	for (i = 0; i < d->nr_irqs; i++)
+		leap_vdev_irq_fd(d->vdev, LEAP_VDEV_MSIX, i, -1);
 	d->dropping++;
 	d->dropping++;
 	leap_vdev_reset(d->vdev, part_ended, d);
