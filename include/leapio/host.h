@@ -47,6 +47,8 @@ struct leap_host_opts {
 	void *arg;
 	struct leap_vdev *vdev;	/* vdev:// only */
 	struct leap_lender *lender;	/* lent: only; borrowed until closed */
+	uint32_t timeout_ms;	/* as leap_qp_opts.timeout_ms; what was out
+				 * goes again on the next connection */
 };
 
 #define LEAP_HOST_OPTS_INIT LEAP_OPTS_INIT(struct leap_host_opts)

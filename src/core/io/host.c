@@ -405,6 +405,7 @@ static int connect_queue(struct leap_host *h, uint32_t i)
 	opts.target = h->opts.target;
 	opts.vdev = h->opts.vdev;
 	opts.lender = h->opts.lender;
+	opts.timeout_ms = h->opts.timeout_ms;
 	opts.connected = queue_connected;
 	opts.lost = queue_lost;
 	opts.arg = &h->q[i];

@@ -34,7 +34,7 @@
 
 #define MS		1000000ull
 #define CSTS_POLL_NS	MS
-#define CMD_NS		(5000 * MS)
+#define CMD_NS		(30000 * MS)	/* where commands have no limit */
 #define END_NS		(2000 * MS)	/* what is not CSTS takes no longer */
 #define QUIRK_NS	(2300 * MS)	/* SLOW_CSTS; found by trial */
 #define ALL_ONES	0xffffffffu
@@ -53,6 +53,7 @@ static void close_device(struct leap__regctrl *c)
 	c->seq_done = NULL;
 	leap_timer_stop(c->pg, &c->timer);
 	leap_timer_stop(c->pg, &c->cmd_timer);
+	leap__regwatch_stop(c);
 	leap__regirq_stop(c);
 	c->dev->ops->close(c->dev);
 }
@@ -204,6 +205,7 @@ static void now_disabled(struct leap__regctrl *c, int err)
 		leap__regctrl_ask(c, LEAP__REG_RESET, 0, 0, 0, was_reset);
 	} else {
 		c->shadow = false;
+		c->nr_granted = 0;
 		c->admin->live = false;
 		leap__list_remove(&c->admin->link);
 		seq_end(c, 0);
@@ -337,6 +339,11 @@ static void cmd_timeout(struct leap_timer *timer)
 			    "no answer to an admin command of the driver");
 }
 
+static uint64_t cmd_ns(const struct leap__regctrl *c)
+{
+	return c->limit_ns ? c->limit_ns : CMD_NS;
+}
+
 static int issue(struct leap__regctrl *c, struct leap__regcmd *cmd)
 {
 	struct leap__regq *a = c->admin;
@@ -350,7 +357,7 @@ static int issue(struct leap__regctrl *c, struct leap__regcmd *cmd)
 	if (leap__regq_push(a, (uint16_t)cid))
 		return -EAGAIN;
 	if (!c->cmds_out++)
-		leap_timer_start(c->pg, &c->cmd_timer, CMD_NS);
+		leap_timer_start(c->pg, &c->cmd_timer, cmd_ns(c));
 	leap__regq_kick(a);
 	return 0;
 }
@@ -382,7 +389,7 @@ void leap__regctrl_cmd_done(struct leap__regctrl *c, struct leap__regcmd *cmd,
 {
 	leap_timer_stop(c->pg, &c->cmd_timer);
 	if (--c->cmds_out)
-		leap_timer_start(c->pg, &c->cmd_timer, CMD_NS);
+		leap_timer_start(c->pg, &c->cmd_timer, cmd_ns(c));
 	cmd->done(cmd, status);
 }
 
@@ -390,6 +397,8 @@ void leap__regctrl_drop_cmds(struct leap__regctrl *c)
 {
 	leap_timer_stop(c->pg, &c->cmd_timer);
 	c->cmds_out = 0;
+	c->abort_out = false;
+	c->abort_q = NULL;
 	c->cmd_wait = NULL;
 	c->cmd_wait_tail = &c->cmd_wait;
 }
@@ -591,6 +600,7 @@ int leap__regctrl_create(struct leap_qp *qp,
 	c->timer.run = csts_again;
 	c->cmd_timer.run = cmd_timeout;
 	c->cmd_wait_tail = &c->cmd_wait;
+	leap__regwatch_init(c, qp->opts.timeout_ms);
 	c->next_iova = LEAP__REG_IOVA;
 	c->irq_fd = -1;
 	leap__list_init(&c->qps);

@@ -73,7 +73,12 @@ struct leap__regslot {
 	struct leap_req *req;	/* NULL = free */
 	uint16_t chunks;	/* first bounce chunk, chained; or none */
 	bool own;		/* a command of the controller's own */
+	uint8_t abort;		/* LEAP__ABORT_* */
+	uint32_t tick;		/* when it went out: regwatch.c */
 };
+
+#define LEAP__ABORT_OUT		1u	/* the slot waits for the Abort's end */
+#define LEAP__ABORT_OVER	2u	/* which has come; the command's not */
 
 struct leap__regq {
 	struct leap__regctrl *c;
@@ -84,6 +89,8 @@ struct leap__regq {
 	uint32_t sq_size, cq_size;
 	uint32_t sq_db, cq_db;		/* doorbells, offsets in BAR 0 */
 	uint32_t cq_lazy;	/* consumed entries that need not be told yet */
+	uint32_t tick;			/* of regwatch.c */
+	uint16_t list_step;		/* see desc_at */
 	uint16_t qid;
 	bool live;
 	bool sgl;			/* payload by SGL */
@@ -122,6 +129,8 @@ void leap__regq_kick(struct leap__regq *q);
 /* Completions that are there; finished through leap_qp_complete. Returns their
  * number; a controller that lies is failed. */
 int leap__regq_reap(struct leap__regq *q);
+/* No Abort of @cid is out any more. */
+void leap__regq_abort_over(struct leap__regq *q, uint16_t cid);
 /* Every command that is out fails; no callback for our own. @status 0: by
  * leap_qp_fail with @err. */
 void leap__regq_fail_all(struct leap__regq *q, int err, leap_status_t status);
@@ -190,6 +199,18 @@ struct leap__regctrl {
 	struct leap__regcmd *cmd_wait, **cmd_wait_tail;
 	uint32_t cmds_out;
 	struct leap_timer cmd_timer;
+	/* Commands that take too long. */
+	struct leap_timer watch;
+	uint64_t limit_ns, tick_ns;	/* limit_ns 0: there is none */
+	uint32_t age, limit_ticks;	/* age: ticks so far */
+	bool watching, watch_idle, watch_busy;
+	struct leap__regio watch_io;
+	struct leap__regcmd abort;
+	struct leap__regq *abort_q;	/* whose; NULL: it is gone */
+	uint16_t abort_cid;
+	bool abort_out;
+	/* Of Set Features 07h; 0 = it has not been asked. */
+	uint32_t nr_granted;
 	/* Interrupt. */
 	int irq_fd;			/* -1 = none to be had */
 	struct leap__wfd *irq_wfd;
@@ -262,6 +283,16 @@ uint16_t leap__regprobe_quirks(uint16_t vendor, uint16_t device);
 void leap__regprobe_correct(const struct leap__regctrl *c,
 			    struct leap_id_ctrl *id);
 uint64_t leap__regprobe_shutdown_ns(const struct leap_id_ctrl *id);
+
+/* regwatch.c */
+void leap__regwatch_init(struct leap__regctrl *c, uint32_t timeout_ms);
+/* Commands have gone out. */
+void leap__regwatch_start(struct leap__regctrl *c);
+void leap__regwatch_stop(struct leap__regctrl *c);
+/* @q ends. */
+void leap__regwatch_forget(struct leap__regq *q);
+/* What CSTS says; false: that the controller is no good, and it ends. */
+bool leap__regwatch_csts(struct leap__regctrl *c, uint32_t csts);
 
 /* regirq.c: the poller of a controller, and its interrupt. */
 void leap__regirq_start(struct leap__regctrl *c);
@@ -366,10 +397,12 @@ struct leap__regfab *leap__regfab_take(struct leap__regqp *rq,
 void leap__regfab_answer(struct leap__regfab *f, uint64_t result,
 			 leap_status_t status);
 void leap__regfab_fail(struct leap__regqp *rq, int err);
-void leap__regfab_fabrics(struct leap__regfab *f);
-/* Is an admin command answered without the controller, and how? */
-bool leap__regfab_own(struct leap__regqp *rq, const struct leap_req *req,
-		      leap_status_t *status);
+/* A fabrics command, or one that leap__regfab_takes. */
+void leap__regfab_submit(struct leap__regfab *f);
+/* The controller has answered an admin command. */
+void leap__regfab_seen(struct leap__regctrl *c, struct leap_req *req);
+/* Is an admin command answered without the ring? */
+bool leap__regfab_takes(struct leap__regqp *rq, const struct leap_req *req);
 
 /* The controller of @rq is open, or gone: each told once. */
 void leap__regqp_opened(struct leap__regqp *rq);

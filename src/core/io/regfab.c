@@ -191,6 +191,37 @@ static void next_set(struct leap__regqp *rq)
 	}
 }
 
+static void nssr_written(struct leap__regio *io, int err)
+{
+	struct leap__regfab *f = io->arg;
+	struct leap__regctrl *c = f->rq->c;
+
+	if (leap__regctrl_dead(c))
+		return;
+	if (err) {
+		leap__regctrl_fail(c, err);
+		return;
+	}
+	leap__regfab_answer(f, 0, 0);
+	leap__regctrl_reset(c, -ECONNRESET, "NVM subsystem reset");
+}
+
+/*
+ * All controllers of the subsystem are reset, other hosts' too: only who asks
+ * for it gets it, it is no step of recovery. NVMe Base 2.0 s3.7.1.
+ */
+static void subsystem_reset(struct leap__regfab *f)
+{
+	struct leap__regctrl *c = f->rq->c;
+
+	f->io = (struct leap__regio){
+		.op = LEAP__REG_WRITE, .bytes = 4, .fd = -1,
+		.offset = LEAP_REG_NSSR, .value = LEAP_NSSR_MAGIC,
+		.done = nssr_written, .arg = f,
+	};
+	c->dev->ops->submit(c->dev, &f->io);
+}
+
 static void property_set(struct leap__regfab *f)
 {
 	const struct leap_fab_prop_set *p =
@@ -199,6 +230,12 @@ static void property_set(struct leap__regfab *f)
 	struct leap__regqp *rq = f->rq;
 	bool idle = !rq->sets;
 
+	if ((p->attrib & LEAP_PROP_SIZE_MASK) == LEAP_PROP_SIZE_4 &&
+	    leap_from_le32(p->ofst) == LEAP_REG_NSSR &&
+	    value == LEAP_NSSR_MAGIC && (rq->c->cap & LEAP_CAP_NSSRS)) {
+		subsystem_reset(f);
+		return;
+	}
 	/* Pages of 4 KiB are what queues and PRPs are made of here. */
 	if ((p->attrib & LEAP_PROP_SIZE_MASK) != LEAP_PROP_SIZE_4 ||
 	    leap_from_le32(p->ofst) != LEAP_REG_CC ||
@@ -263,7 +300,7 @@ static void property_get(struct leap__regfab *f)
 
 /* ---- commands ---------------------------------------------------------- */
 
-void leap__regfab_fabrics(struct leap__regfab *f)
+static void fabrics(struct leap__regfab *f)
 {
 	const struct leap_fab_sqe *sqe =
 		(const struct leap_fab_sqe *)(const void *)&f->req->sqe;
@@ -283,6 +320,49 @@ void leap__regfab_fabrics(struct leap__regfab *f)
 		leap__regfab_answer(f, 0, DNR(LEAP_SC_INVALID_FIELD));
 }
 
+/* In place of Keep Alive, for a controller that has none: is it well? */
+static void health_read(struct leap__regio *io, int err)
+{
+	struct leap__regfab *f = io->arg;
+	struct leap__regctrl *c = f->rq->c;
+
+	if (leap__regctrl_dead(c))
+		return;
+	if (err)
+		leap__regctrl_fail(c, err);
+	else if (leap__regwatch_csts(c, (uint32_t)io->value))
+		fab_complete(f, 0, 0);
+}
+
+static void ask_health(struct leap__regfab *f)
+{
+	struct leap__regctrl *c = f->rq->c;
+
+	f->io = (struct leap__regio){
+		.op = LEAP__REG_READ, .bytes = 4, .fd = -1,
+		.offset = LEAP_REG_CSTS, .done = health_read, .arg = f,
+	};
+	c->dev->ops->submit(c->dev, &f->io);
+}
+
+void leap__regfab_seen(struct leap__regctrl *c, struct leap_req *req)
+{
+	uint32_t dw0 = leap_from_le32(req->cqe.dw0), nsq, ncq;
+	uint32_t cdw10 = leap_from_le32(req->sqe.cdw10);
+
+	if (leap_req_status(req))
+		return;
+	if (req->sqe.opc == LEAP_ADM_SET_FEATURES &&
+	    (cdw10 & 0xff) == LEAP_FID_NUM_QUEUES) {
+		nsq = LEAP_GET(dw0, LEAP_FEAT_NQ_NSQ) + 1;
+		ncq = LEAP_GET(dw0, LEAP_FEAT_NQ_NCQ) + 1;
+		c->nr_granted = nsq < ncq ? nsq : ncq;
+	}
+	if (c->quirks && req->sqe.opc == LEAP_ADM_IDENTIFY &&
+	    (cdw10 & 0xff) == LEAP_CNS_CTRL && req->nr_pieces == 1)
+		leap__regprobe_correct(c, req->pieces[0].addr);
+}
+
 /* PRPs have no length: a controller would write on behind the payload. */
 static bool too_short(const struct leap_req *req)
 {
@@ -297,9 +377,16 @@ static bool too_short(const struct leap_req *req)
 	return false;
 }
 
+static bool is_keep_alive(const struct leap__regqp *rq,
+			  const struct leap_req *req)
+{
+	return req->sqe.opc == LEAP_ADM_KEEP_ALIVE && rq->c->enabled &&
+	       !leap_from_le16(rq->c->id->kas);
+}
+
 /* What an admin command is answered without the controller, if it is. */
-bool leap__regfab_own(struct leap__regqp *rq, const struct leap_req *req,
-		      leap_status_t *status)
+static bool own_status(struct leap__regqp *rq, const struct leap_req *req,
+		       leap_status_t *status)
 {
 	switch (req->sqe.opc) {
 	case LEAP_ADM_DELETE_SQ:
@@ -314,11 +401,31 @@ bool leap__regfab_own(struct leap__regqp *rq, const struct leap_req *req,
 		*status = DNR(LEAP_SC_CMD_SEQUENCE);
 		return true;
 	}
-	if (req->sqe.opc == LEAP_ADM_KEEP_ALIVE &&
-	    !leap_from_le16(rq->c->id->kas)) {
-		*status = 0;
+	if ((rq->c->quirks & LEAP__REGQ_NO_NS_DESC) &&
+	    req->sqe.opc == LEAP_ADM_IDENTIFY &&
+	    (leap_from_le32(req->sqe.cdw10) & 0xff) == LEAP_CNS_NS_DESC) {
+		*status = DNR(LEAP_SC_INVALID_FIELD);
 		return true;
 	}
 	*status = DNR(LEAP_SC_SGL_DATA_LEN);
 	return too_short(req);
+}
+
+void leap__regfab_submit(struct leap__regfab *f)
+{
+	leap_status_t status;
+
+	if (f->req->sqe.opc == LEAP_ADM_FABRICS)
+		fabrics(f);
+	else if (is_keep_alive(f->rq, f->req))
+		ask_health(f);
+	else if (own_status(f->rq, f->req, &status))
+		leap__regfab_answer(f, 0, status);
+}
+
+bool leap__regfab_takes(struct leap__regqp *rq, const struct leap_req *req)
+{
+	leap_status_t status;
+
+	return is_keep_alive(rq, req) || own_status(rq, req, &status);
 }

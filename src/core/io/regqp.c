@@ -297,6 +297,9 @@ static leap_status_t check_io(const struct leap__regqp *rq, uint32_t *where)
 {
 	const struct leap__regctrl *c = rq->c;
 
+	*where = IN_SQE(qid);
+	if (c->nr_granted && rq->qp.opts.qid > c->nr_granted)
+		return DNR(LEAP_SC_FAB_PARAM);
 	*where = IN_SQE(sqsize);
 	if (rq->qp.depth - 1 > LEAP_GET(c->cap, LEAP_CAP_MQES))
 		return DNR(LEAP_SC_FAB_PARAM);
@@ -469,20 +472,16 @@ void leap__regqp_disconnect(struct leap__regfab *f)
 
 static int submit_one(struct leap__regqp *rq, struct leap_req *req)
 {
-	leap_status_t status = 0;
 	struct leap__regfab *f;
 	bool fab = req->sqe.opc == LEAP_ADM_FABRICS;
 	int cid;
 
 	if (__builtin_expect(fab || is_admin(rq), 0) &&
-	    (fab || leap__regfab_own(rq, req, &status))) {
+	    (fab || leap__regfab_takes(rq, req))) {
 		f = leap__regfab_take(rq, req);
 		if (!f)
 			return -EAGAIN;
-		if (fab)
-			leap__regfab_fabrics(f);
-		else
-			leap__regfab_answer(f, 0, status);
+		leap__regfab_submit(f);
 		return 0;
 	}
 	cid = leap__regq_slot(&rq->q, req);
@@ -505,8 +504,11 @@ int leap__regqp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 	for (i = 0; i < n; i++)
 		if (submit_one(rq, reqs[i]))
 			break;
-	if (i)
+	if (i) {
 		leap__pollgroup_defer(qp->pg, &rq->q.kick);
+		if (__builtin_expect(!rq->c->watching, 0))
+			leap__regwatch_start(rq->c);
+	}
 	return (int)i;
 }
 

@@ -51,7 +51,7 @@ static uint64_t to_page(uint64_t n)
 static uint64_t desc_at(const struct leap__regq *q, uint16_t cid,
 			uint32_t bytes)
 {
-	uint32_t shift = (cid & 7u) * (LEAP__REG_DESC_BYTES / 8);
+	uint32_t shift = (cid & 7u) * q->list_step;
 
 	if (shift + bytes > LEAP__REG_DESC_BYTES)
 		shift = 0;
@@ -290,14 +290,31 @@ int leap__regq_slot(struct leap__regq *q, struct leap_req *req)
 	cid = q->free_slots[--q->nr_free_slots];
 	q->slots[cid].req = req;
 	q->slots[cid].own = false;
+	q->slots[cid].tick = q->tick;
 	req->sqe.cid = leap_to_le16(cid);
 	return cid;
 }
 
 void leap__regq_put_slot(struct leap__regq *q, uint16_t cid)
 {
-	q->slots[cid].req = NULL;
-	put_chunks(q, &q->slots[cid]);
+	struct leap__regslot *slot = &q->slots[cid];
+
+	slot->req = NULL;
+	put_chunks(q, slot);
+	if (__builtin_expect(slot->abort == LEAP__ABORT_OUT, 0))
+		return;		/* leap__regq_abort_over */
+	slot->abort = 0;
+	q->free_slots[q->nr_free_slots++] = cid;
+}
+
+void leap__regq_abort_over(struct leap__regq *q, uint16_t cid)
+{
+	struct leap__regslot *slot = &q->slots[cid];
+
+	slot->abort = LEAP__ABORT_OVER;
+	if (slot->req)
+		return;
+	slot->abort = 0;
 	q->free_slots[q->nr_free_slots++] = cid;
 }
 
@@ -386,6 +403,8 @@ static int finish(struct leap__regq *q, const struct leap__cqe *cqe)
 	    reads(&req->sqe) && !cqe->status)
 		bounce(q, req, slot->chunks, false);
 	leap__regq_put_slot(q, cqe->cid);
+	if (__builtin_expect(!q->qid, 0) && !own)
+		leap__regfab_seen(q->c, req);
 	give_back(q, req, own);
 	return 0;
 }
@@ -487,6 +506,8 @@ int leap__regq_init(struct leap__regq *q, struct leap__regctrl *c,
 	q->qp = qp;
 	q->sq_size = sq_size;
 	q->cq_size = cq_size;
+	q->list_step = c->quirks & LEAP__REGQ_LIST_512 ? 0 :
+		LEAP__REG_DESC_BYTES / 8;
 	q->cq_lazy = cq_size > sq_size ? (cq_size - sq_size) / 2 : 0;
 	leap__regq_name(q, qp->opts.qid);
 	q->kick.run = kick_later;
@@ -511,6 +532,7 @@ int leap__regq_init(struct leap__regq *q, struct leap__regctrl *c,
 
 void leap__regq_fini(struct leap__regq *q)
 {
+	leap__regwatch_forget(q);
 	leap__pollgroup_undefer(q->c->pg, &q->kick);
 	leap__list_remove(&q->link);
 	leap_dmabuf_put(q->mem);
@@ -531,6 +553,7 @@ void leap__regq_restart(struct leap__regq *q)
 		.entries = q->base + q->cq_at, .size = q->cq_size,
 	};
 
+	q->tick = q->c->age;
 	memset(q->base + q->cq_at, 0, (size_t)q->cq_size * LEAP_CQE_SIZE);
 	leap__sqp_init(&q->sqp, &sq);
 	leap__cqc_init(&q->cqc, &cq);
