@@ -22,7 +22,7 @@
 #define NQN		"nqn.2026-01.org.example:doorbells"
 #define RAM_BYTES	(2u << 20)
 #define QD		32u
-#define DEPTH		1024u	/* as Linux has it */
+#define DEPTH		128u	/* as the target has it */
 #define COMMANDS	20000u
 #define POLL_NS		300u
 #define GUEST_NS	1000u	/* from one look of the guest to the next */
