@@ -225,10 +225,15 @@ void leap__fence_start(struct leap__fence *f, uint64_t grace_ns,
 	leap_timer_start(f->pg, &f->timer, 0);
 }
 
-void leap__fence_fini(struct leap__fence *f)
+void leap__fence_stop(struct leap__fence *f)
 {
 	leap_timer_stop(f->pg, &f->timer);
 	f->running = 0;
+}
+
+void leap__fence_fini(struct leap__fence *f)
+{
+	leap__fence_stop(f);
 	while (!leap__list_empty(&f->leaves))
 		forget(f, leap__list_entry(f->leaves.next, struct leaf, link));
 	if (f->pidfd >= 0)

@@ -42,7 +42,9 @@ int leap__fence_leaf(struct leap__fence *f, const char *path, int released);
 void leap__fence_start(struct leap__fence *f, uint64_t grace_ns,
 		       void (*done)(struct leap__fence *f));
 
-/* Also while it runs: done does not come. Context: owner */
+/* While it runs: done does not come. Context: owner */
+void leap__fence_stop(struct leap__fence *f);
+/* The same, and what it has is freed. Context: owner */
 void leap__fence_fini(struct leap__fence *f);
 
 #endif
