@@ -786,18 +786,23 @@ int leap_agent_destroy(struct leap_agent *a)
 	leap__list_init(&a->lents);
 	leap__list_init(&a->tallies);
 	a->active = NULL;
-	a->destroyed = 1;
-	if (!a->nr_sessions) {
-		leap__pollgroup_release(a->pg);
-		free(a);
-		return 0;
-	}
-	/* The last of them frees it. */
+	/* One whose connection is gone was there for its fence alone, which
+	 * nobody waits for any more. */
 	leap__list_for_each_safe(pos, tmp, &a->sessions) {
 		struct leap__session *s =
 			leap__list_entry(pos, struct leap__session, link);
 
-		leap__lchan_kill(&s->chan, -ENOTCONN);
+		leap__fence_stop(&s->fence);
+		if (s->gone)
+			free_session(s);
+		else
+			leap__lchan_kill(&s->chan, -ENOTCONN);
+	}
+	a->destroyed = 1;
+	/* Otherwise the last of them frees it. */
+	if (!a->nr_sessions) {
+		leap__pollgroup_release(a->pg);
+		free(a);
 	}
 	return 0;
 }

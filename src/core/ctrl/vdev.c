@@ -43,16 +43,20 @@ static int waits_over(const struct leap_vdev *v)
 	       (!first || (v->started && first->next == &v->admins));
 }
 
-static void finish_waits(struct leap_vdev *v, int err)
+/* Those who wait now; who is told may wait for another one. */
+static void finish_waits(struct leap_vdev *v)
 {
-	struct leap__list *item;
+	struct leap__list over, *item;
 
-	while ((item = leap__list_pop(&v->waits))) {
+	leap__list_init(&over);
+	while ((item = leap__list_pop(&v->waits)))
+		leap__list_push_back(&over, item);
+	while ((item = leap__list_pop(&over))) {
 		struct leap__vwait *w =
 			leap__list_entry(item, struct leap__vwait, link);
 
 		leap_timer_stop(v->home, &w->timer);
-		w->done(w->arg, err);
+		w->done(w->arg, 0);
 		free(w);
 	}
 }
@@ -115,7 +119,7 @@ static void settle(struct leap_timer *timer)
 
 	/* Who is told may destroy it: then, and not before, it is known how. */
 	if (waits_over(v))
-		finish_waits(v, 0);
+		finish_waits(v);
 	if (v->c && is_quiet(v)) {
 		leap__vdev_irq_trim(v);
 		if (v->ended)

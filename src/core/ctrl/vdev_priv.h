@@ -20,6 +20,7 @@
 #include <leapio/record.h>
 
 #include "core/ctrl/vdev.h"
+#include "dmabuf/region.h"
 #include "util/atomic.h"
 
 #define LEAP__VDEV_VECTORS	128u
@@ -80,6 +81,16 @@ struct leap__vrange {
 	struct leap__list link;
 	struct leap_ats_range range;	/* fd is ours */
 };
+
+/* The file that has the bytes of @r, and where in it; -1: none. */
+static inline int leap__vrange_fd(const struct leap__vrange *r, uint64_t *offset)
+{
+	*offset = r->range.offset;
+	if (r->range.source != LEAP_ATS_DMABUF)
+		return r->range.fd;
+	*offset += leap__dmabuf_offset(r->range.buf);
+	return leap_dmabuf_fd(r->range.buf);
+}
 
 /* Somebody waits until a reset is over. */
 struct leap__vwait {
