@@ -46,6 +46,7 @@ struct leap_host_opts {
 	void (*event)(struct leap_host *host, uint32_t dw0, void *arg);
 	void *arg;
 	struct leap_vdev *vdev;	/* vdev:// only */
+	struct leap_lender *lender;	/* lent: only; borrowed until closed */
 };
 
 #define LEAP_HOST_OPTS_INIT LEAP_OPTS_INIT(struct leap_host_opts)

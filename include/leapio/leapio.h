@@ -10,6 +10,7 @@
 #include <leapio/dmabuf.h>
 #include <leapio/endian.h>
 #include <leapio/host.h>
+#include <leapio/lend.h>
 #include <leapio/link.h>
 #include <leapio/mem.h>
 #include <leapio/nvme.h>

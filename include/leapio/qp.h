@@ -19,6 +19,7 @@
 extern "C" {
 #endif
 
+struct leap_lender;
 struct leap_pollgroup;
 struct leap_qp;
 struct leap_target;
@@ -67,11 +68,11 @@ struct leap_qp_opts {
 	/*
 	 * Where to: "tcp://127.0.0.1:4420/NQN", "tcp://[::1]:4420/NQN",
 	 * "shm:/run/leap.sock/NQN", "vfio-user:/run/drive.sock/NQN",
-	 * "loop://NAME/NQN", "vdev://NAME/NQN". The subsystem NQN is what
-	 * follows the last slash.
+	 * "loop://NAME/NQN", "vdev://NAME/NQN", "lent:/run/ssd.sock/NQN". The
+	 * subsystem NQN is what follows the last slash.
 	 *
-	 * vfio-user and vdev reach a controller behind registers, as a guest
-	 * does. It has one host and belongs, with all its queues, to the poll
+	 * vfio-user, vdev and lent (lend.h) reach a controller behind
+	 * registers, as a guest does. It has one host and belongs, with all its queues, to the poll
 	 * group of its admin queue; PRPs carry no length, so that a command
 	 * that moves more than its payload has is the caller's error.
 	 */
@@ -107,6 +108,9 @@ struct leap_qp_opts {
 	 */
 	uint32_t inline_bytes;
 	struct leap_vdev *vdev;	/* vdev:// only; borrowed until closed */
+	/* lent: only, in place of a socket; borrowed until connected. The
+	 * address is a name: "lent://NAME/NQN" */
+	struct leap_lender *lender;
 };
 
 #define LEAP_QP_OPTS_INIT LEAP_OPTS_INIT(struct leap_qp_opts)
@@ -172,6 +176,8 @@ struct leap_qp_info {
 	uint32_t max_data_bytes;	/* of one command by this transport */
 	uint64_t submitted;
 	uint64_t completed;
+	uint64_t bounced;	/* commands whose payload was copied, as the far
+				 * side does not reach it */
 };
 
 /* leap_qp_info - what it is and does. Context: owner. Returns: 0, -EINVAL */

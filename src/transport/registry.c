@@ -13,6 +13,7 @@ const struct leap_transport_ops *const *leap__transports(void)
 	static const struct leap_transport_ops *const all[] = {
 		&leap__loop_transport,
 		&leap__vdev_transport,
+		&leap__lent_transport,
 #ifdef LEAP_WITH_TCP
 		&leap__tcp_transport,
 #endif

@@ -395,6 +395,7 @@ static int connect_queue(struct leap_host *h, uint32_t i)
 	opts.flags = h->opts.flags;
 	opts.target = h->opts.target;
 	opts.vdev = h->opts.vdev;
+	opts.lender = h->opts.lender;
 	opts.connected = queue_connected;
 	opts.lost = queue_lost;
 	opts.arg = &h->q[i];
@@ -428,10 +429,11 @@ void leap__host_live(struct leap_host *h)
 	h->lost_ns = 0;
 	h->err = 0;
 	h->why = 0;
-	h->sharing = h->nr_up < h->nr_granted;
+	h->sharing = h->nr_up < h->nr_granted && !h->no_io;
 	for (i = 0; i <= h->nr_granted; i++) {
 		h->q[i].up = i <= h->nr_up;
-		h->q[i].at = &h->q[i <= h->nr_up ? i : 1 + (i - 1) % h->nr_up];
+		h->q[i].at = &h->q[i <= h->nr_up || h->no_io ? i :
+				   1 + (i - 1) % h->nr_up];
 	}
 	leap__host_start_upkeep(h);
 	for (i = 0; i <= h->nr_granted; i++)

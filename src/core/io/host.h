@@ -62,6 +62,7 @@ struct leap_host {
 	uint8_t tearing;	/* connections are being closed */
 	uint8_t discovery;
 	uint8_t holding;	/* the poll group */
+	uint8_t no_io;		/* I/O queues are asked for, and others' */
 	uint32_t nr_closing;
 	uint32_t nr_up;		/* I/O queues connected so far */
 	uint32_t nr_granted;	/* the first time: what callers may use */

@@ -238,7 +238,7 @@ static void get_csts(struct leap_host *h);
 
 static void connect_io(struct leap_host *h)
 {
-	if (h->nr_up < h->nr_now)
+	if (h->nr_up < h->nr_now && !h->no_io)
 		leap__host_connect_queue(h, h->nr_up + 1);
 	else
 		leap__host_live(h);

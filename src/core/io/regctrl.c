@@ -26,6 +26,7 @@
 #include <string.h>
 
 #include "core/io/dispatch.h"
+#include "util/atomic.h"
 #include "util/err.h"
 
 #define MS		1000000ull
@@ -250,7 +251,9 @@ static void now_enabled(struct leap__regctrl *c)
 	c->enabled = true;
 	a->live = true;
 	leap__list_push_back(&c->queues, &a->link);
-	if (!(leap_from_le16(c->id->oacs) & LEAP_OACS_DBBUF)) {
+	if (c->dev->shadow)
+		c->shadow = true;
+	if (c->shadow || !(leap_from_le16(c->id->oacs) & LEAP_OACS_DBBUF)) {
 		seq_end(c, 0);
 		return;
 	}
@@ -322,6 +325,15 @@ static int issue(struct leap__regctrl *c, struct leap__regcmd *cmd)
 		leap_timer_start(c->pg, &c->cmd_timer, CMD_NS);
 	leap__regq_kick(a);
 	return 0;
+}
+
+void leap__regctrl_unpark(struct leap__regctrl *c)
+{
+	struct leap__list *pos;
+
+	leap__list_for_each(pos, &c->queues)
+		leap__regq_unpark(leap__list_entry(pos, struct leap__regq,
+						   link));
 }
 
 void leap__regctrl_pump(struct leap__regctrl *c)
@@ -522,11 +534,12 @@ static void pci_next(struct leap__regctrl *c, uint64_t at)
 
 static void pci_cap(struct leap__regctrl *c, uint64_t value)
 {
-	if ((value & 0xff) == PCI_CAP_MSIX)
-		ask(c, LEAP__REG_CONFIG_READ, c->pci_at + 4, 4, 0,
-		       msix_table);
-	else
+	if ((value & 0xff) != PCI_CAP_MSIX) {
 		pci_next(c, value >> 8 & 0xff);
+		return;
+	}
+	c->nr_vectors = (uint32_t)(value >> 16 & 0x7ff) + 1;
+	ask(c, LEAP__REG_CONFIG_READ, c->pci_at + 4, 4, 0, msix_table);
 }
 
 static void pci_caps(struct leap__regctrl *c, uint64_t value)
@@ -626,6 +639,10 @@ void leap__regctrl_settle(struct leap__regctrl *c)
 
 	if (!c->dev_closed || c->irq_watching)
 		return;
+	/* No holder is left then, and nobody sends the message any more. */
+	leap__regmem_free(c);
+	if (leap__load_acquire(&c->recall_sent))
+		return;
 	if (c->polled)
 		leap_pollgroup_del_poller(c->pg, &c->poller);
 	c->polled = false;
@@ -634,7 +651,6 @@ void leap__regctrl_settle(struct leap__regctrl *c)
 	while ((l = leap__list_pop(&c->qps)))
 		leap__regqp_ended(leap__list_entry(l, struct leap__regqp, link),
 				  c->err);
-	leap__regmem_free(c);
 	free(c->maps);
 	free(c->id);
 	free(c->dev);
@@ -688,6 +704,7 @@ int leap__regctrl_create(struct leap_qp *qp,
 	c->cmd_timer.run = cmd_timeout;
 	c->cmd_wait_tail = &c->cmd_wait;
 	c->next_iova = LEAP__REG_IOVA;
+	c->recall.run = leap__regmem_recall_run;
 	c->irq_fd = -1;
 	leap__list_init(&c->qps);
 	leap__list_init(&c->queues);

@@ -309,6 +309,17 @@ static void sq_created(struct leap__regcmd *cmd, leap_status_t status)
 	complete(rq, req, rq->c->cntlid, 0);
 }
 
+/* A device that many share has names of its own for queues. */
+static void name_queue(struct leap__regqp *rq)
+{
+	struct leap__regdev *dev = rq->c->dev;
+
+	if (!dev->ops->queue_id)
+		return;
+	leap__regq_name(&rq->q, dev->ops->queue_id(dev, rq->qp.opts.qid));
+	leap__regq_shadow(&rq->q);
+}
+
 static void cq_created(struct leap__regcmd *cmd, leap_status_t status)
 {
 	struct leap__regqp *rq = cmd->arg;
@@ -325,6 +336,7 @@ static void cq_created(struct leap__regcmd *cmd, leap_status_t status)
 		delete_cq(rq);
 		return;
 	}
+	name_queue(rq);
 	rq->state = LEAP__REGQP_CREATING_SQ;
 	create(rq, LEAP_ADM_CREATE_SQ, rq->q.sq_size, 0,
 	       1u | (uint32_t)rq->qp.opts.qid << 16, sq_created);
@@ -346,7 +358,8 @@ static void io_mapped(void *arg, int err)
 		return;
 	}
 	rq->q.iova = leap__regmem_iova(rq->c, rq->q.map);
-	leap__regq_shadow(&rq->q);
+	if (!rq->c->dev->ops->queue_id)
+		leap__regq_shadow(&rq->q);
 	rq->state = LEAP__REGQP_CREATING_CQ;
 	create(rq, LEAP_ADM_CREATE_CQ, rq->q.cq_size, rq->q.cq_at, cdw11,
 	       cq_created);
