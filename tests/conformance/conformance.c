@@ -2,10 +2,10 @@
 /*
  * conformance KIND... - the table of cases over transports, as TAP
  *
- * Runs every case over each KIND (loop, tcp, shm, vfio-user, relay; "all" is
- * these) at 1, 2 and 64 I/O queue pairs: cases for I/O queues on every one of
- * them. Each run leaves a transcript, and that of every transport has to be
- * what loopback's is; behind registers, but for the listed answers that the
+ * Runs every case over each KIND (loop, tcp, shm, vfio-user, vdev, relay;
+ * "all" is these) at 1, 2 and 64 I/O queue pairs: cases for I/O queues on every
+ * one of them. Each run leaves a transcript, and that of every transport has to
+ * be what loopback's is; behind registers, but for the listed answers that the
  * standard makes differ. A transport that is not in this build is one skipped
  * line and counts as nothing.
  *
@@ -350,7 +350,7 @@ static void run_all(const char *kind)
 int main(int argc, char **argv)
 {
 	static const char *const kinds[] = { "loop", "tcp", "shm", "vfio-user",
-					     "relay" };
+					     "vdev", "relay" };
 	int i, first = 1, all;
 	unsigned int k;
 
@@ -365,7 +365,7 @@ int main(int argc, char **argv)
 	say_differences();
 	/* Loopback first, always: it is what the others are held to. */
 	run_all("loop");
-	for (k = 1; k < 4; k++) {
+	for (k = 1; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
 		int wanted = all;
 
 		for (i = first; i < argc; i++)

@@ -98,6 +98,9 @@ struct leap_host {
 	struct leap__hqueue q[];	/* [0] admin, then nr_q */
 };
 
+/* qp.c: from now on no command may carry more than @bytes. */
+void leap__qp_limit(struct leap_qp *qp, uint32_t bytes);
+
 /* host.c */
 
 /* The connection is no good: tear down, then reconnect or give up. */

@@ -43,7 +43,7 @@ static uint64_t to_page(uint64_t n)
 	return (n + PAGE - 1) & ~(uint64_t)(PAGE - 1);
 }
 
-/* ---- PRPs and SGLs --------------------------------------------------------- */
+/* ---- PRPs and SGLs ----------------------------------------------------- */
 
 /*
  * A short list starts at one of eight places of its slot's room: with all at
@@ -52,7 +52,7 @@ static uint64_t to_page(uint64_t n)
 static uint64_t desc_at(const struct leap__regq *q, uint16_t cid,
 			uint32_t bytes)
 {
-	uint32_t shift = (cid & 7u) * (LEAP__REG_DESC_BYTES / 8);
+	uint32_t shift = (cid & 7u) * q->list_step;
 
 	if (shift + bytes > LEAP__REG_DESC_BYTES)
 		shift = 0;
@@ -187,7 +187,7 @@ static int in_place_sgl(struct leap__regq *q, struct leap_req *req,
 	return 0;
 }
 
-/* ---- bounce ------------------------------------------------------------------ */
+/* ---- bounce ------------------------------------------------------------ */
 
 static uint8_t *chunk_addr(const struct leap__regq *q, uint16_t chunk)
 {
@@ -291,7 +291,7 @@ static bool by_chunks(struct leap__regq *q, struct leap_req *req, uint16_t cid)
 	return true;
 }
 
-/* ---- slots and the ring -------------------------------------------------------- */
+/* ---- slots and the ring ------------------------------------------------ */
 
 int leap__regq_slot(struct leap__regq *q, struct leap_req *req)
 {
@@ -303,14 +303,31 @@ int leap__regq_slot(struct leap__regq *q, struct leap_req *req)
 	q->slots[cid].req = req;
 	q->slots[cid].own = false;
 	q->slots[cid].parked = false;
+	q->slots[cid].tick = q->tick;
 	req->sqe.cid = leap_to_le16(cid);
 	return cid;
 }
 
 void leap__regq_put_slot(struct leap__regq *q, uint16_t cid)
 {
-	q->slots[cid].req = NULL;
-	put_chunks(q, &q->slots[cid]);
+	struct leap__regslot *slot = &q->slots[cid];
+
+	slot->req = NULL;
+	put_chunks(q, slot);
+	if (__builtin_expect(slot->abort == LEAP__ABORT_OUT, 0))
+		return;		/* leap__regq_abort_over */
+	slot->abort = 0;
+	q->free_slots[q->nr_free_slots++] = cid;
+}
+
+void leap__regq_abort_over(struct leap__regq *q, uint16_t cid)
+{
+	struct leap__regslot *slot = &q->slots[cid];
+
+	slot->abort = LEAP__ABORT_OVER;
+	if (slot->req)
+		return;
+	slot->abort = 0;
 	q->free_slots[q->nr_free_slots++] = cid;
 }
 
@@ -423,7 +440,7 @@ static void kick_later(struct leap__defer *defer)
 	leap__regq_kick(leap__list_entry(defer, struct leap__regq, kick));
 }
 
-/* ---- completions ---------------------------------------------------------------- */
+/* ---- completions ------------------------------------------------------- */
 
 static bool reads(const struct leap_sqe *sqe)
 {
@@ -466,6 +483,8 @@ static int finish(struct leap__regq *q, const struct leap__cqe *cqe)
 	    reads(&req->sqe) && !cqe->status)
 		bounce(q, req, slot->chunks, false);
 	leap__regq_put_slot(q, cqe->cid);
+	if (__builtin_expect(!q->qid, 0) && !own)
+		leap__regfab_seen(q->c, req);
 	give_back(q, req, own);
 	return 0;
 }
@@ -526,7 +545,7 @@ void leap__regq_fail_all(struct leap__regq *q, int err, leap_status_t status)
 	}
 }
 
-/* ---- making one ------------------------------------------------------------------ */
+/* ---- making one -------------------------------------------------------- */
 
 static void layout(struct leap__regq *q)
 {
@@ -572,6 +591,8 @@ int leap__regq_init(struct leap__regq *q, struct leap__regctrl *c,
 	q->qp = qp;
 	q->sq_size = sq_size;
 	q->cq_size = cq_size;
+	q->list_step = c->quirks & LEAP__REGQ_LIST_512 ? 0 :
+		LEAP__REG_DESC_BYTES / 8;
 	q->cq_lazy = cq_size > sq_size ? (cq_size - sq_size) / 2 : 0;
 	leap__regq_name(q, qp->opts.qid);
 	q->kick.run = kick_later;
@@ -596,6 +617,7 @@ int leap__regq_init(struct leap__regq *q, struct leap__regctrl *c,
 
 void leap__regq_fini(struct leap__regq *q)
 {
+	leap__regwatch_forget(q);
 	leap__pollgroup_undefer(q->c->pg, &q->kick);
 	leap__list_remove(&q->link);
 	leap_dmabuf_put(q->mem);
@@ -616,6 +638,7 @@ void leap__regq_restart(struct leap__regq *q)
 		.entries = q->base + q->cq_at, .size = q->cq_size,
 	};
 
+	q->tick = q->c->age;
 	memset(q->base + q->cq_at, 0, (size_t)q->cq_size * LEAP_CQE_SIZE);
 	leap__sqp_init(&q->sqp, &sq);
 	leap__cqc_init(&q->cqc, &cq);
