@@ -35,7 +35,9 @@ enum leap_bio_op {
 	LEAP_BIO_VERIFY = 7,	/* media can be read; no payload */
 	/* Copy: the payload, as above, is 1 to 256 descriptors of the format
 	 * in CDW12 of leap_bio.sqe, of this same bdev; block is where it goes,
-	 * nr_blocks the sum of all. Only to layers with LEAP_BDEV_COPY. */
+	 * nr_blocks the sum of all, which may be another one by now. When it
+	 * fails, result is the first range that was not copied. Only to layers
+	 * with LEAP_BDEV_COPY. */
 	LEAP_BIO_COPY = 8,
 	/* Only to layers with LEAP_BDEV_ZONED. Append: block is the start of a
 	 * zone, result where it went. Send: block is the start of a zone, or
@@ -88,7 +90,8 @@ struct leap_bio {
 	/* The command as its host sent it, for hints that a bio has no place
 	 * for; or NULL. Its range is not the bio's. */
 	const struct leap_sqe *sqe;
-	uint64_t result;	/* out: where an append went, failed vectors */
+	uint64_t result;	/* out: where an append went, failed vectors,
+				 * failed range of a copy */
 	/* scratch of the layers follows */
 };
 

@@ -237,7 +237,7 @@ static size_t log_changed_ns(struct leap__ctrl *c, struct leap_cmd *cmd,
 
 static const uint8_t io_opcodes[] = {
 	LEAP_NVM_FLUSH, LEAP_NVM_WRITE, LEAP_NVM_READ, LEAP_NVM_COMPARE,
-	LEAP_NVM_WRITE_ZEROES, LEAP_NVM_DSM, LEAP_NVM_VERIFY,
+	LEAP_NVM_WRITE_ZEROES, LEAP_NVM_DSM, LEAP_NVM_VERIFY, LEAP_NVM_COPY,
 };
 
 uint32_t leap__io_effects(const struct leap__ctrl *c, uint32_t opc)
@@ -249,7 +249,7 @@ uint32_t leap__io_effects(const struct leap__ctrl *c, uint32_t opc)
 			continue;
 		/* LBCC: contents of logical blocks change. */
 		return opc == LEAP_NVM_WRITE || opc == LEAP_NVM_WRITE_ZEROES ||
-		       opc == LEAP_NVM_DSM ?
+		       opc == LEAP_NVM_DSM || opc == LEAP_NVM_COPY ?
 		       LEAP_EFFECTS_CSUPP | LEAP_EFFECTS_LBCC :
 		       LEAP_EFFECTS_CSUPP;
 	}
