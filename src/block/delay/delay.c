@@ -72,7 +72,8 @@ static uint64_t delay_ns(const struct delay *d, struct leap_chan *chan,
 	struct leap__world *w;
 	uint64_t ns = d->write_ns;
 
-	if (bio->op == LEAP_BIO_READ || bio->op == LEAP_BIO_COMPARE)
+	if (bio->op == LEAP_BIO_READ || bio->op == LEAP_BIO_COMPARE ||
+	    bio->op == LEAP_BIO_ZONE_REPORT)
 		ns = d->read_ns;
 	else if (bio->op == LEAP_BIO_FLUSH)
 		ns = d->flush_ns;
@@ -85,7 +86,10 @@ static uint64_t delay_ns(const struct delay *d, struct leap_chan *chan,
 
 static void delay_done(struct leap_bio *child, leap_status_t status)
 {
-	leap_bio_done(child->arg, status);
+	struct leap_bio *bio = child->arg;
+
+	bio->result = child->result;
+	leap_bio_done(bio, status);
 }
 
 static void go_on(struct leap_chan *chan, struct leap_bio *bio)

@@ -53,6 +53,12 @@ static const char *const op_names[] = {
 	[LEAP_BIO_DISCARD] = "discard",
 	[LEAP_BIO_COMPARE] = "compare",
 	[LEAP_BIO_RANGES] = "ranges",
+	[LEAP_BIO_VERIFY] = "verify",
+	[LEAP_BIO_COPY] = "copy",
+	[LEAP_BIO_ZONE_APPEND] = "append",
+	[LEAP_BIO_ZONE_SEND] = "zone",
+	[LEAP_BIO_ZONE_REPORT] = "report",
+	[LEAP_BIO_VECTOR] = "vector",
 };
 
 static const struct {
@@ -175,7 +181,10 @@ static int chosen(struct error *e, struct leap_chan *chan,
 
 static void pass_done(struct leap_bio *child, leap_status_t status)
 {
-	leap_bio_done(child->arg, status);
+	struct leap_bio *bio = child->arg;
+
+	bio->result = child->result;
+	leap_bio_done(bio, status);
 }
 
 static void torn_done(struct leap_bio *child, leap_status_t status)
