@@ -234,6 +234,12 @@ int leap__ioguest_message(struct leap__iogroup *g, struct leap__lmsg *m);
 /* One of their queue pairs is gone. */
 void leap__ioguest_gone(struct leap__iocq *cq);
 void leap__ioguest_fini(struct leap__iogroup *g);
+/*
+ * May a command that a dead predecessor had issued, and did or did not do, run
+ * again? Those that must not end with Internal Error and DNR. A new opcode that
+ * is to survive who serves it has to be named there.
+ */
+bool leap__io_may_rerun(const struct leap__ioqp *q, const struct leap_sqe *sqe);
 
 /* dispatch_io.c */
 void leap__io_execute(struct leap_vqp *vqp, struct leap_cmd *cmd);
