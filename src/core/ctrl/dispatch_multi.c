@@ -327,6 +327,8 @@ static int step(struct leap__ioqp *q, struct leap__ions *ns,
 
 	if (io->kind == LEAP__IOC_COMPARE || io->kind == LEAP__IOC_VERIFY)
 		return scratch_step(q, ns, cmd, status);
+	if (io->kind >= LEAP__IOC_ZONE_WAITS)
+		return leap__zns_step(q, ns, cmd, status);
 	if (!status && q->state == LEAP__IOQP_ENDED)
 		status = LEAP_SC_ABORT_SQ_DELETED;
 	if (status) {
