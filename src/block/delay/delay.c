@@ -73,7 +73,7 @@ static uint64_t delay_ns(const struct delay *d, struct leap_chan *chan,
 	uint64_t ns = d->write_ns;
 
 	if (bio->op == LEAP_BIO_READ || bio->op == LEAP_BIO_COMPARE ||
-	    bio->op == LEAP_BIO_VERIFY)
+	    bio->op == LEAP_BIO_VERIFY || bio->op == LEAP_BIO_ZONE_REPORT)
 		ns = d->read_ns;
 	else if (bio->op == LEAP_BIO_FLUSH)
 		ns = d->flush_ns;

@@ -56,6 +56,10 @@ static const char *const op_names[] = {
 	[LEAP_BIO_RANGES] = "ranges",
 	[LEAP_BIO_VERIFY] = "verify",
 	[LEAP_BIO_COPY] = "copy",
+	[LEAP_BIO_ZONE_APPEND] = "append",
+	[LEAP_BIO_ZONE_SEND] = "zone",
+	[LEAP_BIO_ZONE_REPORT] = "report",
+	[LEAP_BIO_VECTOR] = "vector",
 };
 
 static const struct {

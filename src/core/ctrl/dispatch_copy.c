@@ -2,8 +2,9 @@
 /*
  * Copy: from several ranges of a namespace to one, without a trip to the host.
  *
- * Every namespace offers it, with the same limits, because what a controller
- * says it can (ONCS) must not change with the namespaces that come and go. A
+ * Every namespace without zones offers it, with the same limits, because what a
+ * controller says it can (ONCS) must not change with the namespaces that come
+ * and go; those with zones say that none of it is allowed (MSSRL 0). A
  * stack that copies by itself (LEAP_BDEV_COPY) gets the command as it came; for
  * others it is done here, chunk by chunk through the group's scratch buffer,
  * which costs them what the host's own reads and writes would, and the host and
@@ -86,6 +87,8 @@ void leap__io_copy(struct leap__ioqp *q, struct leap_cmd *cmd)
 
 	if (!ns)
 		status = DNR(LEAP_SC_INVALID_NS);
+	else if (ns->caps & LEAP_BDEV_ZONED)
+		status = DNR(LEAP_SC_INVALID_OPCODE);
 	else if (!bytes || LEAP_GET(cdw12, LEAP_COPY_CDW12_DTYPE))
 		status = DNR(LEAP_SC_INVALID_FIELD);
 	else if (ns->read_only)
