@@ -633,9 +633,13 @@ void leap__regq_fini(struct leap__regq *q)
 
 void leap__regq_restart(struct leap__regq *q)
 {
-	struct leap__ring_opts sq = { .entries = q->base, .size = q->sq_size };
+	bool window = q->c->dev->ops->device;
+	struct leap__ring_opts sq = {
+		.entries = q->base, .size = q->sq_size, .window = window,
+	};
 	struct leap__ring_opts cq = {
 		.entries = q->base + q->cq_at, .size = q->cq_size,
+		.window = window,
 	};
 
 	q->tick = q->c->age;
