@@ -121,6 +121,34 @@ static void test_does_not_read(void **state)
 	still_good(f, liar_active(f));
 }
 
+/* It says HELLO again, when it serves, or when it waits. */
+static void test_hello_twice(void **state)
+{
+	struct af *f = af_new(1);
+	struct liar *l = liar_active(f), *idle;
+	struct leap_link_msg m;
+
+	(void)state;
+	idle = liar_attach(f);
+	m = liar_say(LEAP_LINK_HELLO);
+	m.u.hello.version = LEAP_LINK_VERSION;
+	m.u.hello.role = LEAP_LINK_RUNTIME;
+	m.u.hello.caps = LEAP_LINK_STANDBY;
+	liar_send_msg(idle, &m, -1);
+	assert_int_equal(liar_wait_msg(f, idle, &m), 1);
+	assert_int_equal(m.err, 0);
+	liar_say_hello(idle, LEAP_LINK_VERSION, LEAP_LINK_RUNTIME);
+	assert_int_equal(liar_serve(f, idle, 3000), -1);
+	liar_end(idle);
+	free(idle);
+	/* That was not the one that serves. */
+	assert_true(af_served(f));
+	assert_int_equal(f->fences, 0);
+	liar_say_hello(l, LEAP_LINK_VERSION, LEAP_LINK_RUNTIME);
+	liar_must_end(f, l);
+	still_good(f, liar_active(f));
+}
+
 /* Numbers that only a liar sends. */
 static void test_numbers(void **state)
 {
@@ -267,6 +295,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_gone_then_refused),
 		cmocka_unit_test(test_refused_then_lost),
 		cmocka_unit_test(test_does_not_read),
+		cmocka_unit_test(test_hello_twice),
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_end_in_fence),
 		cmocka_unit_test(test_end_in_fence_idle),

@@ -248,6 +248,60 @@ static void test_pin_head(void **state)
 	*head = leap_to_le32(1);
 }
 
+/* ---- memory that does not come back ---- */
+
+static void set_done(void *arg, int err)
+{
+	*(int *)arg = err ? err : 1;
+}
+
+/* Who asks again for memory that he could not have back in time is told the
+ * truth: not yet, and then that it is his. */
+static void test_asked_again(void **state)
+{
+	struct leap_ats_range r = LEAP_ATS_RANGE_INIT;
+	struct w *w = *state;
+	const leap_gpa_t gpa = { ELSEWHERE };
+	struct leap_pins pins = { .nr = 0 };
+	struct leap_ats_view *view;
+	struct leap_piece piece;
+	int done = 0;
+
+	r.source = LEAP_ATS_DMABUF;
+	r.buf = w->g->ram;
+	r.gpa = gpa;
+	r.bytes = 1 << 20;
+	r.perm = LEAP_PERM_READ | LEAP_PERM_WRITE;
+	assert_int_equal(leap_vdev_mem_add(w->v, &r), 0);
+	/* A leaf that has it for a long time. */
+	assert_int_equal(leap_ats_attach(w->v->guest.ats, w->pg, &view), 0);
+	assert_int_equal(leap_ats_translate(view, gpa, 4096, LEAP_PERM_WRITE,
+					    &piece, 1, &pins), 1);
+	assert_int_equal(leap_vdev_mem_del(w->v, gpa, r.bytes, set_done,
+					   &done), 0);
+	/* Not while somebody is still to be told. */
+	assert_int_equal(leap_vdev_mem_del(w->v, gpa, r.bytes, set_done,
+					   &done), -ENOENT);
+	wait_for(w, &done);
+	assert_int_equal(done, -ETIMEDOUT);
+	done = 0;
+	assert_int_equal(leap_vdev_mem_del(w->v, gpa, r.bytes, set_done,
+					   &done), 0);
+	settle(w);
+	assert_int_equal(done, 0);
+	wait_for(w, &done);
+	assert_int_equal(done, -ETIMEDOUT);
+	done = 0;
+	assert_int_equal(leap_vdev_mem_del(w->v, gpa, r.bytes, set_done,
+					   &done), 0);
+	leap_ats_release(view, &pins);
+	wait_for(w, &done);
+	assert_int_equal(done, 1);
+	assert_int_equal(leap_vdev_mem_del(w->v, gpa, r.bytes, set_done,
+					   &done), -ENOENT);
+	assert_int_equal(leap_ats_detach(view), 0);
+}
+
 /* ---- resets ---- */
 
 static void again(void *arg, int err)
@@ -283,7 +337,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_offset), T(test_damaged), T(test_pin_head),
-		T(test_reset_again),
+		T(test_asked_again), T(test_reset_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,12 +117,12 @@ struct leap_vdev {
 	uint32_t told_end;		/* CTRL_DEL is out, or back */
 	uint32_t dying;			/* leap_vdev_destroy */
 	uint32_t out;			/* messages of vdev_link.c */
-	uint32_t nr_memops;		/* mem_del under way */
 	struct leap_timer settle_timer;
 	void (*destroyed)(void *arg);
 	void *destroyed_arg;
 	/* Memory. */
 	struct leap__list ranges;
+	struct leap__list memops;	/* vdev.c's */
 	uint64_t nr_ranges, mem_bytes;
 	struct leap_ats_view *view;	/* of the home, for shadow heads */
 	struct leap__list waits;

@@ -221,7 +221,7 @@ static int under_way(const struct leap_vdev *v)
 	uint32_t i;
 
 	if (c->resetting || c->flush_out || c->feat_cmd || v->shadow_cmd ||
-	    v->nr_memops || !leap__list_empty(&v->waits))
+	    !leap__list_empty(&v->memops) || !leap__list_empty(&v->waits))
 		return 1;
 	for (i = 1; i < v->nr_queues; i++) {
 		const struct leap__vsq *sq = (struct leap__vsq *)c->ioq[i];
