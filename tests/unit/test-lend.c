@@ -163,7 +163,7 @@ static int setup_trapped(void **state)
 
 static int setup_slow(void **state)
 {
-	start(0, "delay[write_us=20000] -> memory:4M");
+	start(0, "delay[write_us=5000,jitter_us=20000] -> memory:4M");
 	return 0;
 }
 
@@ -486,32 +486,50 @@ static void test_filter(void **state)
 	wait_unlent();
 }
 
-/* Half a second without a command: nobody wakes up, and the next one is not
- * forgotten. */
-static void test_idle(void **state)
+/* Nobody polls but when there is something to do: commands from a group that
+ * sleeps to a drive that sleeps, and back. */
+static void *sleepy(void *arg)
 {
+	struct leap_pollgroup_opts popts = LEAP_POLLGROUP_OPTS_INIT;
 	struct leap_pollgroup_stats a = { .size = sizeof(a) }, b = a;
 	struct leap_pollgroup *pg;
 	static struct side s;
 	uint64_t from;
+	int k;
 
-	assert_int_equal(leap_pollgroup_create(NULL, &pg), 0);
-	side_start(&s, w.pg, 1, 2, 0);
+	popts.spin_ns = -1;
+	MUST(!leap_pollgroup_create(&popts, &pg));
+	side_start(&s, pg, 1, 2, 0);
 	side_live(&s);
 	check(&s, 20);
-	for (from = leap_pollgroup_now_ns(w.pg);
-	     leap_pollgroup_now_ns(w.pg) - from < 100000000;)
-		leap_pollgroup_wait(w.pg, 50000000);
-	leap_pollgroup_stats(w.pg, &a);
-	for (from = leap_pollgroup_now_ns(w.pg);
-	     leap_pollgroup_now_ns(w.pg) - from < 500000000;)
-		leap_pollgroup_wait(w.pg, 250000000);
-	leap_pollgroup_stats(w.pg, &b);
-	assert_in_range(b.wakeups - a.wakeups, 0, 6);
-	check(&s, 20);
+	for (k = 0; k < 2; k++) {
+		for (from = leap_pollgroup_now_ns(pg);
+		     leap_pollgroup_now_ns(pg) - from < 100000000;)
+			leap_pollgroup_wait(pg, 50000000);
+		leap_pollgroup_stats(pg, &a);
+		for (from = leap_pollgroup_now_ns(pg);
+		     leap_pollgroup_now_ns(pg) - from < 500000000;)
+			leap_pollgroup_wait(pg, 250000000);
+		leap_pollgroup_stats(pg, &b);
+		MUST(b.wakeups - a.wakeups < 6);
+		check(&s, 50);
+	}
 	side_stop(&s);
+	MUST(!leap_pollgroup_destroy(pg));
+	atomic_store((atomic_int *)arg, 1);
+	return NULL;
+}
+
+static void test_idle(void **state)
+{
+	atomic_int ended = 0;
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, sleepy, &ended), 0);
+	while (!atomic_load(&ended))
+		leap_pollgroup_wait(w.pg, 20000000);
+	pthread_join(thread, NULL);
 	wait_unlent();
-	assert_int_equal(leap_pollgroup_destroy(pg), 0);
 }
 
 /* ---- threads ---------------------------------------------------------------------- */
@@ -891,6 +909,176 @@ static void test_floods(void **state)
 	}
 }
 
+
+/* ---- fences ---------------------------------------------------------------------- */
+
+/* Writes of a borrower that is gone the moment it has rung. */
+static void raw_writes(struct raw *r, uint32_t qid, uint32_t round)
+{
+	uint32_t i;
+	struct leap_sqe *sq = (struct leap_sqe *)(void *)r->base;
+	struct leap__lend_msg m = leap__lend_msg(LEAP__LEND_RING, 0);
+
+	memset(r->base + 8192, 0xa0 + (int)round, 4096);
+	for (i = 0; i < 32; i++) {
+		sq[i] = (struct leap_sqe){ .opc = LEAP_NVM_WRITE };
+		sq[i].cid = leap_to_le16((uint16_t)i);
+		sq[i].nsid = leap_to_le32(1);
+		sq[i].cdw10 = leap_to_le32(i * 8);
+		sq[i].cdw12 = leap_to_le32(7);
+		sq[i].prp1 = leap_to_le64(r->iova + 8192);
+	}
+	m.doorbells.nr = leap_to_le32(1);
+	m.doorbells.flags = leap_to_le32(LEAP__LEND_STORE);
+	m.doorbells.db[0].offset = leap_to_le32(0x1000 + 8 * qid);
+	m.doorbells.db[0].value = leap_to_le32(32);
+	raw_say(r, &m, sizeof(m), -1);
+}
+
+static void test_fence(void **state)
+{
+	static struct side s;
+	struct raw r;
+	uint32_t qid, k, i, n;
+
+	for (k = 0; k < 8; k++) {
+		raw_hello(&r);
+		raw_mem(&r);
+		assert_int_equal(raw_create(&r, LEAP_ADM_CREATE_CQ, 1, 64,
+					    r.iova + 4096, 3), 0);
+		qid = leap_from_le16(r.in.done.qid);
+		assert_int_equal(raw_create(&r, LEAP_ADM_CREATE_SQ, 1, 64,
+					    r.iova, 1 | 1 << 16), 0);
+		raw_writes(&r, qid, k);
+		for (i = 0; i < k; i++)
+			leap_pollgroup_poll(w.pg, 0);
+		raw_close(&r);
+		/* The successor writes what is to stay. */
+		side_start(&s, w.pg, 1, 1, 0);
+		side_live(&s);
+		assert_int_equal(lent().nr_fencing, 0);
+		memset(s.base, 0x11 + (int)k, 256 * BLOCK);
+		io(&s, LEAP_NVM_WRITE, 0, 256, s.base);
+		for (i = 0; i < 2; i++) {
+			uint64_t from = leap_pollgroup_now_ns(w.pg);
+
+			io(&s, LEAP_NVM_READ, 0, 256, s.base);
+			for (n = 0; n < 256 * BLOCK; n++)
+				assert_int_equal(s.base[n], 0x11 + k);
+			while (leap_pollgroup_now_ns(w.pg) - from < 50000000)
+				leap_pollgroup_wait(w.pg, 1000000);
+		}
+		side_stop(&s);
+		wait_unlent();
+	}
+	assert_int_equal(lent().resets, 0);
+	assert_int_equal(lent().ended, 16);
+}
+
+static void wait_side(struct side *s, int state)
+{
+	uint64_t from = leap_pollgroup_now_ns(w.pg);
+
+	while (s->state != state) {
+		leap_pollgroup_wait(s->pg, 1000000);
+		assert_true(leap_pollgroup_now_ns(w.pg) - from < SECONDS(20));
+	}
+}
+
+static void test_evict(void **state)
+{
+	struct leap_borrower_info b = { .size = sizeof(b) };
+	static struct side s;
+	int done = 0;
+
+	side_start(&s, w.pg, 1, 2, 0);
+	side_live(&s);
+	check(&s, 50);
+	assert_int_equal(leap_lender_next(w.lender, 0, &b), 0);
+	assert_int_equal(leap_lender_evict(w.lender, b.id + 1, 0, set_flag,
+					   &done), -ENOENT);
+	/* This process is not killed for that. */
+	assert_int_equal(leap_lender_evict(w.lender, b.id, 1, set_flag,
+					   &done), 0);
+	assert_int_equal(leap_lender_evict(w.lender, b.id, 0, NULL, NULL),
+			 -EBUSY);
+	turn(&done);
+	wait_side(&s, LEAP_HOST_RECONNECTING);
+	wait_side(&s, LEAP_HOST_LIVE);
+	assert_int_equal(leap_lender_next(w.lender, b.id, &b), 0);
+	check(&s, 50);
+	assert_int_equal(lent().killed, 0);
+	side_stop(&s);
+	wait_unlent();
+}
+
+/* The drive stops answering: it is reset, and both go on. */
+static void test_lost(void **state)
+{
+	struct leap__list *list = &leap__dispatch(w.pg)->regctrls;
+	static struct side s[2];
+	int k, i;
+
+	for (i = 0; i < 2; i++) {
+		side_start(&s[i], w.pg, i, 2, (uint32_t)i);
+		side_live(&s[i]);
+	}
+	for (k = 1; k < 4; k++) {
+		struct leap__list *pos = list->next;
+		struct leap__regctrl *c;
+
+		/* The lender's own is the one without a lender. */
+		do {
+			c = leap__list_entry(pos, struct leap__regctrl, link);
+			pos = pos->next;
+		} while (c->dev->ops->queue_id);
+		leap__regctrl_fail(c, -ETIMEDOUT);
+		wait_state(LEAP_LENDER_LOST);
+		wait_state(LEAP_LENDER_LIVE);
+		for (i = 0; i < 2; i++) {
+			wait_side(&s[i], LEAP_HOST_LIVE);
+			check(&s[i], 50);
+		}
+		assert_int_equal(lent().resets, k);
+		assert_int_equal(lent().nr_queues, 4);
+	}
+	for (i = 0; i < 2; i++)
+		side_stop(&s[i]);
+	wait_unlent();
+}
+
+/* ---- memory that is wanted back ----------------------------------------------------- */
+
+static void test_buffer_gone(void **state)
+{
+	struct leap_dmabuf_opts mopts = LEAP_DMABUF_OPTS_INIT;
+	static struct side s;
+	uint32_t maps, k;
+	uint64_t from;
+
+	side_start(&s, w.pg, 1, 2, 0);
+	side_live(&s);
+	check(&s, 50);
+	maps = lent().nr_maps;
+	for (k = 0; k < 5; k++) {
+		leap_dmabuf_put(s.mem);
+		from = leap_pollgroup_now_ns(w.pg);
+		while (lent().nr_maps == maps) {
+			leap_pollgroup_wait(w.pg, 1000000);
+			assert_true(leap_pollgroup_now_ns(w.pg) - from <
+				    SECONDS(20));
+		}
+		assert_int_equal(lent().nr_maps, maps - 1);
+		mopts.bytes = 1 << 20;
+		assert_int_equal(leap_dmabuf_create(&mopts, &s.mem), 0);
+		s.base = leap_dmabuf_addr(s.mem);
+		check(&s, 50);
+		assert_int_equal(lent().nr_maps, maps);
+	}
+	side_stop(&s);
+	wait_unlent();
+}
+
 #define T(f, s) cmocka_unit_test_setup_teardown(f, s, teardown)
 
 int main(void)
@@ -903,6 +1091,8 @@ int main(void)
 		T(test_threads_trapped, setup_trapped),
 		T(test_bad_messages, setup), T(test_bad_memory, setup),
 		T(test_bad_queues, setup), T(test_floods, setup),
+		T(test_fence, setup_slow), T(test_evict, setup_slow),
+		T(test_lost, setup), T(test_buffer_gone, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
