@@ -259,6 +259,10 @@ static void property_read(struct leap__regio *io, int err)
 		return;
 	if (err)
 		leap__regctrl_fail(f->rq->c, err);
+	else if (io->value == (io->bytes == 8 ? UINT64_MAX : UINT32_MAX))
+		leap__regctrl_refuse(f->rq->c, -ENODEV,
+				     "register %#llx reads as all ones",
+				     (unsigned long long)io->offset);
 	else
 		fab_complete(f, io->value, 0);
 }
