@@ -294,6 +294,10 @@ static void io_mapped(void *arg, int err)
 		leap__regqp_gone(rq, -ECANCELED);
 		return;
 	}
+	if (err == -ENODEV) {
+		leap__regctrl_fail(rq->c, err);
+		return;
+	}
 	if (err || !rq->c->enabled) {
 		refuse(rq, 0, err ? LEAP_SC_FAB_BUSY :
 				    DNR(LEAP_SC_CMD_SEQUENCE));
