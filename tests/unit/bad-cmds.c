@@ -314,13 +314,14 @@ static leap_status_t create(const struct leap_sqe *sqe)
 	uint32_t qid = leap_from_le32(sqe->cdw10) & 0xffff;
 	uint32_t size = (leap_from_le32(sqe->cdw10) >> 16) + 1;
 	struct bad_queue *q = &bad.q[qid < BAD_QUEUES ? qid : 0];
+	uint32_t max = (uint32_t)LEAP_GET(bad.cap, LEAP_CAP_MQES) + 1;
 	uint64_t at = leap_from_le64(sqe->prp1);
 	bool cq = sqe->opc == LEAP_ADM_CREATE_CQ;
 
 	if (!qid || qid >= BAD_QUEUES ||
 	    (qid > bad.nr_queues && !bad.trusts_grant))
 		return LEAP_SC_QID_INVALID;
-	if (size - 1 > LEAP_GET(bad.cap, LEAP_CAP_MQES))
+	if (size > (bad.max_entries ? bad.max_entries : max))
 		return LEAP_SC_QSIZE_INVALID;
 	if ((at & 4095) || !(leap_from_le32(sqe->cdw11) & 1) ||
 	    (cq ? q->cq_size : !q->cq_size || q->sq_size)) {
@@ -484,6 +485,13 @@ static void execute(uint32_t qid, const struct leap_sqe *sqe)
 	post(qid, sqe, dw0, status, fault);
 }
 
+/* One page each: queues whose words lie beyond have registers alone. */
+static bool has_shadow(uint32_t qid)
+{
+	return bad.shadow && !bad.ignores_shadow && qid &&
+	       (qid * 2 + 1) * (4u << LEAP_GET(bad.cap, LEAP_CAP_DSTRD)) < 4096;
+}
+
 static leap_le32 *shadow_word(uint64_t page, uint32_t i)
 {
 	return bad_at(page + (uint64_t)i *
@@ -496,7 +504,7 @@ static void look(uint32_t qid)
 	struct bad_queue *q = &bad.q[qid];
 	leap_le32 *sq, *cq, *ei;
 
-	if (!bad.shadow || bad.ignores_shadow || !qid) {
+	if (!has_shadow(qid)) {
 		q->tail = q->told;
 		return;
 	}

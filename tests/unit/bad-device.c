@@ -218,7 +218,8 @@ static void reset(void)
 	bad.resets++;
 	bad.cc = 0;
 	bad.command = 0;
-	bad_clear();
+	if (!bad.reset_fails)
+		bad_clear();
 }
 
 static void write_bar(uint64_t offset, uint64_t value)

@@ -78,7 +78,8 @@ struct bad_device {
 	uint32_t opc;			/* commands that count; 0x100 = all */
 	bool stays_gone;		/* opening it again does not help */
 	bool sticky;			/* a reset does not help */
-	bool never_ready, never_down;
+	bool never_ready, never_down, reset_fails;
+	uint32_t max_entries;		/* not what CAP.MQES says; 0 = that */
 	uint32_t ready_after;		/* reads of CSTS */
 	bool ignores_shadow;		/* takes it and does not look */
 	bool ignores_abort;

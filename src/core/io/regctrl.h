@@ -282,6 +282,8 @@ static inline bool leap__regctrl_dead(const struct leap__regctrl *c)
 /* PCI set-up, disable, enable, Identify, disable. c->probed tells. */
 void leap__regctrl_probe(struct leap__regctrl *c);
 uint16_t leap__regprobe_quirks(uint16_t vendor, uint16_t device);
+/* CAP as it should read. */
+uint64_t leap__regprobe_cap(const struct leap__regctrl *c, uint64_t cap);
 /* Identify Controller without what the device is known not to do. */
 void leap__regprobe_correct(const struct leap__regctrl *c,
 			    struct leap_id_ctrl *id);

@@ -263,6 +263,8 @@ static void property_read(struct leap__regio *io, int err)
 		leap__regctrl_refuse(f->rq->c, -ENODEV,
 				     "register %#llx reads as all ones",
 				     (unsigned long long)io->offset);
+	else if (io->offset == LEAP_REG_CAP)
+		fab_complete(f, leap__regprobe_cap(f->rq->c, io->value), 0);
 	else
 		fab_complete(f, io->value, 0);
 }
