@@ -79,8 +79,9 @@ void bad_run(struct bad_world *w, bool (*until)(void *arg), uint64_t max_ns)
 	int r = leap_sim_run(w->sim, until, w, max_ns);
 
 	if (r != 1)
-		fail_msg("hangs: %s (fault %u at %llu, step %llu)",
-			 r ? "it goes on for ever" : "nothing happens any more",
+		fail_msg("hangs: %s (state %u, %u running, fault %u at %llu, "
+			 "step %llu)", r ? "it goes on for ever" :
+			 "nothing happens any more", w->state, w->running,
 			 bad.fault, (unsigned long long)bad.at,
 			 (unsigned long long)bad.steps);
 }

@@ -437,6 +437,62 @@ static void test_no_limit(void **state)
 	assert_int_equal(bad.aborts, 0);
 }
 
+static void on_closed(void *arg)
+{
+	*(int *)arg = 1;
+}
+
+static bool closed_qp(void *arg)
+{
+	return ((struct bad_world *)arg)->closed;
+}
+
+/* Our own controller, over a layer that takes its time with reads. */
+static void delayed(const char *stack, uint32_t failed, unsigned int losses)
+{
+	struct leap_subsystem_opts so = LEAP_SUBSYSTEM_OPTS_INIT;
+	struct leap_ns_opts no = LEAP_NS_OPTS_INIT;
+	struct leap_subsystem *ss;
+	struct leap_target *target;
+
+	so.nqn = BAD_NQN;
+	so.allow_any_host = 1;
+	assert_int_equal(leap_target_create(w.pg, NULL, &target), 0);
+	assert_int_equal(leap_subsystem_create(target, &so, &ss), 0);
+	assert_int_equal(leap_bdev_open(w.pg, stack, &no.bdev), 0);
+	assert_true(leap_ns_add(ss, &no, NULL, NULL) > 0);
+	assert_int_equal(leap_bdev_open(w.pg, "memory:1M", &no.bdev), 0);
+	assert_true(leap_ns_add(ss, &no, NULL, NULL) > 0);
+	bad_pass(&w, MS);
+	assert_int_equal(leap_vdev_create(ss, NULL, &w.opts.vdev), 0);
+	w.opts.url = "vdev://here/" BAD_NQN;
+	up();
+	assert_int_equal(bad_load(&w, 2), failed);
+	assert_int_equal(w.losses, losses);
+	bad_close_host(&w);
+	w.closed = 0;
+	leap_vdev_destroy(w.opts.vdev, on_closed, &w.closed);
+	bad_run(&w, closed_qp, 20 * SECOND);
+	w.closed = 0;
+	leap_target_destroy(target, on_closed, &w.closed);
+	bad_run(&w, closed_qp, 20 * SECOND);
+}
+
+/* The Abort comes too late for a command that is with the disk, which ends in
+ * its own time. */
+static void test_delay(void **state)
+{
+	delayed("delay[read_us=2700000] -> memory:1M", 0, 0);
+}
+
+/* Reset and sent again four times; namespace 2 is served all the time. */
+static void test_long_delay(void **state)
+{
+	delayed("delay[read_us=9000000] -> memory:1M", NR_IOS / 2, 5);
+	assert_int_equal(w.io[0].req.sys_errno, -ETIMEDOUT);
+	assert_int_equal(LEAP_STATUS_SCT(leap_req_status(&w.io[0].req)), 3);
+}
+
 /* ---- nothing is out, and still it is noticed ---- */
 
 static bool is_lost(void *arg)
@@ -545,16 +601,6 @@ static struct leap_qp *connect_qp(uint16_t qid)
 	return qp;
 }
 
-static void on_closed(void *arg)
-{
-	*(int *)arg = 1;
-}
-
-static bool closed_qp(void *arg)
-{
-	return ((struct bad_world *)arg)->closed;
-}
-
 static void close_qp(struct leap_qp *qp)
 {
 	w.closed = 0;
@@ -645,7 +691,8 @@ int main(void)
 		T(test_no_name), T(test_nonsense), T(test_mdts),
 		T(test_batch), T(test_shadow), T(test_shadow_ignored),
 		T(test_abort), T(test_redrive), T(test_fail),
-		T(test_slow_admin), T(test_no_limit), T(test_idle_removal),
+		T(test_slow_admin), T(test_no_limit), T(test_delay),
+		T(test_long_delay), T(test_idle_removal),
 		T(test_idle_fatal), T(test_events), T(test_logs),
 		T(test_grant), T(test_subsystem_reset),
 	};

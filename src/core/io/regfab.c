@@ -421,6 +421,8 @@ void leap__regfab_submit(struct leap__regfab *f)
 {
 	leap_status_t status;
 
+	if (f->rq->c->state == LEAP__REGCTRL_ENDING)
+		return;		/* fails with everything else */
 	if (f->req->sqe.opc == LEAP_ADM_FABRICS)
 		fabrics(f);
 	else if (is_keep_alive(f->rq, f->req))
@@ -433,5 +435,6 @@ bool leap__regfab_takes(struct leap__regqp *rq, const struct leap_req *req)
 {
 	leap_status_t status;
 
-	return is_keep_alive(rq, req) || own_status(rq, req, &status);
+	return rq->c->state == LEAP__REGCTRL_ENDING ||
+	       is_keep_alive(rq, req) || own_status(rq, req, &status);
 }
