@@ -182,7 +182,7 @@ static void bad_bios_never_reach_a_layer(void **state)
 	struct blk b;
 	size_t i;
 
-	open_probe(&b, "probe", ~0u & ~(LEAP_BDEV_READONLY |
+	open_probe(&b, "probe", ~0u & ~(LEAP_BDEV_READONLY | LEAP_BDEV_ZONED |
 					LEAP_BDEV_REMOTE_PIECES));
 	for (i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		assert_int_equal(blk_run(&b, bad[i].op, bad[i].flags,
