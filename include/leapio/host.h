@@ -112,8 +112,14 @@ struct leap_host_ns {
 	uint8_t eui64[8];
 	uint8_t dlfeat;		/* as in Identify Namespace */
 	uint8_t nsattr;
+	/* Of each block, beside its block_bytes: nothing here carries any. */
+	uint16_t metadata_bytes;
+	uint8_t metadata_inline;	/* 1: at the end of the block itself */
+	uint8_t pi_type;	/* of protection information; 0 = none */
 	uint8_t csi;		/* command set: 0 NVM, 2 zoned */
-	uint8_t format;		/* index of the LBA format */
+	uint8_t msrc;		/* limits of Copy, as in Identify Namespace */
+	uint16_t mssrl;
+	uint32_t mcl;
 	/* Of csi 2; in blocks. */
 	uint64_t zone_blocks;
 	uint32_t max_active;	/* 0 = no limit */
@@ -121,7 +127,8 @@ struct leap_host_ns {
 	uint32_t append_bytes;	/* 0 = as all transfers */
 	uint8_t read_across;	/* one read may lie in two zones */
 	uint8_t variable_capacity;	/* ZOC: capacities may change */
-	uint8_t reserved[2];
+	uint8_t format;		/* index of the LBA format */
+	uint8_t reserved;
 };
 
 /**
@@ -138,6 +145,11 @@ LEAP_API int leap_host_ns_next(const struct leap_host *host, uint32_t after,
  * the next reconnection. Context: owner */
 LEAP_API const struct leap_id_ctrl *
 leap_host_identify(const struct leap_host *host);
+
+/* leap_host_identify_nvm - its limits of NVM commands (Identify CNS 06h);
+ * zeroes where it has none to tell. Context: owner */
+LEAP_API const struct leap_id_ctrl_nvm *
+leap_host_identify_nvm(const struct leap_host *host);
 
 struct leap_host_stats {
 	size_t size;

@@ -58,6 +58,7 @@ struct leap_chan {
 	struct leap_chan **children;
 	void *priv;
 	void *zeroes;		/* to write, where a layer cannot by itself */
+	void *sink;		/* to read into, where it cannot verify */
 	struct leap__list link;	/* bdev->chans */
 	uint32_t is_top;
 	/* Of a top channel: its bios. */

@@ -35,7 +35,9 @@ enum leap_bio_op {
 	LEAP_BIO_VERIFY = 7,	/* media can be read; no payload */
 	/* Copy: the payload, as above, is 1 to 256 descriptors of the format
 	 * in CDW12 of leap_bio.sqe, of this same bdev; block is where it goes,
-	 * nr_blocks the sum of all. Only to layers with LEAP_BDEV_COPY. */
+	 * nr_blocks the sum of all, which may be another one by now. When it
+	 * fails, result is the first range that was not copied. Only to layers
+	 * with LEAP_BDEV_COPY. */
 	LEAP_BIO_COPY = 8,
 	/* Only to layers with LEAP_BDEV_ZONED. Append: block is the start of a
 	 * zone, result where it went. Send: block is the start of a zone, or 0
@@ -90,8 +92,9 @@ struct leap_bio {
 	/* The command as its host sent it, for hints that a bio has no place
 	 * for; or NULL. Its range is not the bio's. */
 	const struct leap_sqe *sqe;
-	/* Out: where an append went, failed vectors. In: of zone send and
-	 * report what to do. A layer gives its child's to the bio above. */
+	/* Out: where an append went, failed vectors, the failed range of a
+	 * copy. In: of zone send and report what to do. A layer gives its
+	 * child's to the bio above. */
 	uint64_t result;
 	/* scratch of the layers follows */
 };

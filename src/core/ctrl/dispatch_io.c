@@ -146,7 +146,8 @@ static void bio_done(struct leap_bio *bio, leap_status_t status)
 	struct leap__iogroup *g = q->group;
 	struct leap__iocmd *io = leap__iocmd(cmd);
 
-	if (unlikely(io->kind == LEAP__IOC_ZONE_APPEND) && !status)
+	if (unlikely(io->kind == LEAP__IOC_COPY ||
+		     (io->kind == LEAP__IOC_ZONE_APPEND && !status)))
 		cmd->result = bio->result;
 	leap_bio_put(ns->chan, bio);
 	g->inflight[cmd->tag] = NULL;
@@ -224,6 +225,8 @@ static inline uint8_t plain_op(const struct leap_cmd *cmd)
 		return LEAP_BIO_WRITE_ZEROES;
 	case LEAP_NVM_COMPARE:
 		return LEAP_BIO_COMPARE;
+	case LEAP_NVM_VERIFY:
+		return LEAP_BIO_VERIFY;
 	default:
 		return LEAP_BIO_READ;
 	}
@@ -484,14 +487,15 @@ static void io_range(struct leap__ioqp *q, struct leap_cmd *cmd)
 	io->range.nr_lbas = leap_sqe_nlb(sqe);
 	if (LEAP_PLANT(ZEROES_SHORT) && io->range.nr_lbas > 1)
 		io->range.nr_lbas--;
-	if (sqe->opc == LEAP_NVM_VERIFY) {
-		io->kind = LEAP__IOC_VERIFY;
-	} else {
+	if (sqe->opc == LEAP_NVM_WRITE_ZEROES) {
 		if (q->write_through || (cdw12 & LEAP_IO_CDW12_FUA))
 			io->bio_flags |= LEAP_BIO_FUA;
 		if ((cdw12 & LEAP_IO_CDW12_DEAC) &&
 			 (ns->caps & LEAP_BDEV_ZERO_DISCARD))
 			io->bio_flags |= LEAP_BIO_DEAC;
+	} else if (LEAP_PLANT(VERIFY_UNREAD)) {
+		leap_cmd_complete(cmd, 0);
+		return;
 	}
 	leap__io_start(q, ns, cmd);
 }
@@ -553,6 +557,10 @@ static void execute_other(struct leap__ioqp *q, struct leap_cmd *cmd)
 	case LEAP_NVM_DSM:
 		if (!status)
 			leap__io_multi(q, cmd);
+		break;
+	case LEAP_NVM_COPY:
+		if (!status)
+			leap__io_copy(q, cmd);
 		break;
 	case LEAP_NVM_ZONE_APPEND:
 	case LEAP_NVM_ZONE_MGMT_SEND:

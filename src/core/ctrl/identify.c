@@ -49,7 +49,8 @@ static void id_io(struct leap__ctrl *c, struct leap_id_ctrl *id)
 	id->oncs = leap_to_le16(LEAP_ONCS_COMPARE | LEAP_ONCS_DSM |
 				LEAP_ONCS_WRITE_ZEROES |
 				LEAP_ONCS_FEAT_SAVE | LEAP_ONCS_TIMESTAMP |
-				LEAP_ONCS_VERIFY);
+				LEAP_ONCS_VERIFY | LEAP_ONCS_COPY);
+	id->ocfs = leap_to_le16(LEAP_OCFS_FORMAT0 | LEAP_OCFS_FORMAT1);
 	id->vwc = LEAP_VWC_PRESENT | LEAP_VWC_FLUSH_ALL_YES;
 	id->psd[0].mp = leap_to_le16(2500);	/* 25 W, nominal */
 	if (c->front) {
@@ -176,6 +177,12 @@ static leap_status_t id_ns(struct leap__ctrl *c, struct leap_cmd *cmd,
 		id->npdg = id->npwg;
 		id->npda = id->npwg;
 		id->nows = id->npwg;
+	}
+	if (!(d->caps & LEAP_BDEV_ZONED)) {
+		id->mssrl = leap_to_le16((uint16_t)(LEAP__COPY_RANGE_BYTES /
+						    d->block_bytes));
+		id->mcl = leap_to_le32(LEAP__COPY_BYTES / d->block_bytes);
+		id->msrc = LEAP__COPY_RANGES - 1;
 	}
 	id->nsattr = d->read_only ? LEAP_NSATTR_WP : 0;
 	memcpy(id->nguid, d->nguid, 16);

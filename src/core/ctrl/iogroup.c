@@ -60,8 +60,8 @@ void leap__link_answer(struct leap__lmsg *m, int err)
 static int writes(uint8_t opc)
 {
 	return opc == LEAP_NVM_WRITE || opc == LEAP_NVM_WRITE_ZEROES ||
-	       opc == LEAP_NVM_DSM || opc == LEAP_NVM_ZONE_APPEND ||
-	       opc == LEAP_NVM_ZONE_MGMT_SEND;
+	       opc == LEAP_NVM_DSM || opc == LEAP_NVM_COPY ||
+	       opc == LEAP_NVM_ZONE_APPEND || opc == LEAP_NVM_ZONE_MGMT_SEND;
 }
 
 static void make_orphan(struct leap__iogroup *g, struct leap__ioqp *q,

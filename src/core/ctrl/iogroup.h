@@ -10,12 +10,13 @@
 
 #include <leapio/plugin/bdev_ops.h>
 
+#include "block/copy.h"
 #include "core/ctrl/halves.h"
 #include "core/ctrl/orphans.h"
 #include "core/guest/guest.h"
 #include "core/io/vqp.h"
 
-#define LEAP__IOC_SCRATCH_BYTES	65536	/* compare and verify, by chunks */
+#define LEAP__IOC_SCRATCH_BYTES	65536	/* compare and copy, by chunks */
 #define LEAP__IOC_NR_ERRORS	16	/* error-log messages under way */
 
 #define LEAP__IONS_ZONES	128
@@ -172,6 +173,9 @@ struct leap__iogroup {
 	int zone_driving;
 	uint8_t *scratch;		/* LEAP__IOC_SCRATCH_BYTES */
 	struct leap_piece piece;	/* of the scratch buffer */
+	struct leap__copy_list copy;	/* of who has it, when that copies */
+	uint32_t copy_at;		/* range */
+	uint32_t copy_done;		/* LBAs of it */
 	/* Error-log messages. */
 	struct leap__lmsg errors[LEAP__IOC_NR_ERRORS];
 	struct leap__lmsg *free_errors;
@@ -199,7 +203,7 @@ enum {
 	LEAP__IOC_FUA_READ,	/* flush, then read */
 	LEAP__IOC_DSM,
 	LEAP__IOC_COMPARE,	/* by read and memcmp */
-	LEAP__IOC_VERIFY,	/* by read */
+	LEAP__IOC_COPY,		/* dispatch_copy.c's */
 	/* dispatch_zns.c's, from here on. */
 	LEAP__IOC_ZONE_WAITS,	/* a write that has not begun */
 	LEAP__IOC_ZONE_WRITE,	/* and one that has its zone */
@@ -287,6 +291,18 @@ void leap__io_begin(struct leap__ioqp *q, struct leap__ions *ns,
 		    struct leap_cmd *cmd);
 uint32_t leap__io_abort_compares(struct leap__iogroup *g,
 				 struct leap_vqp *vqp, int32_t cid);
+/* Who has the scratch buffer is g->comparing. 1: another one; @cmd takes its
+ * next step when it is free. */
+int leap__io_scratch_busy(struct leap__iogroup *g, struct leap_cmd *cmd);
+/* @cmd had it, and is complete. 0 */
+int leap__io_scratch_end(struct leap__iogroup *g, struct leap_cmd *cmd,
+			 leap_status_t status);
+
+/* dispatch_copy.c */
+void leap__io_copy(struct leap__ioqp *q, struct leap_cmd *cmd);
+/* As the steps of dispatch_multi.c. */
+int leap__io_copy_step(struct leap__ioqp *q, struct leap__ions *ns,
+		       struct leap_cmd *cmd, leap_status_t status);
 
 /* dispatch_zns.c: namespaces with zones */
 /* A Write or Write Zeroes that is good but for what zones have to say. */

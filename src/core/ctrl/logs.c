@@ -251,6 +251,8 @@ static size_t log_changed_zones(struct leap__ctrl *c, struct leap_cmd *cmd,
 static const uint8_t io_opcodes[] = {
 	LEAP_NVM_FLUSH, LEAP_NVM_WRITE, LEAP_NVM_READ, LEAP_NVM_COMPARE,
 	LEAP_NVM_WRITE_ZEROES, LEAP_NVM_DSM, LEAP_NVM_VERIFY,
+	/* Of namespaces without zones only. */
+	LEAP_NVM_COPY,
 	/* Of namespaces with zones only. */
 	LEAP_NVM_ZONE_MGMT_SEND, LEAP_NVM_ZONE_MGMT_RECV, LEAP_NVM_ZONE_APPEND,
 };
@@ -268,11 +270,13 @@ uint32_t leap__io_effects(const struct leap__ctrl *c, uint32_t csi,
 
 	for (i = 0; i < sizeof(io_opcodes); i++) {
 		if (io_opcodes[i] != opc || c->ss->discovery ||
-		    (is_zone_opcode(opc) && csi != LEAP_CSI_ZNS))
+		    (is_zone_opcode(opc) && csi != LEAP_CSI_ZNS) ||
+		    (opc == LEAP_NVM_COPY && csi == LEAP_CSI_ZNS))
 			continue;
 		/* LBCC: contents of logical blocks change. */
 		return opc == LEAP_NVM_WRITE || opc == LEAP_NVM_WRITE_ZEROES ||
-		       opc == LEAP_NVM_DSM || opc == LEAP_NVM_ZONE_APPEND ||
+		       opc == LEAP_NVM_DSM || opc == LEAP_NVM_COPY ||
+		       opc == LEAP_NVM_ZONE_APPEND ||
 		       opc == LEAP_NVM_ZONE_MGMT_SEND ?
 		       LEAP_EFFECTS_CSUPP | LEAP_EFFECTS_LBCC :
 		       LEAP_EFFECTS_CSUPP;

@@ -605,6 +605,11 @@ const struct leap_id_ctrl *leap_host_identify(const struct leap_host *h)
 	return h->id;
 }
 
+const struct leap_id_ctrl_nvm *leap_host_identify_nvm(const struct leap_host *h)
+{
+	return h->id_nvm;
+}
+
 int leap_host_stats(const struct leap_host *h, struct leap_host_stats *stats)
 {
 	return leap__info_copy("leap_host_stats", stats, &h->stats,

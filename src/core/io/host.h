@@ -84,6 +84,7 @@ struct leap_host {
 	struct leap__hadm ka;
 	struct leap__hadm aer[LEAP__HOST_AERS];
 	struct leap_id_ctrl *id;
+	struct leap_id_ctrl_nvm *id_nvm;
 	uint64_t events[LEAP__HOST_AERS];	/* DW0, DW1 */
 	uint32_t nr_events;
 	uint32_t in_event;
