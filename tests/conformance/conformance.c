@@ -82,10 +82,38 @@ static void put_range(uint8_t *buf, uint32_t i, uint64_t slba, uint32_t nlb)
 	memcpy(buf + i * sizeof(r), &r, sizeof(r));
 }
 
+/* Both formats begin alike. */
+static void put_source(uint8_t *entry, uint64_t slba, uint32_t nlb)
+{
+	struct leap_copy_range0 r = { 0 };
+
+	r.slba = leap_to_le64(slba);
+	r.nlb = leap_to_le16((uint16_t)(nlb - 1));
+	memcpy(entry, &r, sizeof(r));
+}
+
+static void fill_copy(const struct testcase *c, uint8_t *buf)
+{
+	uint32_t i, bytes = (c->cdw[2] >> 8 & 1) ? 40 : 32, nr = c->len / bytes;
+
+	memset(buf, 0, c->len);
+	for (i = 0; i < nr; i++)
+		put_source(buf + i * bytes, c->seed + (uint64_t)i * c->arg,
+			   c->arg);
+	if (c->fill == FILL_COPY_BAD_LAST)
+		put_source(buf + (nr - 1) * bytes, NS1_LBAS, 1);
+	if (c->fill == FILL_COPY_OVERFLOW)
+		put_source(buf + (nr - 1) * bytes, UINT64_MAX - 3, 8);
+}
+
 static void fill(const struct testcase *c, uint8_t *buf)
 {
 	uint32_t i, nr = c->len / 16;
 
+	if (c->fill >= FILL_COPY) {
+		fill_copy(c, buf);
+		return;
+	}
 	if (c->fill == FILL_SEED) {
 		for (i = 0; i < c->len; i++)
 			buf[i] = seeded(c->seed, i);
@@ -217,10 +245,11 @@ static void run_case(struct rig *rig, const char *kind, unsigned int n,
 		for (i = 0; !why && i < rig->nr_io; i++)
 			why = run_on(rig, rig->io[i], c, t);
 	else
-		why = run_on(rig, c->queue == Q_DISC ? rig->disc : rig->admin,
-			     c, t);
+		why = run_on(rig, c->queue == Q_DISC ? rig->disc :
+			     c->queue == Q_ONE ? rig->io[rig->nr_io - 1] :
+			     rig->admin, c, t);
 	tap(!why, "%s/%u %s: %s [%s]%s%s", kind, n,
-	    c->queue == Q_IO ? "io" : c->queue == Q_DISC ? "disc" : "admin",
+	    c->queue == Q_IO || c->queue == Q_ONE ? "io" : c->queue == Q_DISC ? "disc" : "admin",
 	    c->name, c->spec, why ? ": " : "", why ? why : "");
 	fflush(stdout);
 }
@@ -318,6 +347,8 @@ static int run_kind(const char *kind, unsigned int i)
 	}
 	for (k = 0; k < nr_io_cases; k++)
 		run_case(&rig, kind, qps[i], &io_cases[k], &t);
+	for (k = 0; k < nr_zns_cases; k++)
+		run_case(&rig, kind, qps[i], &zns_cases[k], &t);
 	for (k = 0; k < nr_admin_cases; k++)
 		run_case(&rig, kind, qps[i], &admin_cases[k], &t);
 	for (k = 0; rig.disc && k < nr_disc_cases; k++)
@@ -359,9 +390,9 @@ int main(int argc, char **argv)
 		first = 3;
 	}
 	all = first >= argc || !strcmp(argv[first], "all");
-	printf("# %u cases: %u I/O, %u admin, %u discovery\n",
-	       nr_io_cases + nr_admin_cases + nr_disc_cases, nr_io_cases,
-	       nr_admin_cases, nr_disc_cases);
+	printf("# %u cases: %u I/O, %u of zones, %u admin, %u discovery\n",
+	       nr_io_cases + nr_zns_cases + nr_admin_cases + nr_disc_cases,
+	       nr_io_cases, nr_zns_cases, nr_admin_cases, nr_disc_cases);
 	say_differences();
 	/* Loopback first, always: it is what the others are held to. */
 	run_all("loop");

@@ -34,6 +34,7 @@
 #define LOSS_MS		600000u
 #define MAX_QUEUES	1024u
 #define BATCH		32u
+#define MAX_LATE	4u
 #define MS		1000000ull
 
 static void set_state(struct leap_host *h, enum leap_host_state state)
@@ -125,6 +126,23 @@ static int may_go_again(const struct leap_host *h)
 	       h->opts.loss_ms != UINT32_MAX;
 }
 
+/* A command that takes the controller down each time is not sent for ever. */
+static int is_hopeless(struct leap__hcmd *c)
+{
+	if (c->req.sys_errno != -ETIMEDOUT)
+		return 0;
+	return ++c->late > MAX_LATE;
+}
+
+/* What may be done twice by being sent twice. */
+static int must_not_go_again(const struct leap__hcmd *c)
+{
+	return c->q != c->q->host->q &&
+	       (c->req.sqe.opc == LEAP_NVM_ZONE_APPEND ||
+		c->req.sqe.opc == LEAP_NVM_COPY ||
+		c->req.sqe.flags & LEAP_SQE_FUSE_MASK);
+}
+
 static void cmd_done(struct leap_req *req)
 {
 	struct leap__hcmd *c = (struct leap__hcmd *)req;
@@ -133,7 +151,8 @@ static void cmd_done(struct leap_req *req)
 	q->in_flight--;
 	/* sys_errno: the connection's word, not the controller's. */
 	if (__builtin_expect(req->sys_errno != 0, 0) &&
-	    may_go_again(q->host) && !LEAP_PLANT(REDRIVE_LOST)) {
+	    may_go_again(q->host) && !is_hopeless(c) && !must_not_go_again(c) &&
+	    !LEAP_PLANT(REDRIVE_LOST)) {
 		c->again = 1;
 		wait_append(q, c);
 		return;
@@ -155,6 +174,7 @@ static inline struct leap__hcmd *take_cmd(struct leap__hqueue *q,
 	q->free = c->next;
 	c->user = user;
 	c->again = 0;
+	c->late = 0;
 	c->req.sqe = user->sqe;
 	c->req.pieces = user->pieces;
 	c->req.nr_pieces = user->nr_pieces;
@@ -608,6 +628,11 @@ int leap_host_ns_next(const struct leap_host *h, uint32_t after,
 const struct leap_id_ctrl *leap_host_identify(const struct leap_host *h)
 {
 	return h->id;
+}
+
+const struct leap_id_ctrl_nvm *leap_host_identify_nvm(const struct leap_host *h)
+{
+	return h->id_nvm;
 }
 
 int leap_host_stats(const struct leap_host *h, struct leap_host_stats *stats)

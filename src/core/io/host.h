@@ -22,6 +22,7 @@ struct leap__hcmd {
 	struct leap__hqueue *q;
 	struct leap__hcmd *next;	/* free, or waiting */
 	uint32_t again;
+	uint32_t late;		/* how often it was out when time was up */
 };
 
 struct leap__hqueue {
@@ -85,7 +86,8 @@ struct leap_host {
 	struct leap__hadm ka;
 	struct leap__hadm aer[LEAP__HOST_AERS];
 	struct leap_id_ctrl *id;
-	uint32_t events[LEAP__HOST_AERS];
+	struct leap_id_ctrl_nvm *id_nvm;
+	uint64_t events[LEAP__HOST_AERS];	/* DW0, DW1 */
 	uint32_t nr_events;
 	uint32_t in_event;
 	struct leap_host_ns *ns, *scan;	/* by NSID; in force, being read */
