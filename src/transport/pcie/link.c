@@ -491,20 +491,22 @@ int leap__vfio_link_unmap(const struct leap__vfio_link *l, uint64_t bytes,
 static int set_irq(const struct leap__vfio_link *l, uint32_t index,
 		   uint32_t vector, int fd)
 {
-	struct {
+	/* The set is followed by one descriptor for each vector. */
+	union {
 		struct vfio_irq_set set;
-		int32_t fd;
-	} s = {
-		.set = {
-			.argsz = sizeof(s), .index = index, .start = vector,
-			.count = 1,
-			.flags = VFIO_IRQ_SET_DATA_EVENTFD |
-				 VFIO_IRQ_SET_ACTION_TRIGGER,
-		},
-		.fd = fd,
-	};
-	int err = call(l, l->device, VFIO_DEVICE_SET_IRQS, &s);
+		uint8_t bytes[sizeof(struct vfio_irq_set) + sizeof(int32_t)];
+	} s;
+	int32_t fd32 = fd;
+	int err;
 
+	memset(&s, 0, sizeof(s));
+	s.set.argsz = sizeof(s.bytes);
+	s.set.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+	s.set.index = index;
+	s.set.start = vector;
+	s.set.count = 1;
+	memcpy(s.bytes + sizeof(s.set), &fd32, sizeof(fd32));
+	err = call(l, l->device, VFIO_DEVICE_SET_IRQS, &s);
 	return err < 0 ? err : 0;
 }
 
