@@ -90,7 +90,9 @@ struct leap_qp_opts {
 	struct leap_target *target;	/* loop:// only; borrowed */
 	/*
 	 * Runs once, in poll: @status of the Connect command, or a path status
-	 * and @sys_errno. The queue pair may be used from here on.
+	 * and @sys_errno. The queue pair may be used from here on. Behind
+	 * registers, leap_last_error says more of a path status, here and in
+	 * lost.
 	 */
 	void (*connected)(struct leap_qp *qp, leap_status_t status,
 			  int sys_errno, void *arg);
@@ -111,6 +113,14 @@ struct leap_qp_opts {
 	/* lent: only, in place of a socket; borrowed until connected. The
 	 * address is a name: "lent://NAME/NQN" */
 	struct leap_lender *lender;
+	/*
+	 * Behind registers; the admin queue's holds for all of its controller:
+	 * a command that is out for so long is aborted, and if that does not
+	 * help the controller is reset, which ends its queue pairs. 0 = 30000,
+	 * UINT32_MAX = never. Admin commands have twice that, those that may
+	 * take minutes twenty times. Events have no limit.
+	 */
+	uint32_t timeout_ms;
 };
 
 #define LEAP_QP_OPTS_INIT LEAP_OPTS_INIT(struct leap_qp_opts)

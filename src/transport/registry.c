@@ -23,6 +23,9 @@ const struct leap_transport_ops *const *leap__transports(void)
 #ifdef LEAP_WITH_VFIO_USER
 		&leap__vfio_user_transport,
 #endif
+#ifdef LEAP_WITH_PCIE
+		&leap__pcie_transport,
+#endif
 		NULL,
 	};
 
