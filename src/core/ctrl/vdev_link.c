@@ -28,6 +28,7 @@ static void note_arrived(struct leap__lmsg *m)
 	if (m->fd >= 0)
 		close(m->fd);
 	v->out--;
+	v->mem_out -= m->link.type == LEAP_LINK_MEM_ADD;
 	if (n->answered)
 		n->answered(n->arg, m->link.err);
 	free(n);
@@ -51,6 +52,7 @@ static struct note *note_make(struct leap_vdev *v, uint16_t type)
 static void note_send(struct note *n, struct leap__iogroup *g)
 {
 	n->v->out++;
+	n->v->mem_out += n->m.link.type == LEAP_LINK_MEM_ADD;
 	leap__link_ask(g, &n->m);
 }
 
