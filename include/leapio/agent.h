@@ -15,7 +15,8 @@
  * No successful fence, no failover: before another runtime gets anything, and
  * before a reset or an unmap is answered while a runtime does not respond, the
  * old one is killed by its pidfd, and its exit and the release of the locks of
- * its files are awaited.
+ * its files are awaited. Those files the agent must be able to open for reading,
+ * at the paths that they have in the runtime.
  *
  * All calls are for the owner of the target's home poll group, and all
  * callbacks run there, in poll.

@@ -288,7 +288,7 @@ static struct leap__session *pick_session(struct leap_agent *a)
 		struct leap__session *s =
 			leap__list_entry(pos, struct leap__session, link);
 
-		if (s->hello && !s->refused && !s->chan.dead && !s->fenced)
+		if (s->hello && !s->refused && !s->chan.chan.dead && !s->fenced)
 			return s;
 	}
 	return NULL;
@@ -437,7 +437,7 @@ static void fence_over(struct leap_agent *a)
 	a->active = NULL;
 	a->info.fenced++;
 	s->fenced = 1;
-	if (!s->chan.dead)
+	if (!s->chan.chan.dead)
 		leap__lchan_kill(&s->chan, -EOWNERDEAD);
 	leap__agent_answer_fenced(a);
 	set_state(a, LEAP_AGENT_NONE);
@@ -564,7 +564,7 @@ static void tick_run(struct leap_timer *timer)
 	struct leap__session *s = a->active;
 	int soon;
 
-	if (!s || s->chan.dead) {
+	if (!s || s->chan.chan.dead) {
 		a->hurry = 0;
 		return;
 	}
@@ -786,18 +786,23 @@ int leap_agent_destroy(struct leap_agent *a)
 	leap__list_init(&a->lents);
 	leap__list_init(&a->tallies);
 	a->active = NULL;
-	a->destroyed = 1;
-	if (!a->nr_sessions) {
-		leap__pollgroup_release(a->pg);
-		free(a);
-		return 0;
-	}
-	/* The last of them frees it. */
+	/* One whose connection is gone was there for its fence alone, which
+	 * nobody waits for any more. */
 	leap__list_for_each_safe(pos, tmp, &a->sessions) {
 		struct leap__session *s =
 			leap__list_entry(pos, struct leap__session, link);
 
-		leap__lchan_kill(&s->chan, -ENOTCONN);
+		leap__fence_stop(&s->fence);
+		if (s->gone)
+			free_session(s);
+		else
+			leap__lchan_kill(&s->chan, -ENOTCONN);
+	}
+	a->destroyed = 1;
+	/* Otherwise the last of them frees it. */
+	if (!a->nr_sessions) {
+		leap__pollgroup_release(a->pg);
+		free(a);
 	}
 	return 0;
 }

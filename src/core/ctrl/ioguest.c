@@ -153,10 +153,13 @@ bool leap__io_may_rerun(const struct leap__ioqp *q, const struct leap_sqe *sqe)
 	/* A zone that is what it is to be already is no error. */
 	case LEAP_NVM_ZONE_MGMT_SEND:
 		return true;
+	/* A zone takes no write twice, and dispatch_zns.c looks whether what
+	 * it refuses is what it has. */
 	case LEAP_NVM_WRITE:
-	case LEAP_NVM_WRITE_ZEROES:
 	case LEAP_NVM_DSM:
-		/* A write pointer that has moved on takes no write again. */
+		return true;
+	case LEAP_NVM_WRITE_ZEROES:
+		/* Behind its pointer a zone reads as zeroes too. */
 		return !ns || !(ns->caps & LEAP_BDEV_ZONED);
 	default:
 		/* Append, Copy onto its own source, what nobody knows. */

@@ -179,6 +179,8 @@ static void fire_unmasked(struct leap_vdev *v)
 {
 	uint32_t i;
 
+	/* The mask is off before the first look: as in fire_pending. */
+	leap__full_fence();
 	for (i = 0; i < v->nr_vectors; i++)
 		if (leap__load_relaxed(&v->vector[i].pending))
 			fire_pending(v, i);

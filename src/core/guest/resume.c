@@ -211,6 +211,7 @@ int leap__guest_redo(struct leap__guest_sq *sq)
 		memcpy(&cmd->sqe, r->sqe, sizeof(cmd->sqe));
 		cmd->priv[LEAP__GUEST_ARRAY] = 0;
 		cmd->priv[LEAP__GUEST_TAG] = r->tag;
+		cmd->flags = LEAP_CMD_AGAIN;
 		n++;
 		if (r->act == LEAP__REDO_RUN) {
 			leap__guest_begin(sq, cmd, r->tag);
