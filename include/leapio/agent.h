@@ -58,8 +58,8 @@ struct leap_agent_opts {
 	 * UINT32_MAX = never by the clock */
 	uint32_t keepalive_ms;
 	/* Without a runtime I/O waits for the next one. 0: for ever. Else:
-	 * controllers that have been without one for so long show CFS, whose
-	 * guests then reset them and see errors. */
+	 * after so long all controllers show CFS, whose guests then reset them
+	 * and see errors; and again after so long, while there is still none. */
 	uint32_t no_runtime_ms;
 	/* The state changed, a runtime came or went. May be NULL. */
 	void (*changed)(void *arg);

@@ -85,10 +85,17 @@ struct leap_ns_desc {
 	uint32_t caps;		/* LEAP_BDEV_* */
 	uint32_t read_only;
 	uint32_t optimal_blocks;
-	uint32_t csi;		/* command set: 0 NVM */
+	uint32_t csi;		/* command set: 0 NVM, 2 zoned */
 	uint8_t uuid[16];
 	uint8_t nguid[16];
 	uint8_t eui64[8];
+	/* csi 2: as leap_bdev_zones, in the blocks above. */
+	uint32_t zone_blocks;
+	uint32_t max_active;
+	uint32_t max_open;
+	uint32_t append_blocks;
+	uint32_t read_across;
+	uint32_t reserved;
 };
 
 /*

@@ -2,10 +2,10 @@
 /*
  * conformance KIND... - the table of cases over transports, as TAP
  *
- * Runs every case over each KIND (loop, tcp, shm, vfio-user, relay; "all" is
- * these) at 1, 2 and 64 I/O queue pairs: cases for I/O queues on every one of
- * them. Each run leaves a transcript, and that of every transport has to be
- * what loopback's is; behind registers, but for the listed answers that the
+ * Runs every case over each KIND (loop, tcp, shm, vfio-user, vdev, relay;
+ * "all" is these) at 1, 2 and 64 I/O queue pairs: cases for I/O queues on every
+ * one of them. Each run leaves a transcript, and that of every transport has to
+ * be what loopback's is; behind registers, but for the listed answers that the
  * standard makes differ. A transport that is not in this build is one skipped
  * line and counts as nothing.
  *
@@ -82,10 +82,38 @@ static void put_range(uint8_t *buf, uint32_t i, uint64_t slba, uint32_t nlb)
 	memcpy(buf + i * sizeof(r), &r, sizeof(r));
 }
 
+/* Both formats begin alike. */
+static void put_source(uint8_t *entry, uint64_t slba, uint32_t nlb)
+{
+	struct leap_copy_range0 r = { 0 };
+
+	r.slba = leap_to_le64(slba);
+	r.nlb = leap_to_le16((uint16_t)(nlb - 1));
+	memcpy(entry, &r, sizeof(r));
+}
+
+static void fill_copy(const struct testcase *c, uint8_t *buf)
+{
+	uint32_t i, bytes = (c->cdw[2] >> 8 & 1) ? 40 : 32, nr = c->len / bytes;
+
+	memset(buf, 0, c->len);
+	for (i = 0; i < nr; i++)
+		put_source(buf + i * bytes, c->seed + (uint64_t)i * c->arg,
+			   c->arg);
+	if (c->fill == FILL_COPY_BAD_LAST)
+		put_source(buf + (nr - 1) * bytes, NS1_LBAS, 1);
+	if (c->fill == FILL_COPY_OVERFLOW)
+		put_source(buf + (nr - 1) * bytes, UINT64_MAX - 3, 8);
+}
+
 static void fill(const struct testcase *c, uint8_t *buf)
 {
 	uint32_t i, nr = c->len / 16;
 
+	if (c->fill >= FILL_COPY) {
+		fill_copy(c, buf);
+		return;
+	}
 	if (c->fill == FILL_SEED) {
 		for (i = 0; i < c->len; i++)
 			buf[i] = seeded(c->seed, i);
@@ -350,7 +378,7 @@ static void run_all(const char *kind)
 int main(int argc, char **argv)
 {
 	static const char *const kinds[] = { "loop", "tcp", "shm", "vfio-user",
-					     "relay" };
+					     "vdev", "relay" };
 	int i, first = 1, all;
 	unsigned int k;
 
@@ -365,7 +393,7 @@ int main(int argc, char **argv)
 	say_differences();
 	/* Loopback first, always: it is what the others are held to. */
 	run_all("loop");
-	for (k = 1; k < 4; k++) {
+	for (k = 1; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
 		int wanted = all;
 
 		for (i = first; i < argc; i++)

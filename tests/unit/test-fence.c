@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core/ctrl/fence.h"
+#include "core/io/fence.h"
 
 struct fx {
 	struct leap_pollgroup *pg;

@@ -65,8 +65,7 @@ static void look(struct leap__link *link)
 	/* Commands to one that is gone are answered by the far end. */
 	if (leap__relay_look(link->host, relay->nsid, &far))
 		return;
-	link->unfit = far.block_bytes != relay->far.block_bytes ||
-		      far.max_bytes < relay->far.max_bytes;
+	link->unfit = !leap__relay_fits(&relay->far, &far);
 	if (!link->unfit && !relay->blocks && far.nr_blocks > relay->start)
 		tell_size(relay, far.nr_blocks - relay->start);
 }

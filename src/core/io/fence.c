@@ -10,7 +10,7 @@
  * only: a lock that we held would be in the way of the successor.
  */
 #define _GNU_SOURCE	/* O_PATH */
-#include "core/ctrl/fence.h"
+#include "core/io/fence.h"
 
 #include <errno.h>
 #include <fcntl.h>
