@@ -66,9 +66,8 @@ static int note_fd(struct note *n, int fd)
 }
 
 /* A group that could not be told would serve something else than there is. */
-static void note_failed(struct leap_vdev *v, struct note *n)
+static void note_failed(struct leap_vdev *v)
 {
-	free(n);
 	leap__vdev_fatal(v, 0, -ENOMEM);
 }
 
@@ -144,7 +143,7 @@ static void send_or_fail(struct leap_vdev *v, struct note *n,
 	if (n)
 		note_send(n, g);
 	else
-		note_failed(v, NULL);
+		note_failed(v);
 }
 
 /* ---- to all of them ---- */
@@ -192,7 +191,7 @@ int leap__vdev_tell_mem_del(struct leap_vdev *v, leap_gpa_t gpa,
 		nr++;
 		if (!n) {
 			/* Never answered: it times out, as it must. */
-			note_failed(v, NULL);
+			note_failed(v);
 			continue;
 		}
 		n->m.link.u.mem.gpa = gpa;
