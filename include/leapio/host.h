@@ -115,6 +115,14 @@ struct leap_host_ns {
 	uint8_t eui64[8];
 	uint8_t dlfeat;		/* as in Identify Namespace */
 	uint8_t nsattr;
+	/* Of each block, beside its block_bytes: nothing here carries any. */
+	uint16_t metadata_bytes;
+	uint8_t metadata_inline;	/* 1: at the end of the block itself */
+	uint8_t pi_type;	/* of protection information; 0 = none */
+	uint8_t reserved;
+	uint8_t msrc;		/* limits of Copy, as in Identify Namespace */
+	uint16_t mssrl;
+	uint32_t mcl;
 };
 
 /**
@@ -131,6 +139,11 @@ LEAP_API int leap_host_ns_next(const struct leap_host *host, uint32_t after,
  * the next reconnection. Context: owner */
 LEAP_API const struct leap_id_ctrl *
 leap_host_identify(const struct leap_host *host);
+
+/* leap_host_identify_nvm - its limits of NVM commands (Identify CNS 06h);
+ * zeroes where it has none to tell. Context: owner */
+LEAP_API const struct leap_id_ctrl_nvm *
+leap_host_identify_nvm(const struct leap_host *host);
 
 struct leap_host_stats {
 	size_t size;

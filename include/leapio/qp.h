@@ -186,6 +186,8 @@ struct leap_qp_info {
 	uint32_t max_data_bytes;	/* of one command by this transport */
 	uint64_t submitted;
 	uint64_t completed;
+	uint64_t bounced;	/* commands whose payload was copied, as the far
+				 * side does not reach it */
 };
 
 /* leap_qp_info - what it is and does. Context: owner. Returns: 0, -EINVAL */

@@ -16,6 +16,7 @@ extern const struct leap_bdev_ops leap__memory_ops;
 extern const struct leap_bdev_ops leap__null_ops;
 extern const struct leap_bdev_ops leap__relay_ops;
 extern const struct leap_bdev_ops leap__trace_ops;
+extern const struct leap_bdev_ops leap__zoned_ops;
 
 static const struct leap_bdev_ops *const layers[] = {
 	&leap__delay_ops,
@@ -25,6 +26,7 @@ static const struct leap_bdev_ops *const layers[] = {
 	&leap__null_ops,
 	&leap__relay_ops,
 	&leap__trace_ops,
+	&leap__zoned_ops,
 	NULL
 };
 
@@ -37,6 +39,7 @@ static const char *const names[] = {
 	"null",
 	"relay",
 	"trace",
+	"zoned",
 	NULL
 };
 

@@ -28,6 +28,9 @@ enum {
 	FILL_DSM,		/* range i: LBA seed + i of arg blocks */
 	FILL_DSM_BAD_LAST,	/* the same; the last lies outside */
 	FILL_DSM_OVERFLOW,	/* the last wraps around 2^64 */
+	FILL_COPY,		/* range i: arg LBAs at LBA seed + i * arg */
+	FILL_COPY_BAD_LAST,
+	FILL_COPY_OVERFLOW,
 };
 
 struct testcase {

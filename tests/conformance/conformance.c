@@ -82,10 +82,38 @@ static void put_range(uint8_t *buf, uint32_t i, uint64_t slba, uint32_t nlb)
 	memcpy(buf + i * sizeof(r), &r, sizeof(r));
 }
 
+/* Both formats begin alike. */
+static void put_source(uint8_t *entry, uint64_t slba, uint32_t nlb)
+{
+	struct leap_copy_range0 r = { 0 };
+
+	r.slba = leap_to_le64(slba);
+	r.nlb = leap_to_le16((uint16_t)(nlb - 1));
+	memcpy(entry, &r, sizeof(r));
+}
+
+static void fill_copy(const struct testcase *c, uint8_t *buf)
+{
+	uint32_t i, bytes = (c->cdw[2] >> 8 & 1) ? 40 : 32, nr = c->len / bytes;
+
+	memset(buf, 0, c->len);
+	for (i = 0; i < nr; i++)
+		put_source(buf + i * bytes, c->seed + (uint64_t)i * c->arg,
+			   c->arg);
+	if (c->fill == FILL_COPY_BAD_LAST)
+		put_source(buf + (nr - 1) * bytes, NS1_LBAS, 1);
+	if (c->fill == FILL_COPY_OVERFLOW)
+		put_source(buf + (nr - 1) * bytes, UINT64_MAX - 3, 8);
+}
+
 static void fill(const struct testcase *c, uint8_t *buf)
 {
 	uint32_t i, nr = c->len / 16;
 
+	if (c->fill >= FILL_COPY) {
+		fill_copy(c, buf);
+		return;
+	}
 	if (c->fill == FILL_SEED) {
 		for (i = 0; i < c->len; i++)
 			buf[i] = seeded(c->seed, i);

@@ -35,13 +35,17 @@ enum leap_bio_op {
 	LEAP_BIO_VERIFY = 7,	/* media can be read; no payload */
 	/* Copy: the payload, as above, is 1 to 256 descriptors of the format
 	 * in CDW12 of leap_bio.sqe, of this same bdev; block is where it goes,
-	 * nr_blocks the sum of all. Only to layers with LEAP_BDEV_COPY. */
+	 * nr_blocks the sum of all, which may be another one by now. When it
+	 * fails, result is the first range that was not copied. Only to layers
+	 * with LEAP_BDEV_COPY. */
 	LEAP_BIO_COPY = 8,
 	/* Only to layers with LEAP_BDEV_ZONED. Append: block is the start of a
-	 * zone, result where it went. Send: block is the start of a zone, or
-	 * any with LEAP_BIO_ZONE_ALL; nr_blocks is the action (ZSA), and no
-	 * payload. Report: as Zone Management Receive with sqe's CDW12 and 13;
-	 * the payload is NUMDW dwords. */
+	 * zone, result where it went. Send: block is the start of a zone, or 0
+	 * with LEAP_BIO_ZONE_ALL; result is the action, LEAP_ZSA_CLOSE to
+	 * _OFFLINE; no payload. Report: block is any of the first zone; the
+	 * payload, 64 bytes and more, gets a struct leap_zone_report with
+	 * descriptors, of which result says as CDW13 of Zone Management
+	 * Receive does. All in blocks of this bdev. */
 	LEAP_BIO_ZONE_APPEND = 9,
 	LEAP_BIO_ZONE_SEND = 10,
 	LEAP_BIO_ZONE_REPORT = 11,
@@ -88,7 +92,10 @@ struct leap_bio {
 	/* The command as its host sent it, for hints that a bio has no place
 	 * for; or NULL. Its range is not the bio's. */
 	const struct leap_sqe *sqe;
-	uint64_t result;	/* out: where an append went, failed vectors */
+	/* Out: where an append went, failed vectors, the failed range of a
+	 * copy. In: of zone send and report what to do. A layer gives its
+	 * child's to the bio above. */
+	uint64_t result;
 	/* scratch of the layers follows */
 };
 
@@ -149,6 +156,44 @@ LEAP_API struct leap_pollgroup *leap_bdev_pollgroup(const struct leap_bdev *b);
  */
 LEAP_API void leap_bdev_set(struct leap_bdev *bdev, uint32_t block_bytes,
 			    uint64_t nr_blocks, uint32_t caps);
+
+/*
+ * Zones of a bdev with LEAP_BDEV_ZONED, in its blocks. Every zone is as long as
+ * all others and begins at a multiple of that.
+ */
+struct leap_bdev_zones {
+	size_t size;
+	uint32_t zone_blocks;	/* nr_blocks is a multiple of it */
+	uint32_t max_active;	/* 0 = no limit */
+	uint32_t max_open;	/* 0 = no limit */
+	uint32_t append_blocks;	/* most in one append; 0 = no limit */
+	uint32_t read_across;	/* one read may lie in two zones */
+	uint32_t reserved;
+};
+
+/**
+ * leap_bdev_set_zones - in open, before or after leap_bdev_set: what its zones
+ * are; those that have one child have the child's unless they say otherwise
+ *
+ * Context: open
+ */
+LEAP_API void leap_bdev_set_zones(struct leap_bdev *bdev,
+				  const struct leap_bdev_zones *zones);
+
+/* leap_bdev_zones - of a layer. Context: any. Returns: 0, -EINVAL, -ENOENT it
+ * has none */
+LEAP_API int leap_bdev_zones(const struct leap_bdev *bdev,
+			     struct leap_bdev_zones *zones);
+
+/**
+ * leap_bdev_zone_changed - a zone is not as its users left it: it has become
+ * read-only or offline by itself
+ *
+ * @block: any of the zone, in blocks of @bdev; layers above it must have the
+ *         same blocks
+ * Context: owner of the pg the stack was opened with
+ */
+LEAP_API void leap_bdev_zone_changed(struct leap_bdev *bdev, uint64_t block);
 
 /* leap_bdev_arg - the text after "name:", or NULL. Context: open */
 LEAP_API const char *leap_bdev_arg(const struct leap_bdev *bdev);

@@ -65,8 +65,7 @@ static void look(struct leap__link *link)
 	/* Commands to one that is gone are answered by the far end. */
 	if (leap__relay_look(link->host, relay->nsid, &far))
 		return;
-	link->unfit = far.block_bytes != relay->far.block_bytes ||
-		      far.max_bytes < relay->far.max_bytes;
+	link->unfit = !leap__relay_fits(&relay->far, &far);
 	if (!link->unfit && !relay->blocks && far.nr_blocks > relay->start)
 		tell_size(relay, far.nr_blocks - relay->start);
 }
@@ -190,12 +189,14 @@ static void host_event(struct leap_host *host, uint32_t dw0, void *arg)
 
 	(void)host;
 	(void)dw0;
-	if (link->relay && link->was_live)
-		look(link);
-	if (link->relay && link->unfit) {
-		link->refuses = true;
+	if (!link->relay || !link->was_live)
+		return;
+	look(link);
+	/* It may also have become what it was. */
+	link->refuses = link->unfit;
+	set_live(link, !link->unfit);
+	if (link->unfit)
 		leap__relay_refuse(link);
-	}
 }
 
 static void connect_host(struct leap__link *link)

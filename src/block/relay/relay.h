@@ -4,7 +4,7 @@
  *
  * relay.c is the layer: its options, the window, opening. link.c is one poll
  * group's connection to the far end, and outlives the channel that made it.
- * command.c turns bios into commands.
+ * command.c turns bios into commands, list.c those whose payload carries LBAs.
  */
 #ifndef LEAP_BLOCK_RELAY_RELAY_H
 #define LEAP_BLOCK_RELAY_RELAY_H
@@ -22,6 +22,18 @@ struct leap__far {
 	uint32_t block_bytes;
 	uint32_t max_bytes;	/* of one command */
 	uint32_t caps;		/* LEAP_BDEV_* */
+	/* Of one command of a kind; 65536 blocks is what a field can say. */
+	uint32_t verify_blocks;
+	uint32_t zeroes_blocks;
+	uint32_t dsm_ranges;
+	uint32_t dsm_range_blocks;
+	uint64_t dsm_blocks;
+	uint32_t copy_ranges;
+	uint32_t copy_range_blocks;
+	uint32_t copy_blocks;
+	/* What cannot be carried. */
+	uint32_t metadata_bytes;
+	uint32_t pi_type;
 };
 
 /* Says the new size on the control thread; may outlive the bdev. */
@@ -51,17 +63,35 @@ struct leap__relay {
 #define LEAP__RELAY_PIECES	1024u
 #define LEAP__RELAY_RANGES	256u
 
+/* A payload that carries LBAs: as it was read, once, and as it is sent. */
+struct leap__relay_list {
+	uint32_t nr;		/* 0 = not read yet */
+	/* What is done; what will be after the command under way. */
+	uint32_t at, next_at;
+	uint32_t off, next_off;	/* blocks of range @at */
+	struct {
+		uint64_t block;
+		uint32_t nr_blocks;
+		uint32_t attr;	/* of dataset management */
+	} from[LEAP__RELAY_RANGES];
+	union {
+		struct leap_dsm_range dsm[LEAP__RELAY_RANGES];
+		struct leap_copy_range0 copy[LEAP__RELAY_RANGES];
+	} to;
+	uint8_t origin[LEAP__RELAY_RANGES];	/* of each: index of from */
+};
+
 /* Room for a command that cannot be sent as it came. */
 union leap__relay_wide {
 	union leap__relay_wide *next;
 	struct leap_piece pieces[LEAP__RELAY_PIECES];
-	struct leap_dsm_range ranges[LEAP__RELAY_RANGES];
+	struct leap__relay_list list;
 };
 
 /* The relay's scratch in a bio. */
 struct leap__rbio {
 	struct leap_req req;	/* first */
-	struct leap_piece piece;	/* of the ranges */
+	struct leap_piece piece;	/* of a list */
 	struct leap_bio *bio;
 	struct leap__link *link;
 	struct leap__rbio *next;	/* waits */
@@ -96,6 +126,8 @@ struct leap__link {
 extern const struct leap_bdev_ops leap__relay_ops;
 void leap__relay_host_opts(const struct leap__relay *relay,
 			   struct leap_host_opts *opts);
+/* Can what was opened as @was be served by @now? */
+bool leap__relay_fits(const struct leap__far *was, const struct leap__far *now);
 /* The far namespace as @host sees it. 0, -ENOENT */
 int leap__relay_look(struct leap_host *host, uint32_t nsid,
 		     struct leap__far *far);
@@ -111,5 +143,18 @@ void leap__relay_submit(struct leap__link *link, struct leap_bio *bio);
 /* Send what waits, as far as it goes; or fail it. */
 void leap__relay_drive(struct leap__link *link);
 void leap__relay_refuse(struct leap__link *link);
+
+/* list.c; r->wide is there */
+static inline bool leap__relay_has_list(const struct leap_bio *bio)
+{
+	return bio->op == LEAP_BIO_RANGES || bio->op == LEAP_BIO_DISCARD ||
+	       bio->op == LEAP_BIO_COPY;
+}
+/* The next command of r->bio, but for opcode and NSID, into r->req. */
+leap_status_t leap__relay_list_make(struct leap__rbio *r);
+/* It has ended well: true when nothing is left to do. */
+bool leap__relay_list_next(struct leap__rbio *r);
+/* It has failed: the range of the bio that the command means. */
+uint32_t leap__relay_list_failed(const struct leap__rbio *r);
 
 #endif

@@ -51,6 +51,8 @@ static const struct feature features[] = {
 	  0xffffffff },
 	{ LEAP_FID_HOST_BEHAVIOR, IO | CHANGE | DATA, LEAP__FEAT_NR, 64, 0,
 	  0 },
+	/* One combination of command sets: all of them. */
+	{ LEAP_FID_IOCS_PROFILE, IO | CHANGE, LEAP__FEAT_NR, 0, 0, 0x1ff },
 	{ LEAP_FID_HOST_ID, IO | DATA, LEAP__FEAT_NR, 2, 0, 0 },
 };
 
@@ -273,6 +275,8 @@ static leap_status_t set_simple(struct leap__ctrl *c, const struct feature *f,
 		return set_temp(c, v);
 	case LEAP_FID_INT_VECTOR:
 		return set_vector(c, v);
+	case LEAP_FID_IOCS_PROFILE:
+		return v ? LEAP__DNR(LEAP_SC_IOCS_COMBINATION) : 0;
 	case LEAP_FID_KATO:
 		/* Fabrics controllers may not switch it off for discovery. */
 		if (!v && c->ss->discovery)
@@ -394,6 +398,9 @@ static leap_status_t get_simple(const struct leap__ctrl *c,
 		return 0;
 	case LEAP_FID_INT_VECTOR:
 		return get_vector(c, v, current, result);
+	case LEAP_FID_IOCS_PROFILE:
+		*result = 0;
+		return 0;
 	case LEAP_FID_KATO:
 		*result = current ? c->kato_ms : c->kato_connect_ms;
 		return 0;

@@ -60,7 +60,8 @@ void leap__link_answer(struct leap__lmsg *m, int err)
 static int writes(uint8_t opc)
 {
 	return opc == LEAP_NVM_WRITE || opc == LEAP_NVM_WRITE_ZEROES ||
-	       opc == LEAP_NVM_DSM;
+	       opc == LEAP_NVM_DSM || opc == LEAP_NVM_COPY ||
+	       opc == LEAP_NVM_ZONE_APPEND || opc == LEAP_NVM_ZONE_MGMT_SEND;
 }
 
 static void make_orphan(struct leap__iogroup *g, struct leap__ioqp *q,
@@ -73,6 +74,7 @@ static void make_orphan(struct leap__iogroup *g, struct leap__ioqp *q,
 	io->range.nsid = ns->nsid;
 	io->range.subsystem = q->ss->subsystem;
 	io->range.hostid = q->desc.hostid;
+	leap__zns_widen(ns, &io->range);
 	leap__orphans_add(g->orphans, &io->range);
 }
 
@@ -346,6 +348,7 @@ static void ns_del(struct leap__iogroup *g, struct leap__lmsg *m)
 {
 	struct leap__ions *ns = m->subject;
 
+	leap__zns_closing(g, ns);
 	ns->ss->ns[ns->nsid] = NULL;
 	ns->closing = m;
 	leap__ions_put(g, ns);
@@ -512,6 +515,7 @@ int leap__iogroup_create(struct leap_pollgroup *pg, struct leap_pollgroup *home,
 	g->nr_cmds = leap__dispatch(pg)->nr_slots;
 	g->held_tail = &g->held;
 	g->compares_tail = &g->compares;
+	g->zone_wait_tail = &g->zone_wait;
 	g->recheck.run = recheck;
 	leap__list_init(&g->qps);
 	leap__list_init(&g->cqs);

@@ -7,23 +7,9 @@
 #include "core/ctrl/lchan.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "util/endian.h"
-
-bool leap__is_eventfd(int fd)
-{
-	static const char name[] = "anon_inode:[eventfd]";
-	char link[sizeof("/proc/self/fd/") + 12], to[sizeof(name)];
-	ssize_t n;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, to, sizeof(to));
-	return n == (ssize_t)sizeof(name) - 1 &&
-	       !memcmp(to, name, sizeof(name) - 1);
-}
 
 static struct leap__lchan *of(struct leap__fdchan *chan)
 {

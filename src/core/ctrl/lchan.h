@@ -45,7 +45,4 @@ void leap__lchan_send(struct leap__lchan *chan,
  * queued may be lost. Context: owner */
 void leap__lchan_kill(struct leap__lchan *chan, int err);
 
-/* Is this descriptor an eventfd? Nothing else is ever written to. */
-bool leap__is_eventfd(int fd);
-
 #endif

@@ -130,6 +130,12 @@ static void f_ns(struct walk *w, struct leap_ns_desc *n)
 	bytes(w, n->uuid, sizeof(n->uuid));
 	bytes(w, n->nguid, sizeof(n->nguid));
 	bytes(w, n->eui64, sizeof(n->eui64));
+	f32(w, &n->zone_blocks);
+	f32(w, &n->max_active);
+	f32(w, &n->max_open);
+	f32(w, &n->append_blocks);
+	f32(w, &n->read_across);
+	f32(w, &n->reserved);
 }
 
 static void f_error(struct walk *w, struct leap_error_desc *e)

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,6 +25,18 @@ struct leap__fdchan_out {
 	uint32_t bytes;
 	uint8_t data[];
 };
+
+bool leap__is_eventfd(int fd)
+{
+	static const char name[] = "anon_inode:[eventfd]";
+	char link[sizeof("/proc/self/fd/") + 12], to[sizeof(name)];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, to, sizeof(to));
+	return n == (ssize_t)sizeof(name) - 1 &&
+	       !memcmp(to, name, sizeof(name) - 1);
+}
 
 static void close_fds(int *fds, uint32_t *nr)
 {

@@ -88,4 +88,7 @@ void leap__fdchan_post(struct leap__fdchan *chan, void *data, uint32_t bytes);
  * queued may be lost. Context: owner */
 void leap__fdchan_kill(struct leap__fdchan *chan, int err);
 
+/* Is this descriptor an eventfd? Nothing else is ever written to. */
+bool leap__is_eventfd(int fd);
+
 #endif

@@ -450,10 +450,11 @@ void leap__host_live(struct leap_host *h)
 	h->lost_ns = 0;
 	h->err = 0;
 	h->why = 0;
-	h->sharing = h->nr_up < h->nr_granted;
+	h->sharing = h->nr_up < h->nr_granted && !h->no_io;
 	for (i = 0; i <= h->nr_granted; i++) {
 		h->q[i].up = i <= h->nr_up;
-		h->q[i].at = &h->q[i <= h->nr_up ? i : 1 + (i - 1) % h->nr_up];
+		h->q[i].at = &h->q[i <= h->nr_up || h->no_io ? i :
+				   1 + (i - 1) % h->nr_up];
 	}
 	leap__host_start_upkeep(h);
 	for (i = 0; i <= h->nr_granted; i++)
@@ -618,6 +619,11 @@ int leap_host_ns_next(const struct leap_host *h, uint32_t after,
 const struct leap_id_ctrl *leap_host_identify(const struct leap_host *h)
 {
 	return h->id;
+}
+
+const struct leap_id_ctrl_nvm *leap_host_identify_nvm(const struct leap_host *h)
+{
+	return h->id_nvm;
 }
 
 int leap_host_stats(const struct leap_host *h, struct leap_host_stats *stats)

@@ -63,6 +63,7 @@ struct leap_host {
 	uint8_t tearing;	/* connections are being closed */
 	uint8_t discovery;
 	uint8_t holding;	/* the poll group */
+	uint8_t no_io;		/* I/O queues are asked for, and others' */
 	uint32_t nr_closing;
 	uint32_t nr_up;		/* I/O queues connected so far */
 	uint32_t nr_granted;	/* the first time: what callers may use */
@@ -85,6 +86,7 @@ struct leap_host {
 	struct leap__hadm ka;
 	struct leap__hadm aer[LEAP__HOST_AERS];
 	struct leap_id_ctrl *id;
+	struct leap_id_ctrl_nvm *id_nvm;
 	uint32_t events[LEAP__HOST_AERS];
 	uint32_t nr_events;
 	uint32_t in_event;

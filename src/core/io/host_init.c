@@ -191,6 +191,12 @@ static void ns_read(struct leap_host *h, struct leap__hadm *a,
 	memcpy(ns->eui64, id->eui64, sizeof(ns->eui64));
 	ns->dlfeat = id->dlfeat;
 	ns->nsattr = id->nsattr;
+	ns->metadata_bytes = leap_from_le16(id->lbaf[format].ms);
+	ns->metadata_inline = !!(id->flbas & LEAP_FLBAS_EXTENDED);
+	ns->pi_type = LEAP_GET(id->dps, LEAP_DPS_TYPE);
+	ns->msrc = id->msrc;
+	ns->mssrl = leap_from_le16(id->mssrl);
+	ns->mcl = leap_from_le32(id->mcl);
 	identify(h, LEAP_CNS_NS_DESC, nsid, a->data, desc_read);
 }
 
@@ -250,7 +256,7 @@ static void get_csts(struct leap_host *h);
 
 static void connect_io(struct leap_host *h)
 {
-	if (h->nr_up < h->nr_now)
+	if (h->nr_up < h->nr_now && !h->no_io)
 		leap__host_connect_queue(h, h->nr_up + 1);
 	else
 		leap__host_live(h);
@@ -299,17 +305,11 @@ static void events_on(struct leap_host *h, struct leap__hadm *a,
 	set_queues(h);
 }
 
-static void identified(struct leap_host *h, struct leap__hadm *a,
-		       leap_status_t status)
+static void set_events(struct leap_host *h)
 {
 	uint32_t oaes = leap_from_le32(h->id->oaes);
 	struct leap_sqe *sqe;
 
-	if (failed(h, status))
-		return;
-	leap__qp_limit(h->q[0].qp, mdts_bytes(h));
-	if (h->id->cntrltype == LEAP_CNTRLTYPE_DISCOVERY)
-		h->discovery = 1;
 	if (!oaes) {
 		set_queues(h);
 		return;
@@ -319,6 +319,31 @@ static void identified(struct leap_host *h, struct leap__hadm *a,
 	sqe->cdw11 = leap_to_le32(oaes & (LEAP_AEC_NS_ATTR | LEAP_AEC_SHUTDOWN |
 					  LEAP_AEC_DISCOVERY));
 	adm_send(&h->adm, events_on);
+}
+
+static void limits_read(struct leap_host *h, struct leap__hadm *a,
+			leap_status_t status)
+{
+	/* One that does not know the page has no limits to tell. */
+	if (status)
+		memset(h->id_nvm, 0, sizeof(*h->id_nvm));
+	set_events(h);
+}
+
+static void identified(struct leap_host *h, struct leap__hadm *a,
+		       leap_status_t status)
+{
+	if (failed(h, status))
+		return;
+	leap__qp_limit(h->q[0].qp, mdts_bytes(h));
+	memset(h->id_nvm, 0, sizeof(*h->id_nvm));
+	if (h->id->cntrltype == LEAP_CNTRLTYPE_DISCOVERY)
+		h->discovery = 1;
+	/* Old ones may answer an unknown CNS with anything. */
+	if (h->discovery || leap_from_le32(h->id->ver) < LEAP_VS_1_4)
+		set_events(h);
+	else
+		identify(h, LEAP_CNS_CSI_CTRL, 0, h->id_nvm, limits_read);
 }
 
 static void csts_again(struct leap_timer *timer)
@@ -565,10 +590,12 @@ int leap__host_init_alloc(struct leap_host *h)
 		adm_init(h, &h->aer[i]);
 	h->adm.data = aligned_alloc(PAGE, PAGE);
 	h->id = aligned_alloc(PAGE, PAGE);
+	h->id_nvm = aligned_alloc(PAGE, PAGE);
 	h->list = aligned_alloc(PAGE, PAGE);
-	if (!h->adm.data || !h->id || !h->list)
+	if (!h->adm.data || !h->id || !h->id_nvm || !h->list)
 		return -ENOMEM;
 	memset(h->id, 0, PAGE);
+	memset(h->id_nvm, 0, PAGE);
 	return 0;
 }
 
@@ -576,6 +603,7 @@ void leap__host_init_free(struct leap_host *h)
 {
 	free(h->adm.data);
 	free(h->id);
+	free(h->id_nvm);
 	free(h->list);
 	free(h->ns);
 	free(h->scan);

@@ -438,6 +438,7 @@ int leap_qp_info(const struct leap_qp *qp, struct leap_qp_info *info)
 		.max_data_bytes = qp->max_data_bytes,
 		.submitted = qp->submitted,
 		.completed = qp->completed,
+		.bounced = qp->bounced,
 	};
 
 	return leap__info_copy("leap_qp_info", info, &full, sizeof(full));

@@ -30,6 +30,7 @@
 #include <string.h>
 
 #include "core/io/dispatch.h"
+#include "util/atomic.h"
 #include "util/err.h"
 
 #define MS		1000000ull
@@ -364,6 +365,15 @@ static int issue(struct leap__regctrl *c, struct leap__regcmd *cmd)
 	return 0;
 }
 
+void leap__regctrl_unpark(struct leap__regctrl *c)
+{
+	struct leap__list *pos;
+
+	leap__list_for_each(pos, &c->queues)
+		leap__regq_unpark(leap__list_entry(pos, struct leap__regq,
+						   link));
+}
+
 void leap__regctrl_pump(struct leap__regctrl *c)
 {
 	while (c->cmd_wait && c->admin->live && !issue(c, c->cmd_wait)) {
@@ -539,6 +549,10 @@ void leap__regctrl_settle(struct leap__regctrl *c)
 
 	if (!c->dev_closed || c->irq_watching)
 		return;
+	/* No holder is left then, and nobody sends the message any more. */
+	leap__regmem_free(c);
+	if (leap__load_acquire(&c->recall_sent))
+		return;
 	if (c->polled)
 		leap_pollgroup_del_poller(c->pg, &c->poller);
 	c->polled = false;
@@ -549,7 +563,6 @@ void leap__regctrl_settle(struct leap__regctrl *c)
 	while ((l = leap__list_pop(&c->qps)))
 		leap__regqp_ended(leap__list_entry(l, struct leap__regqp, link),
 				  c->err);
-	leap__regmem_free(c);
 	free(c->maps);
 	free(c->id);
 	free(c->dev);
@@ -604,6 +617,7 @@ int leap__regctrl_create(struct leap_qp *qp,
 	c->cmd_wait_tail = &c->cmd_wait;
 	leap__regwatch_init(c, qp->opts.timeout_ms);
 	c->next_iova = LEAP__REG_IOVA;
+	c->recall.run = leap__regmem_recall_run;
 	c->irq_fd = -1;
 	leap__list_init(&c->qps);
 	leap__list_init(&c->queues);

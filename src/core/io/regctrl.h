@@ -22,6 +22,7 @@
 #include "core/io/pollgroup.h"
 #include "core/io/regdev.h"
 #include "core/io/ring.h"
+#include "dmabuf/region.h"
 #include "util/list.h"
 
 #define LEAP__REG_PAGE		4096u
@@ -53,6 +54,8 @@ enum leap__regmap_state {
 	LEAP__REGMAP_ASKED,	/* MAP is on its way */
 	LEAP__REGMAP_READY,
 	LEAP__REGMAP_REFUSED,	/* stays so: this buffer is bounced */
+	LEAP__REGMAP_LEAVING,	/* wanted back, commands still name it; those
+				 * that come are bounced */
 	LEAP__REGMAP_GOING,	/* UNMAP is on its way */
 };
 
@@ -62,9 +65,12 @@ struct leap__regmap {
 	uint64_t delta;		/* device address - address here */
 	enum leap__regmap_state state;
 	struct leap__regio io;
-	/* Of who waits for ASKED to end; may be NULL. */
+	/* Of who waits for ASKED or GOING to end; may be NULL. */
 	void (*mapped)(void *arg, int err);
 	void *arg;
+	struct leap__dmabuf_holder holder;
+	bool cache;			/* holder is the buffer's */
+	uint32_t wanted;		/* atomic */
 };
 
 /* ---- queues: regqueue.c ---- */
@@ -72,7 +78,9 @@ struct leap__regmap {
 struct leap__regslot {
 	struct leap_req *req;	/* NULL = free */
 	uint16_t chunks;	/* first bounce chunk, chained; or none */
+	uint16_t next;		/* parked after it, or none */
 	bool own;		/* a command of the controller's own */
+	bool parked;		/* not in the ring yet */
 	uint8_t abort;		/* LEAP__ABORT_* */
 	uint16_t tick;		/* when it went out: regwatch.c */
 	uint16_t gen;		/* how often it has been used */
@@ -106,6 +114,8 @@ struct leap__regq {
 	uint32_t nr_free_chunks;
 	uint16_t free_chunk;
 	uint16_t map;			/* of its memory */
+	/* Commands that wait for their payload to be mapped, oldest first. */
+	uint16_t parked, parked_last;
 	struct leap_dmabuf *mem;
 	uint8_t *base;
 	uint64_t iova;
@@ -126,8 +136,14 @@ void leap__regq_name(struct leap__regq *q, uint16_t qid);
 /* A slot's number, or -EAGAIN. */
 int leap__regq_slot(struct leap__regq *q, struct leap_req *req);
 void leap__regq_put_slot(struct leap__regq *q, uint16_t cid);
-/* Put a command into the ring; the slot is given back on failure. 0, -EAGAIN. */
+/* Put a command into the ring, or park it; the slot is given back on failure. 0,
+ * -EAGAIN. */
 int leap__regq_push(struct leap__regq *q, uint16_t cid);
+/* Those that are parked: perhaps they can go now. */
+void leap__regq_unpark(struct leap__regq *q);
+/* Does the device use @buf for a command of this queue? */
+bool leap__regq_uses(const struct leap__regq *q,
+		     const struct leap_dmabuf *buf);
 void leap__regq_kick(struct leap__regq *q);
 /* Completions that are there; finished through leap_qp_complete. Returns their
  * number; a controller that lies is failed. */
@@ -227,7 +243,10 @@ struct leap__regctrl {
 	struct leap__regmap *maps;
 	uint32_t nr_maps;
 	uint32_t last_map;
+	uint32_t leaving;		/* maps that wait for commands */
 	uint64_t next_iova;
+	struct leap_msg recall;		/* somebody wants memory back */
+	uint32_t recall_sent;		/* exchanged */
 	void *owner;			/* regqp.c's */
 };
 
@@ -304,6 +323,8 @@ void leap__regirq_start(struct leap__regctrl *c);
 void leap__regirq_stop(struct leap__regctrl *c);
 /* Nothing of the device and of the interrupt is out any more: end. */
 void leap__regctrl_settle(struct leap__regctrl *c);
+/* Memory has been mapped: commands that waited for it go. */
+void leap__regctrl_unpark(struct leap__regctrl *c);
 /* Admin commands of our own that wait: try again. */
 void leap__regctrl_pump(struct leap__regctrl *c);
 
@@ -314,14 +335,20 @@ int leap__regmem_map(struct leap__regctrl *c, struct leap_dmabuf *buf,
 		     void (*mapped)(void *arg, int err), void *arg);
 /* Take it away; its reference goes when the device has let go. */
 void leap__regmem_unmap(struct leap__regctrl *c, uint32_t map);
+/* The same of one that is mapped, and @unmapped tells; -ENOTCONN. */
+int leap__regmem_unmap_told(struct leap__regctrl *c, uint32_t map,
+			    void (*unmapped)(void *arg, int err), void *arg);
+/* Let go of what is wanted back and not in use any more. */
+void leap__regmem_recalled(struct leap__regctrl *c);
+void leap__regmem_recall_run(struct leap_msg *msg);
 void leap__regmem_free(struct leap__regctrl *c);
 uint64_t leap__regmem_iova(const struct leap__regctrl *c, uint32_t map);
 /* Slow half of leap__regmem_delta. */
 int leap__regmem_find(struct leap__regctrl *c, struct leap_dmabuf *buf,
 		      uint64_t *delta);
 
-/* What to add to an address in @buf. -EAGAIN: the device has been asked, bounce
- * meanwhile. */
+/* What to add to an address in @buf. -EAGAIN: the device has been asked, wait;
+ * -EOPNOTSUPP: bounce. */
 static inline int leap__regmem_delta(struct leap__regctrl *c,
 				     struct leap_dmabuf *buf, uint64_t *delta)
 {

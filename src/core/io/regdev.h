@@ -61,6 +61,9 @@ struct leap__regdev_ops {
 	uint32_t dev_bytes;	/* of the struct that embeds the base, zeroed */
 	/* This side keeps the MSI-X table: it has to be written. */
 	bool msix_table;
+	/* It is no processor of this machine that reads and writes the rings:
+	 * barriers have to reach further than the cores do. */
+	bool device;
 	/* Start opening @address; leap__reg_opened tells the end, in a later
 	 * poll. 0, or -errno with last error text: it was never open. */
 	int (*open)(struct leap__regdev *dev, const struct leap_qp_opts *opts,

@@ -11,7 +11,8 @@
  *
  * Payload in a dmabuf that the device knows is named where it is: by SGLs when
  * the controller takes them, which also tells it the length, else by PRPs if
- * its pieces meet at page borders. What cannot be named passes through chunks.
+ * its pieces meet at page borders. What cannot be named passes through chunks; a
+ * command whose payload the device is being told of is parked until it answers.
  * PRPs carry no length: a command that moves more than its payload has must not
  * be sent with them. Admin payload is always bounced for that reason.
  *
@@ -125,7 +126,8 @@ static void set_sgl(struct leap_sgl_desc *desc, uint32_t type, uint64_t addr,
 	desc->type = LEAP_SGL_ID(type, LEAP_SGL_SUB_ADDRESS);
 }
 
-static bool in_place_prp(struct leap__regq *q, struct leap_req *req,
+/* 0 named; -EAGAIN park it; -EOPNOTSUPP bounce it. */
+static int in_place_prp(struct leap__regq *q, struct leap_req *req,
 			 uint16_t cid)
 {
 	uint32_t bytes = prp_bytes(req->lib[1]), i;
@@ -137,27 +139,33 @@ static bool in_place_prp(struct leap__regq *q, struct leap_req *req,
 		const struct leap_piece *piece = &req->pieces[i];
 		uint64_t delta;
 
+		int err;
+
 		if (!piece->len_bytes)
 			continue;
-		if (!piece->buf ||
-		    leap__regmem_delta(q->c, piece->buf, &delta) ||
-		    !add_prps(&p, (uintptr_t)piece->addr + delta,
+		if (!piece->buf)
+			return -EOPNOTSUPP;
+		err = leap__regmem_delta(q->c, piece->buf, &delta);
+		if (err)
+			return err;
+		if (!add_prps(&p, (uintptr_t)piece->addr + delta,
 			      piece->len_bytes))
-			return false;
+			return -EOPNOTSUPP;
 	}
 	set_prps(q, &req->sqe, &p, at);
-	return true;
+	return 0;
 }
 
-static bool in_place_sgl(struct leap__regq *q, struct leap_req *req,
+static int in_place_sgl(struct leap__regq *q, struct leap_req *req,
 			 uint16_t cid)
 {
 	uint32_t nr = req->nr_pieces, i;
 	struct leap_sgl_desc *desc = &req->sqe.sgl1;
 	uint64_t at = 0, delta;
+	int err;
 
 	if (nr > MAX_SGLS)
-		return false;
+		return -EOPNOTSUPP;
 	if (nr > 1) {
 		at = desc_at(q, cid, nr * 16);
 		desc = (struct leap_sgl_desc *)(void *)(q->base + at);
@@ -165,15 +173,18 @@ static bool in_place_sgl(struct leap__regq *q, struct leap_req *req,
 	for (i = 0; i < nr; i++) {
 		const struct leap_piece *p = &req->pieces[i];
 
-		if (!p->buf || leap__regmem_delta(q->c, p->buf, &delta))
-			return false;
+		if (!p->buf)
+			return -EOPNOTSUPP;
+		err = leap__regmem_delta(q->c, p->buf, &delta);
+		if (err)
+			return err;
 		set_sgl(&desc[i], LEAP_SGL_TYPE_DATA,
 			(uintptr_t)p->addr + delta, p->len_bytes);
 	}
 	if (nr > 1)
 		set_sgl(&req->sqe.sgl1, LEAP_SGL_TYPE_LAST, q->iova + at,
 			nr * 16);
-	return true;
+	return 0;
 }
 
 /* ---- bounce ------------------------------------------------------------ */
@@ -273,6 +284,7 @@ static bool by_chunks(struct leap__regq *q, struct leap_req *req, uint16_t cid)
 	}
 	q->free_chunk = chunk;
 	q->next_chunk[last] = NO_CHUNK;
+	q->qp->bounced++;
 	/* Reads too: what the controller leaves alone stays as it was. */
 	bounce(q, req, slot->chunks, true);
 	name_chunks(q, req, cid, nr);
@@ -302,6 +314,7 @@ int leap__regq_slot(struct leap__regq *q, struct leap_req *req)
 	cid = q->free_slots[--q->nr_free_slots];
 	q->slots[cid].req = req;
 	q->slots[cid].own = false;
+	q->slots[cid].parked = false;
 	q->slots[cid].tick = q->tick;
 	q->slots[cid].gen++;
 	req->sqe.cid = leap_to_le16(cid_of(q, cid));
@@ -331,11 +344,39 @@ void leap__regq_abort_over(struct leap__regq *q, uint16_t cid)
 	q->free_slots[q->nr_free_slots++] = cid;
 }
 
+static void park(struct leap__regq *q, uint16_t cid)
+{
+	q->slots[cid].next = NO_CHUNK;
+	q->slots[cid].parked = true;
+	if (q->parked == NO_CHUNK)
+		q->parked = cid;
+	else
+		q->slots[q->parked_last].next = cid;
+	q->parked_last = cid;
+}
+
+/* DPTR of a command: 0; -EAGAIN park it; -ENOBUFS no chunks. */
+static int name_payload(struct leap__regq *q, struct leap_req *req,
+			uint16_t cid)
+{
+	int err = -EOPNOTSUPP;
+
+	if (!q->bounce_all)
+		err = q->sgl ? in_place_sgl(q, req, cid) :
+			       in_place_prp(q, req, cid);
+	/* The two of a fused pair have to stay together. */
+	if (err == -EAGAIN && !(req->sqe.flags & LEAP_SQE_FUSE_MASK))
+		return err;
+	if (err && !by_chunks(q, req, cid))
+		return -ENOBUFS;
+	return 0;
+}
+
 int leap__regq_push(struct leap__regq *q, uint16_t cid)
 {
 	struct leap_req *req = q->slots[cid].req;
 	struct leap_sqe *sqe = &req->sqe;
-	bool named = true;
+	int err = 0;
 
 	sqe->flags = (uint8_t)((sqe->flags & LEAP_SQE_FUSE_MASK) |
 			       (q->sgl ? LEAP_SQE_PSDT_SGL :
@@ -344,20 +385,59 @@ int leap__regq_push(struct leap__regq *q, uint16_t cid)
 		sqe->prp1 = leap_to_le64(0);
 		sqe->prp2 = leap_to_le64(0);
 	}
-	if (req->lib[1]) {
-		if (q->bounce_all)
-			named = false;
-		else
-			named = q->sgl ? in_place_sgl(q, req, cid) :
-					 in_place_prp(q, req, cid);
-		if (!named)
-			named = by_chunks(q, req, cid);
+	if (req->lib[1])
+		err = name_payload(q, req, cid);
+	if (__builtin_expect(err == -EAGAIN, 0)) {
+		park(q, cid);
+		return 0;
 	}
-	if (!named || leap__sqp_push(&q->sqp, sqe)) {
+	if (err || leap__sqp_push(&q->sqp, sqe)) {
 		leap__regq_put_slot(q, cid);
 		return -EAGAIN;
 	}
 	return 0;
+}
+
+/* Those without chunks are tried again when a completion has freed some. */
+void leap__regq_unpark(struct leap__regq *q)
+{
+	uint16_t cid = q->parked, next;
+	bool stuck = false;
+
+	q->parked = NO_CHUNK;
+	for (; cid != NO_CHUNK; cid = next) {
+		struct leap_req *req = q->slots[cid].req;
+
+		next = q->slots[cid].next;
+		q->slots[cid].parked = false;
+		if (stuck || name_payload(q, req, cid)) {
+			stuck = true;
+			park(q, cid);
+		} else if (leap__sqp_push(&q->sqp, &req->sqe)) {
+			put_chunks(q, &q->slots[cid]);
+			stuck = true;
+			park(q, cid);
+		}
+	}
+	leap__pollgroup_defer(q->c->pg, &q->kick);
+}
+
+bool leap__regq_uses(const struct leap__regq *q,
+		     const struct leap_dmabuf *buf)
+{
+	uint32_t cid, i;
+
+	for (cid = 0; cid < q->sq_size; cid++) {
+		const struct leap_req *req = q->slots[cid].req;
+
+		if (!req || q->slots[cid].parked ||
+		    q->slots[cid].chunks != NO_CHUNK)
+			continue;
+		for (i = 0; i < req->nr_pieces; i++)
+			if (req->pieces[i].buf == buf)
+				return true;
+	}
+	return false;
 }
 
 void leap__regq_kick(struct leap__regq *q)
@@ -401,7 +481,7 @@ static int finish(struct leap__regq *q, const struct leap__cqe *cqe)
 	struct leap_req *req;
 	bool own;
 
-	if (i >= q->sq_size || !q->slots[i].req ||
+	if (i >= q->sq_size || !q->slots[i].req || q->slots[i].parked ||
 	    leap_from_le16(q->slots[i].req->sqe.cid) != cqe->cid ||
 	    cqe->sqid != q->qid || leap__sqp_head(&q->sqp, cqe->sqhd))
 		return -EPROTO;
@@ -448,8 +528,11 @@ int leap__regq_reap(struct leap__regq *q)
 			return n;
 		}
 	}
-	if (n && q->live)
+	if (n && q->live) {
 		ring_cq(q);
+		if (__builtin_expect(q->parked != NO_CHUNK, 0))
+			leap__regq_unpark(q);
+	}
 	return n;
 }
 
@@ -457,6 +540,7 @@ void leap__regq_fail_all(struct leap__regq *q, int err, leap_status_t status)
 {
 	uint32_t cid;
 
+	q->parked = NO_CHUNK;
 	for (cid = 0; cid < q->sq_size; cid++) {
 		struct leap_req *req = q->slots[cid].req;
 
@@ -500,6 +584,7 @@ static void free_lists(struct leap__regq *q)
 		q->next_chunk[i] = i + 1 < LEAP__REG_NR_CHUNKS ?
 			(uint16_t)(i + 1) : NO_CHUNK;
 	q->nr_free_chunks = LEAP__REG_NR_CHUNKS;
+	q->parked = NO_CHUNK;
 }
 
 void leap__regq_name(struct leap__regq *q, uint16_t qid)
@@ -566,9 +651,13 @@ void leap__regq_fini(struct leap__regq *q)
 
 void leap__regq_restart(struct leap__regq *q)
 {
-	struct leap__ring_opts sq = { .entries = q->base, .size = q->sq_size };
+	bool window = q->c->dev->ops->device;
+	struct leap__ring_opts sq = {
+		.entries = q->base, .size = q->sq_size, .window = window,
+	};
 	struct leap__ring_opts cq = {
 		.entries = q->base + q->cq_at, .size = q->cq_size,
+		.window = window,
 	};
 
 	q->tick = (uint16_t)q->c->age;

@@ -18,6 +18,7 @@
 
 #include "core/io/regctrl.h"
 #include "core/io/transport.h"
+#include "dmabuf/region.h"
 #include "util/err.h"
 
 struct range {
@@ -66,6 +67,9 @@ static void end_slow(void *arg, int err)
 
 static int map(struct vdev_dev *d, const struct leap__regio *io)
 {
+	/* Whoever mapped it here has taken the risk that it is truncated. */
+	const uint32_t rw = LEAP_PERM_READ | LEAP_PERM_WRITE |
+			    LEAP_PERM_UNSEALED;
 	struct leap_ats_range range = LEAP_ATS_RANGE_INIT;
 	uint32_t i = 0;
 	int err;
@@ -74,12 +78,19 @@ static int map(struct vdev_dev *d, const struct leap__regio *io)
 		i++;
 	if (i == LEAP__REG_REGIONS)
 		return -ENOSPC;
+	/* A mapping of its own, as a device has: the end that lets it go is
+	 * asked for what it holds of io->buf, not for what the drive has. */
+	err = leap_dmabuf_import(leap_dmabuf_fd(io->buf),
+				 leap__dmabuf_offset(io->buf),
+				 leap_dmabuf_bytes(io->buf), rw, &range.buf);
+	if (err)
+		return err;
 	range.gpa.addr = io->offset;
 	range.bytes = leap_dmabuf_bytes(io->buf);
 	range.perm = LEAP_PERM_READ | LEAP_PERM_WRITE;
 	range.source = LEAP_ATS_DMABUF;
-	range.buf = io->buf;
 	err = leap_vdev_mem_add(d->vdev, &range);
+	leap_dmabuf_put(range.buf);
 	if (!err)
 		d->ranges[i] = (struct range){ io->offset, range.bytes };
 	return err;
