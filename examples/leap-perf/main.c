@@ -31,6 +31,7 @@ static const char help[] =
 "  -n, --nsid N          namespace (default: the first)\n"
 "      --verify          patterns in what is written; check what is read, and\n"
 "                        at the end read back all that was written\n"
+"      --prp             behind registers: payload by PRPs, not SGLs\n"
 "      --misalign        buffers begin anywhere in a page, at multiples of 4\n"
 "      --spin-us N       poll that long before sleeping; 0 = sleep at once\n"
 "      --seed N          of addresses and patterns (default: the clock)\n"
@@ -50,7 +51,7 @@ static const char help[] =
 enum {
 	OPT_VERIFY = 256, OPT_SEED, OPT_LOSS, OPT_RECONNECT, OPT_HOSTNQN,
 	OPT_DIGEST, OPT_HDGST, OPT_DDGST, OPT_STACK, OPT_DISCOVER, OPT_JSON,
-	OPT_QUIET, OPT_MISALIGN, OPT_SPIN,
+	OPT_QUIET, OPT_MISALIGN, OPT_SPIN, OPT_PRP,
 };
 
 static const struct option long_opts[] = {
@@ -65,7 +66,8 @@ static const struct option long_opts[] = {
 	{ "digest", 0, NULL, OPT_DIGEST }, { "hdgst", 0, NULL, OPT_HDGST },
 	{ "ddgst", 0, NULL, OPT_DDGST }, { "stack", 1, NULL, OPT_STACK },
 	{ "discover", 1, NULL, OPT_DISCOVER }, { "json", 0, NULL, OPT_JSON },
-	{ "misalign", 0, NULL, OPT_MISALIGN }, { "spin-us", 1, NULL, OPT_SPIN },
+	{ "prp", 0, NULL, OPT_PRP }, { "misalign", 0, NULL, OPT_MISALIGN },
+	{ "spin-us", 1, NULL, OPT_SPIN },
 	{ "quiet", 0, NULL, OPT_QUIET }, { "help", 0, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
@@ -165,6 +167,7 @@ static void parse_one(struct opts *o, int c, const char *arg)
 	case OPT_DISCOVER: o->discover = arg; break;
 	case OPT_JSON: o->json = 1; break;
 	case OPT_QUIET: o->quiet = 1; break;
+	case OPT_PRP: o->qp_flags |= LEAP_QP_PRP; break;
 	case OPT_MISALIGN: o->misalign = 1; break;
 	case OPT_SPIN:
 		o->spin_ns = (int64_t)number(arg, 0, 1u << 30) * 1000;
