@@ -13,6 +13,7 @@
 #include <leapio/relay.h>
 
 #include "block/zoned/zoned.h"
+#include "core/ctrl/admin.h"
 
 #define NSID	9
 #define ZONE(n)	((uint64_t)(n) * 16)
@@ -195,6 +196,63 @@ static void a_lost_connection_leaves_no_gap(void **state)
 	assert_int_equal(zone(fx, b, ZONE(1), &wp), LEAP_ZS_IMPLICIT_OPEN);
 	assert_int_equal(wp, ZONE(1) + 4);
 	fx_close(fx, b);
+}
+
+/* ---- commands that a dead predecessor may have executed ---- */
+
+static void execute_again(struct leap_vqp *vqp, struct leap_cmd *cmd)
+{
+	cmd->flags = LEAP_CMD_AGAIN;
+	leap__io_execute(vqp, cmd);
+}
+
+static void make_again(struct fx *fx, int again)
+{
+	static struct leap_vqp_handler handler;
+	struct leap__list *pos;
+
+	handler = leap__io_handler;
+	handler.execute = execute_again;
+	leap__list_for_each(pos, &fx->target->groups[0]->qps)
+		leap__list_entry(pos, struct leap__ioqp, link)->vqp->handler =
+			again ? &handler : &leap__io_handler;
+}
+
+static leap_status_t put(struct fx *fx, struct leap_qp *qp, uint64_t lba,
+			 uint32_t nr, uint8_t byte)
+{
+	struct leap_sqe sqe = fx_rw(LEAP_NVM_WRITE, NSID, lba, nr);
+	static uint8_t out[16 * B];
+
+	memset(out, byte, sizeof(out));
+	return fx_cmd(fx, qp, &sqe, out, nr * B);
+}
+
+static void what_was_done_is_not_refused(void **state)
+{
+	struct fx *fx = *state;
+	struct leap_qp *qp = fx_io(fx, 1);
+	uint64_t wp;
+
+	assert_int_equal(put(fx, qp, ZONE(1), 4, 7), 0);
+	assert_int_equal(put(fx, qp, ZONE(1), 4, 7),
+			 LEAP_SC_ZONE_INVALID_WRITE);
+	assert_int_equal(put(fx, qp, ZONE(2), 16, 8), 0);
+	make_again(fx, 1);
+	/* It was done; it was not; something else is there. */
+	assert_int_equal(put(fx, qp, ZONE(1), 4, 7), 0);
+	assert_int_equal(put(fx, qp, ZONE(2), 16, 8), 0);
+	assert_int_equal(put(fx, qp, ZONE(1) + 4, 2, 9), 0);
+	assert_int_equal(put(fx, qp, ZONE(1), 4, 6),
+			 LEAP_SC_ZONE_INVALID_WRITE);
+	assert_int_equal(put(fx, qp, ZONE(2), 16, 9), LEAP_SC_ZONE_FULL);
+	/* Where nothing was written there are zeroes, too. */
+	assert_int_equal(put(fx, qp, ZONE(1) + 9, 2, 0),
+			 LEAP_SC_ZONE_INVALID_WRITE);
+	assert_int_equal(zone(fx, qp, ZONE(1), &wp), LEAP_ZS_IMPLICIT_OPEN);
+	assert_int_equal(wp, ZONE(1) + 6);
+	make_again(fx, 0);
+	fx_close(fx, qp);
 }
 
 /* CC.CSS 000b: hosts of one command set do not see the others. */
@@ -423,6 +481,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_failure_lets_the_rest_go,
 						setup_live, fx_teardown),
 		cmocka_unit_test_setup_teardown(a_lost_connection_leaves_no_gap,
+						setup_live, fx_teardown),
+		cmocka_unit_test_setup_teardown(what_was_done_is_not_refused,
 						setup_live, fx_teardown),
 		cmocka_unit_test_setup_teardown(seen_by_those_who_ask, setup,
 						fx_teardown),
