@@ -291,6 +291,7 @@ part_sim() {
 }
 
 part_arm() {
+	[ -z "$long" ] || export LEAP_LONG=1
 	tests "aarch64" "$top/build/arm.out" "$top/build/cross-aarch64" \
 		"$top/scripts/cross.sh" aarch64
 	built "programs for x86-64" unit --enable-werror &&

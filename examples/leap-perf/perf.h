@@ -41,6 +41,8 @@ struct opts {
 	uint32_t qp_flags;
 	int verify;
 	int zoned;		/* ZONED_* */
+	int misalign;
+	int64_t spin_ns;	/* as of a poll group */
 	int json;
 	int quiet;
 };

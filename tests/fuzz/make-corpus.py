@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# Writes the seeds of fuzz-ats, fuzz-command, fuzz-guest, fuzz-shm-attach,
-# fuzz-link and fuzz-vfio-user:
+# Writes the seeds of fuzz-ats, fuzz-command, fuzz-device, fuzz-guest,
+# fuzz-shm-attach, fuzz-link and fuzz-vfio-user:
 # make-corpus.py CORPUS-FOLDER
 import os
 import struct
@@ -29,6 +29,23 @@ def sqe(opc, nsid=1, length=0, sgl=0x5a, dw10=0, dw11=0, dw12=0, addr=0,
 
 def command(how, raw, data=b''):
     return bytes([how]) + struct.pack('<H', len(data)) + raw + data
+
+
+def devices():
+    """flags, fault, step, then what the drive answers: 0 is honest."""
+    for fault in range(18):
+        write('device', 'fault-%d' % fault,
+              bytes((fault & 3, fault, 20 + 3 * fault, 0)))
+    write('device', 'honest', bytes(4) + bytes(200))
+    write('device', 'no-abort', bytes((0x10, 6, 30, 0)))
+    write('device', 'sticky', bytes((0x0c, 3, 60, 0)))
+    write('device', 'quirk', bytes((0x40, 0, 0, 0)))
+    write('device', 'registers', bytes((0, 0, 0, 0)) +
+          bytes(b for i in range(60) for b in (230 if i % 9 == 8 else 0, i)))
+    write('device', 'completions', bytes((3, 0, 0, 0)) + bytes(80) +
+          bytes(200 + i * 7 % 56 if i % 5 == 0 else 0 for i in range(200)))
+    write('device', 'identify', bytes((1, 0, 0, 0)) +
+          bytes(i * 37 & 255 if i > 30 else 0 for i in range(400)))
 
 
 def commands():
@@ -285,6 +302,7 @@ def vfio_user():
 if len(sys.argv) != 2:
     sys.exit('usage: make-corpus.py CORPUS-FOLDER')
 commands()
+devices()
 shm()
 ats()
 guest()

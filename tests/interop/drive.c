@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * drive URL VERB...: one errand at a drive by the library's own driver, for the
+ * scripts that compare it with the kernel's.
+ *
+ *	id-ctrl			Identify Controller as it is, 4096 bytes
+ *	id-ns NSID		Identify Namespace
+ *	put NSID FILE		a file to the front of a namespace
+ *	get NSID FILE BYTES	and back
+ *	list			namespaces: nsid, blocks, bytes of a block
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <leapio/leapio.h>
+
+#define CHUNK (256u << 10)
+
+static struct leap_pollgroup *pg;
+static struct leap_host *host;
+static struct leap_dmabuf *mem;
+static uint8_t *buf;
+
+static int fail(const char *what, const char *why)
+{
+	fprintf(stderr, "drive: %s: %s\n", what, why);
+	return 1;
+}
+
+static void log_line(void *arg, enum leap_log_level level, const char *text)
+{
+	fprintf(stderr, "drive: %s\n", text);
+}
+
+static void on_state(struct leap_host *h, enum leap_host_state state,
+		     leap_status_t status, int err, void *arg)
+{
+	if (state == LEAP_HOST_FAILED)
+		fail("the drive", err ? strerror(-err) :
+		     leap_status_str(status));
+}
+
+static int open_drive(const char *url)
+{
+	struct leap_pollgroup_opts po = LEAP_POLLGROUP_OPTS_INIT;
+	struct leap_dmabuf_opts mo = LEAP_DMABUF_OPTS_INIT;
+	struct leap_host_opts ho = LEAP_HOST_OPTS_INIT;
+
+	po.log = log_line;
+	mo.bytes = CHUNK;
+	ho.url = url;
+	ho.state = on_state;
+	if (leap_pollgroup_create(&po, &pg) || leap_dmabuf_create(&mo, &mem) ||
+	    leap_host_connect(pg, &ho, &host))
+		return fail(url, leap_last_error());
+	buf = leap_dmabuf_addr(mem);
+	while (leap_host_state(host) == LEAP_HOST_CONNECTING)
+		leap_pollgroup_wait(pg, 100000000);
+	return leap_host_state(host) != LEAP_HOST_LIVE;
+}
+
+static void set_flag(void *arg)
+{
+	*(int *)arg = 1;
+}
+
+static void close_drive(void)
+{
+	int closed = 0;
+
+	if (host)
+		leap_host_close(host, set_flag, &closed);
+	while (host && !closed)
+		leap_pollgroup_wait(pg, -1);
+	leap_dmabuf_put(mem);
+	leap_pollgroup_destroy(pg);
+}
+
+static int command(uint32_t queue, struct leap_sqe *sqe, uint32_t bytes)
+{
+	struct leap_piece piece = {
+		.addr = buf, .len_bytes = bytes, .buf = mem,
+	};
+	struct leap_req req = {
+		.sqe = *sqe, .pieces = &piece, .nr_pieces = 1,
+	};
+	int err = leap_host_sync(host, pg, queue, &req);
+
+	if (err)
+		return fail("command", strerror(-err));
+	return leap_req_status(&req) ?
+		fail("command", leap_status_str(leap_req_status(&req))) : 0;
+}
+
+static int identify(uint32_t cns, uint32_t nsid)
+{
+	struct leap_sqe sqe = {
+		.opc = LEAP_ADM_IDENTIFY, .nsid = leap_to_le32(nsid),
+		.cdw10 = leap_to_le32(cns),
+	};
+
+	return command(0, &sqe, LEAP_IDENTIFY_SIZE) ||
+	       fwrite(buf, 1, LEAP_IDENTIFY_SIZE, stdout) !=
+	       LEAP_IDENTIFY_SIZE;
+}
+
+static int move(struct leap_host_ns *ns, uint64_t at, uint32_t bytes, int out)
+{
+	uint64_t lba = at / ns->block_bytes;
+	uint32_t nr = (bytes + ns->block_bytes - 1) / ns->block_bytes;
+	struct leap_sqe sqe = {
+		.opc = out ? LEAP_NVM_READ : LEAP_NVM_WRITE,
+		.nsid = leap_to_le32(ns->nsid),
+		.cdw10 = leap_to_le32((uint32_t)lba),
+		.cdw11 = leap_to_le32((uint32_t)(lba >> 32)),
+		.cdw12 = leap_to_le32(nr - 1),
+	};
+
+	return command(1, &sqe, nr * ns->block_bytes);
+}
+
+static int flush(uint32_t nsid)
+{
+	struct leap_sqe sqe = {
+		.opc = LEAP_NVM_FLUSH, .nsid = leap_to_le32(nsid),
+	};
+
+	return command(1, &sqe, 0);
+}
+
+static int copy(struct leap_host_ns *ns, int fd, uint64_t bytes, int out)
+{
+	uint64_t at;
+
+	for (at = 0; at < bytes; at += CHUNK) {
+		uint32_t n = bytes - at < CHUNK ? (uint32_t)(bytes - at) :
+			     CHUNK;
+
+		memset(buf, 0, CHUNK);
+		if (!out && pread(fd, buf, n, (off_t)at) != (ssize_t)n)
+			return fail("file", "cannot be read");
+		if (move(ns, at, n, out))
+			return 1;
+		if (out && pwrite(fd, buf, n, (off_t)at) != (ssize_t)n)
+			return fail("file", "cannot be written");
+	}
+	return out ? 0 : flush(ns->nsid);
+}
+
+static int transfer(uint32_t nsid, const char *path, uint64_t bytes, int out)
+{
+	struct leap_host_ns ns = { sizeof(ns) };
+	int fd = open(path, out ? O_RDWR | O_CREAT | O_TRUNC : O_RDONLY, 0600);
+	struct stat st;
+	int rc;
+
+	if (fd < 0 || fstat(fd, &st))
+		return fail(path, strerror(errno));
+	if (!out)
+		bytes = (uint64_t)st.st_size;
+	if (leap_host_ns_next(host, nsid - 1, &ns) || ns.nsid != nsid ||
+	    bytes > ns.nr_blocks * ns.block_bytes)
+		return fail("namespace", "not there, or too small");
+	rc = copy(&ns, fd, bytes, out);
+	close(fd);
+	return rc;
+}
+
+static int list(void)
+{
+	struct leap_host_ns ns = { sizeof(ns) };
+	uint32_t after = 0;
+
+	while (!leap_host_ns_next(host, after, &ns)) {
+		printf("%u %llu %u\n", ns.nsid,
+		       (unsigned long long)ns.nr_blocks, ns.block_bytes);
+		after = ns.nsid;
+	}
+	return 0;
+}
+
+static int errand(int argc, char **argv)
+{
+	const char *verb = argv[0];
+	uint32_t nsid = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 0) : 0;
+
+	if (!strcmp(verb, "id-ctrl"))
+		return identify(LEAP_CNS_CTRL, 0);
+	if (!strcmp(verb, "list"))
+		return list();
+	if (!strcmp(verb, "id-ns") && argc == 2)
+		return identify(LEAP_CNS_NS, nsid);
+	if (!strcmp(verb, "put") && argc == 3)
+		return transfer(nsid, argv[2], 0, 0);
+	if (!strcmp(verb, "get") && argc == 4)
+		return transfer(nsid, argv[2], strtoull(argv[3], NULL, 0), 1);
+	return fail(verb, "no such errand");
+}
+
+int main(int argc, char **argv)
+{
+	int rc;
+
+	if (argc < 3) {
+		fprintf(stderr, "usage: drive URL VERB...\n");
+		return 2;
+	}
+	rc = open_drive(argv[1]);
+	if (!rc)
+		rc = errand(argc - 2, argv + 2);
+	close_drive();
+	return rc;
+}
