@@ -156,7 +156,7 @@ static bool too_old(struct leap__regctrl *c, struct leap__regq *q,
 {
 	struct leap__regslot *slot = &q->slots[cid];
 
-	if (q == c->admin || slot->abort) {
+	if (q == c->admin || slot->abort || slot->parked) {
 		leap__regctrl_reset(c, -ETIMEDOUT, "queue %u, opcode %#x: no "
 				    "answer in %llu ms", q->qid,
 				    slot->req->sqe.opc,
