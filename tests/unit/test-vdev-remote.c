@@ -478,6 +478,43 @@ static void test_mem_offset(void **state)
 	settle(w);
 }
 
+/* Who adds memory hears when the other process can reach it. */
+static void test_mem_known(void **state)
+{
+	struct leap_ats_range r = LEAP_ATS_RANGE_INIT;
+	struct w *w = *state;
+	struct far *f = w->far;
+	int done = 0;
+
+	settle(w);
+	leap__vdev_mem_known(w->v, set_err, &done);
+	assert_int_equal(done, 1);
+	r.gpa.addr = 1ull << 40;
+	r.bytes = 1 << 16;
+	r.perm = LEAP_PERM_READ;
+	r.source = LEAP_ATS_DMABUF;
+	r.buf = w->g->ram;
+	f->mute = LEAP_LINK_MEM_ADD;
+	assert_int_equal(leap_vdev_mem_add(w->v, &r), 0);
+	done = 0;
+	leap__vdev_mem_known(w->v, set_err, &done);
+	settle(w);
+	assert_int_equal(done, 0);
+	leap__link_answer(f->held, 0);
+	wait_for(w, &done);
+	assert_int_equal(done, 1);
+	/* One that never answers does not hold it up for ever. */
+	r.gpa.addr <<= 1;
+	assert_int_equal(leap_vdev_mem_add(w->v, &r), 0);
+	done = 0;
+	leap__vdev_mem_known(w->v, set_err, &done);
+	wait_for(w, &done);
+	assert_int_equal(done, 1);
+	f->mute = 0;
+	leap__link_answer(f->held, -ECONNRESET);
+	settle(w);
+}
+
 /* A reset is over when the other process has let go. */
 static void test_reset(void **state)
 {
@@ -516,6 +553,7 @@ int main(void)
 		T(test_replay),
 		T(test_mem_del),
 		T(test_mem_offset),
+		T(test_mem_known),
 		T(test_reset),
 	};
 

@@ -137,6 +137,7 @@ static void settle(struct leap_timer *timer)
 	destroyed = v->destroyed;
 	arg = v->destroyed_arg;
 	leap_timer_stop(v->home, timer);
+	leap_timer_stop(v->home, &v->mem_timer);
 	leap__pollgroup_release(v->home);
 	free_vdev(v);
 	if (destroyed)

@@ -168,12 +168,59 @@ void leap__vdev_tell_end(struct leap_vdev *v)
 			     v->target->groups[i]);
 }
 
+static void mem_known(struct leap_vdev *v)
+{
+	void (*done)(void *arg, int err) = v->mem_known;
+
+	leap_timer_stop(v->home, &v->mem_timer);
+	v->mem_known = NULL;
+	if (done)
+		done(v->mem_known_arg, 0);
+}
+
+static void mem_answered(void *arg, int err)
+{
+	struct leap_vdev *v = arg;
+
+	/* One that could not map it answers what names it. */
+	(void)err;
+	if (!--v->mem_out)
+		mem_known(v);
+}
+
+static void mem_late(struct leap_timer *timer)
+{
+	mem_known(leap__list_entry(timer, struct leap_vdev, mem_timer));
+}
+
+void leap__vdev_mem_known(struct leap_vdev *v,
+			  void (*done)(void *arg, int err), void *arg)
+{
+	if (!v->mem_out) {
+		done(arg, 0);
+		return;
+	}
+	v->mem_known = done;
+	v->mem_known_arg = arg;
+	v->mem_timer.run = mem_late;
+	leap_timer_start(v->home, &v->mem_timer,
+			 LEAP__VDEV_FENCE_MS * 1000000ull);
+}
+
 void leap__vdev_tell_mem(struct leap_vdev *v, const struct leap__vrange *r)
 {
 	uint32_t i;
 
-	for_each_remote(v, i)
-		send_or_fail(v, say_mem(v, r), v->target->groups[i]);
+	for_each_remote(v, i) {
+		struct note *n = say_mem(v, r);
+
+		if (n) {
+			n->answered = mem_answered;
+			n->arg = v;
+			v->mem_out++;
+		}
+		send_or_fail(v, n, v->target->groups[i]);
+	}
 }
 
 int leap__vdev_tell_mem_del(struct leap_vdev *v, leap_gpa_t gpa,

@@ -123,6 +123,10 @@ struct leap_vdev {
 	/* Memory. */
 	struct leap__list ranges;
 	struct leap__list memops;	/* vdev.c's */
+	uint32_t mem_out;		/* MEM_ADDs not answered */
+	struct leap_timer mem_timer;	/* of who waits for them */
+	void (*mem_known)(void *arg, int err);
+	void *mem_known_arg;
 	uint64_t nr_ranges, mem_bytes;
 	struct leap_ats_view *view;	/* of the home, for shadow heads */
 	struct leap__list waits;

@@ -40,6 +40,17 @@ int leap__vdev_restore(struct leap_subsystem *ss,
 		       const struct leap_vdev_opts *opts,
 		       const struct leap__saved *s, struct leap_vdev **out);
 
+/*
+ * leap__vdev_mem_known - tell when everybody can reach the memory that was added
+ *
+ * A process that serves queues hears of memory by a message, and of a doorbell
+ * by the doorbell: it must not meet the second first.
+ * @done: runs once, perhaps before this returns, with 0; after 2 s in any case
+ * Context: owner of home; one at a time
+ */
+void leap__vdev_mem_known(struct leap_vdev *v,
+			  void (*done)(void *arg, int err), void *arg);
+
 struct leap__keep_ops {
 	/* Take no more messages, and when none is half done, add all. 0;
 	 * -EAGAIN poll and ask again; -ENOENT there is nothing to keep */
