@@ -139,9 +139,6 @@ static int take_maps(struct leap__vfu_dev *dev, const struct leap__saved *s)
 	if (!p || len % sizeof(m))
 		return -EPROTO;
 	for (at = 0; !err && at < len; at += (uint32_t)sizeof(m)) {
-		/* Any other value is no bool. */
-		if (p[at + offsetof(struct leap__vfu_map, by_message)] > 1)
-			return -EPROTO;
 		memcpy(&m, p + at, sizeof(m));
 		err = leap__vfu_remap(dev, &(struct leap__vfu_map){
 			.addr = m.addr, .bytes = m.bytes, .perm = m.perm,
@@ -160,6 +157,7 @@ int leap__vfu_dev_restore(struct leap__vfu_dev *dev,
 
 	*sock = -1;
 	p = leap__saved_find(s, T_CLIENT, 0, &len);
+	/* Any other value is no bool. */
 	if (!p || len < sizeof(c) ||
 	    p[offsetof(struct client, caps.write_multiple)] > 1)
 		return -EPROTO;
