@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <leapio/lend.h>
 #include <leapio/nvmf.h>
 #include <leapio/vdev.h>
 
@@ -33,6 +34,8 @@ struct rig_server {
 	/* "vdev": home is the hosts' group, on the caller's thread. */
 	struct leap_pollgroup *here;
 	struct leap_vdev *vdev;
+	struct leap_lender *lender;	/* "lent": queue pairs of vdev */
+	int is_lent;
 	const char *kind;
 	uint32_t mdts_bytes;
 	struct leap_target *target;
@@ -124,7 +127,39 @@ static int on_vdev(const struct rig_server *s)
 /* A drive behind registers: one controller, and nothing that discovers it. */
 static int registers(const struct rig_server *s)
 {
-	return !strcmp(s->kind, "vfio-user") || on_vdev(s);
+	return !strcmp(s->kind, "vfio-user") || !strcmp(s->kind, "lent") ||
+	       on_vdev(s);
+}
+
+static void on_lender(struct leap_lender *lender, enum leap_lender_state state,
+		      int err, void *arg)
+{
+	struct rig_server *s = arg;
+
+	(void)lender;
+	if (s->is_lent)
+		return;
+	s->is_lent = 1;
+	added(state == LEAP_LENDER_LIVE ? 0 : err ? err : -EIO, s);
+}
+
+/* The drive is the home thread's; the host borrows from it. */
+static int lend(struct rig_server *s, struct leap_subsystem *ss)
+{
+	struct leap_lender_opts o = LEAP_LENDER_OPTS_INIT;
+	int err = leap_vdev_create(ss, NULL, &s->vdev);
+
+	o.url = "vdev://rig/" RIG_NQN;
+	o.vdev = s->vdev;
+	o.path = s->path;
+	o.changed = on_lender;
+	o.arg = s;
+	snprintf(s->url, sizeof(s->url), "lent:%s", s->path);
+	if (!err)
+		err = leap_lender_create(s->thread[0].pg, &o, &s->lender);
+	if (!err)
+		s->pending++;
+	return err;
 }
 
 static int on_loop(const struct rig_server *s)
@@ -141,6 +176,8 @@ static int listen_on(struct rig_server *s, struct leap_subsystem *ss)
 		snprintf(s->url, sizeof(s->url), "vdev://rig");
 		return leap_vdev_create(ss, NULL, &s->vdev);
 	}
+	if (!strcmp(s->kind, "lent"))
+		return lend(s, ss);
 	o.url = s->url;
 	if (on_loop(s))
 		snprintf(s->url, sizeof(s->url), "loop://");
@@ -224,15 +261,25 @@ static void vdev_gone(void *arg)
 		target_gone(s);
 }
 
+static void lender_gone(void *arg)
+{
+	struct rig_server *s = arg;
+
+	if (s->vdev)
+		leap_vdev_destroy(s->vdev, vdev_gone, s);
+	else
+		vdev_gone(s);
+}
+
 static void end_msg(struct leap_msg *msg)
 {
 	struct thread *t = (struct thread *)(void *)
 		((char *)msg - offsetof(struct thread, msg));
 
-	if (t->s->vdev)
-		leap_vdev_destroy(t->s->vdev, vdev_gone, t->s);
+	if (t->s->lender)
+		leap_lender_destroy(t->s->lender, lender_gone, t->s);
 	else
-		vdev_gone(t->s);
+		lender_gone(t->s);
 }
 
 /* A millisecond, in which a target on this thread goes on. */
