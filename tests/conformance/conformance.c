@@ -6,7 +6,8 @@
  * "all" is these) at 1, 2 and 64 I/O queue pairs: cases for I/O queues on every
  * one of them. Each run leaves a transcript, and that of every transport has to
  * be what loopback's is; behind registers, but for the listed answers that the
- * standard makes differ. A transport that is not in this build is one skipped
+ * standard makes differ. An emulated run leaves 64 to long ones: those queue pairs
+ * run the code of the first two again. A transport that is not in this build is one skipped
  * line and counts as nothing.
  *
  * With --transcripts DIR the transcripts are kept as DIR/KIND-QPS.txt.
@@ -245,10 +246,11 @@ static void run_case(struct rig *rig, const char *kind, unsigned int n,
 		for (i = 0; !why && i < rig->nr_io; i++)
 			why = run_on(rig, rig->io[i], c, t);
 	else
-		why = run_on(rig, c->queue == Q_DISC ? rig->disc : rig->admin,
-			     c, t);
+		why = run_on(rig, c->queue == Q_DISC ? rig->disc :
+			     c->queue == Q_ONE ? rig->io[rig->nr_io - 1] :
+			     rig->admin, c, t);
 	tap(!why, "%s/%u %s: %s [%s]%s%s", kind, n,
-	    c->queue == Q_IO ? "io" : c->queue == Q_DISC ? "disc" : "admin",
+	    c->queue == Q_IO || c->queue == Q_ONE ? "io" : c->queue == Q_DISC ? "disc" : "admin",
 	    c->name, c->spec, why ? ": " : "", why ? why : "");
 	fflush(stdout);
 }
@@ -346,6 +348,8 @@ static int run_kind(const char *kind, unsigned int i)
 	}
 	for (k = 0; k < nr_io_cases; k++)
 		run_case(&rig, kind, qps[i], &io_cases[k], &t);
+	for (k = 0; k < nr_zns_cases; k++)
+		run_case(&rig, kind, qps[i], &zns_cases[k], &t);
 	for (k = 0; k < nr_admin_cases; k++)
 		run_case(&rig, kind, qps[i], &admin_cases[k], &t);
 	for (k = 0; rig.disc && k < nr_disc_cases; k++)
@@ -360,11 +364,18 @@ static int run_kind(const char *kind, unsigned int i)
 	return 0;
 }
 
+static unsigned int nr_qps(void)
+{
+	const char *cross = getenv("LEAP_CROSS"), *all = getenv("LEAP_LONG");
+
+	return cross && *cross && !(all && *all) ? NR_QPS - 1 : NR_QPS;
+}
+
 static void run_all(const char *kind)
 {
 	unsigned int i;
 
-	for (i = 0; i < NR_QPS; i++) {
+	for (i = 0; i < nr_qps(); i++) {
 		if (run_kind(kind, i) != -EPROTONOSUPPORT)
 			continue;
 		nr_tests++;
@@ -387,9 +398,9 @@ int main(int argc, char **argv)
 		first = 3;
 	}
 	all = first >= argc || !strcmp(argv[first], "all");
-	printf("# %u cases: %u I/O, %u admin, %u discovery\n",
-	       nr_io_cases + nr_admin_cases + nr_disc_cases, nr_io_cases,
-	       nr_admin_cases, nr_disc_cases);
+	printf("# %u cases: %u I/O, %u of zones, %u admin, %u discovery\n",
+	       nr_io_cases + nr_zns_cases + nr_admin_cases + nr_disc_cases,
+	       nr_io_cases, nr_zns_cases, nr_admin_cases, nr_disc_cases);
 	say_differences();
 	/* Loopback first, always: it is what the others are held to. */
 	run_all("loop");

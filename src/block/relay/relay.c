@@ -120,9 +120,24 @@ static void far_limits(const struct leap_id_ctrl_nvm *id,
 	far->pi_type = ns->pi_type;
 }
 
+static void far_zones(const struct leap_host_ns *ns, struct leap__far *far)
+{
+	far->zone_blocks = ns->zone_blocks;
+	far->max_active = ns->max_active;
+	far->max_open = ns->max_open;
+	far->append_bytes = ns->append_bytes;
+	far->read_across = ns->read_across;
+	if (ns->zone_blocks)
+		far->caps |= LEAP_BDEV_ZONED;
+}
+
 bool leap__relay_fits(const struct leap__far *was, const struct leap__far *now)
 {
 	return now->block_bytes == was->block_bytes &&
+	       now->zone_blocks == was->zone_blocks &&
+	       now->read_across >= was->read_across &&
+	       (!now->append_bytes || (was->append_bytes &&
+		now->append_bytes >= was->append_bytes)) &&
 	       now->metadata_bytes == was->metadata_bytes &&
 	       now->max_bytes >= was->max_bytes &&
 	       now->verify_blocks >= was->verify_blocks &&
@@ -150,6 +165,7 @@ int leap__relay_look(struct leap_host *host, uint32_t nsid,
 		far->max_bytes = 4096u << id->mdts;
 	far->caps = far_caps(id, &ns);
 	far_limits(leap_host_identify_nvm(host), &ns, far);
+	far_zones(&ns, far);
 	return 0;
 }
 
@@ -344,6 +360,8 @@ static int relay_open(struct leap_bdev *bdev)
 		err = check_format(relay);
 	if (!err)
 		err = check_window(relay);
+	if (!err)
+		err = leap__relay_zones_open(bdev, relay);
 	if (err)
 		return err;
 	relay->note = calloc(1, sizeof(*relay->note));

@@ -428,12 +428,7 @@ static void free_borrower(struct leap__borrower *b)
 	struct leap_lender *l = b->l;
 	void (*evicted)(void *arg) = b->evicted;
 	void *arg = b->evicted_arg;
-	uint32_t i;
 
-	for (i = 1; i <= LEAP__LEND_MAX_QUEUES; i++)
-		leap__lend_put_qid(l, &b->queues[i]);
-	if (b->vector)
-		leap__bitmap_clear(l->vectors, b->vector);
 	leap__fence_fini(&b->fence);
 	leap__list_remove(&b->link);
 	l->nr_borrowers--;
@@ -447,10 +442,16 @@ static void free_borrower(struct leap__borrower *b)
 /* Nothing of it is at the device any more. */
 static void clean(struct leap__borrower *b)
 {
-	if (!b->clean) {
-		b->clean = true;
-		b->l->nr_fencing--;
-	}
+	struct leap_lender *l = b->l;
+	uint32_t i;
+
+	b->clean = true;
+	l->nr_fencing--;
+	for (i = 1; i <= LEAP__LEND_MAX_QUEUES; i++)
+		leap__lend_put_qid(l, &b->queues[i]);
+	if (b->vector)
+		leap__bitmap_clear(l->vectors, b->vector);
+	leap__lender_look(l);
 	if (b->chan_gone)
 		free_borrower(b);
 	else
