@@ -26,7 +26,7 @@ void leap__rdma_unlisten(struct leap_listener *listener);
 /*
  * leap__rdma_target_start - a controller end for a connection request
  *
- * @cm: the request; its id is taken over on success
+ * @cm: the request; its id is taken over, also when it is refused
  * @listener: NULL: the caller sets vqp->handler
  * Context: owner of @pg
  * Returns: 0 and *@out; negative errno, or LEAP_RDMA_REJ_x

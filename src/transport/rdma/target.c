@@ -404,8 +404,8 @@ static int accept_it(struct target *t, const struct leap__v_cm *cm)
 	return err;
 }
 
-/* The connection manager's part of saying no; the id goes with it. */
-static void refuse(const struct leap__verbs *v, struct leap__v_id *id, int err)
+/* The connection manager's part of saying no. */
+static void say_no(const struct leap__verbs *v, struct leap__v_id *id, int err)
 {
 	struct leap_rdma_cm_rej rej = {
 		.sts = leap_to_le16(err > 0 ? (uint16_t)err :
@@ -413,7 +413,16 @@ static void refuse(const struct leap__verbs *v, struct leap__v_id *id, int err)
 	};
 
 	v->reject(id, &rej, sizeof(rej));
-	v->id_destroy(id);
+}
+
+static int refuse(struct leap_pollgroup *pg, const struct leap__v_cm *cm,
+		  int err)
+{
+	const struct leap__verbs *v = leap__rdma_verbs(pg, "rdma");
+
+	say_no(v, cm->id, err);
+	v->id_destroy(cm->id);
+	return err;
 }
 
 static int set_limits(struct target *t, const struct leap_target_opts *opts,
@@ -443,15 +452,12 @@ int leap__rdma_target_start(struct leap_pollgroup *pg,
 	struct sockaddr_storage addr;
 	int err;
 
-	if (!t) {
-		refuse(leap__rdma_verbs(pg, "rdma"), cm->id, -ENOMEM);
-		return -ENOMEM;
-	}
+	if (!t)
+		return refuse(pg, cm, -ENOMEM);
 	err = set_limits(t, opts, cm);
 	if (err) {
-		refuse(leap__rdma_verbs(pg, "rdma"), cm->id, err);
 		free(t);
-		return err;
+		return refuse(pg, cm, err);
 	}
 	leap_vqp_init(&t->vqp, &leap__rdma_transport, pg, listener);
 	t->depth = t->ask.depth;
@@ -467,9 +473,9 @@ int leap__rdma_target_start(struct leap_pollgroup *pg,
 	if (!err && listener)
 		err = leap_listener_accepted(listener, &t->vqp);
 	if (err) {
-		refuse(t->c.v, cm->id, err);
-		if (t->c.id)
-			t->c.id = NULL;
+		say_no(t->c.v, cm->id, err);
+		if (!t->c.id)
+			t->c.v->id_destroy(cm->id);
 		leap__rdma_conn_fini(&t->c);
 		target_free(t);
 		return err;
