@@ -45,7 +45,7 @@ struct host {
 	/* Memory that the controller may touch. */
 	uint8_t *bounce;
 	uint32_t bounce_lkey, bounce_rkey;
-	uint32_t cursor;		/* page: where to look next */
+	uint32_t first_free;		/* page: none below it is */
 	uint8_t used[LEAP__RDMA_PAGES];
 };
 

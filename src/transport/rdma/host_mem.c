@@ -62,27 +62,33 @@ int leap__rdma_host_register(struct host *h)
 	return err;
 }
 
-/* @n pages in a row, from where the last search ended; -1 = none. */
+/*
+ * The first @n free pages in a row; -1 = none. First, so that a queue that is
+ * not deep stays in the cache.
+ */
 static int get_pages(struct host *h, uint32_t n)
 {
-	uint32_t at = h->cursor, tried = 0, i;
+	uint32_t at = h->first_free, i;
 
-	while (tried < LEAP__RDMA_PAGES) {
-		if (at + n > LEAP__RDMA_PAGES) {
-			tried += LEAP__RDMA_PAGES - at;
-			at = 0;
-		}
+	while (at + n <= LEAP__RDMA_PAGES) {
 		for (i = 0; i < n && !h->used[at + i]; i++)
 			;
 		if (i == n) {
 			memset(&h->used[at], 1, n);
-			h->cursor = at + n;
+			if (at == h->first_free)
+				h->first_free = at + n;
 			return (int)at;
 		}
-		tried += i + 1;
 		at += i + 1;
 	}
 	return -1;
+}
+
+static void put_pages(struct host *h, uint32_t at, uint32_t n)
+{
+	memset(&h->used[at], 0, n);
+	if (at < h->first_free)
+		h->first_free = at;
 }
 
 /* One run of bytes of one dmabuf? */
@@ -162,7 +168,7 @@ void leap__rdma_unmap(struct host *h, struct hslot *s)
 	if (s->reg)
 		leap__rdma_reg_put(s->reg);
 	if (s->nr_pages)
-		memset(&h->used[s->page], 0, s->nr_pages);
+		put_pages(h, s->page, s->nr_pages);
 	s->reg = NULL;
 	s->nr_pages = 0;
 }
