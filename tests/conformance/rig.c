@@ -12,6 +12,8 @@
 #include <leapio/nvmf.h>
 #include <leapio/vdev.h>
 
+#include "../unit/fake-verbs.h"
+#include "transport/rdma/group.h"
 #include "util/atomic.h"
 
 #define MAX_THREADS 4
@@ -42,6 +44,7 @@ struct rig_server {
 	struct leap_listener *listener;
 	char url[200];
 	char path[64];
+	struct fake_fabric *fabric;	/* "rdma" */
 	int is_far;
 	struct rig_server *far;		/* "relay": what stands behind it */
 	int pending;
@@ -64,6 +67,8 @@ static void *run(void *arg)
 
 	if (leap_pollgroup_create(NULL, &t->pg))
 		t->pg = NULL;
+	if (t->pg && t->s->fabric)
+		leap__rdma_use(t->pg, &t->s->fabric->v);
 	leap__store_release(&t->ready, 1u);
 	while (t->pg && !leap__load_acquire(&t->stop))
 		leap_pollgroup_wait(t->pg, 10000000);
@@ -183,6 +188,8 @@ static int listen_on(struct rig_server *s, struct leap_subsystem *ss)
 		snprintf(s->url, sizeof(s->url), "loop://");
 	else if (!strcmp(s->kind, "tcp"))
 		snprintf(s->url, sizeof(s->url), "tcp://127.0.0.1:0");
+	else if (!strcmp(s->kind, "rdma"))
+		snprintf(s->url, sizeof(s->url), "rdma://127.0.0.1:0");
 	else if (!strcmp(s->kind, "shm"))
 		snprintf(s->url, sizeof(s->url), "shm:%s", s->path);
 	else
@@ -417,6 +424,8 @@ static int start_server(const char *kind, unsigned int nr_groups,
 		s->here = pg;
 	s->nr_threads = 1 + nr_groups;
 	s->mdts_bytes = mdts_bytes;
+	if (!strcmp(kind, "rdma"))
+		s->fabric = fake_fabric_create();
 	snprintf(s->path, sizeof(s->path), "/tmp/leap-conf-%d.sock",
 		 (int)getpid());
 	err = start_threads(s);
@@ -454,6 +463,8 @@ int rig_start(struct rig *rig, const char *kind, unsigned int nr_io,
 	if (!err)
 		err = start_server(kind, nr_groups, mdts_bytes, far, rig->pg,
 				   &rig->server);
+	if (!err && rig->server->fabric)
+		err = leap__rdma_use(rig->pg, &rig->server->fabric->v);
 	if (!err)
 		err = run_server(rig->server);
 	if (!err)
@@ -499,6 +510,14 @@ static unsigned int stop_server(struct rig_server *s)
 		pthread_join(s->thread[i].id, NULL);
 	}
 	unlink(s->path);
+	return bad;
+}
+
+/* When nobody uses them any more. */
+static unsigned int free_server(struct rig_server *s)
+{
+	unsigned int bad = s && s->fabric ? fake_fabric_destroy(s->fabric) : 0;
+
 	free(s);
 	return bad;
 }
@@ -514,6 +533,8 @@ int rig_stop(struct rig *rig)
 	bad += stop_server(rig->server);
 	bad += stop_server(rig->far);
 	bad += rig->pg && leap_pollgroup_destroy(rig->pg) != 0;
+	bad += free_server(rig->server);
+	bad += free_server(rig->far);
 	return (int)bad;
 }
 
