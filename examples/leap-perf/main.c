@@ -31,6 +31,7 @@ static const char help[] =
 "  -n, --nsid N          namespace (default: the first)\n"
 "      --verify          patterns in what is written; check what is read, and\n"
 "                        at the end read back all that was written\n"
+"      --prp             behind registers: payload by PRPs, not SGLs\n"
 "      --zoned MODE      fill zones by write or append, read them back, reset\n"
 "                        them; they lose what was in them\n"
 "      --misalign        buffers begin anywhere in a page, at multiples of 4\n"
@@ -52,7 +53,7 @@ static const char help[] =
 enum {
 	OPT_VERIFY = 256, OPT_SEED, OPT_LOSS, OPT_RECONNECT, OPT_HOSTNQN,
 	OPT_DIGEST, OPT_HDGST, OPT_DDGST, OPT_STACK, OPT_DISCOVER, OPT_JSON,
-	OPT_QUIET, OPT_MISALIGN, OPT_SPIN, OPT_ZONED,
+	OPT_QUIET, OPT_MISALIGN, OPT_SPIN, OPT_PRP, OPT_ZONED,
 };
 
 static const struct option long_opts[] = {
@@ -67,7 +68,7 @@ static const struct option long_opts[] = {
 	{ "digest", 0, NULL, OPT_DIGEST }, { "hdgst", 0, NULL, OPT_HDGST },
 	{ "ddgst", 0, NULL, OPT_DDGST }, { "stack", 1, NULL, OPT_STACK },
 	{ "discover", 1, NULL, OPT_DISCOVER }, { "json", 0, NULL, OPT_JSON },
-	{ "zoned", 1, NULL, OPT_ZONED },
+	{ "prp", 0, NULL, OPT_PRP }, { "zoned", 1, NULL, OPT_ZONED },
 	{ "misalign", 0, NULL, OPT_MISALIGN }, { "spin-us", 1, NULL, OPT_SPIN },
 	{ "quiet", 0, NULL, OPT_QUIET }, { "help", 0, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
@@ -177,6 +178,7 @@ static void parse_one(struct opts *o, int c, const char *arg)
 	case OPT_DISCOVER: o->discover = arg; break;
 	case OPT_JSON: o->json = 1; break;
 	case OPT_QUIET: o->quiet = 1; break;
+	case OPT_PRP: o->qp_flags |= LEAP_QP_PRP; break;
 	case OPT_MISALIGN: o->misalign = 1; break;
 	case OPT_SPIN:
 		o->spin_ns = (int64_t)number(arg, 0, 1u << 30) * 1000;

@@ -7,6 +7,7 @@
  *	id-ns NSID		Identify Namespace
  *	put NSID FILE		a file to the front of a namespace
  *	get NSID FILE BYTES	and back
+ *	shapes NSID		every size up to MDTS, every alignment, read back
  *	list			namespaces: nsid, blocks, bytes of a block
  */
 #include <errno.h>
@@ -19,7 +20,9 @@
 
 #include <leapio/leapio.h>
 
-#define CHUNK (256u << 10)
+#define CHUNK	(256u << 10)
+#define MEM	(4u << 20)
+#define PAGE	4096u
 
 static struct leap_pollgroup *pg;
 static struct leap_host *host;
@@ -52,7 +55,7 @@ static int open_drive(const char *url)
 	struct leap_host_opts ho = LEAP_HOST_OPTS_INIT;
 
 	po.log = log_line;
-	mo.bytes = CHUNK;
+	mo.bytes = MEM;
 	ho.url = url;
 	ho.state = on_state;
 	if (leap_pollgroup_create(&po, &pg) || leap_dmabuf_create(&mo, &mem) ||
@@ -81,10 +84,11 @@ static void close_drive(void)
 	leap_pollgroup_destroy(pg);
 }
 
-static int command(uint32_t queue, struct leap_sqe *sqe, uint32_t bytes)
+static int command_at(uint32_t queue, struct leap_sqe *sqe, uint8_t *addr,
+		      uint32_t bytes)
 {
 	struct leap_piece piece = {
-		.addr = buf, .len_bytes = bytes, .buf = mem,
+		.addr = addr, .len_bytes = bytes, .buf = mem,
 	};
 	struct leap_req req = {
 		.sqe = *sqe, .pieces = &piece, .nr_pieces = 1,
@@ -95,6 +99,11 @@ static int command(uint32_t queue, struct leap_sqe *sqe, uint32_t bytes)
 		return fail("command", strerror(-err));
 	return leap_req_status(&req) ?
 		fail("command", leap_status_str(leap_req_status(&req))) : 0;
+}
+
+static int command(uint32_t queue, struct leap_sqe *sqe, uint32_t bytes)
+{
+	return command_at(queue, sqe, buf, bytes);
 }
 
 static int identify(uint32_t cns, uint32_t nsid)
@@ -171,6 +180,56 @@ static int transfer(uint32_t nsid, const char *path, uint64_t bytes, int out)
 	return rc;
 }
 
+static int rw(const struct leap_host_ns *ns, uint8_t opc, uint8_t *addr,
+	      uint32_t nr)
+{
+	struct leap_sqe sqe = {
+		.opc = opc, .nsid = leap_to_le32(ns->nsid),
+		.cdw12 = leap_to_le32(nr - 1),
+	};
+
+	return command_at(1, &sqe, addr, nr * ns->block_bytes);
+}
+
+/* Nothing beside the payload may be touched. */
+static int one_shape(const struct leap_host_ns *ns, uint32_t i, uint32_t most)
+{
+	uint32_t nr = i % most + 1, n = nr * ns->block_bytes, k;
+	uint8_t *out = buf + i * 4 % PAGE;
+	uint8_t *in = buf + MEM / 2 + PAGE + (PAGE - 4 - i * 4 % PAGE);
+
+	for (k = 0; k < n; k++)
+		out[k] = (uint8_t)(k * 31 + (k >> 8) * 7 + i);
+	memset(in - 64, 0xee, n + 128);
+	if (rw(ns, LEAP_NVM_WRITE, out, nr) || rw(ns, LEAP_NVM_READ, in, nr))
+		return 1;
+	for (k = 0; k < 64; k++)
+		if (in[-1 - (int)k] != 0xee || in[n + k] != 0xee)
+			return fail("shapes", "bytes beside the payload");
+	if (memcmp(in, out, n)) {
+		fprintf(stderr, "drive: %u blocks at %#x, %#x: wrong data\n",
+			nr, i * 4 % PAGE, PAGE - 4 - i * 4 % PAGE);
+		return 1;
+	}
+	return 0;
+}
+
+static int shapes(uint32_t nsid)
+{
+	uint32_t mdts = leap_host_identify(host)->mdts, most, i, nr;
+	struct leap_host_ns ns = { sizeof(ns) };
+
+	if (leap_host_ns_next(host, nsid - 1, &ns) || ns.nsid != nsid)
+		return fail("namespace", "not there");
+	most = (mdts && mdts < 9 ? PAGE << mdts : 1u << 20) / ns.block_bytes;
+	nr = most > PAGE / 4 ? most : PAGE / 4;
+	for (i = 0; i < nr; i++)
+		if (one_shape(&ns, i, most))
+			return 1;
+	printf("%u shapes up to %u bytes\n", nr, most * ns.block_bytes);
+	return 0;
+}
+
 static int list(void)
 {
 	struct leap_host_ns ns = { sizeof(ns) };
@@ -195,6 +254,8 @@ static int errand(int argc, char **argv)
 		return list();
 	if (!strcmp(verb, "id-ns") && argc == 2)
 		return identify(LEAP_CNS_NS, nsid);
+	if (!strcmp(verb, "shapes") && argc == 2)
+		return shapes(nsid);
 	if (!strcmp(verb, "put") && argc == 3)
 		return transfer(nsid, argv[2], 0, 0);
 	if (!strcmp(verb, "get") && argc == 4)
