@@ -14,6 +14,7 @@ extern const struct leap_bdev_ops leap__error_ops;
 extern const struct leap_bdev_ops leap__file_ops;
 extern const struct leap_bdev_ops leap__memory_ops;
 extern const struct leap_bdev_ops leap__null_ops;
+extern const struct leap_bdev_ops leap__ocssd_ops;
 extern const struct leap_bdev_ops leap__relay_ops;
 extern const struct leap_bdev_ops leap__trace_ops;
 extern const struct leap_bdev_ops leap__zoned_ops;
@@ -24,6 +25,7 @@ static const struct leap_bdev_ops *const layers[] = {
 	&leap__file_ops,
 	&leap__memory_ops,
 	&leap__null_ops,
+	&leap__ocssd_ops,
 	&leap__relay_ops,
 	&leap__trace_ops,
 	&leap__zoned_ops,
@@ -37,6 +39,7 @@ static const char *const names[] = {
 	"file",
 	"memory",
 	"null",
+	"ocssd",
 	"relay",
 	"trace",
 	"zoned",
