@@ -212,22 +212,33 @@ static void connect_host(struct leap__link *link)
 	}
 }
 
-int leap__relay_link_open(struct leap__relay *relay, struct leap_pollgroup *pg,
-			  struct leap__link **out)
+struct leap__link *leap__relay_link_alloc(struct leap__relay *relay,
+					  struct leap_pollgroup *pg)
 {
 	struct leap__link *link = calloc(1, sizeof(*link));
 	uint32_t i;
 
 	if (!link)
-		return -ENOMEM;
+		return NULL;
 	link->pg = pg;
 	link->relay = relay;
 	link->reconnect_ms = relay->reconnect_ms;
 	link->wait_tail = &link->wait;
+	link->send = leap__relay_host_send;
 	for (i = 0; i < LEAP__RELAY_WIDES; i++) {
 		link->wides[i].next = link->free_wides;
 		link->free_wides = &link->wides[i];
 	}
+	return link;
+}
+
+int leap__relay_link_open(struct leap__relay *relay, struct leap_pollgroup *pg,
+			  struct leap__link **out)
+{
+	struct leap__link *link = leap__relay_link_alloc(relay, pg);
+
+	if (!link)
+		return -ENOMEM;
 	link->away_ns = leap_pollgroup_now_ns(pg);
 	connect_host(link);
 	*out = link;

@@ -135,6 +135,20 @@ bool leap__relay_fits(const struct leap__far *was, const struct leap__far *now)
 	       now->copy_blocks >= was->copy_blocks;
 }
 
+void leap__relay_far(const struct leap_id_ctrl *id,
+		     const struct leap_id_ctrl_nvm *nvm,
+		     const struct leap_host_ns *ns, struct leap__far *far)
+{
+	far->nr_blocks = ns->nr_blocks;
+	far->block_bytes = ns->block_bytes;
+	far->max_bytes = MAX_BYTES;
+	if (id->mdts && id->mdts < 8)
+		far->max_bytes = 4096u << id->mdts;
+	far->max_pieces = UINT32_MAX;
+	far->caps = far_caps(id, ns);
+	far_limits(nvm, ns, far);
+}
+
 int leap__relay_look(struct leap_host *host, uint32_t nsid,
 		     struct leap__far *far)
 {
@@ -143,13 +157,7 @@ int leap__relay_look(struct leap_host *host, uint32_t nsid,
 
 	if (!id || leap_host_ns_next(host, nsid - 1, &ns) || ns.nsid != nsid)
 		return -ENOENT;
-	far->nr_blocks = ns.nr_blocks;
-	far->block_bytes = ns.block_bytes;
-	far->max_bytes = MAX_BYTES;
-	if (id->mdts && id->mdts < 8)
-		far->max_bytes = 4096u << id->mdts;
-	far->caps = far_caps(id, &ns);
-	far_limits(leap_host_identify_nvm(host), &ns, far);
+	leap__relay_far(id, leap_host_identify_nvm(host), &ns, far);
 	return 0;
 }
 
@@ -258,6 +266,7 @@ static int read_opts(struct leap_bdev *bdev, struct leap__relay *relay)
 {
 	int err;
 
+	relay->name = "relay";
 	relay->url = leap_bdev_arg(bdev);
 	if (!relay->url)
 		return leap__err(-EINVAL, "relay: a URL is missing, as in "
@@ -295,19 +304,19 @@ static int read_opts(struct leap_bdev *bdev, struct leap__relay *relay)
 static int check_format(const struct leap__relay *relay)
 {
 	if (relay->far.pi_type == 1)
-		return leap__err(-EOPNOTSUPP, "relay: namespace %u has "
+		return leap__err(-EOPNOTSUPP, "%s: namespace %u has "
 			"protection information type 1, whose reference tags "
-			"are its own LBAs", relay->nsid);
+			"are its own LBAs", relay->name, relay->nsid);
 	if (relay->far.metadata_bytes)
-		return leap__err(-EOPNOTSUPP, "relay: namespace %u has %u "
+		return leap__err(-EOPNOTSUPP, "%s: namespace %u has %u "
 			"bytes of metadata per block%s, which nobody here "
-			"carries", relay->nsid, relay->far.metadata_bytes,
-			relay->far.pi_type ? " and protection information" :
+			"carries", relay->name, relay->nsid,
+			relay->far.metadata_bytes, relay->far.pi_type ? " and protection information" :
 			"");
 	if (relay->far.block_bytes != 512 && relay->far.block_bytes != 4096)
-		return leap__err(-EOPNOTSUPP, "relay: namespace %u has blocks "
-			"of %u bytes, not 512 or 4096", relay->nsid,
-			relay->far.block_bytes);
+		return leap__err(-EOPNOTSUPP, "%s: namespace %u has blocks "
+			"of %u bytes, not 512 or 4096", relay->name,
+			relay->nsid, relay->far.block_bytes);
 	return 0;
 }
 
@@ -317,11 +326,26 @@ static int check_window(const struct leap__relay *relay)
 
 	if (relay->start < far && relay->blocks <= far - relay->start)
 		return 0;
-	return leap__err(-EINVAL, "relay: %llu blocks at %llu are not in the "
-			 "far namespace's %llu",
+	return leap__err(-EINVAL, "%s: %llu blocks at %llu are not in the "
+			 "far namespace's %llu", relay->name,
 			 (unsigned long long)relay->blocks,
 			 (unsigned long long)relay->start,
 			 (unsigned long long)far);
+}
+
+int leap__relay_describe(struct leap_bdev *bdev, struct leap__relay *relay)
+{
+	int err = check_format(relay);
+
+	if (!err)
+		err = check_window(relay);
+	if (err)
+		return err;
+	relay->shift = (uint32_t)__builtin_ctz(relay->far.block_bytes);
+	leap_bdev_set(bdev, relay->far.block_bytes, relay->blocks ?
+		      relay->blocks : relay->far.nr_blocks - relay->start,
+		      relay->far.caps);
+	return 0;
 }
 
 static int relay_open(struct leap_bdev *bdev)
@@ -341,9 +365,7 @@ static int relay_open(struct leap_bdev *bdev)
 		err = look_and_wait(relay, &relay->far);
 	}
 	if (!err)
-		err = check_format(relay);
-	if (!err)
-		err = check_window(relay);
+		err = leap__relay_describe(bdev, relay);
 	if (err)
 		return err;
 	relay->note = calloc(1, sizeof(*relay->note));
@@ -351,10 +373,6 @@ static int relay_open(struct leap_bdev *bdev)
 		return leap__err(-ENOMEM, "relay: out of memory");
 	relay->note->bdev = bdev;
 	relay->note->pg = leap_bdev_pollgroup(bdev);
-	relay->shift = (uint32_t)__builtin_ctz(relay->far.block_bytes);
-	leap_bdev_set(bdev, relay->far.block_bytes, relay->blocks ?
-		      relay->blocks : relay->far.nr_blocks - relay->start,
-		      relay->far.caps);
 	return 0;
 }
 
@@ -392,7 +410,7 @@ static void relay_chan_close(struct leap_chan *chan)
 	leap__relay_link_close(*link);
 }
 
-static void relay_submit(struct leap_chan *chan, struct leap_bio *bio)
+void leap__relay_bio(struct leap_chan *chan, struct leap_bio *bio)
 {
 	struct leap__link **link = leap_chan_priv(chan);
 
@@ -418,7 +436,7 @@ const struct leap_bdev_ops leap__relay_ops = {
 	.close = relay_close,
 	.chan_open = relay_chan_open,
 	.chan_close = relay_chan_close,
-	.submit = relay_submit,
+	.submit = leap__relay_bio,
 };
 
 /* ---- opening from options ---- */
@@ -543,7 +561,7 @@ static const struct leap_bdev *find(const struct leap_bdev *bdev)
 	const struct leap_bdev *found;
 	uint32_t i;
 
-	if (bdev->ops.submit == relay_submit)
+	if (bdev->ops.submit == leap__relay_bio)
 		return bdev;
 	for (i = 0; i < bdev->nr_children; i++) {
 		found = find(bdev->children[i]);
