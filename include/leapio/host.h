@@ -88,7 +88,8 @@ LEAP_API uint32_t leap_host_nr_queues(const struct leap_host *host);
  * leap_host_submit - queue commands on an I/O queue, or admin commands
  *
  * While reconnecting, requests are taken and wait. A request in flight when
- * the connection is lost is sent again on the new one.
+ * the connection is lost is sent again on the new one; but a Zone Append, which
+ * would be done twice, ends with a path status.
  * @queue: 0 = admin, 1..leap_host_nr_queues()
  * Context: owner, hot path
  * Returns: number accepted, 0..n
@@ -115,10 +116,19 @@ struct leap_host_ns {
 	uint16_t metadata_bytes;
 	uint8_t metadata_inline;	/* 1: at the end of the block itself */
 	uint8_t pi_type;	/* of protection information; 0 = none */
-	uint8_t reserved;
+	uint8_t csi;		/* command set: 0 NVM, 2 zoned */
 	uint8_t msrc;		/* limits of Copy, as in Identify Namespace */
 	uint16_t mssrl;
 	uint32_t mcl;
+	/* Of csi 2; in blocks. */
+	uint64_t zone_blocks;
+	uint32_t max_active;	/* 0 = no limit */
+	uint32_t max_open;	/* 0 = no limit */
+	uint32_t append_bytes;	/* 0 = as all transfers */
+	uint8_t read_across;	/* one read may lie in two zones */
+	uint8_t variable_capacity;	/* ZOC: capacities may change */
+	uint8_t format;		/* index of the LBA format */
+	uint8_t reserved;
 };
 
 /**

@@ -263,7 +263,7 @@ const struct testcase io_cases[] = {
 	     OK),
 	BARE("flush all", SPEC_FLUSH, LEAP_NVM_FLUSH, 0xffffffff, OK),
 	BARE("flush NSID 0", SPEC_FLUSH, LEAP_NVM_FLUSH, 0, NONS),
-	BARE("flush NSID inactive", SPEC_FLUSH, LEAP_NVM_FLUSH, 4, NONS),
+	BARE("flush NSID inactive", SPEC_FLUSH, LEAP_NVM_FLUSH, 5, NONS),
 	BARE("flush NSID over NN", SPEC_FLUSH, LEAP_NVM_FLUSH, 65, NONS),
 	FUSED("flush, fused", LEAP_NVM_FLUSH, 1, 0),
 

@@ -245,10 +245,11 @@ static void run_case(struct rig *rig, const char *kind, unsigned int n,
 		for (i = 0; !why && i < rig->nr_io; i++)
 			why = run_on(rig, rig->io[i], c, t);
 	else
-		why = run_on(rig, c->queue == Q_DISC ? rig->disc : rig->admin,
-			     c, t);
+		why = run_on(rig, c->queue == Q_DISC ? rig->disc :
+			     c->queue == Q_ONE ? rig->io[rig->nr_io - 1] :
+			     rig->admin, c, t);
 	tap(!why, "%s/%u %s: %s [%s]%s%s", kind, n,
-	    c->queue == Q_IO ? "io" : c->queue == Q_DISC ? "disc" : "admin",
+	    c->queue == Q_IO || c->queue == Q_ONE ? "io" : c->queue == Q_DISC ? "disc" : "admin",
 	    c->name, c->spec, why ? ": " : "", why ? why : "");
 	fflush(stdout);
 }
@@ -346,6 +347,8 @@ static int run_kind(const char *kind, unsigned int i)
 	}
 	for (k = 0; k < nr_io_cases; k++)
 		run_case(&rig, kind, qps[i], &io_cases[k], &t);
+	for (k = 0; k < nr_zns_cases; k++)
+		run_case(&rig, kind, qps[i], &zns_cases[k], &t);
 	for (k = 0; k < nr_admin_cases; k++)
 		run_case(&rig, kind, qps[i], &admin_cases[k], &t);
 	for (k = 0; rig.disc && k < nr_disc_cases; k++)
@@ -387,9 +390,9 @@ int main(int argc, char **argv)
 		first = 3;
 	}
 	all = first >= argc || !strcmp(argv[first], "all");
-	printf("# %u cases: %u I/O, %u admin, %u discovery\n",
-	       nr_io_cases + nr_admin_cases + nr_disc_cases, nr_io_cases,
-	       nr_admin_cases, nr_disc_cases);
+	printf("# %u cases: %u I/O, %u of zones, %u admin, %u discovery\n",
+	       nr_io_cases + nr_zns_cases + nr_admin_cases + nr_disc_cases,
+	       nr_io_cases, nr_zns_cases, nr_admin_cases, nr_disc_cases);
 	say_differences();
 	/* Loopback first, always: it is what the others are held to. */
 	run_all("loop");

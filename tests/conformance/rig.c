@@ -92,6 +92,11 @@ static int add_ns(struct rig_server *s, struct leap_subsystem *ss,
 	char stack[512] = "memory:16M";
 	int err;
 
+	if (nsid == 4)
+		snprintf(stack, sizeof(stack), "zoned:1M[zone=64K,cap=48K,"
+			 "max_active=5,max_open=3,append=16K,across=off,"
+			 "readonly=14,offline=15]");
+
 	if (s->far)
 		snprintf(stack, sizeof(stack), "relay:\"%s/%s\"[nsid=%u,"
 			 "queues=2]", s->far->url, RIG_NQN, nsid);
@@ -171,6 +176,8 @@ static int serve(struct rig_server *s)
 		err = add_ns(s, ss, 2, 4096, 0);
 	if (!err)
 		err = add_ns(s, ss, 3, 512, 1);
+	if (!err)
+		err = add_ns(s, ss, 4, 4096, 0);
 	return err ? err : listen_on(s);
 }
 
@@ -263,7 +270,7 @@ static int enable(struct rig *rig, struct leap_qp *qp)
 	set.opc = LEAP_ADM_FABRICS;
 	set.fctype = LEAP_FCTYPE_PROP_SET;
 	set.ofst = leap_to_le32(LEAP_REG_CC);
-	set.value = leap_to_le64(0x00460001);
+	set.value = leap_to_le64(0x00460061);
 	memcpy(&r.req.sqe, &set, sizeof(set));
 	return rig_run(rig, qp, &r, NULL, 0);
 }

@@ -432,7 +432,8 @@ static void test_which_rerun(void **state)
 		{ LEAP_NVM_VENDOR, 0, 1, 0 },
 		/* namespace 2 has zones */
 		{ LEAP_NVM_READ, 0, 2, 1 },
-		{ LEAP_NVM_WRITE, 0, 2, 0 },
+		/* what is refused is compared with what is there */
+		{ LEAP_NVM_WRITE, 0, 2, 1 },
 		{ LEAP_NVM_WRITE_ZEROES, 0, 2, 0 },
 		{ LEAP_NVM_ZONE_APPEND, 0, 2, 0 },
 		{ LEAP_NVM_ZONE_MGMT_SEND, 0, 2, 1 },

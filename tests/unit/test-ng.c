@@ -36,6 +36,7 @@ static struct {
 	struct leap_id_ctrl id;
 	struct leap_id_ctrl_nvm nvm;
 	struct leap_id_ns ns;
+	uint8_t desc[32];
 	int nsid, open_err, hold_err, read_only, opened, rings;
 	uint8_t media[FAR_BLOCKS * 512];
 	struct out out[TAGS];
@@ -90,6 +91,8 @@ static int fake_admin(void *dev, const struct leap_sqe *sqe, void *data,
 		memcpy(data, &k.ns, 4096);
 	else if (cns == LEAP_CNS_CSI_CTRL)
 		memcpy(data, &k.nvm, 4096);
+	else if (cns == LEAP_CNS_NS_DESC)
+		memcpy(data, k.desc, sizeof(k.desc));
 	else
 		return LEAP_SC_INVALID_FIELD | DNR;
 	return 0;
@@ -516,6 +519,13 @@ static void test_open_fails(void **state)
 	k.ns.lbaf[0].ms = leap_to_le16(0);
 	k.ns.lbaf[0].lbads = 0;
 	REFUSED(plain, -EOPNOTSUPP, "format");
+	k.ns.lbaf[0].lbads = 9;
+	k.desc[0] = LEAP_NIDT_EUI64;
+	k.desc[1] = LEAP_NIDL_EUI64;
+	k.desc[12] = LEAP_NIDT_CSI;
+	k.desc[13] = LEAP_NIDL_CSI;
+	k.desc[16] = LEAP_CSI_ZNS;
+	REFUSED(plain, -EOPNOTSUPP, "another command set");
 	assert_int_equal(leap_pollgroup_destroy(pg), 0);
 }
 

@@ -66,6 +66,7 @@ static bool take_wide(struct leap__rbio *r)
 		r->wide = r->link->free_wides;
 		r->link->free_wides = r->wide->next;
 		r->wide->list.nr = 0;
+		r->wide->zones.started = 0;
 	}
 	return r->wide;
 }
@@ -159,6 +160,17 @@ static uint32_t max_blocks(const struct leap__relay *relay, uint8_t op)
 	return max < MAX_NLB ? max : MAX_NLB;
 }
 
+/* To a zone, in several parts, of which none has been sent. */
+static bool is_long_write(const struct leap__rbio *r)
+{
+	const struct leap__relay *relay = r->link->relay;
+	uint8_t op = r->bio->op;
+
+	return relay->far.zone_blocks && !r->done &&
+	       (op == LEAP_BIO_WRITE || op == LEAP_BIO_WRITE_ZEROES) &&
+	       r->bio->nr_blocks > max_blocks(relay, op);
+}
+
 /* How many blocks the next command has; false: it needs room and has none. */
 static bool choose_part(struct leap__rbio *r)
 {
@@ -207,6 +219,18 @@ static int make(struct leap__rbio *r, leap_status_t *status)
 		*status = leap__relay_list_make(r);
 		return !*status;
 	}
+	if (leap__relay_is_zone(bio)) {
+		if (leap__relay_zone_walks(r) && !take_wide(r))
+			return 0;
+		leap__relay_zone_make(r);
+		return 1;
+	}
+	if (is_long_write(r)) {
+		if (!take_wide(r))
+			return 0;
+		if (leap__relay_zone_probe(r))
+			return 1;
+	}
 	if (!choose_part(r))
 		return 0;
 	/* Pieces of a few bytes each, more than there is room for. */
@@ -214,6 +238,8 @@ static int make(struct leap__rbio *r, leap_status_t *status)
 		*status = DNR(LEAP_SC_INTERNAL);
 		return 0;
 	}
+	if (r->refused)
+		sqe->opc = LEAP_NVM_COMPARE;
 	lba = relay->start + bio->block + r->done;
 	sqe->cdw10 = leap_to_le32((uint32_t)lba);
 	sqe->cdw11 = leap_to_le32((uint32_t)(lba >> 32));
@@ -255,6 +281,7 @@ static int try_send(struct leap__rbio *r)
 		finish(r, status);
 		return SENT_GONE;
 	}
+	r->lost = r->refused ? r->lost : r->link->lost;
 	sent = r->link->send(r->link, &r->req);
 	if (sent == 1)
 		return SENT_GONE;
@@ -286,8 +313,17 @@ static leap_status_t answer(const struct leap_req *req)
 }
 
 /* A command of a bio has ended: is there another one? */
-static bool more(struct leap__rbio *r, leap_status_t status)
+static bool more(struct leap__rbio *r, leap_status_t *end)
 {
+	leap_status_t status;
+
+	if (leap__relay_is_zone(r->bio))
+		return leap__relay_zone_next(r, end);
+	if (r->probe && (leap__relay_zone_probed(r, end) || !r->blocks))
+		return !*end;
+	if (r->link->relay->far.zone_blocks && leap__relay_zone_compare(r, end))
+		return true;
+	status = *end;
 	if (!leap__relay_has_list(r->bio)) {
 		r->done += r->blocks;
 		return !status && r->done < r->bio->nr_blocks;
@@ -305,7 +341,7 @@ static void req_done(struct leap_req *req)
 	struct leap__link *link = r->link;
 	leap_status_t status = answer(req);
 
-	if (!more(r, status))
+	if (!more(r, &status))
 		finish(r, status);
 	else
 		wait_push(link, r);
@@ -350,6 +386,8 @@ void leap__relay_submit(struct leap__link *link, struct leap_bio *bio)
 	r->link = link;
 	r->wide = NULL;
 	r->done = 0;
+	r->refused = 0;
+	r->probe = 0;
 	if (!link->wait && !link->refuses && try_send(r) == SENT_GONE)
 		return;
 	wait_append(link, r);

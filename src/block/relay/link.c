@@ -172,6 +172,7 @@ static void host_state(struct leap_host *host, enum leap_host_state state,
 			leap__relay_drive(link);
 		break;
 	case LEAP_HOST_RECONNECTING:
+		link->lost++;
 		link->away_ns = leap_pollgroup_now_ns(link->pg);
 		set_live(link, false);
 		break;

@@ -364,6 +364,20 @@ static int identify(const struct leap__ng_kernel *kernel, void *dev,
 	return kernel->admin(dev, &sqe, data, LEAP_IDENTIFY_SIZE);
 }
 
+/* The namespace's command set; those before there were several have none. */
+static uint8_t command_set(const struct leap__ng_kernel *kernel, void *dev,
+			   uint32_t nsid, uint8_t *page)
+{
+	const uint8_t *p = page, *end = page + LEAP_IDENTIFY_SIZE;
+
+	if (identify(kernel, dev, LEAP_CNS_NS_DESC, nsid, page))
+		return LEAP_CSI_NVM;
+	for (; end - p > 4 && p[1] && p[1] <= end - p - 4; p += 4 + p[1])
+		if (p[0] == LEAP_NIDT_CSI && p[1] == LEAP_NIDL_CSI)
+			return p[4];
+	return LEAP_CSI_NVM;
+}
+
 static int ask(const struct leap__ng_kernel *kernel, struct leap__relay *relay,
 	       uint8_t *pages)
 {
@@ -382,6 +396,10 @@ static int ask(const struct leap__ng_kernel *kernel, struct leap__relay *relay,
 		return leap__err(rc < 0 ? rc : -EIO, "ng: %s: Identify "
 				 "answered %s %d", relay->url, rc < 0 ?
 				 "error" : "status", rc < 0 ? -rc : rc);
+	if (command_set(kernel, relay->dev, relay->nsid, pages + 8192) !=
+	    LEAP_CSI_NVM)
+		return leap__err(-EOPNOTSUPP, "ng: %s: the namespace has "
+				 "another command set than NVM", relay->url);
 	if (identify(kernel, relay->dev, LEAP_CNS_CSI_CTRL, 0, nvm))
 		memset(nvm, 0, sizeof(*nvm));
 	if (leap__host_ns_set(&ns, relay->nsid, id_ns))

@@ -120,9 +120,24 @@ static void far_limits(const struct leap_id_ctrl_nvm *id,
 	far->pi_type = ns->pi_type;
 }
 
+static void far_zones(const struct leap_host_ns *ns, struct leap__far *far)
+{
+	far->zone_blocks = ns->zone_blocks;
+	far->max_active = ns->max_active;
+	far->max_open = ns->max_open;
+	far->append_bytes = ns->append_bytes;
+	far->read_across = ns->read_across;
+	if (ns->zone_blocks)
+		far->caps |= LEAP_BDEV_ZONED;
+}
+
 bool leap__relay_fits(const struct leap__far *was, const struct leap__far *now)
 {
 	return now->block_bytes == was->block_bytes &&
+	       now->zone_blocks == was->zone_blocks &&
+	       now->read_across >= was->read_across &&
+	       (!now->append_bytes || (was->append_bytes &&
+		now->append_bytes >= was->append_bytes)) &&
 	       now->metadata_bytes == was->metadata_bytes &&
 	       now->max_bytes >= was->max_bytes &&
 	       now->verify_blocks >= was->verify_blocks &&
@@ -147,6 +162,7 @@ void leap__relay_far(const struct leap_id_ctrl *id,
 	far->max_pieces = UINT32_MAX;
 	far->caps = far_caps(id, ns);
 	far_limits(nvm, ns, far);
+	far_zones(ns, far);
 }
 
 int leap__relay_look(struct leap_host *host, uint32_t nsid,
@@ -339,6 +355,8 @@ int leap__relay_describe(struct leap_bdev *bdev, struct leap__relay *relay)
 
 	if (!err)
 		err = check_window(relay);
+	if (!err)
+		err = leap__relay_zones_open(bdev, relay);
 	if (err)
 		return err;
 	relay->shift = (uint32_t)__builtin_ctz(relay->far.block_bytes);

@@ -35,6 +35,11 @@ struct leap__far {
 	/* What cannot be carried. */
 	uint32_t metadata_bytes;
 	uint32_t pi_type;
+	/* Zones; 0 blocks = it has none. */
+	uint64_t zone_blocks;
+	uint32_t max_active, max_open;
+	uint32_t append_bytes;	/* 0 = no limit but max_bytes */
+	uint32_t read_across;
 };
 
 /* Says the new size on the control thread; may outlive the bdev. */
@@ -84,11 +89,25 @@ struct leap__relay_list {
 	uint8_t origin[LEAP__RELAY_RANGES];	/* of each: index of from */
 };
 
+/* What is asked of one zone after the other. */
+#define LEAP__RELAY_ZONES	63u
+struct leap__relay_zones {
+	uint64_t started;	/* 0 = nothing was asked yet */
+	uint64_t next;		/* where the next report begins, far away */
+	uint64_t nr_all, nr_put;	/* of a report: in all, in the payload */
+	uint32_t at, nr;	/* of a send: zones reported, and which */
+	struct {
+		struct leap_zone_report head;
+		struct leap_zone_desc desc[LEAP__RELAY_ZONES];
+	} report;		/* 4096 bytes, which every controller takes */
+};
+
 /* Room for a command that cannot be sent as it came. */
 union leap__relay_wide {
 	union leap__relay_wide *next;
 	struct leap_piece pieces[LEAP__RELAY_PIECES];
 	struct leap__relay_list list;
+	struct leap__relay_zones zones;
 };
 
 /* The relay's scratch in a bio. */
@@ -99,6 +118,9 @@ struct leap__rbio {
 	struct leap__link *link;
 	struct leap__rbio *next;	/* waits */
 	union leap__relay_wide *wide;
+	uint32_t lost;		/* link's, when it was sent */
+	leap_status_t refused;	/* a write to a zone; it is compared now */
+	uint8_t probe;		/* zones.c's: of a write in several parts */
 	uint32_t blocks;	/* of the command under way */
 	uint32_t done;		/* of those before it */
 };
@@ -123,6 +145,7 @@ struct leap__link {
 	bool unfit;
 	uint32_t reconnect_ms;
 	uint32_t next_queue;
+	uint32_t lost;		/* how often the connection was */
 	uint64_t away_ns;	/* since when; 0 = it is there */
 	struct leap__rbio *wait, **wait_tail;
 	union leap__relay_wide *free_wides;
@@ -172,5 +195,34 @@ leap_status_t leap__relay_list_make(struct leap__rbio *r);
 bool leap__relay_list_next(struct leap__rbio *r);
 /* It has failed: the range of the bio that the command means. */
 uint32_t leap__relay_list_failed(const struct leap__rbio *r);
+
+/* zones.c */
+/* In open: what the zones of the window are. 0, -EINVAL, -EOPNOTSUPP */
+int leap__relay_zones_open(struct leap_bdev *bdev,
+			   const struct leap__relay *relay);
+static inline bool leap__relay_is_zone(const struct leap_bio *bio)
+{
+	return bio->op >= LEAP_BIO_ZONE_APPEND &&
+	       bio->op <= LEAP_BIO_ZONE_REPORT;
+}
+/* Does it need r->wide? */
+bool leap__relay_zone_walks(const struct leap__rbio *r);
+/* The next command of r->bio into r->req. */
+void leap__relay_zone_make(struct leap__rbio *r);
+/* It has ended with *@status: true when there is another one, else *@status is
+ * that of the bio. */
+bool leap__relay_zone_next(struct leap__rbio *r, leap_status_t *status);
+/*
+ * A write has ended. True: the zone has refused it, but it was sent again after
+ * a lost connection, so r->refused has to be looked at: compare first.
+ */
+bool leap__relay_zone_compare(struct leap__rbio *r, leap_status_t *status);
+/*
+ * A write in several parts must not be done by half because its zone is too
+ * short for the rest: before the first one the zone is looked at. Called with
+ * r->wide: true when that is what the next command is; and when it has ended.
+ */
+bool leap__relay_zone_probe(struct leap__rbio *r);
+bool leap__relay_zone_probed(struct leap__rbio *r, leap_status_t *status);
 
 #endif

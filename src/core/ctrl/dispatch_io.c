@@ -146,8 +146,8 @@ static void bio_done(struct leap_bio *bio, leap_status_t status)
 	struct leap__iogroup *g = q->group;
 	struct leap__iocmd *io = leap__iocmd(cmd);
 
-	if (unlikely(io->kind == LEAP__IOC_ZONE_APPEND ||
-		     io->kind == LEAP__IOC_COPY))
+	if (unlikely(io->kind == LEAP__IOC_COPY ||
+		     (io->kind == LEAP__IOC_ZONE_APPEND && !status)))
 		cmd->result = bio->result;
 	leap_bio_put(ns->chan, bio);
 	g->inflight[cmd->tag] = NULL;

@@ -92,7 +92,8 @@ uint32_t leap__features_effects(const struct leap__ctrl *c, uint32_t fid)
 /* Events that a host of before OAES expects to be on stay on. */
 static uint32_t async_default(const struct leap__ctrl *c)
 {
-	return leap__aer_oaes(c) | (c->ss->discovery ? 0 :
+	return (leap__aer_oaes(c) & ~LEAP_AEC_ZONE_DESC) |
+	       (c->ss->discovery ? 0 :
 				    LEAP_SMART_RELIABILITY |
 				    LEAP_SMART_READ_ONLY);
 }

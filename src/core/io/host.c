@@ -116,6 +116,12 @@ static int may_go_again(const struct leap_host *h)
 	       h->opts.loss_ms != UINT32_MAX;
 }
 
+/* What may be done twice by being sent twice. */
+static int must_not_go_again(const struct leap__hcmd *c)
+{
+	return c->q != c->q->host->q && c->req.sqe.opc == LEAP_NVM_ZONE_APPEND;
+}
+
 static void cmd_done(struct leap_req *req)
 {
 	struct leap__hcmd *c = (struct leap__hcmd *)req;
@@ -124,7 +130,8 @@ static void cmd_done(struct leap_req *req)
 	q->in_flight--;
 	/* sys_errno: the connection's word, not the controller's. */
 	if (__builtin_expect(req->sys_errno != 0, 0) &&
-	    may_go_again(q->host) && !LEAP_PLANT(REDRIVE_LOST)) {
+	    may_go_again(q->host) && !must_not_go_again(c) &&
+	    !LEAP_PLANT(REDRIVE_LOST)) {
 		c->again = 1;
 		wait_append(q, c);
 		return;

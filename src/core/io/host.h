@@ -85,7 +85,7 @@ struct leap_host {
 	struct leap__hadm aer[LEAP__HOST_AERS];
 	struct leap_id_ctrl *id;
 	struct leap_id_ctrl_nvm *id_nvm;
-	uint32_t events[LEAP__HOST_AERS];
+	uint64_t events[LEAP__HOST_AERS];	/* DW0, DW1 */
 	uint32_t nr_events;
 	uint32_t in_event;
 	struct leap_host_ns *ns, *scan;	/* by NSID; in force, being read */

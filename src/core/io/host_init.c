@@ -22,8 +22,16 @@
 #define SHUTDOWN_MS	2000u
 #define MAX_NS		65536u
 #define PAGE		4096u
-/* CC: 64 B and 16 B entries, 4 KiB pages, NVM command set. */
+/* CC: 64 B and 16 B entries, 4 KiB pages. */
 #define CC_VALUE (LEAP_PUT(6u, LEAP_CC_IOSQES) | LEAP_PUT(4u, LEAP_CC_IOCQES))
+
+/* All command sets, of a controller that has more than one. */
+static uint32_t cc_value(const struct leap_host *h)
+{
+	return CC_VALUE | LEAP_PUT(h->cap & LEAP_CAP_CSS_IOCS ?
+				   LEAP_CC_CSS_ALL : LEAP_CC_CSS_NVM,
+				   LEAP_CC_CSS);
+}
 
 /* ---- one admin command -------------------------------------------------- */
 
@@ -97,8 +105,8 @@ static void prop_set(struct leap_host *h, uint32_t ofst, uint64_t value,
 	adm_send(&h->adm, done);
 }
 
-static void identify(struct leap_host *h, uint32_t cns, uint32_t nsid,
-		     void *data,
+static void identify_csi(struct leap_host *h, uint32_t cns, uint32_t csi,
+			 uint32_t nsid, void *data,
 		     void (*done)(struct leap_host *h, struct leap__hadm *a,
 				  leap_status_t status))
 {
@@ -106,8 +114,17 @@ static void identify(struct leap_host *h, uint32_t cns, uint32_t nsid,
 
 	sqe->nsid = leap_to_le32(nsid);
 	sqe->cdw10 = leap_to_le32(cns);
+	sqe->cdw11 = leap_to_le32(LEAP_PUT(csi, LEAP_IDENTIFY_CDW11_CSI));
 	adm_data(&h->adm, data, LEAP_IDENTIFY_SIZE);
 	adm_send(&h->adm, done);
+}
+
+static void identify(struct leap_host *h, uint32_t cns, uint32_t nsid,
+		     void *data,
+		     void (*done)(struct leap_host *h, struct leap__hadm *a,
+				  leap_status_t status))
+{
+	identify_csi(h, cns, LEAP_CSI_NVM, nsid, data, done);
 }
 
 static int failed(struct leap_host *h, leap_status_t status)
@@ -149,6 +166,53 @@ static struct leap_host_ns *scan_add(struct leap_host *h)
 	return p;
 }
 
+/* Not what this side can use after all. */
+static void scan_drop(struct leap_host *h)
+{
+	h->nr_scan--;
+	scan_next(h);
+}
+
+static void zns_ctrl_read(struct leap_host *h, struct leap__hadm *a,
+			  leap_status_t status)
+{
+	const struct leap_id_ctrl_zns *id = a->data;
+	struct leap_host_ns *ns = &h->scan[h->nr_scan - 1];
+
+	/* 0 is the limit of all transfers, and so is more than 31 bits. */
+	if (!status && id->zasl && id->zasl < 20)
+		ns->append_bytes = 4096u << id->zasl;
+	scan_next(h);
+}
+
+/* A count that is 0's based, all ones without a limit; 0 = no limit. */
+static uint32_t limit(leap_le32 v)
+{
+	uint32_t n = leap_from_le32(v);
+
+	return n == LEAP_ZNS_NO_LIMIT ? 0 : n + 1;
+}
+
+static void zns_read(struct leap_host *h, struct leap__hadm *a,
+		     leap_status_t status)
+{
+	const struct leap_id_ns_zns *id = a->data;
+	struct leap_host_ns *ns = &h->scan[h->nr_scan - 1];
+	uint64_t zsze = leap_from_le64(id->lbafe[ns->format].zsze);
+
+	if (status || !zsze || zsze > ns->nr_blocks) {
+		scan_drop(h);
+		return;
+	}
+	ns->zone_blocks = zsze;
+	ns->max_active = limit(id->mar);
+	ns->max_open = limit(id->mor);
+	ns->read_across = !!(leap_from_le16(id->ozcs) & LEAP_OZCS_READ_CROSS);
+	ns->variable_capacity = !!leap_from_le16(id->zoc);
+	identify_csi(h, LEAP_CNS_CSI_CTRL, LEAP_CSI_ZNS, 0, a->data,
+		     zns_ctrl_read);
+}
+
 static void desc_read(struct leap_host *h, struct leap__hadm *a,
 		      leap_status_t status)
 {
@@ -159,9 +223,17 @@ static void desc_read(struct leap_host *h, struct leap__hadm *a,
 	while (!status && end - p > 4 && p[1] && p[1] <= end - p - 4) {
 		if (p[0] == LEAP_NIDT_UUID && p[1] == LEAP_NIDL_UUID)
 			memcpy(ns->uuid, p + 4, sizeof(ns->uuid));
+		if (p[0] == LEAP_NIDT_CSI && p[1] == LEAP_NIDL_CSI)
+			ns->csi = p[4];
 		p += 4 + p[1];
 	}
-	scan_next(h);
+	if (ns->csi == LEAP_CSI_ZNS)
+		identify_csi(h, LEAP_CNS_CSI_NS, LEAP_CSI_ZNS, ns->nsid,
+			     a->data, zns_read);
+	else if (ns->csi != LEAP_CSI_NVM)
+		scan_drop(h);
+	else
+		scan_next(h);
 }
 
 int leap__host_ns_set(struct leap_host_ns *ns, uint32_t nsid,
@@ -179,6 +251,7 @@ int leap__host_ns_set(struct leap_host_ns *ns, uint32_t nsid,
 	memcpy(ns->eui64, id->eui64, sizeof(ns->eui64));
 	ns->dlfeat = id->dlfeat;
 	ns->nsattr = id->nsattr;
+	ns->format = (uint8_t)format;
 	ns->metadata_bytes = leap_from_le16(id->lbaf[format].ms);
 	ns->metadata_inline = !!(id->flbas & LEAP_FLBAS_EXTENDED);
 	ns->pi_type = LEAP_GET(id->dps, LEAP_DPS_TYPE);
@@ -314,6 +387,7 @@ static void set_events(struct leap_host *h)
 	sqe = adm_prep(&h->adm, LEAP_ADM_SET_FEATURES);
 	sqe->cdw10 = leap_to_le32(LEAP_FID_ASYNC_EVENT);
 	sqe->cdw11 = leap_to_le32(oaes & (LEAP_AEC_NS_ATTR | LEAP_AEC_SHUTDOWN |
+					  LEAP_AEC_ZONE_DESC |
 					  LEAP_AEC_DISCOVERY));
 	adm_send(&h->adm, events_on);
 }
@@ -399,7 +473,7 @@ static void vs_read(struct leap_host *h, struct leap__hadm *a,
 	if (failed(h, status))
 		return;
 	h->deadline_ns = leap_pollgroup_now_ns(h->pg) + to_ms * MS;
-	prop_set(h, LEAP_REG_CC, CC_VALUE | LEAP_CC_EN, enabled);
+	prop_set(h, LEAP_REG_CC, cc_value(h) | LEAP_CC_EN, enabled);
 }
 
 static void cap_read(struct leap_host *h, struct leap__hadm *a,
@@ -434,7 +508,7 @@ static void next_event(struct leap_host *h);
 
 static void event_done(struct leap_host *h)
 {
-	uint32_t dw0 = h->events[0];
+	uint32_t dw0 = (uint32_t)h->events[0];
 
 	h->in_event = 0;
 	h->nr_events--;
@@ -465,7 +539,8 @@ static void next_event(struct leap_host *h)
 		return;
 	h->in_event = 1;
 	lid = LEAP_AER_LID(h->events[0]);
-	bytes = lid == LEAP_LID_CHANGED_NS ? 4096 :
+	bytes = lid == LEAP_LID_CHANGED_NS || lid == LEAP_LID_CHANGED_ZONES ?
+		4096 :
 		lid == LEAP_LID_DISCOVERY ? 1024 :
 		lid == LEAP_LID_ERROR ? 64 : 512;
 	if (!lid) {
@@ -473,7 +548,9 @@ static void next_event(struct leap_host *h)
 		return;
 	}
 	sqe = adm_prep(&h->adm, LEAP_ADM_GET_LOG);
-	sqe->nsid = leap_to_le32(lid == LEAP_LID_DISCOVERY ? 0 : LEAP_NSID_ALL);
+	sqe->nsid = leap_to_le32(lid == LEAP_LID_DISCOVERY ? 0 :
+				 lid == LEAP_LID_CHANGED_ZONES ?
+				 (uint32_t)(h->events[0] >> 32) : LEAP_NSID_ALL);
 	sqe->cdw10 = leap_to_le32(LEAP_PUT(lid, LEAP_LOG_CDW10_LID) |
 			LEAP_PUT(bytes / 4 - 1, LEAP_LOG_CDW10_NUMDL));
 	adm_data(&h->adm, h->adm.data, bytes);
@@ -487,7 +564,7 @@ static void aer_done(struct leap_host *h, struct leap__hadm *a,
 	if (status || h->state != LEAP_HOST_LIVE || h->closing)
 		return;
 	if (h->nr_events < LEAP__HOST_AERS)
-		h->events[h->nr_events++] = (uint32_t)leap_req_result(&a->req);
+		h->events[h->nr_events++] = leap_req_result(&a->req);
 	send_aer(a);
 	next_event(h);
 }
@@ -555,7 +632,7 @@ void leap__host_shut_down(struct leap_host *h)
 		return;
 	}
 	h->deadline_ns = leap_pollgroup_now_ns(h->pg) + SHUTDOWN_MS * MS;
-	prop_set(h, LEAP_REG_CC, CC_VALUE | LEAP_CC_EN |
+	prop_set(h, LEAP_REG_CC, cc_value(h) | LEAP_CC_EN |
 		 LEAP_PUT(LEAP_CC_SHN_NORMAL, LEAP_CC_SHN), shn_set);
 }
 
