@@ -71,6 +71,12 @@ AC_DEFUN([LEAP_PROBE_HEADER], [
 AC_CHECK_HEADER([$1], [leap_found=yes], [leap_why="<$1> is missing"])
 ])
 
+# LEAP_PROBE_HEADER_PKG(HEADER, PREFIX, MODULES): both.
+AC_DEFUN([LEAP_PROBE_HEADER_PKG], [
+AC_CHECK_HEADER([$1], [LEAP_PROBE_PKG([$2], [$3])],
+	[leap_why="<$1> is missing"])
+])
+
 # What a static link of libleapio needs goes to Requires.private.
 AC_DEFUN([LEAP_PC_FINISH], [
 AM_COND_IF([ENABLE_URING], [leap_requires="$leap_requires liburing"])
@@ -89,6 +95,7 @@ AM_COND_IF([ENABLE_ISAL], [
 	LEAP_LDFLAGS="$LEAP_LDFLAGS -Wl,--push-state,--no-as-needed,-lisal"
 	LEAP_LDFLAGS="$LEAP_LDFLAGS,--pop-state"
 ])
+AM_COND_IF([ENABLE_PCIE], [leap_requires="$leap_requires libpci"])
 AM_COND_IF([ENABLE_RDMA], [leap_requires="$leap_requires libibverbs librdmacm"])
 LEAP_REQUIRES_PRIVATE=$leap_requires
 LEAP_LIBS_PRIVATE="$LEAP_SANITIZER_FLAGS"

@@ -42,6 +42,9 @@ void hostd_upgrade(struct hostd *h);
 int hostd_restore_option(struct hostd *h, const char *value);
 void hostd_upgrade_init(struct hostd *h, char **argv);
 
+/* devices.c: "leap-hostd devices ...", from that word on. An exit code. */
+int hostd_devices(int argc, char **argv);
+
 /* methods.c: all methods; their argument is a struct hostd. */
 extern const struct jsonrpc_method hostd_methods[];
 

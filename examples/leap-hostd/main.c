@@ -23,6 +23,7 @@
 
 static const char help[] =
 "usage: leap-hostd --listen SOCKET [OPTION...]\n"
+"       leap-hostd devices list|bind|release ...\n"
 "Owns the drives of virtual machines; socp --agent SOCKET serves their I/O and\n"
 "may be killed, upgraded or replaced meanwhile. Options may stand in a JSON\n"
 "file, too.\n"
@@ -404,6 +405,8 @@ int main(int argc, char **argv)
 	struct rlimit lim;
 	int rc;
 
+	if (argc > 1 && !strcmp(argv[1], "devices"))
+		return hostd_devices(argc - 1, argv + 1);
 	if (config_init(&h.config))
 		return 1;
 	hostd_upgrade_init(&h, argv);

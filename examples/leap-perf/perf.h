@@ -38,6 +38,8 @@ struct opts {
 	uint32_t reconnect_ms;
 	uint32_t qp_flags;
 	int verify;
+	int misalign;
+	int64_t spin_ns;	/* as of a poll group */
 	int json;
 	int quiet;
 };

@@ -46,6 +46,9 @@ struct leap_host_opts {
 	void (*event)(struct leap_host *host, uint32_t dw0, void *arg);
 	void *arg;
 	struct leap_vdev *vdev;	/* vdev:// only */
+	struct leap_lender *lender;	/* lent: only; borrowed until closed */
+	uint32_t timeout_ms;	/* as leap_qp_opts.timeout_ms; what was out
+				 * goes again on the next connection */
 };
 
 #define LEAP_HOST_OPTS_INIT LEAP_OPTS_INIT(struct leap_host_opts)
@@ -93,8 +96,8 @@ LEAP_API uint32_t leap_host_nr_queues(const struct leap_host *host);
  * @queue: 0 = admin, 1..leap_host_nr_queues()
  * Context: owner, hot path
  * Returns: number accepted, 0..n
- * Errors:  -EINVAL no such queue, or as leap_qp_submit; -ENOTCONN not live
- *          yet, or failed for good
+ * Errors:  -EINVAL no such queue, more payload than MDTS, or as
+ *          leap_qp_submit; -ENOTCONN not live yet, or failed for good
  */
 LEAP_API int leap_host_submit(struct leap_host *host, uint32_t queue,
 			      struct leap_req *const *reqs, unsigned int n);

@@ -2,10 +2,10 @@
 /*
  * conformance KIND... - the table of cases over transports, as TAP
  *
- * Runs every case over each KIND (loop, tcp, shm, vfio-user, relay; "all" is
- * these) at 1, 2 and 64 I/O queue pairs: cases for I/O queues on every one of
- * them. Each run leaves a transcript, and that of every transport has to be
- * what loopback's is; behind registers, but for the listed answers that the
+ * Runs every case over each KIND (loop, tcp, shm, vfio-user, vdev, relay;
+ * "all" is these) at 1, 2 and 64 I/O queue pairs: cases for I/O queues on every
+ * one of them. Each run leaves a transcript, and that of every transport has to
+ * be what loopback's is; behind registers, but for the listed answers that the
  * standard makes differ. A transport that is not in this build is one skipped
  * line and counts as nothing.
  *
@@ -381,7 +381,7 @@ static void run_all(const char *kind)
 int main(int argc, char **argv)
 {
 	static const char *const kinds[] = { "loop", "tcp", "shm", "vfio-user",
-					     "relay" };
+					     "vdev", "relay" };
 	int i, first = 1, all;
 	unsigned int k;
 

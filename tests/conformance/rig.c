@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <leapio/nvmf.h>
+#include <leapio/vdev.h>
 
 #include "util/atomic.h"
 
@@ -29,6 +30,9 @@ struct thread {
 struct rig_server {
 	struct thread thread[MAX_THREADS];	/* [0] is home */
 	unsigned int nr_threads;
+	/* "vdev": home is the hosts' group, on the caller's thread. */
+	struct leap_pollgroup *here;
+	struct leap_vdev *vdev;
 	const char *kind;
 	uint32_t mdts_bytes;
 	struct leap_target *target;
@@ -112,10 +116,15 @@ static int add_ns(struct rig_server *s, struct leap_subsystem *ss,
 	return err > 0 ? 0 : err;
 }
 
+static int on_vdev(const struct rig_server *s)
+{
+	return !strcmp(s->kind, "vdev");
+}
+
 /* A drive behind registers: one controller, and nothing that discovers it. */
 static int registers(const struct rig_server *s)
 {
-	return !strcmp(s->kind, "vfio-user");
+	return !strcmp(s->kind, "vfio-user") || on_vdev(s);
 }
 
 static int on_loop(const struct rig_server *s)
@@ -123,11 +132,15 @@ static int on_loop(const struct rig_server *s)
 	return !strcmp(s->kind, "loop") || !strcmp(s->kind, "relay");
 }
 
-static int listen_on(struct rig_server *s)
+static int listen_on(struct rig_server *s, struct leap_subsystem *ss)
 {
 	struct leap_listener_opts o = LEAP_LISTENER_OPTS_INIT;
 	int err;
 
+	if (on_vdev(s)) {
+		snprintf(s->url, sizeof(s->url), "vdev://rig");
+		return leap_vdev_create(ss, NULL, &s->vdev);
+	}
 	o.url = s->url;
 	if (on_loop(s))
 		snprintf(s->url, sizeof(s->url), "loop://");
@@ -178,7 +191,7 @@ static int serve(struct rig_server *s)
 		err = add_ns(s, ss, 3, 512, 1);
 	if (!err)
 		err = add_ns(s, ss, 4, 4096, 0);
-	return err ? err : listen_on(s);
+	return err ? err : listen_on(s, ss);
 }
 
 static void serve_msg(struct leap_msg *msg)
@@ -201,15 +214,34 @@ static void target_gone(void *arg)
 	leap__store_release(&s->gone, 1u);
 }
 
+static void vdev_gone(void *arg)
+{
+	struct rig_server *s = arg;
+
+	if (s->target)
+		leap_target_destroy(s->target, target_gone, s);
+	else
+		target_gone(s);
+}
+
 static void end_msg(struct leap_msg *msg)
 {
 	struct thread *t = (struct thread *)(void *)
 		((char *)msg - offsetof(struct thread, msg));
 
-	if (t->s->target)
-		leap_target_destroy(t->s->target, target_gone, t->s);
+	if (t->s->vdev)
+		leap_vdev_destroy(t->s->vdev, vdev_gone, t->s);
 	else
-		target_gone(t->s);
+		vdev_gone(t->s);
+}
+
+/* A millisecond, in which a target on this thread goes on. */
+static void pass(struct rig_server *s)
+{
+	if (s->here)
+		leap_pollgroup_wait(s->here, 1000000);
+	else
+		usleep(1000);
 }
 
 static void on_connected(struct leap_qp *qp, leap_status_t status,
@@ -250,6 +282,7 @@ static int connect_qp(struct rig *rig, const char *nqn, uint16_t qid,
 	o.qid = qid;
 	o.cntlid = cntlid;
 	o.target = rig->server->target;
+	o.vdev = rig->server->vdev;
 	o.inline_bytes = 8192;
 	o.connected = on_connected;
 	o.arg = &state;
@@ -307,6 +340,10 @@ static int start_threads(struct rig_server *s)
 	for (i = 0; i < s->nr_threads; i++) {
 		s->thread[i].s = s;
 		s->thread[i].index = i;
+		if (!i && s->here) {
+			s->thread[i].pg = s->here;
+			continue;
+		}
 		if (pthread_create(&s->thread[i].id, NULL, run, &s->thread[i]))
 			return -EAGAIN;
 		while (!leap__load_acquire(&s->thread[i].ready))
@@ -319,7 +356,7 @@ static int start_threads(struct rig_server *s)
 
 static int start_server(const char *kind, unsigned int nr_groups,
 			uint32_t mdts_bytes, struct rig_server *far,
-			struct rig_server **out)
+			struct leap_pollgroup *pg, struct rig_server **out)
 {
 	struct rig_server *s = calloc(1, sizeof(*s));
 	int err;
@@ -329,6 +366,8 @@ static int start_server(const char *kind, unsigned int nr_groups,
 	*out = s;
 	s->kind = kind;
 	s->far = far;
+	if (on_vdev(s))
+		s->here = pg;
 	s->nr_threads = 1 + nr_groups;
 	s->mdts_bytes = mdts_bytes;
 	snprintf(s->path, sizeof(s->path), "/tmp/leap-conf-%d.sock",
@@ -342,7 +381,7 @@ static int run_server(struct rig_server *s)
 	s->thread[0].msg.run = serve_msg;
 	leap_pollgroup_send(s->thread[0].pg, &s->thread[0].msg);
 	while (!leap__load_acquire(&s->up))
-		usleep(1000);
+		pass(s);
 	return s->err;
 }
 
@@ -355,7 +394,8 @@ int rig_start(struct rig *rig, const char *kind, unsigned int nr_io,
 	memset(rig, 0, sizeof(*rig));
 	if (!strcmp(kind, "relay")) {
 		/* Smaller commands than the near end takes. */
-		err = start_server("tcp", 0, mdts_bytes / 4, NULL, &far);
+		err = start_server("tcp", 0, mdts_bytes / 4, NULL, NULL,
+				   &far);
 		if (!err) {
 			far->is_far = 1;
 			err = run_server(far);
@@ -365,7 +405,7 @@ int rig_start(struct rig *rig, const char *kind, unsigned int nr_io,
 	if (!err)
 		err = leap_pollgroup_create(NULL, &rig->pg);
 	if (!err)
-		err = start_server(kind, nr_groups, mdts_bytes, far,
+		err = start_server(kind, nr_groups, mdts_bytes, far, rig->pg,
 				   &rig->server);
 	if (!err)
 		err = run_server(rig->server);
@@ -391,21 +431,22 @@ static int close_qp(struct rig *rig, struct leap_qp *qp)
 
 static unsigned int stop_server(struct rig_server *s)
 {
-	unsigned int i, bad;
+	unsigned int i, bad, first;
 
 	if (!s)
 		return 0;
+	first = s->here ? 1 : 0;
 	s->thread[0].msg.run = end_msg;
 	leap_pollgroup_send(s->thread[0].pg, &s->thread[0].msg);
 	for (i = 0; i < 10000 && !leap__load_acquire(&s->gone); i++)
-		usleep(1000);
+		pass(s);
 	bad = i == 10000;
-	for (i = 0; i < s->nr_threads; i++)
+	for (i = first; i < s->nr_threads; i++)
 		leap__store_release(&s->thread[i].stop, 1u);
-	for (i = 0; i < s->nr_threads; i++)
+	for (i = first; i < s->nr_threads; i++)
 		while (!leap__load_acquire(&s->thread[i].idle))
 			usleep(1000);
-	for (i = 0; i < s->nr_threads; i++) {
+	for (i = first; i < s->nr_threads; i++) {
 		leap__store_release(&s->thread[i].die, 1u);
 		pthread_join(s->thread[i].id, NULL);
 	}

@@ -118,6 +118,8 @@ struct leap_qp {
 	uint64_t submitted;
 	uint64_t completed;
 	void *core;		/* dispatcher's */
+	uint64_t bounced;	/* transports count: payload that was copied
+				 * because the far side cannot reach it */
 };
 
 struct leap_transport_ops {

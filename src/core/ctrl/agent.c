@@ -278,7 +278,7 @@ static struct leap__session *pick_session(struct leap_agent *a)
 		struct leap__session *s =
 			leap__list_entry(pos, struct leap__session, link);
 
-		if (s->hello && !s->refused && !s->chan.dead && !s->fenced)
+		if (s->hello && !s->refused && !s->chan.chan.dead && !s->fenced)
 			return s;
 	}
 	return NULL;
@@ -428,7 +428,7 @@ static void fence_over(struct leap_agent *a)
 	a->active = NULL;
 	a->info.fenced++;
 	s->fenced = 1;
-	if (!s->chan.dead)
+	if (!s->chan.chan.dead)
 		leap__lchan_kill(&s->chan, -EOWNERDEAD);
 	leap__agent_answer_fenced(a);
 	set_state(a, LEAP_AGENT_NONE);
@@ -556,7 +556,7 @@ static void tick_run(struct leap_timer *timer)
 	struct leap__session *s = a->active;
 	int soon;
 
-	if (!s || s->chan.dead) {
+	if (!s || s->chan.chan.dead) {
 		a->hurry = 0;
 		return;
 	}

@@ -14,7 +14,7 @@
 #include <leapio/agent.h>
 #include <leapio/record.h>
 
-#include "core/ctrl/fence.h"
+#include "core/io/fence.h"
 #include "core/ctrl/lchan.h"
 #include "core/ctrl/vdev.h"
 #include "core/io/acceptor.h"

@@ -351,7 +351,7 @@ static int takes_away(uint16_t type)
 static int goes_out(const struct leap_agent *a, const struct leap__lent *l,
 		    uint16_t type)
 {
-	if (!a->serving || a->active->chan.dead)
+	if (!a->serving || a->active->chan.chan.dead)
 		return 0;
 	if (type == LEAP_LINK_STATS)
 		return 1;

@@ -84,14 +84,23 @@ static void fail_cmd(struct leap__hcmd *c, leap_status_t status, int err)
 	return_cmd(c);
 }
 
-/* Send what waits, as far as there is room. */
+/* Send what waits, as far as there is room. Only from poll. */
 static void drive(struct leap__hqueue *q)
 {
 	struct leap_req *req;
+	int n;
 
 	while (q->at->up && q->wait && !q->host->closing) {
 		req = &q->wait->req;
-		if (leap_qp_submit(q->at->qp, &req, 1) != 1)
+		n = leap_qp_submit(q->at->qp, &req, 1);
+		if (n == -EINVAL) {
+			/* More than this connection carries; the rest of them
+			 * need not wait for it. */
+			fail_cmd(wait_pop(q), LEAP_SC_INVALID_FIELD |
+				 LEAP_STATUS_DNR, n);
+			continue;
+		}
+		if (n != 1)
 			return;
 		if (wait_pop(q)->again)
 			q->host->stats.redriven++;
@@ -402,6 +411,8 @@ static int connect_queue(struct leap_host *h, uint32_t i)
 	opts.flags = h->opts.flags;
 	opts.target = h->opts.target;
 	opts.vdev = h->opts.vdev;
+	opts.lender = h->opts.lender;
+	opts.timeout_ms = h->opts.timeout_ms;
 	opts.connected = queue_connected;
 	opts.lost = queue_lost;
 	opts.arg = &h->q[i];
@@ -435,10 +446,11 @@ void leap__host_live(struct leap_host *h)
 	h->lost_ns = 0;
 	h->err = 0;
 	h->why = 0;
-	h->sharing = h->nr_up < h->nr_granted;
+	h->sharing = h->nr_up < h->nr_granted && !h->no_io;
 	for (i = 0; i <= h->nr_granted; i++) {
 		h->q[i].up = i <= h->nr_up;
-		h->q[i].at = &h->q[i <= h->nr_up ? i : 1 + (i - 1) % h->nr_up];
+		h->q[i].at = &h->q[i <= h->nr_up || h->no_io ? i :
+				   1 + (i - 1) % h->nr_up];
 	}
 	leap__host_start_upkeep(h);
 	for (i = 0; i <= h->nr_granted; i++)

@@ -62,6 +62,7 @@ struct leap_host {
 	uint8_t tearing;	/* connections are being closed */
 	uint8_t discovery;
 	uint8_t holding;	/* the poll group */
+	uint8_t no_io;		/* I/O queues are asked for, and others' */
 	uint32_t nr_closing;
 	uint32_t nr_up;		/* I/O queues connected so far */
 	uint32_t nr_granted;	/* the first time: what callers may use */
@@ -97,6 +98,9 @@ struct leap_host {
 	uint32_t nr_q;		/* I/O queues asked for */
 	struct leap__hqueue q[];	/* [0] admin, then nr_q */
 };
+
+/* qp.c: from now on no command may carry more than @bytes. */
+void leap__qp_limit(struct leap_qp *qp, uint32_t bytes);
 
 /* host.c */
 

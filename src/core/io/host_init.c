@@ -20,6 +20,7 @@
 #define MS		1000000ull
 #define CSTS_POLL_MS	10u
 #define SHUTDOWN_MS	2000u
+#define SHUTDOWN_MAX_MS	60000u
 #define MAX_NS		65536u
 #define PAGE		4096u
 /* CC: 64 B and 16 B entries, 4 KiB pages. */
@@ -322,11 +323,22 @@ static void scan(struct leap_host *h, void (*scanned)(struct leap_host *h))
 
 /* ---- bringing it up ----------------------------------------------------- */
 
+/*
+ * The most that one command may move: MDTS, in pages of CAP.MPSMIN, which is 0
+ * here. What makes no sense is no limit.
+ */
+static uint32_t mdts_bytes(const struct leap_host *h)
+{
+	uint8_t mdts = h->id->mdts;
+
+	return mdts && mdts < 20 ? PAGE << mdts : UINT32_MAX;
+}
+
 static void get_csts(struct leap_host *h);
 
 static void connect_io(struct leap_host *h)
 {
-	if (h->nr_up < h->nr_now)
+	if (h->nr_up < h->nr_now && !h->no_io)
 		leap__host_connect_queue(h, h->nr_up + 1);
 	else
 		leap__host_live(h);
@@ -406,6 +418,7 @@ static void identified(struct leap_host *h, struct leap__hadm *a,
 {
 	if (failed(h, status))
 		return;
+	leap__qp_limit(h->q[0].qp, mdts_bytes(h));
 	memset(h->id_nvm, 0, sizeof(*h->id_nvm));
 	if (h->id->cntrltype == LEAP_CNTRLTYPE_DISCOVERY)
 		h->discovery = 1;
@@ -497,6 +510,7 @@ void leap__host_queue_up(struct leap_host *h, uint32_t i)
 		prop_get(h, LEAP_REG_CAP, LEAP_PROP_SIZE_8, cap_read);
 		return;
 	}
+	leap__qp_limit(h->q[i].qp, mdts_bytes(h));
 	h->nr_up = i;
 	connect_io(h);
 }
@@ -624,6 +638,16 @@ static void shn_set(struct leap_host *h, struct leap__hadm *a,
 		get_csts(h);
 }
 
+/* RTD3E, in microseconds; not for ever, whatever it says. */
+static uint64_t shutdown_ns(const struct leap_host *h)
+{
+	uint64_t ns = (uint64_t)leap_from_le32(h->id->rtd3e) * 1000;
+
+	if (ns < SHUTDOWN_MS * MS)
+		ns = SHUTDOWN_MS * MS;
+	return ns < SHUTDOWN_MAX_MS * MS ? ns : SHUTDOWN_MAX_MS * MS;
+}
+
 void leap__host_shut_down(struct leap_host *h)
 {
 	/* A step is out, such as a log page: no time for manners. */
@@ -631,7 +655,7 @@ void leap__host_shut_down(struct leap_host *h)
 		leap__host_tear_down(h);
 		return;
 	}
-	h->deadline_ns = leap_pollgroup_now_ns(h->pg) + SHUTDOWN_MS * MS;
+	h->deadline_ns = leap_pollgroup_now_ns(h->pg) + shutdown_ns(h);
 	prop_set(h, LEAP_REG_CC, cc_value(h) | LEAP_CC_EN |
 		 LEAP_PUT(LEAP_CC_SHN_NORMAL, LEAP_CC_SHN), shn_set);
 }

@@ -9,7 +9,7 @@
  * Knows nothing of links and queues. Descriptors here are ours for a moment
  * only: a lock that we held would be in the way of the successor.
  */
-#include "core/ctrl/fence.h"
+#include "core/io/fence.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,8 +2,8 @@
 /*
  * fence.h - make sure that a process does nothing any more
  */
-#ifndef LEAP_CORE_CTRL_FENCE_H
-#define LEAP_CORE_CTRL_FENCE_H
+#ifndef LEAP_CORE_IO_FENCE_H
+#define LEAP_CORE_IO_FENCE_H
 
 #include <stdint.h>
 
