@@ -28,6 +28,7 @@ struct hostd {
 	char self[4096];	/* the file that was started */
 	int upgrading;
 	int restore_fd;		/* from the one before; -1 = none */
+	int trial;		/* only to see whether it would start */
 	unsigned int upgrades;
 };
 
@@ -38,7 +39,7 @@ struct hostd {
 int hostd_upgrade_start(struct hostd *h);
 /* Returns only when it failed: everything is as it was. */
 void hostd_upgrade(struct hostd *h);
-/* "FD,COUNT" of --restore. 0, -EINVAL */
+/* "FD,COUNT" of --restore, perhaps with ",trial". 0, -EINVAL */
 int hostd_restore_option(struct hostd *h, const char *value);
 void hostd_upgrade_init(struct hostd *h, char **argv);
 

@@ -225,7 +225,7 @@ static int add_listener(struct hostd *h, const struct config_listener *l,
 			return -EINVAL;
 	}
 	rc = ensure_subsystem(h, l->url);
-	if (!rc)
+	if (!rc && !h->trial)
 		rc = leap_listener_create(h->target, &opts, &out);
 	*why = leap_last_error();
 	return rc;
@@ -264,7 +264,7 @@ static int start_agent(struct hostd *h)
 
 	topts.name = "leap-hostd";
 	rc = leap_target_create(h->home, &topts, &h->target);
-	if (rc)
+	if (rc || h->trial)
 		goto out;
 	aopts.path = c->agent;
 	aopts.fence_ms = c->fence_ms;
@@ -372,7 +372,7 @@ static int start(struct hostd *h)
 		rc = loop_init(&h->loop, h->home, (uint64_t)c->spin_us * 1000);
 	if (!rc)
 		rc = loop_add(&h->loop, &h->signals, EPOLLIN);
-	if (!rc && c->control) {
+	if (!rc && c->control && !h->trial) {
 		rc = control_start(&h->control, &h->loop, c->control,
 				   hostd_methods, h);
 		if (rc)
@@ -423,15 +423,16 @@ int main(int argc, char **argv)
 	rc = catch_signals(&h);
 	if (!rc)
 		rc = start(&h);
-	if (!rc) {
+	if (!rc && !h.trial) {
 		say_ready(&h);
 		loop_run(&h.loop);
 		while (h.upgrading && !h.stopping) {
 			hostd_upgrade(&h);
 			loop_run(&h.loop);
 		}
-		loop_fini(&h.loop);
 	}
+	if (!rc)
+		loop_fini(&h.loop);
 	end(&h);
 	config_free(&h.config);
 	return rc ? 1 : 0;

@@ -37,7 +37,7 @@ static json_t *info_json(const struct hostd *h)
 
 	leap_agent_info(h->agent, &i);
 	return json_pack("{s:s, s:I, s:I, s:s, s:i, s:i, s:I, s:I, s:I, s:I, "
-			 "s:I, s:{s:I, s:I, s:I}, s:s}",
+			 "s:I, s:{s:I, s:I, s:I, s:I}, s:s}",
 			 "state", states[i.state < 6 ? i.state : 0],
 			 "pid", (json_int_t)i.pid,
 			 "since_ns", (json_int_t)(i.pid ? now - i.since_ns : 0),
@@ -49,7 +49,8 @@ static json_t *info_json(const struct hostd *h)
 			 "unfenced", (json_int_t)i.unfenced,
 			 "bad_messages", (json_int_t)i.bad_messages,
 			 "pause_ns", (json_int_t)i.pause_ns,
-			 "slots", "fetched", (json_int_t)i.slots[1],
+			 "slots", "free", (json_int_t)i.slots[0],
+			 "fetched", (json_int_t)i.slots[1],
 			 "issued", (json_int_t)i.slots[2],
 			 "completing", (json_int_t)i.slots[3],
 			 "last", i.error);

@@ -48,7 +48,8 @@ struct leap_host_opts {
 	struct leap_vdev *vdev;	/* vdev:// only */
 	struct leap_lender *lender;	/* lent: only; borrowed until closed */
 	uint32_t timeout_ms;	/* as leap_qp_opts.timeout_ms; what was out
-				 * goes again on the next connection */
+				 * goes again on the next connection, but for
+				 * what was out five times */
 };
 
 #define LEAP_HOST_OPTS_INIT LEAP_OPTS_INIT(struct leap_host_opts)

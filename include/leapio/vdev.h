@@ -105,7 +105,7 @@ LEAP_API int leap_vdev_mem_add(struct leap_vdev *vdev,
  *
  * @done: runs once: 0 = nothing touches the range any more; -ETIMEDOUT = a
  *        runtime that may still do could not be fenced within 2 s: keep the
- *        memory, the controller shows CFS
+ *        memory, the controller shows CFS; asking again waits again
  * Context: owner of home
  * Returns: 0, or as leap_ats_unmap; @done does not run then
  */
@@ -180,8 +180,7 @@ struct leap_vdev_info {
 	uint64_t doorbells;	/* trapped doorbell writes */
 	uint64_t nr_ranges;	/* of memory */
 	uint64_t mem_bytes;
-	uint64_t commands;	/* I/O, completed by queues that this process
-				 * serves */
+	uint64_t commands;	/* I/O, completed, whoever serves the queues */
 };
 
 /**

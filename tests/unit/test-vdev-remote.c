@@ -452,6 +452,32 @@ static void test_mem_del(void **state)
 	assert_int_equal(done, -ETIMEDOUT);
 }
 
+/* Memory that begins in the middle of its file: there it has to be found. */
+static void test_mem_offset(void **state)
+{
+	struct w *w = *state;
+	struct far *f = w->far;
+	const struct leap_link_msg *m;
+	struct leap_ats_range r = LEAP_ATS_RANGE_INIT;
+	uint32_t at = f->nr;
+	struct leap_dmabuf *part;
+
+	assert_int_equal(leap_dmabuf_import(leap_dmabuf_fd(w->g->ram), 2 << 20,
+					    1 << 20, LEAP_PERM_READ, &part), 0);
+	r.gpa.addr = 1ull << 40;
+	r.offset = 1 << 16;
+	r.bytes = 1 << 16;
+	r.perm = LEAP_PERM_READ;
+	r.source = LEAP_ATS_DMABUF;
+	r.buf = part;
+	assert_int_equal(leap_vdev_mem_add(w->v, &r), 0);
+	m = said(f, &at, LEAP_LINK_MEM_ADD);
+	assert_int_equal(m->u.mem.source, LEAP_ATS_FD);
+	assert_int_equal(m->u.mem.offset, (2 << 20) + (1 << 16));
+	leap_dmabuf_put(part);
+	settle(w);
+}
+
 /* A reset is over when the other process has let go. */
 static void test_reset(void **state)
 {
@@ -489,6 +515,7 @@ int main(void)
 		T(test_features),
 		T(test_replay),
 		T(test_mem_del),
+		T(test_mem_offset),
 		T(test_reset),
 	};
 

@@ -190,12 +190,14 @@ static void host_event(struct leap_host *host, uint32_t dw0, void *arg)
 
 	(void)host;
 	(void)dw0;
-	if (link->relay && link->was_live)
-		look(link);
-	if (link->relay && link->unfit) {
-		link->refuses = true;
+	if (!link->relay || !link->was_live)
+		return;
+	look(link);
+	/* It may also have become what it was. */
+	link->refuses = link->unfit;
+	set_live(link, !link->unfit);
+	if (link->unfit)
 		leap__relay_refuse(link);
-	}
 }
 
 static void connect_host(struct leap__link *link)

@@ -30,6 +30,7 @@ struct leap__session {
 	int64_t pid;
 	uint64_t since_ns;
 	uint32_t hello_id;
+	int stranger;			/* why it could not be fenced */
 	uint8_t hello;			/* it has said so */
 	uint8_t welcome;		/* and was answered */
 	uint8_t standby;

@@ -91,16 +91,14 @@ static struct note *say_ctrl(struct leap_vdev *v, uint16_t type)
 static struct note *say_mem(struct leap_vdev *v, const struct leap__vrange *r)
 {
 	struct note *n = note_make(v, LEAP_LINK_MEM_ADD);
-	int fd = r->range.fd;
+	int fd;
 
 	if (!n)
 		return NULL;
-	if (r->range.source == LEAP_ATS_DMABUF)
-		fd = leap_dmabuf_fd(r->range.buf);
+	fd = leap__vrange_fd(r, &n->m.link.u.mem.offset);
 	n->m.link.u.mem.gpa = r->range.gpa;
 	n->m.link.u.mem.bytes = r->range.bytes;
 	n->m.link.u.mem.perm = r->range.perm;
-	n->m.link.u.mem.offset = r->range.offset;
 	n->m.link.u.mem.key = r->range.key;
 	/* There it has to be mapped in any case. */
 	n->m.link.u.mem.source = r->range.source == LEAP_ATS_DMABUF ?

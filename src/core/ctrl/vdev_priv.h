@@ -20,6 +20,7 @@
 #include <leapio/record.h>
 
 #include "core/ctrl/vdev.h"
+#include "dmabuf/region.h"
 #include "util/atomic.h"
 
 #define LEAP__VDEV_VECTORS	128u
@@ -81,6 +82,16 @@ struct leap__vrange {
 	struct leap_ats_range range;	/* fd is ours */
 };
 
+/* The file that has the bytes of @r, and where in it; -1: none. */
+static inline int leap__vrange_fd(const struct leap__vrange *r, uint64_t *offset)
+{
+	*offset = r->range.offset;
+	if (r->range.source != LEAP_ATS_DMABUF)
+		return r->range.fd;
+	*offset += leap__dmabuf_offset(r->range.buf);
+	return leap_dmabuf_fd(r->range.buf);
+}
+
 /* Somebody waits until a reset is over. */
 struct leap__vwait {
 	struct leap__list link;
@@ -106,12 +117,12 @@ struct leap_vdev {
 	uint32_t told_end;		/* CTRL_DEL is out, or back */
 	uint32_t dying;			/* leap_vdev_destroy */
 	uint32_t out;			/* messages of vdev_link.c */
-	uint32_t nr_memops;		/* mem_del under way */
 	struct leap_timer settle_timer;
 	void (*destroyed)(void *arg);
 	void *destroyed_arg;
 	/* Memory. */
 	struct leap__list ranges;
+	struct leap__list memops;	/* vdev.c's */
 	uint64_t nr_ranges, mem_bytes;
 	struct leap_ats_view *view;	/* of the home, for shadow heads */
 	struct leap__list waits;

@@ -439,7 +439,8 @@ static void front_ioq_gone(struct leap__ctrl *c, void *arg,
 	sq->cq->io.nr_sqs--;
 	/* What its record knew of the ring, its successor cannot. */
 	sq->cq->io.desc.seq = leap__vdev_cq_posted(v, sq->cq);
-	if (sq->cmd)
+	/* One that a predecessor left has no command: then it is CFS. */
+	if (sq->cmd || sq->err)
 		answer(v, sq->cmd, sq->err);
 	if (sq->cq->state == LEAP__VCQ_FAILED && !sq->cq->io.nr_sqs)
 		cq_free(v, sq->cq);

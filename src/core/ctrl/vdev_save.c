@@ -169,16 +169,13 @@ static void put_ranges(struct box *b, const struct leap_vdev *v)
 	struct leap__list *pos;
 
 	leap__list_for_each(pos, &v->ranges) {
-		const struct leap_ats_range *r =
-			&leap__list_entry(pos, struct leap__vrange,
-					  link)->range;
-		struct range o = { r->gpa.addr, r->bytes, r->offset, r->perm,
-				   NO_FD };
+		const struct leap__vrange *r =
+			leap__list_entry(pos, struct leap__vrange, link);
+		struct range o = { .gpa = r->range.gpa.addr,
+				   .bytes = r->range.bytes,
+				   .perm = r->range.perm };
 
-		if (r->source == LEAP_ATS_DMABUF)
-			o.fd = put_fd(b, leap_dmabuf_fd(r->buf));
-		else if (r->source == LEAP_ATS_FD)
-			o.fd = put_fd(b, r->fd);
+		o.fd = put_fd(b, leap__vrange_fd(r, &o.offset));
 		if (o.fd != NO_FD)
 			put(b, T_RANGE, &o, sizeof(o));
 	}
@@ -224,7 +221,7 @@ static int under_way(const struct leap_vdev *v)
 	uint32_t i;
 
 	if (c->resetting || c->flush_out || c->feat_cmd || v->shadow_cmd ||
-	    v->nr_memops || !leap__list_empty(&v->waits))
+	    !leap__list_empty(&v->memops) || !leap__list_empty(&v->waits))
 		return 1;
 	for (i = 1; i < v->nr_queues; i++) {
 		const struct leap__vsq *sq = (struct leap__vsq *)c->ioq[i];

@@ -34,6 +34,7 @@
 #define LOSS_MS		600000u
 #define MAX_QUEUES	1024u
 #define BATCH		32u
+#define MAX_LATE	4u
 #define MS		1000000ull
 
 static void set_state(struct leap_host *h, enum leap_host_state state)
@@ -131,6 +132,14 @@ static int must_not_go_again(const struct leap__hcmd *c)
 	return c->q != c->q->host->q && c->req.sqe.opc == LEAP_NVM_ZONE_APPEND;
 }
 
+/* A command that takes the controller down each time is not sent for ever. */
+static int is_hopeless(struct leap__hcmd *c)
+{
+	if (c->req.sys_errno != -ETIMEDOUT)
+		return 0;
+	return ++c->late > MAX_LATE;
+}
+
 static void cmd_done(struct leap_req *req)
 {
 	struct leap__hcmd *c = (struct leap__hcmd *)req;
@@ -140,6 +149,7 @@ static void cmd_done(struct leap_req *req)
 	/* sys_errno: the connection's word, not the controller's. */
 	if (__builtin_expect(req->sys_errno != 0, 0) &&
 	    may_go_again(q->host) && !must_not_go_again(c) &&
+	    !is_hopeless(c) &&
 	    !LEAP_PLANT(REDRIVE_LOST)) {
 		c->again = 1;
 		wait_append(q, c);
@@ -162,6 +172,7 @@ static inline struct leap__hcmd *take_cmd(struct leap__hqueue *q,
 	q->free = c->next;
 	c->user = user;
 	c->again = 0;
+	c->late = 0;
 	c->req.sqe = user->sqe;
 	c->req.pieces = user->pieces;
 	c->req.nr_pieces = user->nr_pieces;

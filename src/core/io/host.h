@@ -22,6 +22,7 @@ struct leap__hcmd {
 	struct leap__hqueue *q;
 	struct leap__hcmd *next;	/* free, or waiting */
 	uint32_t again;
+	uint32_t late;		/* how often it was out when time was up */
 };
 
 struct leap__hqueue {

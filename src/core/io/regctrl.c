@@ -167,10 +167,10 @@ static void csts_read(struct leap__regctrl *c, uint64_t value)
 
 	if (csts == ALL_ONES)
 		leap__regctrl_refuse(c, -ENODEV, "CSTS reads as all ones");
-	else if ((csts & c->mask) == c->want)
-		c->waited(c, 0);
 	else if (c->want && (csts & LEAP_CSTS_CFS))
 		c->waited(c, -EIO);
+	else if ((csts & c->mask) == c->want)
+		c->waited(c, 0);
 	else if (leap_pollgroup_now_ns(c->pg) >= c->deadline_ns)
 		c->waited(c, -ETIMEDOUT);
 	else
@@ -359,6 +359,8 @@ static int issue(struct leap__regctrl *c, struct leap__regcmd *cmd)
 		return -EAGAIN;
 	if (!c->cmds_out++)
 		leap_timer_start(c->pg, &c->cmd_timer, cmd_ns(c));
+	if (!c->watching)
+		leap__regwatch_start(c);
 	leap__regq_kick(a);
 	return 0;
 }

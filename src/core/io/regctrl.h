@@ -82,7 +82,8 @@ struct leap__regslot {
 	bool own;		/* a command of the controller's own */
 	bool parked;		/* not in the ring yet */
 	uint8_t abort;		/* LEAP__ABORT_* */
-	uint32_t tick;		/* when it went out: regwatch.c */
+	uint16_t tick;		/* when it went out: regwatch.c */
+	uint16_t gen;		/* how often it has been used */
 };
 
 #define LEAP__ABORT_OUT		1u	/* the slot waits for the Abort's end */
@@ -97,14 +98,16 @@ struct leap__regq {
 	uint32_t sq_size, cq_size;
 	uint32_t sq_db, cq_db;		/* doorbells, offsets in BAR 0 */
 	uint32_t cq_lazy;	/* consumed entries that need not be told yet */
-	uint32_t tick;			/* of regwatch.c */
+	uint16_t tick;			/* of regwatch.c */
 	uint16_t list_step;		/* see desc_at */
+	uint16_t cid_mask;	/* of the slot in a CID */
+	uint8_t cid_bits;
 	uint16_t qid;
 	bool live;
 	bool sgl;			/* payload by SGL */
 	bool closing;		/* what is aborted was aborted by us */
 	bool bounce_all;
-	struct leap__regslot *slots;	/* by CID */
+	struct leap__regslot *slots;
 	uint16_t *free_slots;
 	uint16_t *next_chunk;
 	uint32_t nr_free_slots;
@@ -298,6 +301,8 @@ static inline bool leap__regctrl_dead(const struct leap__regctrl *c)
 /* PCI set-up, disable, enable, Identify, disable. c->probed tells. */
 void leap__regctrl_probe(struct leap__regctrl *c);
 uint16_t leap__regprobe_quirks(uint16_t vendor, uint16_t device);
+/* CAP as it should read. */
+uint64_t leap__regprobe_cap(const struct leap__regctrl *c, uint64_t cap);
 /* Identify Controller without what the device is known not to do. */
 void leap__regprobe_correct(const struct leap__regctrl *c,
 			    struct leap_id_ctrl *id);

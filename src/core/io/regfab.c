@@ -259,6 +259,12 @@ static void property_read(struct leap__regio *io, int err)
 		return;
 	if (err)
 		leap__regctrl_fail(f->rq->c, err);
+	else if (io->value == (io->bytes == 8 ? UINT64_MAX : UINT32_MAX))
+		leap__regctrl_refuse(f->rq->c, -ENODEV,
+				     "register %#llx reads as all ones",
+				     (unsigned long long)io->offset);
+	else if (io->offset == LEAP_REG_CAP)
+		fab_complete(f, leap__regprobe_cap(f->rq->c, io->value), 0);
 	else
 		fab_complete(f, io->value, 0);
 }
@@ -415,6 +421,8 @@ void leap__regfab_submit(struct leap__regfab *f)
 {
 	leap_status_t status;
 
+	if (f->rq->c->state == LEAP__REGCTRL_ENDING)
+		return;		/* fails with everything else */
 	if (f->req->sqe.opc == LEAP_ADM_FABRICS)
 		fabrics(f);
 	else if (is_keep_alive(f->rq, f->req))
@@ -427,5 +435,6 @@ bool leap__regfab_takes(struct leap__regqp *rq, const struct leap_req *req)
 {
 	leap_status_t status;
 
-	return is_keep_alive(rq, req) || own_status(rq, req, &status);
+	return rq->c->state == LEAP__REGCTRL_ENDING ||
+	       is_keep_alive(rq, req) || own_status(rq, req, &status);
 }

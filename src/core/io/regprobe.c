@@ -92,16 +92,16 @@ uint16_t leap__regprobe_quirks(uint16_t vendor, uint16_t device)
 	return 0;
 }
 
-static void apply_quirks(struct leap__regctrl *c)
+uint64_t leap__regprobe_cap(const struct leap__regctrl *c, uint64_t cap)
 {
-	uint64_t mqes = LEAP_GET(c->cap, LEAP_CAP_MQES);
+	uint64_t mqes = LEAP_GET(cap, LEAP_CAP_MQES);
 
 	if ((c->quirks & LEAP__REGQ_MQES_64) && !mqes)
 		mqes = 63;
 	if ((c->quirks & LEAP__REGQ_ONE_CMD) && mqes > 1)
 		mqes = 1;
-	c->cap &= ~(LEAP_CAP_MQES_MASK << LEAP_CAP_MQES_SHIFT);
-	c->cap |= LEAP_PUT(mqes, LEAP_CAP_MQES);
+	cap &= ~(LEAP_CAP_MQES_MASK << LEAP_CAP_MQES_SHIFT);
+	return cap | LEAP_PUT(mqes, LEAP_CAP_MQES);
 }
 
 /* Identify Controller as it should have been answered. */
@@ -236,8 +236,7 @@ static void cap_read(struct leap__regctrl *c, uint64_t value)
 		leap__regctrl_refuse(c, -ENODEV, "CAP reads as all ones");
 		return;
 	}
-	c->cap = value;
-	apply_quirks(c);
+	c->cap = leap__regprobe_cap(c, value);
 	if (mpsmin) {
 		leap__regctrl_refuse(c, -EOPNOTSUPP, "CAP.MPSMIN: pages of %u "
 				     "KiB, not 4", 4u << mpsmin);

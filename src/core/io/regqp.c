@@ -120,11 +120,21 @@ static void refuse(struct leap__regqp *rq, uint32_t where, leap_status_t status)
 	leap__regqp_complete(rq, req, where, status);
 }
 
+/* It may still write to the queue's memory: only a reset takes it away. */
+static void not_deleted(struct leap__regqp *rq, const char *what,
+			leap_status_t status)
+{
+	leap__regctrl_reset(rq->c, -EIO, "%s queue %u cannot be deleted: %s",
+			    what, rq->qp.opts.qid, leap_status_str(status));
+}
+
 static void cq_deleted(struct leap__regcmd *cmd, leap_status_t status)
 {
 	struct leap__regqp *rq = cmd->arg;
 
-	if (rq->connect && !rq->closing)
+	if (status)
+		not_deleted(rq, "completion", status);
+	else if (rq->connect && !rq->closing)
 		refuse(rq, 0, rq->why);
 	else
 		leap__regqp_gone(rq, -ECONNRESET);
@@ -158,6 +168,10 @@ static void sq_deleted(struct leap__regcmd *cmd, leap_status_t status)
 		;
 	if (leap__regctrl_dead(rq->c))
 		return;
+	if (status) {
+		not_deleted(rq, "submission", status);
+		return;
+	}
 	rq->q.live = false;
 	leap__list_remove(&rq->q.link);
 	delete_cq(rq);
@@ -278,6 +292,10 @@ static void io_mapped(void *arg, int err)
 
 	if (rq->closing) {
 		leap__regqp_gone(rq, -ECANCELED);
+		return;
+	}
+	if (err == -ENODEV) {
+		leap__regctrl_fail(rq->c, err);
 		return;
 	}
 	if (err || !rq->c->enabled) {

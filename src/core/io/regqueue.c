@@ -16,8 +16,8 @@
  * PRPs carry no length: a command that moves more than its payload has must not
  * be sent with them. Admin payload is always bounced for that reason.
  *
- * What the controller writes is checked: a completion of a slot that is not in
- * use, of another queue, or with an SQHD that lies ends the controller.
+ * What the controller writes is checked: a completion of a command that is not
+ * out, of another queue, or with an SQHD that lies ends the controller.
  *
  * Spec: NVMe Base 2.0 s3.3.1 (queues), s4.1.1 (PRPs), s4.1.2 (SGLs)
  */
@@ -293,6 +293,18 @@ static bool by_chunks(struct leap__regq *q, struct leap_req *req, uint16_t cid)
 
 /* ---- slots and the ring ------------------------------------------------ */
 
+/*
+ * A CID is the slot and, above it, how often that has been used: a completion
+ * that comes twice, or too late, is not taken for that of the slot's next
+ * command. FFFFh is never one: logs say "no command" with it.
+ */
+static uint16_t cid_of(const struct leap__regq *q, uint16_t slot)
+{
+	uint32_t cid = slot | (uint32_t)q->slots[slot].gen << q->cid_bits;
+
+	return (uint16_t)(q->cid_bits < 15 ? cid & 0x7fff : slot);
+}
+
 int leap__regq_slot(struct leap__regq *q, struct leap_req *req)
 {
 	uint16_t cid;
@@ -304,7 +316,8 @@ int leap__regq_slot(struct leap__regq *q, struct leap_req *req)
 	q->slots[cid].own = false;
 	q->slots[cid].parked = false;
 	q->slots[cid].tick = q->tick;
-	req->sqe.cid = leap_to_le16(cid);
+	q->slots[cid].gen++;
+	req->sqe.cid = leap_to_le16(cid_of(q, cid));
 	return cid;
 }
 
@@ -463,14 +476,16 @@ static void give_back(struct leap__regq *q, struct leap_req *req, bool own)
 
 static int finish(struct leap__regq *q, const struct leap__cqe *cqe)
 {
+	uint16_t i = cqe->cid & q->cid_mask;
 	struct leap__regslot *slot;
 	struct leap_req *req;
 	bool own;
 
-	if (cqe->cid >= q->sq_size || !q->slots[cqe->cid].req ||
-	    q->slots[cqe->cid].parked || cqe->sqid != q->qid || leap__sqp_head(&q->sqp, cqe->sqhd))
+	if (i >= q->sq_size || !q->slots[i].req || q->slots[i].parked ||
+	    leap_from_le16(q->slots[i].req->sqe.cid) != cqe->cid ||
+	    cqe->sqid != q->qid || leap__sqp_head(&q->sqp, cqe->sqhd))
 		return -EPROTO;
-	slot = &q->slots[cqe->cid];
+	slot = &q->slots[i];
 	req = slot->req;
 	own = slot->own;
 	req->cqe.dw0 = leap_to_le32(cqe->dw0);
@@ -482,7 +497,7 @@ static int finish(struct leap__regq *q, const struct leap__cqe *cqe)
 	if (__builtin_expect(slot->chunks != NO_CHUNK, 0) &&
 	    reads(&req->sqe) && !cqe->status)
 		bounce(q, req, slot->chunks, false);
-	leap__regq_put_slot(q, cqe->cid);
+	leap__regq_put_slot(q, i);
 	if (__builtin_expect(!q->qid, 0) && !own)
 		leap__regfab_seen(q->c, req);
 	give_back(q, req, own);
@@ -591,6 +606,9 @@ int leap__regq_init(struct leap__regq *q, struct leap__regctrl *c,
 	q->qp = qp;
 	q->sq_size = sq_size;
 	q->cq_size = cq_size;
+	while (1u << q->cid_bits < sq_size)
+		q->cid_bits++;
+	q->cid_mask = (uint16_t)((1u << q->cid_bits) - 1);
 	q->list_step = c->quirks & LEAP__REGQ_LIST_512 ? 0 :
 		LEAP__REG_DESC_BYTES / 8;
 	q->cq_lazy = cq_size > sq_size ? (cq_size - sq_size) / 2 : 0;
@@ -642,7 +660,7 @@ void leap__regq_restart(struct leap__regq *q)
 		.window = window,
 	};
 
-	q->tick = q->c->age;
+	q->tick = (uint16_t)q->c->age;
 	memset(q->base + q->cq_at, 0, (size_t)q->cq_size * LEAP_CQE_SIZE);
 	leap__sqp_init(&q->sqp, &sq);
 	leap__cqc_init(&q->cqc, &cq);

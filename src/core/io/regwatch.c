@@ -30,8 +30,10 @@
 #define TICKS		8u		/* of the limit, or more */
 #define MAX_TICK_NS	(1000 * MS)
 #define MIN_TICK_NS	(5 * MS)
+#define MAX_TICKS	3000u
 #define LONG		20u		/* times the limit */
-#define NEVER		UINT32_MAX
+#define UNTIMED		(UINT32_MAX - 1)
+#define NEVER		UINT32_MAX	/* may be out while all is idle */
 
 static void look(struct leap__regctrl *c);
 
@@ -96,6 +98,7 @@ static void aborted(struct leap__regcmd *cmd, leap_status_t status)
 static void send_abort(struct leap__regctrl *c, struct leap__regq *q,
 		       uint16_t cid)
 {
+	uint32_t name = leap_from_le16(q->slots[cid].req->sqe.cid);
 	struct leap_sqe *sqe = &c->abort.req.sqe;
 
 	c->abort_out = true;
@@ -103,13 +106,12 @@ static void send_abort(struct leap__regctrl *c, struct leap__regq *q,
 	c->abort_cid = cid;
 	q->slots[cid].abort = LEAP__ABORT_OUT;
 	/* Half of the limit from now. */
-	q->slots[cid].tick = c->age - c->limit_ticks / 2;
+	q->slots[cid].tick = (uint16_t)(c->age - c->limit_ticks / 2);
 	memset(sqe, 0, sizeof(*sqe));
 	sqe->opc = LEAP_ADM_ABORT;
 	sqe->cdw10 = leap_to_le32(LEAP_PUT((uint32_t)q->qid,
 					   LEAP_ABORT_CDW10_SQID) |
-				  LEAP_PUT((uint32_t)cid,
-					   LEAP_ABORT_CDW10_CID));
+				  LEAP_PUT(name, LEAP_ABORT_CDW10_CID));
 	c->abort.req.nr_pieces = 0;
 	c->abort.arg = c;
 	leap__regctrl_admin(c, &c->abort, aborted);
@@ -123,14 +125,14 @@ void leap__regwatch_forget(struct leap__regq *q)
 
 /* ---- too old? ---------------------------------------------------------- */
 
-/* In ticks. Ours have a limit of their own, or none that counts here. */
+/* In ticks. Ours have a timer of their own. */
 static uint32_t limit_of(const struct leap__regq *q,
 			 const struct leap__regslot *slot)
 {
 	uint32_t limit = q->c->limit_ticks;
 
 	if (slot->own)
-		return NEVER;
+		return UNTIMED;
 	if (q->c->admin != q)
 		return limit;
 	switch (slot->req->sqe.opc) {
@@ -181,7 +183,7 @@ static int look_at(struct leap__regctrl *c, struct leap__regq *q)
 		if (limit == NEVER)
 			continue;
 		found = 1;
-		age = c->age - slot->tick;
+		age = (uint16_t)(c->age - slot->tick);
 		slow |= age > 1;
 		if (age > limit && too_old(c, q, (uint16_t)cid))
 			return -1;
@@ -200,7 +202,7 @@ static void look(struct leap__regctrl *c)
 		struct leap__regq *q =
 			leap__list_entry(pos, struct leap__regq, link);
 
-		q->tick = c->age;
+		q->tick = (uint16_t)c->age;
 		r = look_at(c, q);
 		if (r < 0)
 			return;
@@ -238,6 +240,9 @@ void leap__regwatch_init(struct leap__regctrl *c, uint32_t timeout_ms)
 		c->tick_ns = MIN_TICK_NS;
 	if (c->tick_ns > MAX_TICK_NS)
 		c->tick_ns = MAX_TICK_NS;
+	/* Ages are 16 bits wide. */
+	if (c->tick_ns < c->limit_ns / MAX_TICKS)
+		c->tick_ns = c->limit_ns / MAX_TICKS;
 	c->limit_ticks = (uint32_t)((c->limit_ns + c->tick_ns - 1) /
 				    c->tick_ns);
 }

@@ -35,11 +35,10 @@ static struct leap__borrower *of_chan(struct leap__fdchan *chan)
 
 /* ---- messages out -------------------------------------------------------------- */
 
-static void say(struct leap__borrower *b, const struct leap__lend_msg *msg,
-		int fd)
+static void say(struct leap__borrower *b, const struct leap__lend_msg *msg)
 {
 	if (!b->ending)
-		leap__fdchan_send(&b->chan, msg, sizeof(*msg), &fd, fd >= 0);
+		leap__fdchan_send(&b->chan, msg, sizeof(*msg), NULL, 0);
 }
 
 static void reply(struct leap__borrower *b, uint32_t id, int err,
@@ -49,7 +48,7 @@ static void reply(struct leap__borrower *b, uint32_t id, int err,
 
 	msg.err = leap_to_le32((uint32_t)-err);
 	msg.reply.value = leap_to_le64(value);
-	say(b, &msg, -1);
+	say(b, &msg);
 }
 
 void leap__borrower_done(struct leap__borrower *b, uint32_t id,
@@ -60,7 +59,7 @@ void leap__borrower_done(struct leap__borrower *b, uint32_t id,
 	msg.done.result = leap_to_le64(result);
 	msg.done.status = leap_to_le16(status);
 	msg.done.qid = leap_to_le16(qid);
-	say(b, &msg, -1);
+	say(b, &msg);
 }
 
 /* All of a borrower's queues share one; the lender itself has the first. */
@@ -83,31 +82,32 @@ void leap__borrower_welcome(struct leap__borrower *b)
 	struct leap__lend_msg msg = leap__lend_msg(LEAP__LEND_WELCOME, 0);
 	struct leap__regctrl *c = b->l->c;
 	const struct leap__regq *a = c->admin;
-	uint64_t offset = 0;
-	uint32_t bytes = 0, flags = 0;
-	int fd = -1;
+	uint32_t nr = 0, flags = 0, bytes;
+	uint64_t offset;
+	int fds[2], fd;
 
 	if (!b->hello || b->welcomed || b->ending)
 		return;
 	b->welcomed = true;
 	take_vector(b);
 	if (c->shadow) {
-		fd = leap_dmabuf_fd(a->mem);
-		offset = leap__dmabuf_offset(a->mem) + a->extra_at;
-		bytes = 2 * LEAP__REG_PAGE;
-		flags = LEAP__LEND_SHADOW;
-	} else if (c->dev->ops->doorbell_fd) {
-		fd = c->dev->ops->doorbell_fd(c->dev, &offset, &bytes);
-		flags = fd < 0 ? 0 : LEAP__LEND_PAGE;
+		fds[nr++] = leap_dmabuf_fd(a->mem);
+		flags |= LEAP__LEND_SHADOW;
+		msg.welcome.shadow_offset =
+			leap_to_le64(leap__dmabuf_offset(a->mem) + a->extra_at);
+	}
+	fd = !c->dev->ops->doorbell_fd ? -EOPNOTSUPP :
+		c->dev->ops->doorbell_fd(c->dev, &offset, &bytes);
+	if (fd >= 0) {
+		fds[nr++] = fd;
+		flags |= LEAP__LEND_PAGE;
+		msg.welcome.page_offset = leap_to_le64(offset);
+		msg.welcome.page_bytes = leap_to_le32(bytes);
 	}
 	msg.welcome.cap = leap_to_le64(c->cap);
 	msg.welcome.vs = b->l->host->id->ver;
 	msg.welcome.flags = leap_to_le32(flags);
-	if (flags) {
-		msg.welcome.offset = leap_to_le64(offset);
-		msg.welcome.nr_doorbell_bytes = leap_to_le32(bytes);
-	}
-	say(b, &msg, flags ? fd : -1);
+	leap__fdchan_send(&b->chan, &msg, sizeof(msg), fds, nr);
 }
 
 /* ---- memory ------------------------------------------------------------------------ */
@@ -311,15 +311,24 @@ static bool rings_own(const struct leap__borrower *b, uint32_t offset)
 	return false;
 }
 
-/* A device with shadow doorbells reads those, whoever wrote them. */
-static void ring(struct leap__regctrl *c, uint32_t offset, uint32_t value)
+/*
+ * A device with shadow doorbells reads those. The borrower that writes them may
+ * have gone on since it sent the message: what it said then would take that
+ * back.
+ */
+static void ring(struct leap__regctrl *c, uint32_t offset, uint32_t value,
+		 bool store)
 {
 	uint8_t *page = c->admin->base + c->admin->extra_at;
 	uint32_t at = offset - LEAP_REG_DBL;
+	leap_le32 *word = (leap_le32 *)(void *)(page + at);
 
-	if (c->shadow && at + 4 <= LEAP__REG_PAGE)
-		leap__store_release((leap_le32 *)(void *)(page + at),
-				    leap_to_le32(value));
+	if (c->shadow && at + 4 <= LEAP__REG_PAGE) {
+		if (store)
+			leap__store_release(word, leap_to_le32(value));
+		else
+			value = leap_from_le32(leap__load_acquire(word));
+	}
 	c->dev->ops->doorbell(c->dev, offset, value);
 }
 
@@ -335,7 +344,8 @@ static int doorbells(struct leap__borrower *b, const struct leap__lend_msg *msg)
 			continue;
 		b->l->doorbells++;
 		ring(b->l->c, offset,
-		     leap_from_le32(msg->doorbells.db[i].value));
+		     leap_from_le32(msg->doorbells.db[i].value),
+		     msg->doorbells.flags != leap_to_le32(0));
 	}
 	return 0;
 }
@@ -418,12 +428,7 @@ static void free_borrower(struct leap__borrower *b)
 	struct leap_lender *l = b->l;
 	void (*evicted)(void *arg) = b->evicted;
 	void *arg = b->evicted_arg;
-	uint32_t i;
 
-	for (i = 1; i <= LEAP__LEND_MAX_QUEUES; i++)
-		leap__lend_put_qid(l, &b->queues[i]);
-	if (b->vector)
-		leap__bitmap_clear(l->vectors, b->vector);
 	leap__fence_fini(&b->fence);
 	leap__list_remove(&b->link);
 	l->nr_borrowers--;
@@ -437,10 +442,16 @@ static void free_borrower(struct leap__borrower *b)
 /* Nothing of it is at the device any more. */
 static void clean(struct leap__borrower *b)
 {
-	if (!b->clean) {
-		b->clean = true;
-		b->l->nr_fencing--;
-	}
+	struct leap_lender *l = b->l;
+	uint32_t i;
+
+	b->clean = true;
+	l->nr_fencing--;
+	for (i = 1; i <= LEAP__LEND_MAX_QUEUES; i++)
+		leap__lend_put_qid(l, &b->queues[i]);
+	if (b->vector)
+		leap__bitmap_clear(l->vectors, b->vector);
+	leap__lender_look(l);
 	if (b->chan_gone)
 		free_borrower(b);
 	else

@@ -74,6 +74,7 @@ struct lent_dev {
 	uint16_t qids[65536 / 16];	/* as the device names them */
 	struct memory mem[LEAP__REG_REGIONS];
 	/* Doorbells. */
+	bool has_shadow;		/* the device; @shadow: so have we */
 	struct leap_dmabuf *shadow;
 	uint8_t *page;
 	uint32_t page_bytes;
@@ -377,6 +378,8 @@ static void send_doorbells(struct lent_dev *d)
 	if (!d->db_waits || !d->chan_up || !leap__fdchan_idle(&d->chan))
 		return;
 	*msg = leap__lend_msg(LEAP__LEND_RING, 0);
+	if (d->has_shadow && !d->shadow)
+		msg->doorbells.flags = leap_to_le32(LEAP__LEND_STORE);
 	for (i = 0; i < d->nr_dbs && n < LEAP__LEND_DOORBELLS; i++) {
 		struct db *db = &d->dbs[i];
 
@@ -446,29 +449,32 @@ static void chan_idle(struct leap__fdchan *chan)
 
 /* What cannot be mapped is said by messages. */
 static void map_doorbells(struct lent_dev *d, const struct leap__lend_msg *msg,
-			  int fd)
+			  const int *fds)
 {
 	uint32_t flags = leap_from_le32(msg->welcome.flags);
-	uint32_t bytes = leap_from_le32(msg->welcome.nr_doorbell_bytes);
-	uint64_t offset = leap_from_le64(msg->welcome.offset);
+	uint32_t bytes = leap_from_le32(msg->welcome.page_bytes);
+	uint64_t offset = leap_from_le64(msg->welcome.shadow_offset);
 	void *page;
 
-	if (flags & LEAP__LEND_SHADOW) {
-		if (!leap_dmabuf_import(fd, offset, bytes, LEAP_PERM_READ |
-					LEAP_PERM_WRITE, &d->shadow))
-			d->dev.shadow = leap_dmabuf_addr(d->shadow);
-	} else if (flags & LEAP__LEND_PAGE) {
-		page = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-			    fd, (off_t)offset);
-		if (page == MAP_FAILED)
-			return;
-		d->page = page;
-		d->page_bytes = bytes;
-	}
+	d->has_shadow = flags & LEAP__LEND_SHADOW;
+	if (d->has_shadow &&
+	    !leap_dmabuf_import(*fds++, offset, 2 * LEAP__REG_PAGE,
+				LEAP_PERM_READ | LEAP_PERM_WRITE, &d->shadow))
+		d->dev.shadow = leap_dmabuf_addr(d->shadow);
+	/* Whoever does not reach the words has to ask for both. */
+	if (!(flags & LEAP__LEND_PAGE) || (d->has_shadow && !d->shadow))
+		return;
+	offset = leap_from_le64(msg->welcome.page_offset);
+	page = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, *fds,
+		    (off_t)offset);
+	if (page == MAP_FAILED)
+		return;
+	d->page = page;
+	d->page_bytes = bytes;
 }
 
 static int welcome(struct lent_dev *d, const struct leap__lend_msg *msg,
-		   int fd)
+		   const int *fds)
 {
 	if (d->open)
 		return -EPROTO;
@@ -476,19 +482,19 @@ static int welcome(struct lent_dev *d, const struct leap__lend_msg *msg,
 	/* What the lender took time for is over. */
 	d->cap &= ~(uint64_t)LEAP_CAP_CRMS_RWM;
 	d->vs = leap_from_le32(msg->welcome.vs);
-	map_doorbells(d, msg, fd);
+	map_doorbells(d, msg, fds);
 	d->open = true;
 	leap__reg_opened(&d->dev, 0);
 	return 0;
 }
 
 static int heard(struct lent_dev *d, int type, const struct leap__lend_msg *msg,
-		 int fd)
+		 const int *fds)
 {
 	struct leap__regio *io;
 
 	if (type == LEAP__LEND_WELCOME)
-		return welcome(d, msg, fd);
+		return welcome(d, msg, fds);
 	if (!d->open)
 		return -EPROTO;
 	if (type == LEAP__LEND_DONE)
@@ -509,7 +515,7 @@ static void chan_message(struct leap__fdchan *chan, const uint8_t *data,
 	int err = type < 0 ? type : 0;
 
 	if (!err && !d->closing)
-		err = heard(d, type, &d->in, nr_fds ? fds[0] : -1);
+		err = heard(d, type, &d->in, fds);
 	while (nr_fds)
 		close(fds[--nr_fds]);
 	if (err)
@@ -565,7 +571,7 @@ static void do_work(struct leap_msg *msg)
 }
 
 static const struct leap__fdchan_end lent_end = {
-	.head_bytes = sizeof(struct leap__lend_msg), .max_fds = 1,
+	.head_bytes = sizeof(struct leap__lend_msg), .max_fds = 2,
 	.message = chan_message, .idle = chan_idle, .gone = chan_gone,
 };
 

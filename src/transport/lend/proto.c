@@ -17,7 +17,7 @@ static const struct {
 	uint8_t borrower, min_fds, max_fds, bytes;
 } rules[] = {
 	[LEAP__LEND_HELLO] = { 1, 0, 0, 0 },
-	[LEAP__LEND_WELCOME] = { 0, 0, 1, 32 },
+	[LEAP__LEND_WELCOME] = { 0, 0, 2, 40 },
 	[LEAP__LEND_MEM_ADD] = { 1, 1, 1, 16 },
 	[LEAP__LEND_MEM_DEL] = { 1, 0, 0, 24 },
 	[LEAP__LEND_ADMIN] = { 1, 0, 0, 64 },
@@ -43,20 +43,18 @@ static int check_mem(const struct leap__lend_msg *msg)
 static int check_welcome(const struct leap__lend_msg *msg, uint32_t nr_fds)
 {
 	uint32_t flags = leap_from_le32(msg->welcome.flags);
-	uint32_t bytes = leap_from_le32(msg->welcome.nr_doorbell_bytes);
-	uint64_t offset = leap_from_le64(msg->welcome.offset);
+	uint32_t bytes = leap_from_le32(msg->welcome.page_bytes);
+	uint64_t page = leap_from_le64(msg->welcome.page_offset);
+	uint64_t shadow = leap_from_le64(msg->welcome.shadow_offset);
 
 	if (flags & ~(LEAP__LEND_SHADOW | LEAP__LEND_PAGE) ||
-	    flags == (LEAP__LEND_SHADOW | LEAP__LEND_PAGE) ||
-	    nr_fds != (flags != 0))
+	    nr_fds != (flags & 1) + (flags >> 1) || page % PAGE ||
+	    shadow % PAGE)
 		return -EPROTO;
-	if (flags == LEAP__LEND_SHADOW && bytes != 2 * PAGE)
+	if (flags & LEAP__LEND_PAGE ? bytes < 8 || bytes > 1u << 20 :
+				      bytes || page)
 		return -EPROTO;
-	if (flags == LEAP__LEND_PAGE && (bytes < 8 || bytes > 1u << 20))
-		return -EPROTO;
-	if (!flags && (bytes || offset))
-		return -EPROTO;
-	return offset % PAGE ? -EPROTO : 0;
+	return !(flags & LEAP__LEND_SHADOW) && shadow ? -EPROTO : 0;
 }
 
 int leap__lend_check(const struct leap__lend_msg *msg, int from_borrower,
@@ -84,7 +82,7 @@ int leap__lend_check(const struct leap__lend_msg *msg, int from_borrower,
 		return -EPROTO;
 	if (type == LEAP__LEND_RING &&
 	    (leap_from_le32(msg->doorbells.nr) > LEAP__LEND_DOORBELLS ||
-	     leap_from_le32(msg->doorbells.zero)))
+	     leap_from_le32(msg->doorbells.flags) > LEAP__LEND_STORE))
 		return -EPROTO;
 	return (int)type;
 }

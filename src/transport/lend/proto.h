@@ -46,9 +46,13 @@ enum leap__lend_type {
 	LEAP__LEND_BYE = 11,
 };
 
-/* WELCOME: flags. One of them, or neither: doorbells are messages. */
-#define LEAP__LEND_SHADOW	1u	/* fd: shadow doorbells, two pages */
-#define LEAP__LEND_PAGE		2u	/* fd: BAR 0 from 1000h on */
+/* WELCOME: flags, each with a descriptor, in this order. */
+#define LEAP__LEND_SHADOW	1u	/* shadow doorbells, two pages */
+#define LEAP__LEND_PAGE		2u	/* BAR 0 from 1000h on */
+
+/* RING: flags. */
+#define LEAP__LEND_STORE	1u	/* shadow words as well: the borrower does
+				 * not reach them */
 
 struct leap__lend_msg {
 	leap_le32 magic;
@@ -63,8 +67,9 @@ struct leap__lend_msg {
 			leap_le32 vs;
 			leap_le32 crto;
 			leap_le32 flags;
-			leap_le32 nr_doorbell_bytes;
-			leap_le64 offset;	/* in the descriptor */
+			leap_le32 page_bytes;
+			leap_le64 page_offset;	/* in the descriptor */
+			leap_le64 shadow_offset;
 		} welcome;
 		struct {
 			leap_le64 offset;	/* in the descriptor */
@@ -82,7 +87,7 @@ struct leap__lend_msg {
 		} done;
 		struct {
 			leap_le32 nr;
-			leap_le32 zero;
+			leap_le32 flags;
 			struct {
 				leap_le32 offset;	/* in BAR 0 */
 				leap_le32 value;
