@@ -17,6 +17,7 @@ extern const struct leap_bdev_ops leap__memory_ops;
 extern const struct leap_bdev_ops leap__ng_ops;
 #endif
 extern const struct leap_bdev_ops leap__null_ops;
+extern const struct leap_bdev_ops leap__nvme_ops;
 extern const struct leap_bdev_ops leap__relay_ops;
 extern const struct leap_bdev_ops leap__trace_ops;
 extern const struct leap_bdev_ops leap__zoned_ops;
@@ -30,6 +31,7 @@ static const struct leap_bdev_ops *const layers[] = {
 	&leap__ng_ops,
 #endif
 	&leap__null_ops,
+	&leap__nvme_ops,
 	&leap__relay_ops,
 	&leap__trace_ops,
 	&leap__zoned_ops,
@@ -46,6 +48,7 @@ static const char *const names[] = {
 	"ng",
 #endif
 	"null",
+	"nvme",
 	"relay",
 	"trace",
 	"zoned",

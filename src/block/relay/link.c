@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "block/relay/nvme.h"
 #include "block/relay/relay.h"
 #include "util/atomic.h"
 #include "util/list.h"
@@ -87,6 +88,13 @@ static void retry_later(struct leap__link *link)
 	leap_timer_start(link->pg, &link->timer, link->reconnect_ms * MS);
 }
 
+static void let_go(struct leap__link *link)
+{
+	if (link->lease)
+		leap__nvme_put(link->lease);
+	link->lease = NULL;
+}
+
 static void host_closed(void *arg)
 {
 	struct leap__link *link = arg;
@@ -94,6 +102,7 @@ static void host_closed(void *arg)
 	link->host = NULL;
 	link->dead = false;
 	link->closing = false;
+	let_go(link);
 	if (link->relay)
 		retry_later(link);
 	else if (!link->work_sent)
@@ -209,8 +218,15 @@ static void connect_host(struct leap__link *link)
 	opts.event = host_event;
 	opts.arg = link;
 	link->was_live = false;
-	if (leap_host_connect(link->pg, &opts, &link->host)) {
+	if (link->relay->nvme) {
+		link->lease = leap__nvme_get(link->relay->nvme);
+		opts.lender = link->lease ? leap__lease_lender(link->lease) :
+			      NULL;
+	}
+	if ((link->relay->nvme && !link->lease) ||
+	    leap_host_connect(link->pg, &opts, &link->host)) {
 		link->host = NULL;
+		let_go(link);
 		retry_later(link);
 	}
 }

@@ -48,6 +48,7 @@ struct look {
 	uint32_t nsid;
 	int err;
 	bool over;
+	bool was_there;		/* but may have had no such namespace */
 	void (*done)(struct look *look);
 };
 
@@ -199,6 +200,7 @@ static void look_state(struct leap_host *host, enum leap_host_state state,
 
 	if (look->over)
 		return;
+	look->was_there = state == LEAP_HOST_LIVE;
 	if (state == LEAP_HOST_LIVE)
 		look->err = leap__relay_look(host, look->nsid, &look->far);
 	else if (state == LEAP_HOST_FAILED)
@@ -228,13 +230,15 @@ static int look_start(struct look *look, struct leap_pollgroup *pg,
 	return leap_host_connect(pg, &opts, &look->host);
 }
 
-static int look_error(const struct leap__relay *relay, int err)
+static int look_error(const struct leap__relay *relay, const struct look *look)
 {
-	if (err == -ENOENT)
-		return leap__err(err, "relay: %s has no namespace %u",
-				 relay->url, relay->nsid);
-	return leap__err(err, "relay: cannot reach %s: %s", relay->url,
-			 strerror(-err));
+	int err = look->err;
+
+	if (look->was_there && err == -ENOENT)
+		return leap__err(err, "%s: %s has no namespace %u",
+				 relay->name, relay->url, relay->nsid);
+	return leap__err(err, "%s: cannot reach %s: %s", relay->name,
+			 relay->url, strerror(-err));
 }
 
 static void look_is_over(struct look *look)
@@ -242,8 +246,8 @@ static void look_is_over(struct look *look)
 	look->pg = NULL;
 }
 
-/* For stacks opened from text. */
-static int look_and_wait(const struct leap__relay *relay, struct leap__far *far)
+int leap__relay_look_and_wait(const struct leap__relay *relay,
+			      struct leap__far *far)
 {
 	struct look look = { .done = look_is_over };
 	struct leap_pollgroup *pg;
@@ -261,7 +265,7 @@ static int look_and_wait(const struct leap__relay *relay, struct leap__far *far)
 	if (err)
 		return err;
 	if (look.err)
-		return look_error(relay, look.err);
+		return look_error(relay, &look);
 	*far = look.far;
 	return 0;
 }
@@ -278,15 +282,14 @@ static int u32_opt(struct leap_bdev *bdev, const char *key, uint32_t fallback,
 	return err;
 }
 
-static int read_opts(struct leap_bdev *bdev, struct leap__relay *relay)
+int leap__relay_opts(struct leap_bdev *bdev, struct leap__relay *relay)
 {
 	int err;
 
-	relay->name = "relay";
 	relay->url = leap_bdev_arg(bdev);
 	if (!relay->url)
-		return leap__err(-EINVAL, "relay: a URL is missing, as in "
-				 "relay:tcp://HOST:PORT/NQN");
+		return leap__err(-EINVAL, "%s: a URL is missing, as in "
+				 "relay:tcp://HOST:PORT/NQN", relay->name);
 	err = leap_bdev_opt_str(bdev, "hostnqn", NULL, &relay->hostnqn);
 	if (!err)
 		err = u32_opt(bdev, "nsid", 1, LEAP_NSID_ALL - 1, &relay->nsid);
@@ -307,8 +310,8 @@ static int read_opts(struct leap_bdev *bdev, struct leap__relay *relay)
 		err = u32_opt(bdev, "reconnect_ms", RECONNECT_MS, 3600000,
 			      &relay->reconnect_ms);
 	if (!err && (!relay->nsid || !relay->nr_queues || relay->depth < 2))
-		err = leap__err(-EINVAL, "relay: nsid and queues are at least "
-				"1, depth 2");
+		err = leap__err(-EINVAL, "%s: nsid and queues are at least "
+				"1, depth 2", relay->name);
 	return err;
 }
 
@@ -366,13 +369,37 @@ int leap__relay_describe(struct leap_bdev *bdev, struct leap__relay *relay)
 	return 0;
 }
 
+int leap__relay_note_make(struct leap_bdev *bdev, struct leap__relay *relay)
+{
+	relay->note = calloc(1, sizeof(*relay->note));
+	if (!relay->note)
+		return leap__err(-ENOMEM, "%s: out of memory", relay->name);
+	relay->note->bdev = bdev;
+	relay->note->pg = leap_bdev_pollgroup(bdev);
+	return 0;
+}
+
+void leap__relay_note_drop(struct leap__relay *relay)
+{
+	struct leap__relay_note *note = relay->note;
+
+	if (!note)
+		return;
+	relay->note = NULL;
+	note->bdev = NULL;
+	/* Nobody sends it any more; one that is on its way frees it. */
+	if (!leap__exchange(&note->sent, 1u))
+		free(note);
+}
+
 static int relay_open(struct leap_bdev *bdev)
 {
 	struct leap__relay *relay = leap_bdev_priv(bdev);
 	struct looked_at *known = NULL;
 	int err;
 
-	err = read_opts(bdev, relay);
+	relay->name = "relay";
+	err = leap__relay_opts(bdev, relay);
 	if (err)
 		return err;
 	if (bdev->table != &leap__relay_ops) {
@@ -380,29 +407,16 @@ static int relay_open(struct leap_bdev *bdev)
 		relay->target = known->target;
 		relay->far = known->far;
 	} else {
-		err = look_and_wait(relay, &relay->far);
+		err = leap__relay_look_and_wait(relay, &relay->far);
 	}
 	if (!err)
 		err = leap__relay_describe(bdev, relay);
-	if (err)
-		return err;
-	relay->note = calloc(1, sizeof(*relay->note));
-	if (!relay->note)
-		return leap__err(-ENOMEM, "relay: out of memory");
-	relay->note->bdev = bdev;
-	relay->note->pg = leap_bdev_pollgroup(bdev);
-	return 0;
+	return err ? err : leap__relay_note_make(bdev, relay);
 }
 
 static void relay_close(struct leap_bdev *bdev)
 {
-	struct leap__relay *relay = leap_bdev_priv(bdev);
-	struct leap__relay_note *note = relay->note;
-
-	note->bdev = NULL;
-	/* Nobody sends it any more; one that is on its way frees it. */
-	if (!leap__exchange(&note->sent, 1u))
-		free(note);
+	leap__relay_note_drop(leap_bdev_priv(bdev));
 	if (bdev->table != &leap__relay_ops) {
 		struct looked_at *known = (struct looked_at *)bdev->table;
 
@@ -413,7 +427,7 @@ static void relay_close(struct leap_bdev *bdev)
 	}
 }
 
-static int relay_chan_open(struct leap_chan *chan)
+int leap__relay_chan_open(struct leap_chan *chan)
 {
 	struct leap__link **link = leap_chan_priv(chan);
 
@@ -421,7 +435,7 @@ static int relay_chan_open(struct leap_chan *chan)
 				     leap_chan_pollgroup(chan), link);
 }
 
-static void relay_chan_close(struct leap_chan *chan)
+void leap__relay_chan_close(struct leap_chan *chan)
 {
 	struct leap__link **link = leap_chan_priv(chan);
 
@@ -452,8 +466,8 @@ const struct leap_bdev_ops leap__relay_ops = {
 	.bio_bytes = sizeof(struct leap__rbio),
 	.open = relay_open,
 	.close = relay_close,
-	.chan_open = relay_chan_open,
-	.chan_close = relay_chan_close,
+	.chan_open = leap__relay_chan_open,
+	.chan_close = leap__relay_chan_close,
 	.submit = leap__relay_bio,
 };
 
@@ -477,7 +491,7 @@ static void opening_looked(struct look *look)
 	int err = look->err;
 
 	if (err)
-		look_error(&o->relay, err);
+		look_error(&o->relay, look);
 	o->known->far = look->far;
 	if (!err)
 		err = leap_bdev_open_with(o->pg, o->text, own, &bdev);
@@ -520,6 +534,7 @@ static int opening_fill(struct opening *o, const struct leap_relay_opts *opts)
 
 	if (!opts->url)
 		return leap__err(-EINVAL, "leap_relay_open: no url");
+	r->name = "relay";
 	r->url = strdup(opts->url);
 	r->hostnqn = opts->hostnqn ? strdup(opts->hostnqn) : NULL;
 	o->known = calloc(1, sizeof(*o->known));

@@ -56,6 +56,8 @@ struct leap__relay {
 	const char *name;	/* of the layer */
 	const char *url, *hostnqn;
 	void *dev;		/* ng.c's */
+	struct leap__nvme *nvme;	/* nvme.c's: whose queues are lent */
+	char *own_url;
 	struct leap_target *target;
 	uint64_t start, blocks;		/* window; 0 blocks = to the end */
 	uint32_t nsid, nr_queues, depth, loss_ms, reconnect_ms;
@@ -130,6 +132,7 @@ struct leap__link {
 	struct leap_pollgroup *pg;
 	struct leap__relay *relay;	/* NULL: the channel is closed */
 	struct leap_host *host;	/* NULL: between two tries */
+	struct leap__lease *lease;	/* host's */
 	struct leap__ng *ng;	/* in place of a host */
 	/* One command on its way: 1, 0 when there is no room, or an error of
 	 * leap_host_submit. */
@@ -161,6 +164,14 @@ void leap__relay_far(const struct leap_id_ctrl *id,
 		     const struct leap_host_ns *ns, struct leap__far *far);
 /* relay->far is known: can it be served, and what is the bdev then? */
 int leap__relay_describe(struct leap_bdev *bdev, struct leap__relay *relay);
+int leap__relay_opts(struct leap_bdev *bdev, struct leap__relay *relay);
+/* For stacks opened from text: in a poll group that lasts as long as that. */
+int leap__relay_look_and_wait(const struct leap__relay *relay,
+			      struct leap__far *far);
+int leap__relay_note_make(struct leap_bdev *bdev, struct leap__relay *relay);
+void leap__relay_note_drop(struct leap__relay *relay);
+int leap__relay_chan_open(struct leap_chan *chan);
+void leap__relay_chan_close(struct leap_chan *chan);
 void leap__relay_bio(struct leap_chan *chan, struct leap_bio *bio);
 /* Can what was opened as @was be served by @now? */
 bool leap__relay_fits(const struct leap__far *was, const struct leap__far *now);
