@@ -54,7 +54,8 @@ need_packages() {
 }
 
 base_packages="gcc libc6-dev make autoconf automake libtool pkg-config
-	libcmocka-dev liburing-dev libjansson-dev libisal-dev libssl-dev"
+	libcmocka-dev liburing-dev libjansson-dev libisal-dev libssl-dev
+	libpci-dev"
 
 # logged LOG COMMAND... - run quietly; show the end of the log on failure
 logged() {

@@ -126,18 +126,21 @@ static int may_go_again(const struct leap_host *h)
 	       h->opts.loss_ms != UINT32_MAX;
 }
 
-/* What may be done twice by being sent twice. */
-static int must_not_go_again(const struct leap__hcmd *c)
-{
-	return c->q != c->q->host->q && c->req.sqe.opc == LEAP_NVM_ZONE_APPEND;
-}
-
 /* A command that takes the controller down each time is not sent for ever. */
 static int is_hopeless(struct leap__hcmd *c)
 {
 	if (c->req.sys_errno != -ETIMEDOUT)
 		return 0;
 	return ++c->late > MAX_LATE;
+}
+
+/* What may be done twice by being sent twice. */
+static int must_not_go_again(const struct leap__hcmd *c)
+{
+	return c->q != c->q->host->q &&
+	       (c->req.sqe.opc == LEAP_NVM_ZONE_APPEND ||
+		c->req.sqe.opc == LEAP_NVM_COPY ||
+		c->req.sqe.flags & LEAP_SQE_FUSE_MASK);
 }
 
 static void cmd_done(struct leap_req *req)
@@ -148,8 +151,7 @@ static void cmd_done(struct leap_req *req)
 	q->in_flight--;
 	/* sys_errno: the connection's word, not the controller's. */
 	if (__builtin_expect(req->sys_errno != 0, 0) &&
-	    may_go_again(q->host) && !must_not_go_again(c) &&
-	    !is_hopeless(c) &&
+	    may_go_again(q->host) && !is_hopeless(c) && !must_not_go_again(c) &&
 	    !LEAP_PLANT(REDRIVE_LOST)) {
 		c->again = 1;
 		wait_append(q, c);

@@ -479,6 +479,7 @@ static int finish(struct leap__regq *q, const struct leap__cqe *cqe)
 	uint16_t i = cqe->cid & q->cid_mask;
 	struct leap__regslot *slot;
 	struct leap_req *req;
+	int err = 0;
 	bool own;
 
 	if (i >= q->sq_size || !q->slots[i].req || q->slots[i].parked ||
@@ -498,10 +499,15 @@ static int finish(struct leap__regq *q, const struct leap__cqe *cqe)
 	    reads(&req->sqe) && !cqe->status)
 		bounce(q, req, slot->chunks, false);
 	leap__regq_put_slot(q, i);
+	/* All that went out has been fetched: an SQHD that says otherwise would
+	 * leave a ring that is full of nothing. */
+	if (__builtin_expect(q->nr_free_slots == q->sq_size, 0) &&
+	    q->sqp.head != q->sqp.rung)
+		err = -EPROTO;
 	if (__builtin_expect(!q->qid, 0) && !own)
 		leap__regfab_seen(q->c, req);
 	give_back(q, req, own);
-	return 0;
+	return err;
 }
 
 /* The CQ has room for all that can be out, and cq_lazy more. */

@@ -719,6 +719,7 @@ static uint16_t lent_queue_id(struct leap__regdev *dev, uint16_t qid)
 
 static const struct leap__regdev_ops lent_dev_ops = {
 	.dev_bytes = sizeof(struct lent_dev),
+	.device = true,		/* whatever the lender has */
 	.open = lent_open,
 	.submit = lent_submit,
 	.doorbell = lent_doorbell,
