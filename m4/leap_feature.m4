@@ -95,7 +95,17 @@ AM_COND_IF([ENABLE_ISAL], [
 	LEAP_LDFLAGS="$LEAP_LDFLAGS -Wl,--push-state,--no-as-needed,-lisal"
 	LEAP_LDFLAGS="$LEAP_LDFLAGS,--pop-state"
 ])
-AM_COND_IF([ENABLE_PCIE], [leap_requires="$leap_requires libpci"])
+# Only what calls leap_pci_* needs libpci, which Debian has no archive of.
+AM_COND_IF([ENABLE_PCIE], [
+	leap_save_LIBS=$LIBS
+	LIBS="-static `$PKG_CONFIG --static --libs libpci` $LIBS"
+	AC_MSG_CHECKING([for libpci to link statically])
+	AC_LINK_IFELSE([AC_LANG_CALL([], [pci_alloc])],
+		[AC_MSG_RESULT([yes])
+		 leap_requires="$leap_requires libpci"],
+		[AC_MSG_RESULT([no])])
+	LIBS=$leap_save_LIBS
+])
 AM_COND_IF([ENABLE_RDMA], [leap_requires="$leap_requires libibverbs librdmacm"])
 LEAP_REQUIRES_PRIVATE=$leap_requires
 LEAP_LIBS_PRIVATE="$LEAP_SANITIZER_FLAGS"

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# Writes the seeds of fuzz-ats, fuzz-command, fuzz-device, fuzz-guest,
+# Writes the seeds of fuzz-ats, fuzz-command, fuzz-device, fuzz-guest, fuzz-lend,
 # fuzz-shm-attach, fuzz-link and fuzz-vfio-user:
 # make-corpus.py CORPUS-FOLDER
 import os
@@ -155,6 +155,33 @@ def shm():
         for i in range(5) for v in (0xffffffff, 0, 7, 0x10000)) + bytes(9))
 
 
+def lend():
+    pad = [0] * 13
+    message = [bytes([0, t, fds, a, b, 0, 0, 0, 0, k, 0, 0, 0])
+               for t in range(1, 12) for fds, a, b, k in
+               ((0, 0, 0, 0), (1, 0, 16, 0), (1, 4, 64, 2), (5, 0, 16, 3))]
+    io = [bytes([2, opc, i, 1, 64, 65, i, 0, 0, 0, 1, i]) + bytes([3, i + 1])
+          for i, opc in enumerate((1, 2, 0, 8, 9, 5))]
+    admin = [bytes([1, opc, 0, 1, 64, 0, dw10, hi, dw11, 0, 0])
+             for opc, dw10, hi, dw11 in
+             ((6, 1, 0, 0), (2, 2, 127, 0), (9, 7, 0, 3), (9, 6, 0, 0),
+              (10, 7, 0, 0), (0, 1, 0, 0), (4, 1, 0, 0), (5, 2, 7, 1),
+              (1, 2, 7, 1), (8, 1, 0, 0), (12, 0, 0, 0), (0x80, 0, 0, 0))]
+    end = bytes(pad)
+    write('lend', 'messages', b'\x00' + b''.join(message) + end)
+    write('lend', 'hello', b'\x01' + b''.join(message[4:]) + end)
+    for i in range(3):
+        write('lend', 'queue-%d' % i, b'\x03' + b''.join(io) + b'\x07' * i +
+              message[4 * (4, 5, 10)[i]] + b'\x07' * 9 + end)
+    write('lend', 'admin', b'\x03' + b''.join(admin) + b'\x07' * 9 + end)
+    write('lend', 'deleted', b'\x03' + b''.join(io) + admin[5] + admin[6] +
+          b'\x07' * 9 + io[0] + end)
+    for good in (0, 2, 6, 12, 20, 30):
+        write('lend', 'lender-%d' % good, bytes([128 | good]) + bytes(
+            [2, 1, 5, 4, 0, 9, 1, 0, 0, 0, 0, 0, 0] * 3) + bytes(
+            [1, 2, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0] * 2))
+
+
 def operation(*args):
     return bytes(args) + bytes(16 - len(args))
 
@@ -304,6 +331,7 @@ if len(sys.argv) != 2:
 commands()
 devices()
 shm()
+lend()
 ats()
 guest()
 link()

@@ -157,7 +157,9 @@ int leap__vfu_dev_restore(struct leap__vfu_dev *dev,
 
 	*sock = -1;
 	p = leap__saved_find(s, T_CLIENT, 0, &len);
-	if (!p || len < sizeof(c))
+	/* Any other value is no bool. */
+	if (!p || len < sizeof(c) ||
+	    p[offsetof(struct client, caps.write_multiple)] > 1)
 		return -EPROTO;
 	memcpy(&c, p, sizeof(c));
 	dev->caps = c.caps;
