@@ -225,7 +225,8 @@ part_sanitize() {
 	built "asan+ubsan" asan --enable-asan --enable-ubsan --enable-werror \
 		--disable-shared && check_in "asan+ubsan" asan
 	built "tsan" tsan --enable-tsan --enable-werror --disable-shared &&
-		check_in "tsan" tsan TESTS="$(threaded_tests)"
+		check_in "tsan" tsan TESTS="$(threaded_tests)" \
+			check_PROGRAMS="$(threaded_tests)"
 	[ -n "$long" ] || return 0
 	# It does not know what io_uring has written.
 	built "valgrind" valgrind --disable-shared --disable-uring &&

@@ -192,6 +192,7 @@ struct leap__regctrl {
 	uint64_t cap;
 	uint32_t cc;		/* as last written */
 	uint64_t to_ns;		/* CAP.TO, CRTO */
+	uint32_t crto;
 	uint64_t shutdown_ns;	/* RTD3E */
 	struct leap_id_ctrl *id;
 	struct leap__list qps;		/* struct leap__regqp, admin too */

@@ -106,6 +106,7 @@ void leap__borrower_welcome(struct leap__borrower *b)
 	}
 	msg.welcome.cap = leap_to_le64(c->cap);
 	msg.welcome.vs = b->l->host->id->ver;
+	msg.welcome.crto = leap_to_le32(c->crto);
 	msg.welcome.flags = leap_to_le32(flags);
 	leap__fdchan_send(&b->chan, &msg, sizeof(msg), fds, nr);
 }
