@@ -99,6 +99,8 @@ void leap__borrower_welcome(struct leap__borrower *b)
 	fd = !c->dev->ops->doorbell_fd ? -EOPNOTSUPP :
 		c->dev->ops->doorbell_fd(c->dev, &offset, &bytes);
 	if (fd >= 0) {
+		if (bytes > LEAP__LEND_MAX_PAGE)
+			bytes = LEAP__LEND_MAX_PAGE;
 		fds[nr++] = fd;
 		flags |= LEAP__LEND_PAGE;
 		msg.welcome.page_offset = leap_to_le64(offset);
