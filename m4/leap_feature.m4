@@ -71,6 +71,12 @@ AC_DEFUN([LEAP_PROBE_HEADER], [
 AC_CHECK_HEADER([$1], [leap_found=yes], [leap_why="<$1> is missing"])
 ])
 
+# LEAP_PROBE_HEADER_PKG(HEADER, PREFIX, MODULES): both.
+AC_DEFUN([LEAP_PROBE_HEADER_PKG], [
+AC_CHECK_HEADER([$1], [LEAP_PROBE_PKG([$2], [$3])],
+	[leap_why="<$1> is missing"])
+])
+
 # What a static link of libleapio needs goes to Requires.private.
 AC_DEFUN([LEAP_PC_FINISH], [
 AM_COND_IF([ENABLE_URING], [leap_requires="$leap_requires liburing"])
@@ -88,6 +94,17 @@ AM_COND_IF([ENABLE_ISAL], [
 	# A weak reference alone does not keep a shared library.
 	LEAP_LDFLAGS="$LEAP_LDFLAGS -Wl,--push-state,--no-as-needed,-lisal"
 	LEAP_LDFLAGS="$LEAP_LDFLAGS,--pop-state"
+])
+# Only what calls leap_pci_* needs libpci, which Debian has no archive of.
+AM_COND_IF([ENABLE_PCIE], [
+	leap_save_LIBS=$LIBS
+	LIBS="-static `$PKG_CONFIG --static --libs libpci` $LIBS"
+	AC_MSG_CHECKING([for libpci to link statically])
+	AC_LINK_IFELSE([AC_LANG_CALL([], [pci_alloc])],
+		[AC_MSG_RESULT([yes])
+		 leap_requires="$leap_requires libpci"],
+		[AC_MSG_RESULT([no])])
+	LIBS=$leap_save_LIBS
 ])
 AM_COND_IF([ENABLE_RDMA], [leap_requires="$leap_requires libibverbs librdmacm"])
 LEAP_REQUIRES_PRIVATE=$leap_requires

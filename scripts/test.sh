@@ -197,7 +197,8 @@ part_unit() {
 	# Debian has none of the libraries for musl, cmocka neither.
 	built "musl" musl --enable-werror CC=musl-gcc CXX=no \
 		CPPFLAGS="$(kernel_headers)" --disable-uring --disable-isal \
-		--disable-programs --disable-unit-tests --disable-shared &&
+		--disable-programs --disable-unit-tests --disable-pcie \
+		--disable-shared &&
 		check_in "musl" musl \
 			TESTS="$(quick_tests musl) tests/conformance/conformance"
 	try "configure refuses what it cannot have" "$top/build/refuse.out" \
@@ -210,7 +211,7 @@ refuse_features() (
 	autogen || return 1
 	mkdir -p "$top/build/refuse"
 	cd "$top/build/refuse" || return 1
-	for f in uring isal programs rdma; do
+	for f in uring isal programs rdma pcie; do
 		if PKG_CONFIG_LIBDIR=/nonexistent PKG_CONFIG_PATH='' \
 			../../configure --enable-$f=yes >"$f.out" 2>&1; then
 			echo "--enable-$f=yes went through without its dependency"
@@ -224,7 +225,8 @@ part_sanitize() {
 	built "asan+ubsan" asan --enable-asan --enable-ubsan --enable-werror \
 		--disable-shared && check_in "asan+ubsan" asan
 	built "tsan" tsan --enable-tsan --enable-werror --disable-shared &&
-		check_in "tsan" tsan TESTS="$(threaded_tests)"
+		check_in "tsan" tsan TESTS="$(threaded_tests)" \
+			check_PROGRAMS="$(threaded_tests)"
 	[ -n "$long" ] || return 0
 	# It does not know what io_uring has written.
 	built "valgrind" valgrind --disable-shared --disable-uring &&
@@ -291,6 +293,7 @@ part_sim() {
 }
 
 part_arm() {
+	[ -z "$long" ] || export LEAP_LONG=1
 	tests "aarch64" "$top/build/arm.out" "$top/build/cross-aarch64" \
 		"$top/scripts/cross.sh" aarch64
 	built "programs for x86-64" unit --enable-werror &&

@@ -3,20 +3,29 @@
  * upgrade.c - leap-hostd replaces itself by the file that it was started from
  *
  * The pid, its options and its drives stay; sockets on which it listens are
- * made anew. Until execve has succeeded everything can be taken back.
+ * made anew. Until execve has succeeded everything can be taken back, and after
+ * it nothing: so the file first runs as a child that does all but listen, with
+ * the same options and the same drives.
  */
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "hostd.h"
 
 #define SAVE_NS	1000000000u	/* for what is under way to end */
 #define STEP_NS	1000000
+#define TRIAL_MS	2000	/* guests wait meanwhile */
 
 static const char option[] = "--restore=";
+static const char trial[] = ",trial";
 
 void hostd_upgrade_init(struct hostd *h, char **argv)
 {
@@ -36,7 +45,8 @@ int hostd_restore_option(struct hostd *h, const char *value)
 		return -EINVAL;
 	h->restore_fd = (int)fd;
 	h->upgrades = (unsigned int)strtoul(end, &end, 10);
-	return *end ? -EINVAL : 0;
+	h->trial = !strcmp(end, trial);
+	return *end && !h->trial ? -EINVAL : 0;
 }
 
 static void rested(void *arg, int err)
@@ -48,9 +58,23 @@ static void rested(void *arg, int err)
 	h->loop.quit = 1;
 }
 
+/* The state of a lender cannot be handed on. */
+static int lends(const struct hostd *h)
+{
+	return !h->agent || h->nr_lending;
+}
+
 int hostd_upgrade_start(struct hostd *h)
 {
+	if (lends(h))
+		return -EBUSY;
 	return leap_agent_rest(h->agent, rested, h);
+}
+
+const char *hostd_upgrade_error(const struct hostd *h)
+{
+	return lends(h) ? "not while devices are lent: start it anew" :
+			  leap_last_error();
 }
 
 static int save(struct hostd *h, int *fd)
@@ -67,25 +91,58 @@ static int save(struct hostd *h, int *fd)
 	return rc;
 }
 
+/* Kill it if it takes too long; -errno, or 0 when it ended with 0. */
+static int await(pid_t pid)
+{
+	struct pollfd p = { .events = POLLIN };
+	int status = 0, late;
+
+	p.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	late = p.fd < 0 || poll(&p, 1, TRIAL_MS) != 1;
+	if (p.fd >= 0)
+		close(p.fd);
+	if (late)
+		kill(pid, SIGKILL);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (late)
+		return -ETIMEDOUT;
+	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -ECANCELED;
+}
+
+static int try(struct hostd *h, char **argv)
+{
+	pid_t pid;
+	int rc = posix_spawn(&pid, h->self, NULL, NULL, argv, environ);
+
+	return rc ? -rc : await(pid);
+}
+
 /* argv with our option in the place of the last one. */
 static int run(struct hostd *h, int fd)
 {
-	char text[sizeof(option) + 32], **argv;
-	int i, n = 0;
+	char text[sizeof(option) + sizeof(trial) + 32], **argv;
+	int i, n = 0, rc;
 
 	while (h->argv[n])
 		n++;
 	argv = calloc((size_t)n + 2, sizeof(*argv));
 	if (!argv)
 		return -ENOMEM;
-	snprintf(text, sizeof(text), "%s%d,%u", option, fd, h->upgrades + 1);
 	for (i = 0, n = 0; h->argv[i]; i++)
 		if (strncmp(h->argv[i], option, sizeof(option) - 1))
 			argv[n++] = h->argv[i];
 	argv[n] = text;
-	execv(h->self, argv);
+	snprintf(text, sizeof(text), "%s%d,%u%s", option, fd, h->upgrades + 1,
+		 trial);
+	rc = try(h, argv);
+	if (!rc) {
+		*strstr(text, trial) = 0;
+		execv(h->self, argv);
+		rc = -errno;
+	}
 	free(argv);
-	return -errno;
+	return rc;
 }
 
 void hostd_upgrade(struct hostd *h)
@@ -95,7 +152,8 @@ void hostd_upgrade(struct hostd *h)
 	if (!rc) {
 		rc = run(h, fd);
 		fprintf(stderr, "leap-hostd: upgrade: %s: %s\n", h->self,
-			strerror(-rc));
+			rc == -ECANCELED ? "it does not start with these "
+			"options and drives" : strerror(-rc));
 	}
 	leap_target_carry_on(h->target, fd);
 	leap_agent_go_on(h->agent);

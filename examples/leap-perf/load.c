@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define PAGE 4096u
+
 struct run;
 
 struct slot {
@@ -31,7 +33,9 @@ struct run {
 	struct verify *v;
 	struct result *r;
 	struct slot *slots;
+	struct leap_dmabuf *mem;
 	char *bufs;
+	uint32_t buf_bytes;	/* of one slot */
 	uint32_t nr_slots;
 	uint32_t out;
 	uint64_t blocks;	/* of the range */
@@ -124,6 +128,9 @@ static void send_next(struct run *u, struct slot *s)
 	req->sqe.cdw11 = leap_to_le32((uint32_t)(s->lba >> 32));
 	req->sqe.cdw12 = leap_to_le32(s->nr - 1);
 	s->piece.len_bytes = s->nr * u->ns->block_bytes;
+	if (u->o->misalign)
+		s->piece.addr = u->bufs + (size_t)(s - u->slots) *
+				u->buf_bytes + rnd(u) % (PAGE / 4) * 4;
 	if (u->v && req->sqe.opc == LEAP_NVM_WRITE)
 		verify_write_start(u->v, s->lba, s->nr, s->piece.addr);
 	else if (u->v)
@@ -181,20 +188,25 @@ static void done(struct leap_req *req)
 
 static int alloc_slots(struct run *u)
 {
+	struct leap_dmabuf_opts mem = LEAP_DMABUF_OPTS_INIT;
 	uint32_t i, most = u->o->bs_max / u->ns->block_bytes;
 	struct slot *s;
 
+	u->buf_bytes = (u->o->bs_max + PAGE - 1) / PAGE * PAGE +
+		       (u->o->misalign ? PAGE : 0);
+	mem.bytes = (uint64_t)u->nr_slots * u->buf_bytes;
+	mem.name = "leap-perf";
 	u->slots = calloc(u->nr_slots, sizeof(*u->slots));
-	u->bufs = aligned_alloc(4096, ((size_t)u->nr_slots * u->o->bs_max +
-				       4095) / 4096 * 4096);
-	if (!u->slots || !u->bufs)
+	if (!u->slots || leap_dmabuf_create(&mem, &u->mem))
 		return -1;
-	memset(u->bufs, 0xa5, (size_t)u->nr_slots * u->o->bs_max);
+	u->bufs = leap_dmabuf_addr(u->mem);
+	memset(u->bufs, 0xa5, mem.bytes);
 	for (i = 0; i < u->nr_slots; i++) {
 		s = &u->slots[i];
 		s->run = u;
 		s->queue = 1 + i % u->o->queues;
-		s->piece.addr = u->bufs + (size_t)i * u->o->bs_max;
+		s->piece.addr = u->bufs + (size_t)i * u->buf_bytes;
+		s->piece.buf = u->mem;
 		s->req.pieces = &s->piece;
 		s->req.nr_pieces = 1;
 		s->req.done = done;
@@ -212,7 +224,7 @@ static void free_slots(struct run *u)
 	for (i = 0; u->slots && i < u->nr_slots; i++)
 		free(u->slots[i].floor);
 	free(u->slots);
-	free(u->bufs);
+	leap_dmabuf_put(u->mem);
 }
 
 static void progress(struct run *u, uint64_t start, uint64_t *last_n)

@@ -17,8 +17,8 @@ static const char help[] =
 "usage: leap-perf [options] URL\n"
 "       leap-perf [options] --discover tcp://HOST:PORT\n"
 "\n"
-"URL: tcp://HOST:PORT/NQN, shm:PATH/NQN, vfio-user:PATH/NQN, or\n"
-"     loop://NAME/NQN with --stack\n"
+"URL: tcp://HOST:PORT/NQN, shm:PATH/NQN, vfio-user:PATH/NQN,\n"
+"     pcie:DDDD:BB:DD.F/NQN, or loop://NAME/NQN with --stack\n"
 "\n"
 "  -m, --mix PERCENT     share of reads (default 100; --verify: 50)\n"
 "  -s, --seq             sequential, not random\n"
@@ -31,6 +31,11 @@ static const char help[] =
 "  -n, --nsid N          namespace (default: the first)\n"
 "      --verify          patterns in what is written; check what is read, and\n"
 "                        at the end read back all that was written\n"
+"      --prp             behind registers: payload by PRPs, not SGLs\n"
+"      --zoned MODE      fill zones by write or append, read them back, reset\n"
+"                        them; they lose what was in them\n"
+"      --misalign        buffers begin anywhere in a page, at multiples of 4\n"
+"      --spin-us N       poll that long before sleeping; 0 = sleep at once\n"
 "      --seed N          of addresses and patterns (default: the clock)\n"
 "      --loss MS         give up that long after a lost connection (600000)\n"
 "      --reconnect MS    wait between tries (1000)\n"
@@ -48,7 +53,7 @@ static const char help[] =
 enum {
 	OPT_VERIFY = 256, OPT_SEED, OPT_LOSS, OPT_RECONNECT, OPT_HOSTNQN,
 	OPT_DIGEST, OPT_HDGST, OPT_DDGST, OPT_STACK, OPT_DISCOVER, OPT_JSON,
-	OPT_QUIET,
+	OPT_QUIET, OPT_MISALIGN, OPT_SPIN, OPT_PRP, OPT_ZONED,
 };
 
 static const struct option long_opts[] = {
@@ -63,6 +68,8 @@ static const struct option long_opts[] = {
 	{ "digest", 0, NULL, OPT_DIGEST }, { "hdgst", 0, NULL, OPT_HDGST },
 	{ "ddgst", 0, NULL, OPT_DDGST }, { "stack", 1, NULL, OPT_STACK },
 	{ "discover", 1, NULL, OPT_DISCOVER }, { "json", 0, NULL, OPT_JSON },
+	{ "prp", 0, NULL, OPT_PRP }, { "zoned", 1, NULL, OPT_ZONED },
+	{ "misalign", 0, NULL, OPT_MISALIGN }, { "spin-us", 1, NULL, OPT_SPIN },
 	{ "quiet", 0, NULL, OPT_QUIET }, { "help", 0, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
@@ -134,9 +141,18 @@ static void parse_bs(struct opts *o, const char *text)
 	o->bs_max = (uint32_t)hi;
 }
 
+static void parse_zoned(struct opts *o, const char *text)
+{
+	o->zoned = !strcmp(text, "write") ? ZONED_WRITE :
+		   !strcmp(text, "append") ? ZONED_APPEND : ZONED_NOT;
+	if (!o->zoned)
+		usage("--zoned takes write or append, not", text);
+}
+
 static void parse_one(struct opts *o, int c, const char *arg)
 {
 	switch (c) {
+	case OPT_ZONED: parse_zoned(o, arg); break;
 	case 'm': o->read_percent = (uint32_t)number(arg, 0, 100); break;
 	case 's': o->sequential = 1; break;
 	case 'b': parse_bs(o, arg); break;
@@ -162,6 +178,13 @@ static void parse_one(struct opts *o, int c, const char *arg)
 	case OPT_DISCOVER: o->discover = arg; break;
 	case OPT_JSON: o->json = 1; break;
 	case OPT_QUIET: o->quiet = 1; break;
+	case OPT_PRP: o->qp_flags |= LEAP_QP_PRP; break;
+	case OPT_MISALIGN: o->misalign = 1; break;
+	case OPT_SPIN:
+		o->spin_ns = (int64_t)number(arg, 0, 1u << 30) * 1000;
+		if (!o->spin_ns)
+			o->spin_ns = -1;
+		break;
 	case 'h':
 		fputs(help, stdout);
 		exit(PERF_OK);
@@ -275,7 +298,8 @@ static void on_state(struct leap_host *host, enum leap_host_state state,
 			leap_status_str(status));
 }
 
-static int find_ns(struct leap_host *host, struct opts *o, struct ns_info *out)
+static int find_ns(struct leap_host *host, struct opts *o, struct ns_info *out,
+		   struct leap_host_ns *all)
 {
 	struct leap_host_ns ns = { sizeof(ns) };
 
@@ -293,6 +317,7 @@ static int find_ns(struct leap_host *host, struct opts *o, struct ns_info *out)
 	out->nsid = ns.nsid;
 	out->block_bytes = ns.block_bytes;
 	out->nr_blocks = ns.nr_blocks;
+	*all = ns;
 	if (o->queues > leap_host_nr_queues(host))
 		o->queues = leap_host_nr_queues(host);
 	return 0;
@@ -303,13 +328,14 @@ static int load(struct leap_pollgroup *pg, struct leap_host *host,
 {
 	static struct result r;
 	struct verify *v = NULL;
+	struct leap_host_ns all;
 	struct ns_info ns;
 	uint64_t blocks;
 	int rc;
 
-	if (find_ns(host, o, &ns))
+	if (find_ns(host, o, &ns, &all))
 		return PERF_USAGE;
-	if (o->verify) {
+	if (o->verify && !o->zoned) {
 		if (!o->range)
 			o->range = 1ull << 30;
 		blocks = o->range / ns.block_bytes;
@@ -321,7 +347,8 @@ static int load(struct leap_pollgroup *pg, struct leap_host *host,
 			return PERF_IO_ERROR;
 		}
 	}
-	rc = load_run(pg, host, o, &ns, v, &r);
+	rc = o->zoned ? zoned_run(pg, host, o, &all, &r) :
+			load_run(pg, host, o, &ns, v, &r);
 	if (!rc && v && !r.lost)
 		rc = load_read_back(pg, host, o, &ns, v, &r);
 	report(o, &ns, v, &r);
@@ -333,15 +360,24 @@ static int load(struct leap_pollgroup *pg, struct leap_host *host,
 	return rc || r.errors ? PERF_IO_ERROR : PERF_OK;
 }
 
+static void log_line(void *arg, enum leap_log_level level, const char *text)
+{
+	if (level <= LEAP_LOG_WARN)
+		fprintf(stderr, "leap-perf: %s\n", text);
+}
+
 static int run(struct opts *o)
 {
+	struct leap_pollgroup_opts po = LEAP_POLLGROUP_OPTS_INIT;
 	struct leap_host_opts ho = LEAP_HOST_OPTS_INIT;
 	struct leap_target *target = NULL;
 	struct leap_pollgroup *pg;
 	struct leap_host *host;
 	int rc, closed = 0;
 
-	if (leap_pollgroup_create(NULL, &pg)) {
+	po.spin_ns = o->spin_ns;
+	po.log = log_line;
+	if (leap_pollgroup_create(&po, &pg)) {
 		fprintf(stderr, "leap-perf: %s\n", leap_last_error());
 		return PERF_NO_CONNECTION;
 	}

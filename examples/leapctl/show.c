@@ -277,7 +277,9 @@ void show_agent(const json_t *info)
 	       (unsigned long long)number(info, "bad_messages"));
 	printf("pause     %s\n", time_to_text(number(info, "pause_ns"), buf,
 					      sizeof(buf)));
-	printf("slots     fetched %llu, issued %llu, completing %llu\n",
+	printf("slots     free %llu, fetched %llu, issued %llu, "
+	       "completing %llu\n",
+	       (unsigned long long)number(slots, "free"),
 	       (unsigned long long)number(slots, "fetched"),
 	       (unsigned long long)number(slots, "issued"),
 	       (unsigned long long)number(slots, "completing"));

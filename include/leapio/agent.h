@@ -15,7 +15,8 @@
  * No successful fence, no failover: before another runtime gets anything, and
  * before a reset or an unmap is answered while a runtime does not respond, the
  * old one is killed by its pidfd, and its exit and the release of the locks of
- * its files are awaited.
+ * its files are awaited. Those files the agent must be able to open for reading,
+ * at the paths that they have in the runtime.
  *
  * All calls are for the owner of the target's home poll group, and all
  * callbacks run there, in poll.
@@ -57,8 +58,8 @@ struct leap_agent_opts {
 	 * UINT32_MAX = never by the clock */
 	uint32_t keepalive_ms;
 	/* Without a runtime I/O waits for the next one. 0: for ever. Else:
-	 * controllers that have been without one for so long show CFS, whose
-	 * guests then reset them and see errors. */
+	 * after so long all controllers show CFS, whose guests then reset them
+	 * and see errors; and again after so long, while there is still none. */
 	uint32_t no_runtime_ms;
 	/* The state changed, a runtime came or went. May be NULL. */
 	void (*changed)(void *arg);

@@ -46,6 +46,10 @@ struct leap_host_opts {
 	void (*event)(struct leap_host *host, uint32_t dw0, void *arg);
 	void *arg;
 	struct leap_vdev *vdev;	/* vdev:// only */
+	struct leap_lender *lender;	/* lent: only; borrowed until closed */
+	uint32_t timeout_ms;	/* as leap_qp_opts.timeout_ms; what was out
+				 * goes again on the next connection, but for
+				 * what was out five times */
 };
 
 #define LEAP_HOST_OPTS_INIT LEAP_OPTS_INIT(struct leap_host_opts)
@@ -88,12 +92,13 @@ LEAP_API uint32_t leap_host_nr_queues(const struct leap_host *host);
  * leap_host_submit - queue commands on an I/O queue, or admin commands
  *
  * While reconnecting, requests are taken and wait. A request in flight when
- * the connection is lost is sent again on the new one.
+ * the connection is lost is sent again on the new one; but a Zone Append, which
+ * would be done twice, ends with a path status.
  * @queue: 0 = admin, 1..leap_host_nr_queues()
  * Context: owner, hot path
  * Returns: number accepted, 0..n
- * Errors:  -EINVAL no such queue, or as leap_qp_submit; -ENOTCONN not live
- *          yet, or failed for good
+ * Errors:  -EINVAL no such queue, more payload than MDTS, or as
+ *          leap_qp_submit; -ENOTCONN not live yet, or failed for good
  */
 LEAP_API int leap_host_submit(struct leap_host *host, uint32_t queue,
 			      struct leap_req *const *reqs, unsigned int n);
@@ -111,6 +116,23 @@ struct leap_host_ns {
 	uint8_t eui64[8];
 	uint8_t dlfeat;		/* as in Identify Namespace */
 	uint8_t nsattr;
+	/* Of each block, beside its block_bytes: nothing here carries any. */
+	uint16_t metadata_bytes;
+	uint8_t metadata_inline;	/* 1: at the end of the block itself */
+	uint8_t pi_type;	/* of protection information; 0 = none */
+	uint8_t csi;		/* command set: 0 NVM, 2 zoned */
+	uint8_t msrc;		/* limits of Copy, as in Identify Namespace */
+	uint16_t mssrl;
+	uint32_t mcl;
+	/* Of csi 2; in blocks. */
+	uint64_t zone_blocks;
+	uint32_t max_active;	/* 0 = no limit */
+	uint32_t max_open;	/* 0 = no limit */
+	uint32_t append_bytes;	/* 0 = as all transfers */
+	uint8_t read_across;	/* one read may lie in two zones */
+	uint8_t variable_capacity;	/* ZOC: capacities may change */
+	uint8_t format;		/* index of the LBA format */
+	uint8_t reserved;
 };
 
 /**
@@ -127,6 +149,11 @@ LEAP_API int leap_host_ns_next(const struct leap_host *host, uint32_t after,
  * the next reconnection. Context: owner */
 LEAP_API const struct leap_id_ctrl *
 leap_host_identify(const struct leap_host *host);
+
+/* leap_host_identify_nvm - its limits of NVM commands (Identify CNS 06h);
+ * zeroes where it has none to tell. Context: owner */
+LEAP_API const struct leap_id_ctrl_nvm *
+leap_host_identify_nvm(const struct leap_host *host);
 
 struct leap_host_stats {
 	size_t size;

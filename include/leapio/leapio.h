@@ -10,10 +10,13 @@
 #include <leapio/dmabuf.h>
 #include <leapio/endian.h>
 #include <leapio/host.h>
+#include <leapio/lend.h>
 #include <leapio/link.h>
 #include <leapio/mem.h>
 #include <leapio/nvme.h>
 #include <leapio/nvmf.h>
+#include <leapio/ocssd.h>
+#include <leapio/pci.h>
 #include <leapio/pollgroup.h>
 #include <leapio/qp.h>
 #include <leapio/record.h>

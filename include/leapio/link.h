@@ -70,8 +70,8 @@ enum leap_link_type {
  * tells it that it is its turn: it opens its stacks, says LEAF for each of
  * their locks and NS_ADD for each namespace, and answers. Then it gets
  * CTRL_ADD and all that follows from it. It says QUIESCE when it has finished
- * what it had and ends. cntlid is the agent's number for a
- * controller, the same for all subsystems. Descriptors go with CTRL_ADD (state
+ * what it had and ends. It asks nothing but HELLO. cntlid is the agent's number
+ * for a controller, the same for all subsystems. Descriptors go with CTRL_ADD (state
  * memory), MEM_ADD (guest memory), IRQ (eventfd; none = no more) and with the
  * reply to QP_ADD (eventfd that wakes who serves it; qp.reserved is a number
  * from 0 to 63 that queues with the same eventfd share).
@@ -85,17 +85,24 @@ struct leap_ns_desc {
 	uint32_t caps;		/* LEAP_BDEV_* */
 	uint32_t read_only;
 	uint32_t optimal_blocks;
-	uint32_t csi;		/* command set: 0 NVM */
+	uint32_t csi;		/* command set: 0 NVM, 2 zoned */
 	uint8_t uuid[16];
 	uint8_t nguid[16];
 	uint8_t eui64[8];
+	/* csi 2: as leap_bdev_zones, in the blocks above. */
+	uint32_t zone_blocks;
+	uint32_t max_active;
+	uint32_t max_open;
+	uint32_t append_blocks;
+	uint32_t read_across;
+	uint32_t reserved;
 };
 
 /*
  * State memory: one memory file per controller behind registers, made by the
  * admin half, mapped by the I/O half, out of the guest's sight. It holds a
  * leap_doorbell for every queue and an in-flight record (record.h) for every
- * submission queue. Every word has one writer.
+ * submission queue. Every word but leap_doorbell.wake has one writer.
  */
 struct leap_doorbell {
 	/* The admin half's: last value written to the trapped doorbell. */

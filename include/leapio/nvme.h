@@ -861,6 +861,20 @@ LEAP_ASSERT_AT(struct leap_copy_range1, elbt, 26);
 LEAP_ASSERT_AT(struct leap_copy_range1, elbat, 36);
 LEAP_ASSERT_AT(struct leap_copy_range1, elbatm, 38);
 
+/* Bytes of a source range entry of Copy; 0 = a format of more than one
+ * namespace, or a reserved one. */
+static inline uint32_t leap_copy_entry_bytes(const struct leap_sqe *sqe)
+{
+	switch (LEAP_GET(leap_from_le32(sqe->cdw12), LEAP_COPY_CDW12_DF)) {
+	case 0:
+		return sizeof(struct leap_copy_range0);
+	case 1:
+		return sizeof(struct leap_copy_range1);
+	default:
+		return 0;
+	}
+}
+
 /* Reservations: Base 2.0, "Reservation Register/Acquire/Release/Report". */
 #define LEAP_RESV_CDW10_ACT_SHIFT	0	/* RREGA, RACQA, RRELA */
 #define LEAP_RESV_CDW10_ACT_MASK	0x7u
@@ -1263,6 +1277,8 @@ LEAP_ASSERT_AT(struct leap_id_ctrl, vs, 3072);
 #define LEAP_ONCS_COPY		(1u << 8)
 #define LEAP_ONCS_COPY_ATOMIC	(1u << 9)
 #define LEAP_ONCS_COPY_FAST	(1u << 10)
+#define LEAP_OCFS_FORMAT0	(1u << 0)
+#define LEAP_OCFS_FORMAT1	(1u << 1)
 #define LEAP_FUSES_COMPARE_WRITE (1u << 0)
 #define LEAP_FNA_FORMAT_ALL	(1u << 0)
 #define LEAP_FNA_ERASE_ALL	(1u << 1)

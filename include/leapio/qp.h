@@ -19,6 +19,7 @@
 extern "C" {
 #endif
 
+struct leap_lender;
 struct leap_pollgroup;
 struct leap_qp;
 struct leap_target;
@@ -68,11 +69,12 @@ struct leap_qp_opts {
 	 * Where to: "tcp://127.0.0.1:4420/NQN", "tcp://[::1]:4420/NQN",
 	 * "rdma://192.0.2.1:4420/NQN",
 	 * "shm:/run/leap.sock/NQN", "vfio-user:/run/drive.sock/NQN",
-	 * "loop://NAME/NQN", "vdev://NAME/NQN". The subsystem NQN is what
-	 * follows the last slash.
+	 * "pcie:0000:01:00.0/NQN" (see pci.h),
+	 * "loop://NAME/NQN", "vdev://NAME/NQN", "lent:/run/ssd.sock/NQN". The
+	 * subsystem NQN is what follows the last slash.
 	 *
-	 * vfio-user and vdev reach a controller behind registers, as a guest
-	 * does. It has one host and belongs, with all its queues, to the poll
+	 * vfio-user, vdev and lent (lend.h) reach a controller behind
+	 * registers, as a guest does. It has one host and belongs, with all its queues, to the poll
 	 * group of its admin queue; PRPs carry no length, so that a command
 	 * that moves more than its payload has is the caller's error.
 	 */
@@ -90,7 +92,9 @@ struct leap_qp_opts {
 	struct leap_target *target;	/* loop:// only; borrowed */
 	/*
 	 * Runs once, in poll: @status of the Connect command, or a path status
-	 * and @sys_errno. The queue pair may be used from here on.
+	 * and @sys_errno. The queue pair may be used from here on. Behind
+	 * registers, leap_last_error says more of a path status, here and in
+	 * lost.
 	 */
 	void (*connected)(struct leap_qp *qp, leap_status_t status,
 			  int sys_errno, void *arg);
@@ -108,6 +112,17 @@ struct leap_qp_opts {
 	 */
 	uint32_t inline_bytes;
 	struct leap_vdev *vdev;	/* vdev:// only; borrowed until closed */
+	/* lent: only, in place of a socket; borrowed until connected. The
+	 * address is a name: "lent://NAME/NQN" */
+	struct leap_lender *lender;
+	/*
+	 * Behind registers; the admin queue's holds for all of its controller:
+	 * a command that is out for so long is aborted, and if that does not
+	 * help the controller is reset, which ends its queue pairs. 0 = 30000,
+	 * UINT32_MAX = never. Admin commands have twice that, those that may
+	 * take minutes twenty times. Events have no limit.
+	 */
+	uint32_t timeout_ms;
 };
 
 #define LEAP_QP_OPTS_INIT LEAP_OPTS_INIT(struct leap_qp_opts)
@@ -173,6 +188,8 @@ struct leap_qp_info {
 	uint32_t max_data_bytes;	/* of one command by this transport */
 	uint64_t submitted;
 	uint64_t completed;
+	uint64_t bounced;	/* commands whose payload was copied, as the far
+				 * side does not reach it */
 };
 
 /* leap_qp_info - what it is and does. Context: owner. Returns: 0, -EINVAL */

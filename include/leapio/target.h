@@ -203,6 +203,8 @@ struct leap_ns_info {
 	uint8_t uuid[16];
 	uint8_t nguid[16];
 	uint32_t read_only;
+	uint32_t csi;		/* command set: LEAP_CSI_NVM, LEAP_CSI_ZNS */
+	uint32_t zone_blocks;	/* of each zone; 0 = there are none */
 };
 
 /**

@@ -235,7 +235,7 @@ make_disk() {
 args() {
 	echo "console=ttyS0 quiet loglevel=1 panic=-1 nokaslr mitigations=off \
 nopti tsc=reliable no_timer_check cryptomgr.notests audit=0 apparmor=0 \
-random.trust_cpu=on i8042.noaux i8042.nokbd $append"
+random.trust_cpu=on rcupdate.rcu_cpu_stall_suppress=1 i8042.noaux i8042.nokbd $append"
 }
 
 # What the guest starts from.

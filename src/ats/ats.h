@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "dmabuf/region.h"
 #include "util/list.h"
 
 /*
@@ -74,6 +75,7 @@ struct leap__ats_unmap {
 	struct leap__ats_range *range;
 	void (*done)(void *arg);
 	void *arg;
+	struct leap__dmabuf_recall recall;
 	uint32_t nr_left;		/* views, and one for the caller */
 	struct leap__ats_leave leave[];
 };

@@ -16,17 +16,31 @@
 #include "util/err.h"
 #include "util/plant.h"
 
-/* One of those who had to let go of a range has. */
-static void unmap_step(struct leap__ats_unmap *unmap)
+static void recalled(struct leap__dmabuf_recall *recall)
 {
+	struct leap__ats_unmap *unmap =
+		leap__list_entry(recall, struct leap__ats_unmap, recall);
 	void (*done)(void *arg) = unmap->done;
 	void *arg = unmap->arg;
 
-	if (leap__fetch_add(&unmap->nr_left, (uint32_t)-1) != 1)
-		return;
 	leap__ats_range_free(unmap->ats, unmap->range);
 	free(unmap);
 	done(arg);
+}
+
+/*
+ * One of those who had to let go of a range has. After all views the devices:
+ * commands that were handed on may have made the memory known to some.
+ */
+static void unmap_step(struct leap__ats_unmap *unmap)
+{
+	if (leap__fetch_add(&unmap->nr_left, (uint32_t)-1) != 1)
+		return;
+	unmap->recall.done = recalled;
+	if (unmap->range->buf)
+		leap__dmabuf_recall(unmap->range->buf, &unmap->recall);
+	else
+		recalled(&unmap->recall);
 }
 
 void leap__ats_end(struct leap__list *leaves)

@@ -3,7 +3,8 @@
  * The dispatcher of block layers: the only file that calls their data slots.
  *
  * Checks every bio once on its way into a layer, does what the layer cannot
- * (FUA by a flush, zeroes by writing them), counts it on its way out; and the
+ * (FUA by a flush, zeroes by writing them, verify by reading into memory that
+ * nobody looks at), counts it on its way out; and the
  * channels. Stacks are opened and closed by bdev_open.c. Knows no layer by
  * name, and nothing of NVMe but status codes.
  */
@@ -24,7 +25,7 @@
 #include "util/err.h"
 
 #define NR_BIOS_MAX	131072u
-#define ZEROES_BYTES	65536u
+#define PART_BYTES	65536u	/* of write zeroes and verify */
 
 #define DNR(status)	((leap_status_t)((status) | LEAP_STATUS_DNR))
 
@@ -36,6 +37,7 @@ enum phase {
 	PHASE_PLAIN,	/* as submitted */
 	PHASE_LAST,	/* write whose flush is still to come */
 	PHASE_ZEROES,	/* one of the writes that stand for write zeroes */
+	PHASE_VERIFY,	/* one of the reads that stand for verify */
 	PHASE_FLUSH,	/* the flush that stands for FUA */
 };
 
@@ -51,7 +53,7 @@ struct state {
 	uint32_t nr_blocks;
 	uint64_t block;
 	const struct leap_piece *pieces;
-	struct leap_piece zero;
+	struct leap_piece part;
 };
 
 #define HEAD_BYTES	(sizeof(struct leap_bio) + sizeof(struct state))
@@ -135,36 +137,151 @@ static inline leap_status_t check_plain(const struct leap_bdev *bdev,
 	return check_pieces(bdev, bio, caps);
 }
 
-static leap_status_t check_ranges(const struct leap_bio *bio, uint32_t caps)
+/* Payload that a layer reads itself: 1 to 256 entries. */
+static leap_status_t check_list(const struct leap_bio *bio, uint32_t caps,
+				uint32_t entry_bytes)
 {
 	uint64_t bytes = leap_pieces_bytes(bio->pieces, bio->nr_pieces);
 	uint32_t i;
 
-	if (!(caps & LEAP_BDEV_RANGES))
-		return DNR(LEAP_SC_INVALID_OPCODE);
 	if (caps & LEAP_BDEV_READONLY)
 		return DNR(LEAP_SC_NS_WRITE_PROTECTED);
 	for (i = 0; i < bio->nr_pieces; i++)
 		if (bio->pieces[i].reach != LEAP_REACH_DIRECT)
 			return DNR(LEAP_SC_INVALID_FIELD);
-	if (bio->nr_blocks || !bytes || bytes % 16 ||
-	    bytes > LEAP_DSM_MAX_RANGES * 16)
+	if (!bytes || bytes % entry_bytes || bytes > 256u * entry_bytes)
 		return DNR(LEAP_SC_INVALID_FIELD);
 	return 0;
 }
 
+static leap_status_t check_ranges(const struct leap_bio *bio, uint32_t caps)
+{
+	if (!(caps & LEAP_BDEV_RANGES))
+		return DNR(LEAP_SC_INVALID_OPCODE);
+	if (bio->nr_blocks)
+		return DNR(LEAP_SC_INVALID_FIELD);
+	return check_list(bio, caps, sizeof(struct leap_dsm_range));
+}
+
+/* Where it goes is checked here, where it comes from by the layer. */
+static leap_status_t check_copy(const struct leap_bdev *bdev,
+				const struct leap_bio *bio, uint32_t caps)
+{
+	leap_status_t status;
+	uint32_t bytes;
+
+	if (!(caps & LEAP_BDEV_COPY))
+		return DNR(LEAP_SC_INVALID_OPCODE);
+	bytes = bio->sqe ? leap_copy_entry_bytes(bio->sqe) : 0;
+	if (!bytes)
+		return DNR(LEAP_SC_INVALID_FIELD);
+	status = check_range(bdev, bio);
+	return status ? status : check_list(bio, caps, bytes);
+}
+
+static leap_status_t check_vector(const struct leap_bdev *bdev,
+				  struct leap_bio *bio, uint32_t caps)
+{
+	uint64_t bytes = leap_pieces_bytes(bio->pieces, bio->nr_pieces);
+	uint64_t nr_blocks = leap__load_relaxed(&bdev->nr_blocks);
+	const struct leap_bio_vector *v = bio->vector;
+	uint32_t i;
+
+	if (!(caps & LEAP_BDEV_VECTOR))
+		return DNR(LEAP_SC_INVALID_OPCODE);
+	if (!v || !v->nr || v->nr > LEAP_VECTOR_MAX || bio->nr_blocks ||
+	    v->op > LEAP_VECTOR_COPY)
+		return DNR(LEAP_SC_INVALID_FIELD);
+	if (v->op != LEAP_VECTOR_READ && caps & LEAP_BDEV_READONLY)
+		return DNR(LEAP_SC_NS_WRITE_PROTECTED);
+	bio->result = 0;
+	for (i = 0; i < v->nr; i++)
+		if (v->at[i] >= nr_blocks ||
+		    (v->op == LEAP_VECTOR_COPY && v->to[i] >= nr_blocks))
+			bio->result |= 1ull << i;
+	if (bio->result)
+		return DNR(LEAP_SC_LBA_RANGE);
+	for (i = 0; i < bio->nr_pieces; i++)
+		if (bio->pieces[i].reach != LEAP_REACH_DIRECT)
+			return DNR(LEAP_SC_INVALID_FIELD);
+	if (bytes != (v->op == LEAP_VECTOR_WRITE || v->op == LEAP_VECTOR_READ ?
+		      (uint64_t)v->nr << bdev->block_shift : 0))
+		return DNR(LEAP_SC_SGL_DATA_LEN);
+	return 0;
+}
+
+static leap_status_t check_report(const struct leap_bdev *bdev,
+				  const struct leap_bio *bio)
+{
+	uint64_t bytes = leap_pieces_bytes(bio->pieces, bio->nr_pieces);
+	uint32_t what = (uint32_t)bio->result, i;
+
+	if (bio->block >= leap__load_relaxed(&bdev->nr_blocks))
+		return DNR(LEAP_SC_LBA_RANGE);
+	for (i = 0; i < bio->nr_pieces; i++)
+		if (bio->pieces[i].reach != LEAP_REACH_DIRECT)
+			return DNR(LEAP_SC_INVALID_FIELD);
+	if (bytes < sizeof(struct leap_zone_report) || bytes % 4 ||
+	    bio->nr_blocks ||
+	    LEAP_GET(what, LEAP_ZMR_CDW13_ZRA) != LEAP_ZRA_REPORT ||
+	    LEAP_GET(what, LEAP_ZMR_CDW13_ZRASF) > LEAP_ZRASF_OFFLINE)
+		return DNR(LEAP_SC_INVALID_FIELD);
+	return 0;
+}
+
+/* What is of zones but not of their states, which the layer knows. */
+static leap_status_t check_zone(const struct leap_bdev *bdev,
+				const struct leap_bio *bio, uint32_t caps)
+{
+	const struct leap_bdev_zones *zones = &bdev->zones;
+	leap_status_t status;
+
+	if (!(caps & LEAP_BDEV_ZONED))
+		return DNR(LEAP_SC_INVALID_OPCODE);
+	if (bio->op == LEAP_BIO_ZONE_REPORT)
+		return check_report(bdev, bio);
+	if (caps & LEAP_BDEV_READONLY)
+		return DNR(LEAP_SC_NS_WRITE_PROTECTED);
+	if (bio->op == LEAP_BIO_ZONE_SEND) {
+		if (bio->nr_pieces || bio->nr_blocks ||
+		    bio->result < LEAP_ZSA_CLOSE ||
+		    bio->result > LEAP_ZSA_OFFLINE)
+			return DNR(LEAP_SC_INVALID_FIELD);
+		if (bio->flags & LEAP_BIO_ZONE_ALL)
+			return 0;
+		if (bio->block >= leap__load_relaxed(&bdev->nr_blocks))
+			return DNR(LEAP_SC_LBA_RANGE);
+		return bio->block % zones->zone_blocks ?
+		       DNR(LEAP_SC_INVALID_FIELD) : 0;
+	}
+	status = check_range(bdev, bio);
+	if (status)
+		return status;
+	if (bio->block % zones->zone_blocks ||
+	    (zones->append_blocks && bio->nr_blocks > zones->append_blocks))
+		return DNR(LEAP_SC_INVALID_FIELD);
+	return check_pieces(bdev, bio, caps);
+}
+
 static leap_status_t check(const struct leap_bdev *bdev,
-			   const struct leap_bio *bio, uint32_t caps)
+			   struct leap_bio *bio, uint32_t caps)
 {
 	leap_status_t status;
 
-	if (bio->flags & ~(LEAP_BIO_FUA | LEAP_BIO_DEAC))
+	if (bio->flags & ~(bio->op == LEAP_BIO_ZONE_SEND ? LEAP_BIO_ZONE_ALL :
+			   LEAP_BIO_FUA | LEAP_BIO_DEAC))
 		return DNR(LEAP_SC_INVALID_FIELD);
+	if (bio->op == LEAP_BIO_VECTOR)
+		return check_vector(bdev, bio, caps);
+	if (bio->op >= LEAP_BIO_ZONE_APPEND && bio->op <= LEAP_BIO_ZONE_REPORT)
+		return check_zone(bdev, bio, caps);
 	if (bio->op == LEAP_BIO_FLUSH)
 		return bio->nr_blocks ? DNR(LEAP_SC_INVALID_FIELD) : 0;
 	if (bio->op == LEAP_BIO_RANGES)
 		return check_ranges(bio, caps);
-	if (bio->op > LEAP_BIO_COMPARE)
+	if (bio->op == LEAP_BIO_COPY)
+		return check_copy(bdev, bio, caps);
+	if (bio->op > LEAP_BIO_VERIFY)
 		return DNR(LEAP_SC_INVALID_OPCODE);
 	if (bio->op <= LEAP_BIO_WRITE)
 		return check_plain(bdev, bio, caps);
@@ -173,7 +290,7 @@ static leap_status_t check(const struct leap_bdev *bdev,
 		return status;
 	if (bio->op == LEAP_BIO_COMPARE)
 		return check_pieces(bdev, bio, caps);
-	if (caps & LEAP_BDEV_READONLY)
+	if (caps & LEAP_BDEV_READONLY && bio->op != LEAP_BIO_VERIFY)
 		return DNR(LEAP_SC_NS_WRITE_PROTECTED);
 	return bio->nr_pieces ? DNR(LEAP_SC_INVALID_FIELD) : 0;
 }
@@ -198,20 +315,22 @@ static void restore(struct leap_bio *bio, const struct state *st)
 	bio->pieces = st->pieces;
 }
 
-/* The next write of zeroes; bio->block is where it starts. */
-static void zeroes_prepare(struct leap_bio *bio, struct state *st)
+/* The next write of zeroes, or read to nowhere; bio->block is where it
+ * starts. */
+static void part_prepare(struct leap_bio *bio, struct state *st)
 {
 	struct leap_chan *chan = bio->chan;
 	uint32_t shift = chan->bdev->block_shift;
 	uint64_t left = st->block + st->nr_blocks - bio->block;
+	int zeroes = st->phase == PHASE_ZEROES;
 
-	bio->nr_blocks = left < ZEROES_BYTES >> shift ? (uint32_t)left :
-			 ZEROES_BYTES >> shift;
-	memset(&st->zero, 0, sizeof(st->zero));
-	st->zero.addr = chan->zeroes;
-	st->zero.len_bytes = bio->nr_blocks << shift;
-	bio->op = LEAP_BIO_WRITE;
-	bio->pieces = &st->zero;
+	bio->nr_blocks = left < PART_BYTES >> shift ? (uint32_t)left :
+			 PART_BYTES >> shift;
+	memset(&st->part, 0, sizeof(st->part));
+	st->part.addr = zeroes ? chan->zeroes : chan->sink;
+	st->part.len_bytes = bio->nr_blocks << shift;
+	bio->op = zeroes ? LEAP_BIO_WRITE : LEAP_BIO_READ;
+	bio->pieces = &st->part;
 	bio->nr_pieces = 1;
 }
 
@@ -230,13 +349,15 @@ static int emulate_next(struct leap_bio *bio, struct state *st)
 {
 	uint32_t caps = leap__load_relaxed(&bio->chan->bdev->caps);
 
-	if (st->phase == PHASE_ZEROES) {
+	if (st->phase == PHASE_ZEROES || st->phase == PHASE_VERIFY) {
 		bio->block += bio->nr_blocks;
 		if (bio->block < st->block + st->nr_blocks) {
-			zeroes_prepare(bio, st);
+			part_prepare(bio, st);
 			return 1;
 		}
 	}
+	if (st->phase == PHASE_VERIFY)
+		return 0;
 	if (st->phase != PHASE_FLUSH && st->flags & LEAP_BIO_FUA &&
 	    !(caps & LEAP_BDEV_FUA) && caps & LEAP_BDEV_FLUSH) {
 		flush_prepare(bio, st);
@@ -307,12 +428,17 @@ static int handled_above(struct leap_chan *chan, struct leap_bio *bio,
 		st->phase = PHASE_ZEROES;
 		bio->flags = caps & LEAP_BDEV_FUA ?
 			     bio->flags & LEAP_BIO_FUA : 0;
-		zeroes_prepare(bio, st);
+		part_prepare(bio, st);
+	} else if (bio->op == LEAP_BIO_VERIFY && !(caps & LEAP_BDEV_VERIFY)) {
+		st->phase = PHASE_VERIFY;
+		bio->flags = 0;
+		part_prepare(bio, st);
 	} else if (bio->flags & LEAP_BIO_FUA && !(caps & LEAP_BDEV_FUA)) {
 		bio->flags &= (uint8_t)~LEAP_BIO_FUA;
 		/* Without a volatile cache every write is durable. */
-		if (bio->op != LEAP_BIO_WRITE &&
-		    bio->op != LEAP_BIO_WRITE_ZEROES)
+		if (bio->op != LEAP_BIO_WRITE && bio->op != LEAP_BIO_COPY &&
+		    bio->op != LEAP_BIO_WRITE_ZEROES &&
+		    bio->op != LEAP_BIO_ZONE_APPEND)
 			return 0;
 		if (!(caps & LEAP_BDEV_FLUSH))
 			return 0;
@@ -448,12 +574,23 @@ struct leap_chan *leap_chan_child(const struct leap_chan *chan, uint32_t i)
 static void chan_free(struct leap_chan *chan)
 {
 	if (chan->zeroes)
-		munmap(chan->zeroes, ZEROES_BYTES);
+		munmap(chan->zeroes, PART_BYTES);
+	if (chan->sink)
+		munmap(chan->sink, PART_BYTES);
 	free(chan->bios);
 	free(chan->free);
 	free(chan->children);
 	free(chan->priv);
 	free(chan);
+}
+
+/* Until it is written to, all of it is the kernel's zero page, or nothing. */
+static void *part_memory(int prot)
+{
+	void *p = mmap(NULL, PART_BYTES, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		       0);
+
+	return p == MAP_FAILED ? NULL : p;
 }
 
 static struct leap_chan *chan_alloc(struct leap_bdev *bdev,
@@ -471,13 +608,14 @@ static struct leap_chan *chan_alloc(struct leap_bdev *bdev,
 	if (!chan->priv || !chan->children)
 		goto fail;
 	if (!(bdev->caps & LEAP_BDEV_WRITE_ZEROES)) {
-		/* Never written: all of it is the kernel's zero page. */
-		chan->zeroes = mmap(NULL, ZEROES_BYTES, PROT_READ,
-				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (chan->zeroes == MAP_FAILED) {
-			chan->zeroes = NULL;
+		chan->zeroes = part_memory(PROT_READ);
+		if (!chan->zeroes)
 			goto fail;
-		}
+	}
+	if (!(bdev->caps & LEAP_BDEV_VERIFY)) {
+		chan->sink = part_memory(PROT_READ | PROT_WRITE);
+		if (!chan->sink)
+			goto fail;
 	}
 	return chan;
 fail:

@@ -41,6 +41,7 @@ struct leap_bdev {
 	uint64_t nr_blocks;
 	uint32_t block_shift;
 	uint32_t optimal_blocks;
+	struct leap_bdev_zones zones;	/* zone_blocks 0: it has none */
 	/* Layout of a bio of this layer. */
 	uint32_t bio_total;	/* with all scratch below */
 	uint32_t *child_off;	/* [nr_children]: its first child bio */
@@ -57,6 +58,7 @@ struct leap_chan {
 	struct leap_chan **children;
 	void *priv;
 	void *zeroes;		/* to write, where a layer cannot by itself */
+	void *sink;		/* to read into, where it cannot verify */
 	struct leap__list link;	/* bdev->chans */
 	uint32_t is_top;
 	/* Of a top channel: its bios. */
@@ -72,6 +74,8 @@ struct leap_chan {
 struct leap__bdev_user {
 	/* On the control thread of the stack. */
 	void (*resized)(struct leap__bdev_user *user);
+	/* The same; NULL = does not matter. */
+	void (*zone_changed)(struct leap__bdev_user *user, uint64_t block);
 	struct leap__list link;
 };
 

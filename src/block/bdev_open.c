@@ -52,6 +52,21 @@ static void follow_child(struct leap_bdev *bdev)
 			      bdev->children[0]->nr_blocks, bdev->caps);
 }
 
+static leap_status_t admin_child(struct leap_bdev *bdev,
+				 struct leap_bdev_admin *a)
+{
+	if (bdev->nr_children != 1)
+		return LEAP_SC_INVALID_OPCODE | LEAP_STATUS_DNR;
+	return leap_bdev_admin(bdev->children[0], a);
+}
+
+leap_status_t leap_bdev_admin(struct leap_bdev *bdev, struct leap_bdev_admin *a)
+{
+	if (!(leap__load_relaxed(&bdev->caps) & LEAP_BDEV_VECTOR))
+		return LEAP_SC_INVALID_OPCODE | LEAP_STATUS_DNR;
+	return bdev->ops.admin(bdev, a);
+}
+
 static int ops_take(struct leap_bdev *bdev, const struct leap_bdev_ops *ops)
 {
 	size_t size = ops->size < sizeof(bdev->ops) ? ops->size :
@@ -76,6 +91,8 @@ static int ops_take(struct leap_bdev *bdev, const struct leap_bdev_ops *ops)
 		bdev->ops.resize = resize_child;
 	if (!bdev->ops.child_resized)
 		bdev->ops.child_resized = follow_child;
+	if (!bdev->ops.admin)
+		bdev->ops.admin = admin_child;
 	return 0;
 }
 
@@ -218,12 +235,16 @@ static int open_layers(struct leap_bdev *bdev)
 		leap_bdev_set(bdev, below->block_bytes, below->nr_blocks,
 			      below->caps);
 		bdev->optimal_blocks = below->optimal_blocks;
+		bdev->zones = below->zones;
 	}
 	err = bdev->ops.open(bdev);
 	if (err)
 		return err;
 	bdev->opened = 1;
 	err = leap__bdev_opts_known(bdev);
+	if (!err && !bdev->zones.zone_blocks != !(bdev->caps & LEAP_BDEV_ZONED))
+		err = leap__err(-EINVAL, "leap_bdev_open: %s: zones of %u blocks",
+				bdev->ops.name, bdev->zones.zone_blocks);
 	if (!err && bdev->block_bytes != 512 && bdev->block_bytes != 4096)
 		err = leap__err(-EINVAL,
 			"leap_bdev_open: %s: block %u is not 512 or 4096",
@@ -366,6 +387,48 @@ void leap_bdev_set(struct leap_bdev *bdev, uint32_t block_bytes,
 		next = pos->next;
 		if (user->resized)
 			user->resized(user);
+	}
+}
+
+void leap_bdev_set_zones(struct leap_bdev *bdev,
+			 const struct leap_bdev_zones *zones)
+{
+	size_t size = zones->size < sizeof(bdev->zones) ? zones->size :
+		      sizeof(bdev->zones);
+
+	assert(!bdev->opened);
+	memset(&bdev->zones, 0, sizeof(bdev->zones));
+	memcpy(&bdev->zones, zones, size);
+}
+
+int leap_bdev_zones(const struct leap_bdev *bdev, struct leap_bdev_zones *zones)
+{
+	size_t size = zones->size;
+
+	if (!bdev || size < sizeof(size))
+		return leap__err(-EINVAL, "leap_bdev_zones: size is not set");
+	if (!bdev->zones.zone_blocks)
+		return -ENOENT;
+	memset(zones, 0, size);
+	size = size < sizeof(*zones) ? size : sizeof(*zones);
+	memcpy(zones, &bdev->zones, size);
+	zones->size = size;
+	return 0;
+}
+
+void leap_bdev_zone_changed(struct leap_bdev *bdev, uint64_t block)
+{
+	struct leap__list *pos, *next;
+
+	for (; bdev; bdev = bdev->parent) {
+		for (pos = bdev->users.next; pos != &bdev->users; pos = next) {
+			struct leap__bdev_user *user = leap__list_entry(pos,
+						struct leap__bdev_user, link);
+
+			next = pos->next;
+			if (user->zone_changed)
+				user->zone_changed(user, block);
+		}
 	}
 }
 

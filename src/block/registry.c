@@ -14,8 +14,10 @@ extern const struct leap_bdev_ops leap__error_ops;
 extern const struct leap_bdev_ops leap__file_ops;
 extern const struct leap_bdev_ops leap__memory_ops;
 extern const struct leap_bdev_ops leap__null_ops;
+extern const struct leap_bdev_ops leap__ocssd_ops;
 extern const struct leap_bdev_ops leap__relay_ops;
 extern const struct leap_bdev_ops leap__trace_ops;
+extern const struct leap_bdev_ops leap__zoned_ops;
 
 static const struct leap_bdev_ops *const layers[] = {
 	&leap__delay_ops,
@@ -23,8 +25,10 @@ static const struct leap_bdev_ops *const layers[] = {
 	&leap__file_ops,
 	&leap__memory_ops,
 	&leap__null_ops,
+	&leap__ocssd_ops,
 	&leap__relay_ops,
 	&leap__trace_ops,
+	&leap__zoned_ops,
 	NULL
 };
 
@@ -35,8 +39,10 @@ static const char *const names[] = {
 	"file",
 	"memory",
 	"null",
+	"ocssd",
 	"relay",
 	"trace",
+	"zoned",
 	NULL
 };
 

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -49,8 +50,12 @@ struct leap_dmabuf {
 	uint32_t page_bytes;
 	uint32_t refs;
 	int fd;
-	pthread_mutex_t lock;	/* of the registrations' counts */
+	pthread_mutex_t lock;	/* of the registrations' counts, and of: */
 	struct registration regs[REGISTRARS_MAX];
+	struct leap__list holders;
+	struct leap__list recalls;
+	uint64_t nr_held;	/* holders so far */
+	uint32_t nr_holders;	/* now; read without the lock too */
 };
 
 static uint64_t round_up(uint64_t n, uint64_t unit)
@@ -76,6 +81,8 @@ static int map(int fd, uint64_t offset, uint64_t bytes, uint32_t page_bytes,
 		return err;
 	}
 	pthread_mutex_init(&buf->lock, NULL);
+	leap__list_init(&buf->holders);
+	leap__list_init(&buf->recalls);
 	buf->offset = offset;
 	buf->fd = fd;
 	buf->bytes = bytes;
@@ -235,14 +242,106 @@ struct leap_dmabuf *leap_dmabuf_get(struct leap_dmabuf *buf)
 	return buf;
 }
 
+/* ---- holders ---- */
+
+static void ask_holders(struct leap_dmabuf *buf)
+{
+	struct leap__list *pos;
+
+	leap__list_for_each(pos, &buf->holders) {
+		struct leap__dmabuf_holder *h =
+			leap__list_entry(pos, struct leap__dmabuf_holder, link);
+
+		h->wanted(h);
+	}
+}
+
+void leap__dmabuf_hold(struct leap_dmabuf *buf, struct leap__dmabuf_holder *h)
+{
+	pthread_mutex_lock(&buf->lock);
+	h->nr = ++buf->nr_held;
+	leap__list_push_back(&buf->holders, &h->link);
+	leap__store_relaxed(&buf->nr_holders, buf->nr_holders + 1);
+	pthread_mutex_unlock(&buf->lock);
+}
+
+void leap__dmabuf_unhold(struct leap_dmabuf *buf,
+			 struct leap__dmabuf_holder *h)
+{
+	struct leap__list *pos, *tmp, ended;
+	uint64_t oldest = UINT64_MAX;
+
+	leap__list_init(&ended);
+	pthread_mutex_lock(&buf->lock);
+	leap__list_remove(&h->link);
+	leap__store_relaxed(&buf->nr_holders, buf->nr_holders - 1);
+	if (!leap__list_empty(&buf->holders))
+		oldest = leap__list_entry(buf->holders.next,
+					  struct leap__dmabuf_holder, link)->nr;
+	leap__list_for_each_safe(pos, tmp, &buf->recalls) {
+		struct leap__dmabuf_recall *r =
+			leap__list_entry(pos, struct leap__dmabuf_recall, link);
+
+		if (oldest <= r->upto)
+			continue;
+		leap__list_remove(pos);
+		leap__list_push_back(&ended, pos);
+	}
+	pthread_mutex_unlock(&buf->lock);
+	while ((pos = leap__list_pop(&ended))) {
+		struct leap__dmabuf_recall *r =
+			leap__list_entry(pos, struct leap__dmabuf_recall, link);
+
+		r->done(r);
+	}
+}
+
+void leap__dmabuf_recall(struct leap_dmabuf *buf,
+			 struct leap__dmabuf_recall *r)
+{
+	pthread_mutex_lock(&buf->lock);
+	r->upto = buf->nr_held;
+	leap__list_init(&r->link);
+	if (!leap__list_empty(&buf->holders)) {
+		leap__list_push_back(&buf->recalls, &r->link);
+		ask_holders(buf);
+		r = NULL;
+	}
+	pthread_mutex_unlock(&buf->lock);
+	if (r)
+		r->done(r);
+}
+
+/*
+ * Drop one of several references; nobody but holders may be left. They cannot
+ * let go of theirs before they have had the lock, so that the buffer outlives
+ * what is done here. True: it was the last.
+ */
+static bool drop_held(struct leap_dmabuf *buf)
+{
+	uint32_t left;
+
+	pthread_mutex_lock(&buf->lock);
+	left = leap__fetch_add(&buf->refs, (uint32_t)-1) - 1;
+	if (left && left == buf->nr_holders)
+		ask_holders(buf);
+	pthread_mutex_unlock(&buf->lock);
+	return !left;
+}
+
+static bool drop(struct leap_dmabuf *buf)
+{
+	if (leap__load_relaxed(&buf->nr_holders))
+		return drop_held(buf);
+	/* Acquire and release: all use by others is before the unmap. */
+	return leap__fetch_add(&buf->refs, (uint32_t)-1) == 1;
+}
+
 void leap_dmabuf_put(struct leap_dmabuf *buf)
 {
 	struct registration *r;
 
-	if (!buf)
-		return;
-	/* Acquire and release: all use by others is before the unmap. */
-	if (leap__fetch_add(&buf->refs, (uint32_t)-1) != 1)
+	if (!buf || !drop(buf))
 		return;
 	for (r = buf->regs; r < buf->regs + REGISTRARS_MAX; r++)
 		if (r->reg)

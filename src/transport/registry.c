@@ -13,6 +13,7 @@ const struct leap_transport_ops *const *leap__transports(void)
 	static const struct leap_transport_ops *const all[] = {
 		&leap__loop_transport,
 		&leap__vdev_transport,
+		&leap__lent_transport,
 		/* Without the libraries, it says so when it is used. */
 		&leap__rdma_transport,
 #ifdef LEAP_WITH_TCP
@@ -23,6 +24,9 @@ const struct leap_transport_ops *const *leap__transports(void)
 #endif
 #ifdef LEAP_WITH_VFIO_USER
 		&leap__vfio_user_transport,
+#endif
+#ifdef LEAP_WITH_PCIE
+		&leap__pcie_transport,
 #endif
 		NULL,
 	};

@@ -2,7 +2,9 @@
 /*
  * NVMe/TCP over 127.0.0.1, host on one core and target on another, against a
  * floor: a raw exchange of the same byte counts at the same depth, which reads
- * and sends as much at once as it can, spins as we do, and copies nothing.
+ * and sends as much at once as we do, in both directions at a time, and copies
+ * nothing. It spins, but not on a socket that takes no more: each try would hold
+ * the lock that the other side's data needs.
  *
  *	bench-tcp [--json] [--smoke] [--one-thread] [--ms MS] [--samples N]
  *		[--only TEXT]
@@ -29,6 +31,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -96,14 +99,13 @@ static void die(const char *what)
 
 /* ---- the raw exchange ---- */
 
-struct server;
-static void other(struct server *s);
-
 struct floor {
 	int fd;
 	uint32_t in_bytes, out_bytes, data_bytes;	/* of one message */
 	uint8_t *in, *data, *hdr;
 	uint32_t have;
+	uint32_t owed;			/* messages to send, not begun */
+	int blocked;			/* the socket takes no more now */
 	uint32_t nr_iov, at_iov;	/* what is left to send */
 	struct iovec iov[3 * MAX_QD];
 };
@@ -121,12 +123,19 @@ static void floor_init(struct floor *f, int fd)
 	memset(f->data, 1, MAX_BYTES);
 }
 
-/* Messages of out_bytes, of which data_bytes from elsewhere. */
-static void floor_fill(struct floor *f, uint32_t n)
+/* Messages of out_bytes, of which data_bytes from elsewhere: as many as are
+ * owed and go into one send of ours. */
+static void floor_fill(struct floor *f)
 {
 	uint32_t hdr = f->out_bytes - f->data_bytes, nr = 0, i;
+	uint32_t max = BATCH_BYTES / f->out_bytes, n = f->owed;
 	struct iovec *iov = f->iov;
 
+	if (n > max)
+		n = max;
+	if (n > MAX_QD)
+		n = MAX_QD;
+	f->owed -= n;
 	for (i = 0; i < n; i++) {
 		/* Header and response of neighbours are side by side. */
 		iov[nr].iov_base = f->hdr;
@@ -143,24 +152,32 @@ static void floor_fill(struct floor *f, uint32_t n)
 	f->at_iov = 0;
 }
 
-/* 1 = all of it is sent */
-static int floor_push(struct floor *f)
+static void floor_push(struct floor *f)
 {
+	struct iovec *iov;
 	struct msghdr msg;
 	ssize_t did;
 
-	while (f->at_iov < f->nr_iov) {
-		struct iovec *iov = &f->iov[f->at_iov];
-
+	f->blocked = 0;
+	for (;;) {
+		if (f->at_iov == f->nr_iov) {
+			if (!f->owed)
+				return;
+			floor_fill(f);
+		}
+		iov = &f->iov[f->at_iov];
 		memset(&msg, 0, sizeof(msg));
 		msg.msg_iov = iov;
 		msg.msg_iovlen = f->nr_iov - f->at_iov;
 		did = sendmsg(f->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (did < 0 && errno == EAGAIN)
-			return 0;
+		f->blocked = did < 0 && errno == EAGAIN;
+		if (f->blocked)
+			return;
 		if (did < 0) {
-			f->nr_iov = 0;	/* closed: recv will say so */
-			return 1;
+			/* Closed: recv will say so. */
+			f->nr_iov = f->at_iov = 0;
+			f->owed = 0;
+			return;
 		}
 		for (; f->at_iov < f->nr_iov && (size_t)did >= iov->iov_len;
 		     iov++, f->at_iov++)
@@ -170,14 +187,6 @@ static int floor_push(struct floor *f)
 			iov->iov_len -= (size_t)did;
 		}
 	}
-	return 1;
-}
-
-static void floor_send(struct floor *f, uint32_t n, struct server *s)
-{
-	floor_fill(f, n);
-	while (!floor_push(f))
-		other(s);
 }
 
 /* Whole messages that have arrived; -1 = end. */
@@ -194,6 +203,28 @@ static int floor_recv(struct floor *f)
 	msgs = (int)(f->have / f->in_bytes);
 	f->have %= f->in_bytes;
 	return msgs;
+}
+
+/* Each message that has arrived is to be answered by one; their number, or
+ * -1 = end. */
+static int floor_step(struct floor *f)
+{
+	struct pollfd p = { .fd = f->fd, .events = POLLIN | POLLOUT };
+	int n = 0;
+
+	if (f->blocked) {
+		poll(&p, 1, 0);
+		if (p.revents & POLLOUT)
+			floor_push(f);
+	}
+	if (!f->blocked || (p.revents & ~POLLOUT))
+		n = floor_recv(f);
+	if (n > 0) {
+		f->owed += (uint32_t)n;
+		if (!f->blocked)
+			floor_push(f);
+	}
+	return n;
 }
 
 /* ---- the server's thread ---- */
@@ -259,7 +290,6 @@ static void serve_setup(struct server *s)
 static void turn(struct server *s)
 {
 	struct floor *f = &s->floor;
-	int n;
 
 	if (s->fd < 0) {
 		leap_pollgroup_poll(s->pg, 0);
@@ -272,14 +302,7 @@ static void turn(struct server *s)
 		f->out_bytes = s->out_bytes;
 		f->data_bytes = s->data_bytes;
 	}
-	/* One thread for both sides: the other has to read first. */
-	if (!floor_push(f))
-		return;
-	n = floor_recv(f);
-	if (n > 0) {
-		floor_fill(f, (uint32_t)n);
-		floor_push(f);
-	} else if (n < 0) {
+	if (floor_step(f) < 0) {
 		close(s->fd);
 		free(f->in);
 		free(f->data);
@@ -310,7 +333,7 @@ static void *serve(void *arg)
 	return NULL;
 }
 
-/* The host's thread waits: with one thread for both, the server has a turn. */
+/* With one thread for both sides the server has a turn. */
 static void other(struct server *s)
 {
 	if (s->one_thread)
@@ -355,10 +378,11 @@ static struct result floor_run(struct server *s, const struct test *t,
 	end = start + ns;
 	for (i = 0; i < (int)t->qd; i++)
 		starts[i] = start;
-	floor_send(&f, t->qd, s);
+	f.owed = t->qd;
+	floor_push(&f);
 	do {
 		other(s);
-		n = floor_recv(&f);
+		n = floor_step(&f);
 		if (n < 0)
 			die("the floor's connection");
 		now = bench_now_ns();
@@ -367,9 +391,7 @@ static struct result floor_run(struct server *s, const struct test *t,
 			starts[at] = now;
 			at = at + 1 == t->qd ? 0 : at + 1;
 		}
-		total += (uint64_t)(n > 0 ? n : 0);
-		if (n > 0)
-			floor_send(&f, (uint32_t)n, s);
+		total += (uint64_t)n;
 	} while (now < end);
 	cpu = cpu_ns() - cpu;
 	close(fd);

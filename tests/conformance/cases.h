@@ -7,8 +7,8 @@
  * on every queue pair; a case may rely on those before it.
  *
  * The drive: NSID 1 has 32768 LBAs of 512 bytes, NSID 2 has 4096 of 4096, NSID
- * 3 is read-only with 32768 of 512; NSIDs to 64 are valid and inactive. MDTS
- * is 64 KiB, two I/O queues are granted per queue pair asked for.
+ * 3 is read-only with 32768 of 512, NSID 4 has zones (cases_zns.c); NSIDs to 64
+ * are valid and inactive. MDTS is 64 KiB, two I/O queues are granted per queue pair asked for.
  */
 #ifndef LEAP_TESTS_CASES_H
 #define LEAP_TESTS_CASES_H
@@ -20,7 +20,8 @@
 #define MAX_NSID	64u
 #define MDTS		65536u
 
-enum { Q_IO, Q_ADMIN, Q_DISC };
+/* Q_ONE: the last of the I/O queue pairs only. */
+enum { Q_IO, Q_ADMIN, Q_DISC, Q_ONE };
 
 /* What is in the payload that a host sends. */
 enum {
@@ -28,6 +29,9 @@ enum {
 	FILL_DSM,		/* range i: LBA seed + i of arg blocks */
 	FILL_DSM_BAD_LAST,	/* the same; the last lies outside */
 	FILL_DSM_OVERFLOW,	/* the last wraps around 2^64 */
+	FILL_COPY,		/* range i: arg LBAs at LBA seed + i * arg */
+	FILL_COPY_BAD_LAST,
+	FILL_COPY_OVERFLOW,
 };
 
 struct testcase {
@@ -66,7 +70,9 @@ extern const struct difference differences[];
 extern const unsigned int nr_differences;
 
 extern const struct testcase io_cases[], admin_cases[], disc_cases[];
+extern const struct testcase zns_cases[];
 extern const unsigned int nr_io_cases, nr_admin_cases, nr_disc_cases;
+extern const unsigned int nr_zns_cases;
 
 #define ADMIN(name, spec, opc, nsid, d10, d11, len, status) \
 	{ name, spec, Q_ADMIN, opc, 0, 0, nsid, { d10, d11 }, len, 0, 0, \

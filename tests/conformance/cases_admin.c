@@ -78,23 +78,33 @@ static const char *is_zero(const uint8_t *buf, uint32_t len)
 	return NULL;
 }
 
-static const char *is_list123(const uint8_t *buf, uint32_t len)
+static const char *is_list1234(const uint8_t *buf, uint32_t len)
 {
 	const struct leap_ns_list *l = (const void *)buf;
 
 	(void)len;
 	if (leap_from_le32(l->nsid[0]) != 1 || leap_from_le32(l->nsid[1]) != 2 ||
-	    leap_from_le32(l->nsid[2]) != 3 || l->nsid[3])
-		return "not 1, 2, 3";
+	    leap_from_le32(l->nsid[2]) != 3 ||
+	    leap_from_le32(l->nsid[3]) != 4 || l->nsid[4])
+		return "not 1, 2, 3, 4";
 	return NULL;
 }
 
-static const char *is_list3(const uint8_t *buf, uint32_t len)
+static const char *is_list123(const uint8_t *buf, uint32_t len)
 {
 	const struct leap_ns_list *l = (const void *)buf;
 
 	(void)len;
-	return leap_from_le32(l->nsid[0]) != 3 || l->nsid[1] ? "not 3" : NULL;
+	return leap_from_le32(l->nsid[2]) != 3 || l->nsid[3] ? "not 1, 2, 3" :
+	       NULL;
+}
+
+static const char *is_list4(const uint8_t *buf, uint32_t len)
+{
+	const struct leap_ns_list *l = (const void *)buf;
+
+	(void)len;
+	return leap_from_le32(l->nsid[0]) != 4 || l->nsid[1] ? "not 4" : NULL;
 }
 
 static const char *is_descs(const uint8_t *buf, uint32_t len)
@@ -265,9 +275,9 @@ const struct testcase admin_cases[] = {
 	ID("namespace 0", 0, 0, 0, NONS, NULL),
 	ID("namespace over NN", 0, 65, 0, NONS, NULL),
 	ID("namespace, common", 0, ALL, 0, OK, NULL),
-	ID("active list", 2, 0, 0, OK, is_list123),
-	ID("active list above 2", 2, 2, 0, OK, is_list3),
-	ID("active list above 3", 2, 3, 0, OK, is_zero),
+	ID("active list", 2, 0, 0, OK, is_list1234),
+	ID("active list above 3", 2, 3, 0, OK, is_list4),
+	ID("active list above 4", 2, 4, 0, OK, is_zero),
 	ID("active list above FFFFFFFDh", 2, 0xfffffffd, 0, OK, is_zero),
 	ID("active list above FFFFFFFEh", 2, 0xfffffffe, 0, NONS, NULL),
 	ID("active list above FFFFFFFFh", 2, ALL, 0, NONS, NULL),
@@ -281,10 +291,8 @@ const struct testcase admin_cases[] = {
 	ID("zoned namespace", 5, 1, CSI(2), FIELD, NULL),
 	ID("NVM namespace over NN", 5, 65, 0, NONS, NULL),
 	ID("NVM controller", 6, 0, 0, OK, NULL),
-	ID("zoned controller", 6, 0, CSI(2), FIELD, NULL),
 	ID("key value controller", 6, 0, CSI(1), FIELD, NULL),
 	ID("NVM active list", 7, 0, 0, OK, is_list123),
-	ID("zoned active list", 7, 0, CSI(2), FIELD, NULL),
 	ID("independent namespace", 8, 1, 0, OK, NULL),
 	ID("independent namespace over NN", 8, 65, 0, NONS, NULL),
 	ID("allocated list", 0x10, 0, 0, FIELD, NULL),
@@ -318,7 +326,7 @@ const struct testcase admin_cases[] = {
 	LOG("changed namespaces", 0x04, ALL, 4096, 0, 0, OK, is_zero),
 	LOG("effects", 0x05, ALL, 4096, 0, 0, OK, has_effects),
 	LOG("effects of another command set", 0x05, ALL, 4096, 0,
-	    2u << 24, FIELD, NULL),
+	    3u << 24, FIELD, NULL),
 	LOG("more than there is", 0x03, ALL, 1024, 0, 0, OK, is_fw),
 	LOG("from the very end", 0x03, ALL, 64, 512, 0, OK, is_zero),
 	LOG("from behind the end", 0x03, ALL, 64, 516, 0, FIELD, NULL),
@@ -457,7 +465,7 @@ const struct testcase admin_cases[] = {
 	PSET("NSSR", 0, LEAP_REG_NSSR, LEAP_NSSR_MAGIC, FIELD),
 	PSET("AQA", 0, LEAP_REG_AQA, 0, FIELD),
 	PSET("CC, 8 bytes", 1, LEAP_REG_CC, 0x00460001, FIELD),
-	PSET("CC, nothing new", 0, LEAP_REG_CC, 0x00460001, OK),
+	PSET("CC, nothing new", 0, LEAP_REG_CC, 0x00460061, OK),
 	{ "Connect twice", "NVMe Base 2.0 s6.3 (Connect)", Q_ADMIN,
 	  LEAP_ADM_FABRICS, 0, FILL_SEED, LEAP_FCTYPE_CONNECT, { 0, 0x1f },
 	  1024, 0, 0, LEAP_SC_CMD_SEQUENCE, 0, 0, 0, NULL },

@@ -96,6 +96,16 @@
 	{ nm, SPEC_DSM, Q_IO, LEAP_NVM_DSM, 0, what, ns, \
 	  { (nr) - 1, attr }, (nr) * 16, lba, each, st, 0, 0, 0, NULL }
 
+#define SPEC_CP	"NVM Command Set 1.0 s3.2.2 (Copy)"
+#define SIZE	LEAP_SC_SIZE_LIMIT
+/* @n ranges of @each LBAs, one after the other from @from, to @to; @bad: the
+ * first that was not copied. */
+#define COPY(nm, ns, format, n, to, from, each, what, st, bad) \
+	{ "copy: " nm, SPEC_CP, Q_IO, LEAP_NVM_COPY, 0, what, ns, \
+	  { (uint32_t)(to), (uint32_t)((uint64_t)(to) >> 32), \
+	    ((n) - 1) | (format) << 8 }, (n) * ((format) & 1 ? 40 : 32), \
+	  from, each, st, 1, 0, bad, NULL }
+
 #define SPEC_FLUSH "NVMe Base 2.0 s7.1 (Flush)"
 #define SPEC_FAB "NVMe Base 2.0 s6 (Fabrics Command Set)"
 
@@ -183,17 +193,82 @@ const struct testcase io_cases[] = {
 	IO("deallocated reads as zeroes", SPEC_DSM, LEAP_NVM_COMPARE, 1, 100,
 	   8, 0, 4096, 0, OK),
 
+	IO("write what is copied", SPEC_CP, LEAP_NVM_WRITE, 1, 10000, 64, 0,
+	   32768, 21, OK),
+	COPY("one range", 1, 0, 1, 11000, 10000, 64, FILL_COPY, OK, 0),
+	IO("the copy is there", SPEC_CP, LEAP_NVM_READ, 1, 11000, 64, 0, 32768,
+	   21, OK),
+	COPY("16 ranges", 1, 0, 16, 11100, 10000, 4, FILL_COPY, OK, 0),
+	IO("ranges come one after the other", SPEC_CP, LEAP_NVM_READ, 1, 11100,
+	   64, 0, 32768, 21, OK),
+	COPY("format 1", 1, 1, 8, 11200, 10000, 8, FILL_COPY, OK, 0),
+	IO("format 1 copies the same", SPEC_CP, LEAP_NVM_READ, 1, 11200, 64, 0,
+	   32768, 21, OK),
+	COPY("FUA", 1, (uint32_t)(FUA >> 8), 2, 11300, 10000, 32, FILL_COPY,
+	     OK, 0),
+	IO("FUA copies the same", SPEC_CP, LEAP_NVM_READ, 1, 11300, 64, 0,
+	   32768, 21, OK),
+	COPY("128 ranges", 1, 0, 128, 12000, 10000, 1, FILL_COPY, OK, 0),
+	COPY("129 ranges are more than MSRC", 1, 0, 129, 12000, 10000, 1,
+	     FILL_COPY, SIZE, 0),
+	COPY("256 ranges", 1, 0, 256, 12000, 10000, 1, FILL_COPY, SIZE, 0),
+	COPY("4096 LBAs are MSSRL", 1, 0, 1, 20000, 0, 4096, FILL_COPY, OK, 0),
+	COPY("one LBA more than MSSRL", 1, 0, 1, 20000, 0, 4097, FILL_COPY,
+	     SIZE, 0),
+	COPY("8192 LBAs are MCL", 1, 0, 2, 20000, 0, 4096, FILL_COPY, OK, 0),
+	COPY("more than MCL", 1, 0, 3, 20000, 0, 4000, FILL_COPY, SIZE, 2),
+	COPY("65536 LBAs", 1, 0, 1, 0, 0, 65536, FILL_COPY, RANGE, 0),
+	COPY("4096-byte LBAs", 2, 0, 4, 100, 512, 4, FILL_COPY, OK, 0),
+	IO("4096-byte LBAs are copied", SPEC_CP, LEAP_NVM_READ, 2, 100, 16, 0,
+	   MDTS, 13, OK),
+	COPY("to the last LBA", 1, 0, 1, NS1_LBAS - 1, 10000, 1, FILL_COPY,
+	     OK, 0),
+	COPY("from the last LBA", 1, 0, 1, 12000, NS1_LBAS - 1, 1, FILL_COPY,
+	     OK, 0),
+	COPY("to behind the end", 1, 0, 1, NS1_LBAS, 10000, 1, FILL_COPY,
+	     RANGE, 0),
+	COPY("to over the end", 1, 0, 2, NS1_LBAS - 15, 10000, 8, FILL_COPY,
+	     RANGE, 0),
+	COPY("to LBA 2^64 - 1", 1, 0, 1, UINT64_MAX, 10000, 1, FILL_COPY,
+	     RANGE, 0),
+	COPY("to around 2^64", 1, 0, 1, UINT64_MAX - 3, 10000, 8, FILL_COPY,
+	     RANGE, 0),
+	COPY("from behind the end", 1, 0, 1, 12000, NS1_LBAS, 1, FILL_COPY,
+	     RANGE, 0),
+	COPY("from over the end", 1, 0, 1, 12000, NS1_LBAS - 1, 2, FILL_COPY,
+	     RANGE, 0),
+	COPY("last of many is bad", 1, 0, 16, 12000, 10000, 4,
+	     FILL_COPY_BAD_LAST, RANGE, 15),
+	COPY("last of many wraps", 1, 1, 16, 12000, 10000, 4,
+	     FILL_COPY_OVERFLOW, RANGE, 15),
+	COPY("format 2 is of several namespaces", 1, 2, 1, 12000, 10000, 1,
+	     FILL_COPY, FIELD, 0),
+	COPY("format 3", 1, 3, 1, 12000, 10000, 1, FILL_COPY, FIELD, 0),
+	COPY("format 15", 1, 15, 1, 12000, 10000, 1, FILL_COPY, FIELD, 0),
+	COPY("a directive", 1, 1u << 12, 1, 12000, 10000, 1, FILL_COPY, FIELD,
+	     0),
+	COPY("read-only namespace", 3, 0, 1, 12000, 10000, 1, FILL_COPY, PROT,
+	     0),
+	COPY("NSID 0", 0, 0, 1, 12000, 10000, 1, FILL_COPY, NONS, 0),
+	COPY("NSID inactive", 9, 0, 1, 12000, 10000, 1, FILL_COPY, NONS, 0),
+	COPY("NSID FFFFFFFFh", 0xffffffff, 0, 1, 12000, 10000, 1, FILL_COPY,
+	     NONS, 0),
+	{ "copy: a list shorter than NR says", SPEC_CP, Q_IO, LEAP_NVM_COPY, 0,
+	  FILL_COPY, 1, { 12000, 0, 3 }, 64, 10000, 1, LEAP_SC_SGL_DATA_LEN, 0,
+	  0, 0, NULL },
+	FUSED("copy, fused", LEAP_NVM_COPY, 1, 32),
+
 	BARE("flush", SPEC_FLUSH, LEAP_NVM_FLUSH, 1, OK),
 	BARE("flush a read-only namespace", SPEC_FLUSH, LEAP_NVM_FLUSH, 3,
 	     OK),
 	BARE("flush all", SPEC_FLUSH, LEAP_NVM_FLUSH, 0xffffffff, OK),
 	BARE("flush NSID 0", SPEC_FLUSH, LEAP_NVM_FLUSH, 0, NONS),
-	BARE("flush NSID inactive", SPEC_FLUSH, LEAP_NVM_FLUSH, 4, NONS),
+	BARE("flush NSID inactive", SPEC_FLUSH, LEAP_NVM_FLUSH, 5, NONS),
 	BARE("flush NSID over NN", SPEC_FLUSH, LEAP_NVM_FLUSH, 65, NONS),
 	FUSED("flush, fused", LEAP_NVM_FLUSH, 1, 0),
 
 	NO_OP(0x04), NO_OP(0x0d), NO_OP(0x0e), NO_OP(0x11), NO_OP(0x12),
-	NO_OP(0x15), NO_OP(0x18), NO_OP(0x19), NO_OP(0x1d), NO_OP(0x79),
+	NO_OP(0x15), NO_OP(0x18), NO_OP(0x1d), NO_OP(0x79),
 	NO_OP(0x7a), NO_OP(0x7d), NO_OP(0x80), NO_OP(0x06), NO_OP(0xc0),
 	NO_OP(0xff),
 

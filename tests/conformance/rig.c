@@ -8,7 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <leapio/lend.h>
 #include <leapio/nvmf.h>
+#include <leapio/vdev.h>
 
 #include "../unit/fake-verbs.h"
 #include "transport/rdma/group.h"
@@ -31,6 +33,11 @@ struct thread {
 struct rig_server {
 	struct thread thread[MAX_THREADS];	/* [0] is home */
 	unsigned int nr_threads;
+	/* "vdev": home is the hosts' group, on the caller's thread. */
+	struct leap_pollgroup *here;
+	struct leap_vdev *vdev;
+	struct leap_lender *lender;	/* "lent": queue pairs of vdev */
+	int is_lent;
 	const char *kind;
 	uint32_t mdts_bytes;
 	struct leap_target *target;
@@ -97,6 +104,11 @@ static int add_ns(struct rig_server *s, struct leap_subsystem *ss,
 	char stack[512] = "memory:16M";
 	int err;
 
+	if (nsid == 4)
+		snprintf(stack, sizeof(stack), "zoned:1M[zone=64K,cap=48K,"
+			 "max_active=5,max_open=3,append=16K,across=off,"
+			 "readonly=14,offline=15]");
+
 	if (s->far)
 		snprintf(stack, sizeof(stack), "relay:\"%s/%s\"[nsid=%u,"
 			 "queues=2]", s->far->url, RIG_NQN, nsid);
@@ -112,10 +124,47 @@ static int add_ns(struct rig_server *s, struct leap_subsystem *ss,
 	return err > 0 ? 0 : err;
 }
 
+static int on_vdev(const struct rig_server *s)
+{
+	return !strcmp(s->kind, "vdev");
+}
+
 /* A drive behind registers: one controller, and nothing that discovers it. */
 static int registers(const struct rig_server *s)
 {
-	return !strcmp(s->kind, "vfio-user");
+	return !strcmp(s->kind, "vfio-user") || !strcmp(s->kind, "lent") ||
+	       on_vdev(s);
+}
+
+static void on_lender(struct leap_lender *lender, enum leap_lender_state state,
+		      int err, void *arg)
+{
+	struct rig_server *s = arg;
+
+	(void)lender;
+	if (s->is_lent)
+		return;
+	s->is_lent = 1;
+	added(state == LEAP_LENDER_LIVE ? 0 : err ? err : -EIO, s);
+}
+
+/* The drive is the home thread's; the host borrows from it. */
+static int lend(struct rig_server *s, struct leap_subsystem *ss)
+{
+	struct leap_lender_opts o = LEAP_LENDER_OPTS_INIT;
+	int err = leap_vdev_create(ss, NULL, &s->vdev);
+
+	o.url = "vdev://rig/" RIG_NQN;
+	o.vdev = s->vdev;
+	o.path = s->path;
+	o.changed = on_lender;
+	o.arg = s;
+	snprintf(s->url, sizeof(s->url), "lent:%s", s->path);
+	if (!err)
+		err = leap_lender_create(s->thread[0].pg, &o, &s->lender);
+	if (!err)
+		s->pending++;
+	return err;
 }
 
 static int on_loop(const struct rig_server *s)
@@ -123,11 +172,17 @@ static int on_loop(const struct rig_server *s)
 	return !strcmp(s->kind, "loop") || !strcmp(s->kind, "relay");
 }
 
-static int listen_on(struct rig_server *s)
+static int listen_on(struct rig_server *s, struct leap_subsystem *ss)
 {
 	struct leap_listener_opts o = LEAP_LISTENER_OPTS_INIT;
 	int err;
 
+	if (on_vdev(s)) {
+		snprintf(s->url, sizeof(s->url), "vdev://rig");
+		return leap_vdev_create(ss, NULL, &s->vdev);
+	}
+	if (!strcmp(s->kind, "lent"))
+		return lend(s, ss);
 	o.url = s->url;
 	if (on_loop(s))
 		snprintf(s->url, sizeof(s->url), "loop://");
@@ -178,7 +233,9 @@ static int serve(struct rig_server *s)
 		err = add_ns(s, ss, 2, 4096, 0);
 	if (!err)
 		err = add_ns(s, ss, 3, 512, 1);
-	return err ? err : listen_on(s);
+	if (!err)
+		err = add_ns(s, ss, 4, 4096, 0);
+	return err ? err : listen_on(s, ss);
 }
 
 static void serve_msg(struct leap_msg *msg)
@@ -201,15 +258,44 @@ static void target_gone(void *arg)
 	leap__store_release(&s->gone, 1u);
 }
 
+static void vdev_gone(void *arg)
+{
+	struct rig_server *s = arg;
+
+	if (s->target)
+		leap_target_destroy(s->target, target_gone, s);
+	else
+		target_gone(s);
+}
+
+static void lender_gone(void *arg)
+{
+	struct rig_server *s = arg;
+
+	if (s->vdev)
+		leap_vdev_destroy(s->vdev, vdev_gone, s);
+	else
+		vdev_gone(s);
+}
+
 static void end_msg(struct leap_msg *msg)
 {
 	struct thread *t = (struct thread *)(void *)
 		((char *)msg - offsetof(struct thread, msg));
 
-	if (t->s->target)
-		leap_target_destroy(t->s->target, target_gone, t->s);
+	if (t->s->lender)
+		leap_lender_destroy(t->s->lender, lender_gone, t->s);
 	else
-		target_gone(t->s);
+		lender_gone(t->s);
+}
+
+/* A millisecond, in which a target on this thread goes on. */
+static void pass(struct rig_server *s)
+{
+	if (s->here)
+		leap_pollgroup_wait(s->here, 1000000);
+	else
+		usleep(1000);
 }
 
 static void on_connected(struct leap_qp *qp, leap_status_t status,
@@ -250,6 +336,7 @@ static int connect_qp(struct rig *rig, const char *nqn, uint16_t qid,
 	o.qid = qid;
 	o.cntlid = cntlid;
 	o.target = rig->server->target;
+	o.vdev = rig->server->vdev;
 	o.inline_bytes = 8192;
 	o.connected = on_connected;
 	o.arg = &state;
@@ -270,7 +357,7 @@ static int enable(struct rig *rig, struct leap_qp *qp)
 	set.opc = LEAP_ADM_FABRICS;
 	set.fctype = LEAP_FCTYPE_PROP_SET;
 	set.ofst = leap_to_le32(LEAP_REG_CC);
-	set.value = leap_to_le64(0x00460001);
+	set.value = leap_to_le64(0x00460061);
 	memcpy(&r.req.sqe, &set, sizeof(set));
 	return rig_run(rig, qp, &r, NULL, 0);
 }
@@ -307,6 +394,10 @@ static int start_threads(struct rig_server *s)
 	for (i = 0; i < s->nr_threads; i++) {
 		s->thread[i].s = s;
 		s->thread[i].index = i;
+		if (!i && s->here) {
+			s->thread[i].pg = s->here;
+			continue;
+		}
 		if (pthread_create(&s->thread[i].id, NULL, run, &s->thread[i]))
 			return -EAGAIN;
 		while (!leap__load_acquire(&s->thread[i].ready))
@@ -319,7 +410,7 @@ static int start_threads(struct rig_server *s)
 
 static int start_server(const char *kind, unsigned int nr_groups,
 			uint32_t mdts_bytes, struct rig_server *far,
-			struct rig_server **out)
+			struct leap_pollgroup *pg, struct rig_server **out)
 {
 	struct rig_server *s = calloc(1, sizeof(*s));
 	int err;
@@ -329,6 +420,8 @@ static int start_server(const char *kind, unsigned int nr_groups,
 	*out = s;
 	s->kind = kind;
 	s->far = far;
+	if (on_vdev(s))
+		s->here = pg;
 	s->nr_threads = 1 + nr_groups;
 	s->mdts_bytes = mdts_bytes;
 	if (!strcmp(kind, "rdma"))
@@ -344,7 +437,7 @@ static int run_server(struct rig_server *s)
 	s->thread[0].msg.run = serve_msg;
 	leap_pollgroup_send(s->thread[0].pg, &s->thread[0].msg);
 	while (!leap__load_acquire(&s->up))
-		usleep(1000);
+		pass(s);
 	return s->err;
 }
 
@@ -357,7 +450,8 @@ int rig_start(struct rig *rig, const char *kind, unsigned int nr_io,
 	memset(rig, 0, sizeof(*rig));
 	if (!strcmp(kind, "relay")) {
 		/* Smaller commands than the near end takes. */
-		err = start_server("tcp", 0, mdts_bytes / 4, NULL, &far);
+		err = start_server("tcp", 0, mdts_bytes / 4, NULL, NULL,
+				   &far);
 		if (!err) {
 			far->is_far = 1;
 			err = run_server(far);
@@ -367,7 +461,7 @@ int rig_start(struct rig *rig, const char *kind, unsigned int nr_io,
 	if (!err)
 		err = leap_pollgroup_create(NULL, &rig->pg);
 	if (!err)
-		err = start_server(kind, nr_groups, mdts_bytes, far,
+		err = start_server(kind, nr_groups, mdts_bytes, far, rig->pg,
 				   &rig->server);
 	if (!err && rig->server->fabric)
 		err = leap__rdma_use(rig->pg, &rig->server->fabric->v);
@@ -375,6 +469,7 @@ int rig_start(struct rig *rig, const char *kind, unsigned int nr_io,
 		err = run_server(rig->server);
 	if (!err)
 		rig->registers = registers(rig->server);
+	rig->lent = !strcmp(kind, "lent");
 	return err ? err : connect_all(rig, nr_io);
 }
 
@@ -395,21 +490,22 @@ static int close_qp(struct rig *rig, struct leap_qp *qp)
 
 static unsigned int stop_server(struct rig_server *s)
 {
-	unsigned int i, bad;
+	unsigned int i, bad, first;
 
 	if (!s)
 		return 0;
+	first = s->here ? 1 : 0;
 	s->thread[0].msg.run = end_msg;
 	leap_pollgroup_send(s->thread[0].pg, &s->thread[0].msg);
 	for (i = 0; i < 10000 && !leap__load_acquire(&s->gone); i++)
-		usleep(1000);
+		pass(s);
 	bad = i == 10000;
-	for (i = 0; i < s->nr_threads; i++)
+	for (i = first; i < s->nr_threads; i++)
 		leap__store_release(&s->thread[i].stop, 1u);
-	for (i = 0; i < s->nr_threads; i++)
+	for (i = first; i < s->nr_threads; i++)
 		while (!leap__load_acquire(&s->thread[i].idle))
 			usleep(1000);
-	for (i = 0; i < s->nr_threads; i++) {
+	for (i = first; i < s->nr_threads; i++) {
 		leap__store_release(&s->thread[i].die, 1u);
 		pthread_join(s->thread[i].id, NULL);
 	}

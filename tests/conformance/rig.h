@@ -20,12 +20,14 @@ struct rig {
 	struct leap_qp *io[RIG_MAX_QPS];
 	unsigned int nr_io;
 	int registers;			/* what differs, differs */
+	int lent;			/* and features are others' as well */
 	struct rig_server *server;
 	struct rig_server *far;		/* behind the relays */
 };
 
 /*
  * Start a target with a listener of @kind ("loop", "tcp", "shm", "vfio-user";
+ * "vdev": its home on the caller's thread, as a drive in the same process wants;
  * "relay": loop, with namespaces that are relays over TCP to another such
  * target), home and
  * @nr_groups more threads, and connect @nr_io I/O queues.

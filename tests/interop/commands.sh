@@ -115,6 +115,10 @@ ctl_agent_status() {
 	$LEAPCTL --control "$1" --json status
 }
 
+ctl_inspect() {
+	$LEAPCTL --control "$1" inspect "$NQN"
+}
+
 # $1 control socket, then NSID and size
 ctl_ns_add() {
 	$LEAPCTL --control "$1" ns add "$NQN" "nsid=$2,stack=memory:$3"

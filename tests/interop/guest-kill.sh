@@ -4,7 +4,8 @@
 #
 # In a guest: verified I/O while the process that serves the drive is killed,
 # stopped and replaced under it. 52-vfio-user-kill.sh starts it, counts its
-# checks and answers its host calls. KILLS: how often it is killed.
+# checks and answers its host calls. KILLS: how often it is killed. PART: all, or
+# pauses only. MEM: the guest's memory in MiB.
 
 . /run/guest-lib.sh
 
@@ -37,13 +38,16 @@ load_end() {	# NAME
 	ok $? "$1: no read failed"
 }
 
-# As many pauses as there were interruptions: the longest ones.
+# As many pauses as there were interruptions: the longest ones, in ms.
 pauses() {	# NAME COUNT
 	cat /tmp/probe_lat*.log | awk -F', *' '{ print int($2 / 1000) }' |
-		sort -n | tail -n "$2" | awk -v name="$1" '
+		sort -n | tail -n "$2" | awk '
 		{ v[NR] = $1 / 1000 }
-		END { printf "pause of %d %s: median %.1f ms, maximum %.1f ms\n",
-			NR, name, v[int((NR + 1) / 2)], v[NR] }'
+		END { printf "%d %.1f %.1f\n", NR, v[int((NR + 1) / 2)], v[NR] }' \
+		>/tmp/pauses
+	awk -v name="$1" '{ printf "pause of %d %s: median %s ms, maximum %s ms\n",
+		$1, name, $2, $3 }' /tmp/pauses
+	host put "$1.$MEM" "$(base64 -w 0 /tmp/pauses)"
 	rm -f /tmp/probe_*.log
 }
 
@@ -101,16 +105,18 @@ stopped() {
 unmounting() {
 	check "mkfs.ext4" /usr/bin/mke2fs -q -t ext4 -F "/dev/$dev"
 	mount -t ext4 "/dev/$dev" /mnt && cp -a /usr /bin /mnt/
-	host kill-later 0.1
+	host kill-in unmount
 	umount /mnt
-	ok $? "killed while it is unmounted"
+	ok $? "it is unmounted"
+	check "killed in the middle of it" host was-hit unmount
 	check "fsck -f" e2fsck -f -n "/dev/$dev"
 	quiet unmounting
 }
 
 resetting() {
-	host kill-later 0.1
-	check "nvme reset while it is killed" nvme reset "/dev/$(ctrl)"
+	host kill-in reset
+	check "nvme reset" nvme reset "/dev/$(ctrl)"
+	check "killed in the middle of it" host was-hit reset
 	check "live" wait_for 30 state_is live
 	sleep 1
 	check "stopped again" host runtime-freeze
@@ -127,15 +133,17 @@ case $(host boot) in
 	echo "leapio: test starts" >/dev/kmsg
 	killed
 	handed_over
+	[ "$PART" = all ] || exit 0
 	stopped
 	unmounting
 	resetting
-	host kill-later 0.5
+	host kill-in reboot
 	reboot -f
 	sleep 60
 	;;
 2)
 	check "the drive is there after a reboot" wait_for 30 ns 1 || exit 1
+	check "killed in the middle of the reboot" host was-hit reboot
 	dev=$(ns 1)
 	check "and what was written" e2fsck -f -n "/dev/$dev"
 	;;

@@ -32,12 +32,19 @@ unplug)
 	;;
 plug) "$VM/qmp.sh" "$WORK" device_add "$(drive_json)" ;;
 counters) target_counters ;;
-kill) runtime_kill && runtime_start ;;
-kill-later)	# SECONDS: so that the guest is at something else then
-	(sleep "$2"; runtime_kill; runtime_start) >>"$WORK/later.log" 2>&1 &
+kill) runtime_kill && runtime_start && slots_were "killed" ;;
+kill-in)	# OPERATION: stopped now; killed and started in the middle of it
+	runtime_freeze
+	(
+		if wait_for 30 "guest_is_at_$2"; then echo "$2" >>"$WORK/hits"; fi
+		runtime_kill
+		runtime_start
+		slots_were "killed in the middle of a $2"
+	) >>"$WORK/later.log" 2>&1 &
 	;;
+was-hit) wait_for 10 grep -qx "$2" "$WORK/hits" ;;
 runtime-freeze) runtime_freeze ;;
-handoff) runtime_handoff ;;
+handoff) runtime_handoff && slots_were "handed over" ;;
 wakeups)	# of the drive's processes, all threads, since they began
 	for pid in $(cat "$WORK/hostd.pid" "$WORK/target.pid"); do
 		cat /proc/"$pid"/task/*/status

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 #
 # The drive of guests that outlives who serves it: leap-hostd has the socket, a
-# socp of its own the namespace, which is a file.
+# socp of its own the namespace, which is a file. DELAY: a layer above it.
 
 DRIVE=$WORK/drive.sock
 
@@ -30,7 +30,8 @@ runtime_run() {
 
 	echo . >>"$WORK/runtimes"
 	ctl=$WORK/ctl$(wc -l <"$WORK/runtimes").sock
-	(socp_agent_run "$WORK/agent.sock" "$ctl" "file:$WORK/ns2.img" "$@") \
+	(socp_agent_run "$WORK/agent.sock" "$ctl" \
+		"${DELAY:+$DELAY -> }file:$WORK/ns2.img" "$@") \
 		>>"$WORK/target.log" 2>&1 &
 	echo $! >"$WORK/target.pid"
 	disown $!
@@ -60,6 +61,36 @@ runtime_handoff() {
 	runtime_run --standby && wait_for 5 ctl_handoff "$WORK/hostd.sock" &&
 		wait_for 10 gone "$old"
 }
+
+# slots_were WHAT: the state of every command of an I/O queue when the last
+# runtime was lost, for the end of the test. Later, so that nobody waits for it.
+slots_were() {
+	ctl_agent_status "$WORK/hostd.sock" | awk -v what="$1" '
+		/"(free|fetched|issued|completing)":/ {
+			gsub(/[",:]/, ""); n[$1] = $2 }
+		END { printf "%s: slots free %d, fetched %d, issued %d, " \
+			"completing %d\n", what, n["free"], n["fetched"],
+			n["issued"], n["completing"] }' >>"$WORK/slots"
+}
+
+# A guest cannot get past these while nobody answers it. It waits for a command
+# of an I/O queue, or for the deletion of one, as the first thing that a driver
+# does to end them all.
+guest_is_at_unmount() {
+	ctl_inspect "$WORK/hostd.sock" | awk '
+		$1 == "SQ" { sqs = $5 == "HEAD" }
+		sqs && $1 > 0 && $5 != $6 { waits = 1 }
+		END { exit !waits }'
+}
+
+guest_is_at_reset() {
+	ctl_inspect "$WORK/hostd.sock" | awk '
+		$1 == "SQ" { slots = $3 == "STATE" }
+		slots && $1 == 0 && $3 == "issued" && $5 == "00" { waits = 1 }
+		END { exit !waits }'
+}
+
+guest_is_at_reboot() { guest_is_at_reset; }
 
 drive_args() {
 	echo --vfio-user "$DRIVE"

@@ -23,6 +23,7 @@ export LD_LIBRARY_PATH
 hostd=$tmp/leap-hostd
 gone() { grep -c 'client gone' "$tmp/hostd.err"; }
 is_gone() { [ "$(gone)" = "$1" ]; }
+said_again() { [ "$(grep -c 'upgrade: ' "$tmp/hostd.err")" -gt "$1" ]; }
 said() { grep -q "upgrade: .*$1" "$tmp/hostd.err"; }
 
 "$hostd" --log-level info --listen "$agent" --control "$hctl" --vfio-user "$vm=$nqn" \
@@ -38,7 +39,7 @@ ok "an upgrade without guests" host upgrade
 ok "... and socp is back" wait_for 10 serves_after 1
 
 if "$perf" --help 2>&1 | grep -q vfio-user; then
-	"$perf" --quiet --verify --range 32m --depth 16 --bs 4k --time 8 \
+	"$perf" --quiet --verify --range 32m --depth 16 --bs 4k --time 14 \
 		"vfio-user:$vm/$nqn" >"$tmp/perf.out" 2>&1 &
 	perf_pid=$!
 	sleep 1
@@ -54,6 +55,15 @@ if "$perf" --help 2>&1 | grep -q vfio-user; then
 	ok "an upgrade to no file" host upgrade
 	ok "... is not done" wait_for 10 said 'No such file'
 	ok "... and the old program goes on" wait_for 10 serves_after 4
+	for body in 'exit 1' 'exec sleep 30'; do
+		printf '#!/bin/sh\n%s\n' "$body" >"$hostd"
+		chmod 755 "$hostd"
+		said=$(grep -c "upgrade: " "$tmp/hostd.err")
+		ok "an upgrade to a program that does '$body'" host upgrade
+		ok "... is tried" wait_for 10 said_again "$said"
+		ok "... and the old program goes on" \
+			wait_for 10 serves_after 4
+	done
 	mv "$hostd.new" "$hostd"
 	ok "with a file again" host upgrade
 	ok "... it is" wait_for 10 serves_after 5

@@ -21,8 +21,16 @@ uint64_t af_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
+static unsigned int errors;
+
+unsigned int af_errors(void)
+{
+	return errors;
+}
+
 static void log_line(void *arg, enum leap_log_level level, const char *text)
 {
+	errors += level == LEAP_LOG_ERROR;
 	if (getenv("AF_LOG") || (level == LEAP_LOG_ERROR && getenv("AF_ERR")))
 		fprintf(stderr, "# %s: %s\n", (const char *)arg, text);
 }
@@ -132,6 +140,11 @@ static void on_raise(void *arg, uint32_t vector)
 
 struct af *af_new(int own_fence)
 {
+	return af_new_bound(own_fence, 0);
+}
+
+struct af *af_new_bound(int own_fence, uint32_t no_runtime_ms)
+{
 	struct leap_agent_opts ao = LEAP_AGENT_OPTS_INIT;
 	struct leap_vdev_opts vo = LEAP_VDEV_OPTS_INIT;
 	struct af *f = calloc(1, sizeof(*f));
@@ -149,6 +162,7 @@ struct af *af_new(int own_fence)
 	ao.changed = changed;
 	ao.fence = own_fence ? fence : NULL;
 	ao.arg = f;
+	ao.no_runtime_ms = no_runtime_ms;
 	f->self_fence = 1;
 	assert_int_equal(leap_agent_create(f->target, &ao, &f->agent), 0);
 	vo.raise = on_raise;

@@ -39,6 +39,10 @@ struct af {
 
 /* @fence: the agent calls back instead of killing. */
 struct af *af_new(int fence);
+/* No longer than this without a runtime. */
+struct af *af_new_bound(int fence, uint32_t no_runtime_ms);
+/* Lines of that level that were logged in this process. */
+unsigned int af_errors(void);
 void af_free(struct af *f);
 /* Poll once; sleeps a little when there was nothing. */
 void af_poll(void *arg);

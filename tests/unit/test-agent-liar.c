@@ -4,12 +4,11 @@
  * and agents that a runtime must survive. The liar is this test, by hand: it
  * encodes what it likes and sends whatever descriptors it likes beside it.
  */
-#include "agent-fixture.h"
+#include "liar.h"
 #include "rand.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -17,260 +16,6 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#include <leapio/link.h>
-
-#include "core/ctrl/lchan.h"
-
-/* ---- a link by hand ---- */
-
-struct liar {
-	int fd;
-	uint8_t in[65536];
-	size_t len;
-	int got_fd;		/* with the last message, or -1 */
-	uint32_t next_id;
-	uint16_t cntlid;	/* of the first CTRL_ADD heard */
-	int mute;		/* answers KEEPALIVE and nothing else */
-};
-
-static struct leap_link_msg say(uint16_t type)
-{
-	struct leap_link_msg m = { .type = type };
-
-	return m;
-}
-
-static void send_bytes(struct liar *l, const void *bytes, size_t n,
-		       const int *fds, int nr_fds)
-{
-	union {
-		struct cmsghdr hdr;
-		char buf[CMSG_SPACE(4 * sizeof(int))];
-	} ctl;
-	struct iovec iov = { (void *)(uintptr_t)bytes, n };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct cmsghdr *c;
-
-	memset(&ctl, 0, sizeof(ctl));
-	if (nr_fds) {
-		msg.msg_control = ctl.buf;
-		msg.msg_controllen = CMSG_SPACE((size_t)nr_fds * sizeof(int));
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN((size_t)nr_fds * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, (size_t)nr_fds * sizeof(int));
-	}
-	/* The other end may have ended it: that is the point. */
-	if (sendmsg(l->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-		return;
-}
-
-static void send_msg(struct liar *l, const struct leap_link_msg *m, int fd)
-{
-	uint8_t buf[1024];
-	int n = leap_link_encode(m, buf, sizeof(buf));
-
-	assert_true(n > 0);
-	send_bytes(l, buf, (size_t)n, &fd, fd >= 0);
-}
-
-static void reply(struct liar *l, const struct leap_link_msg *q, int err,
-		  int fd)
-{
-	struct leap_link_msg m = *q;
-
-	m.flags = LEAP_LINK_REPLY;
-	m.err = err;
-	send_msg(l, &m, fd);
-}
-
-static void take_fd(struct liar *l, struct msghdr *msg)
-{
-	struct cmsghdr *c = CMSG_FIRSTHDR(msg);
-	int fd;
-
-	if (!c || c->cmsg_type != SCM_RIGHTS)
-		return;
-	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-	if (l->got_fd >= 0)
-		close(l->got_fd);
-	l->got_fd = fd;
-}
-
-/* 1 a message, 0 none yet, -1 the link has ended. */
-static int hear(struct liar *l, struct leap_link_msg *m)
-{
-	char ctl[CMSG_SPACE(4 * sizeof(int))];
-	struct iovec iov = { l->in + l->len, sizeof(l->in) - l->len };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1,
-			      .msg_control = ctl,
-			      .msg_controllen = sizeof(ctl) };
-	ssize_t n;
-	int used;
-
-	n = iov.iov_len ? recvmsg(l->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)
-			: 0;
-	if (!n && iov.iov_len && !l->len)
-		return -1;
-	if (n < 0 && errno != EAGAIN && !l->len)
-		return -1;
-	if (n > 0) {
-		l->len += (size_t)n;
-		take_fd(l, &msg);
-	}
-	used = leap_link_decode(l->in, l->len, m);
-	assert_true(used >= 0);
-	if (!used)
-		return 0;
-	l->len -= (size_t)used;
-	memmove(l->in, l->in + used, l->len);
-	return 1;
-}
-
-static void liar_init(struct liar *l, int fd)
-{
-	memset(l, 0, sizeof(*l));
-	l->fd = fd;
-	l->got_fd = -1;
-}
-
-static void liar_end(struct liar *l)
-{
-	if (l->got_fd >= 0)
-		close(l->got_fd);
-	close(l->fd);
-}
-
-/* ---- runtimes that lie ---- */
-
-static struct liar *attach(struct af *f)
-{
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	struct liar *l = malloc(sizeof(*l));
-
-	liar_init(l, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-	strcpy(sa.sun_path, f->sock);
-	assert_int_equal(connect(l->fd, (struct sockaddr *)&sa, sizeof(sa)),
-			 0);
-	return l;
-}
-
-static void detach(struct af *f, struct liar *l)
-{
-	liar_end(l);
-	free(l);
-	af_until(f, af_none, 5000);
-}
-
-static int wait_msg(struct af *f, struct liar *l, struct leap_link_msg *m)
-{
-	uint64_t from = af_ms();
-	int rc;
-
-	while (!(rc = hear(l, m))) {
-		af_poll(f);
-		assert_true(af_ms() - from < 5000);
-	}
-	return rc;
-}
-
-static void say_hello(struct liar *l, uint32_t version, uint32_t role)
-{
-	struct leap_link_msg m = say(LEAP_LINK_HELLO);
-
-	m.id = 77;
-	m.u.hello.version = version;
-	m.u.hello.role = role;
-	send_msg(l, &m, -1);
-}
-
-static struct leap_ns_desc good_ns(void)
-{
-	struct leap_ns_desc d = {
-		.nsid = 1, .block_bytes = 512, .nr_blocks = 1000,
-	};
-
-	return d;
-}
-
-static void say_ns(struct liar *l, const struct leap_ns_desc *d,
-		   const char *nqn)
-{
-	struct leap_link_msg m = say(LEAP_LINK_NS_ADD);
-
-	m.u.ns_of.desc = *d;
-	strcpy(m.u.ns_of.nqn, nqn);
-	send_msg(l, &m, -1);
-}
-
-/* Answer as an honest one would that has nothing to do. */
-static void answer(struct liar *l, const struct leap_link_msg *m)
-{
-	int kick;
-
-	if (m->flags & LEAP_LINK_REPLY)
-		return;
-	if (m->type == LEAP_LINK_CTRL_ADD)
-		l->cntlid = m->cntlid;
-	if (l->mute && m->type != LEAP_LINK_KEEPALIVE)
-		return;
-	if (m->type != LEAP_LINK_QP_ADD) {
-		reply(l, m, 0, -1);
-		return;
-	}
-	kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	reply(l, m, 0, kick);
-	close(kick);
-}
-
-/* Until the link ends (-1) or, after @ms, nothing more is asked (0). */
-static int serve(struct af *f, struct liar *l, uint64_t ms)
-{
-	uint64_t from = af_ms();
-	struct leap_link_msg m;
-	int rc;
-
-	while (af_ms() - from < ms) {
-		af_poll(f);
-		while ((rc = hear(l, &m)) > 0)
-			answer(l, &m);
-		if (rc < 0)
-			return -1;
-	}
-	return 0;
-}
-
-static struct liar *active(struct af *f)
-{
-	struct liar *l = attach(f);
-	struct leap_link_msg m;
-	struct leap_ns_desc d = good_ns();
-
-	say_hello(l, LEAP_LINK_VERSION, LEAP_LINK_RUNTIME);
-	assert_int_equal(wait_msg(f, l, &m), 1);
-	assert_int_equal(m.type, LEAP_LINK_HELLO);
-	assert_int_equal(m.err, 0);
-	assert_int_equal(wait_msg(f, l, &m), 1);
-	assert_int_equal(m.type, LEAP_LINK_RESUME);
-	say_ns(l, &d, AF_NQN);
-	reply(l, &m, 0, -1);
-	serve(f, l, 50);
-	assert_true(af_served(f));
-	return l;
-}
-
-static void must_end(struct af *f, struct liar *l)
-{
-	uint64_t bad = af_info(f).bad_messages;
-	int fences = f->fences;
-
-	assert_int_equal(serve(f, l, 3000), -1);
-	detach(f, l);
-	assert_true(af_info(f).bad_messages == bad + 1);
-	assert_int_equal(f->fences, fences + 1);
-}
 
 static void test_hello(void **state)
 {
@@ -280,30 +25,30 @@ static void test_hello(void **state)
 	struct liar *l;
 
 	(void)state;
-	l = attach(f);
-	send_bytes(l, junk, sizeof(junk), NULL, 0);
-	assert_int_equal(serve(f, l, 3000), -1);
-	detach(f, l);
-	l = attach(f);
-	say_hello(l, 99, LEAP_LINK_RUNTIME);
-	assert_int_equal(wait_msg(f, l, &m), 1);
+	l = liar_attach(f);
+	liar_send_bytes(l, junk, sizeof(junk), NULL, 0);
+	assert_int_equal(liar_serve(f, l, 3000), -1);
+	liar_detach(f, l);
+	l = liar_attach(f);
+	liar_say_hello(l, 99, LEAP_LINK_RUNTIME);
+	assert_int_equal(liar_wait_msg(f, l, &m), 1);
 	assert_int_equal(m.err, -EPROTONOSUPPORT);
-	detach(f, l);
-	l = attach(f);
-	say_hello(l, LEAP_LINK_VERSION, LEAP_LINK_AGENT);
-	assert_int_equal(serve(f, l, 3000), -1);
-	detach(f, l);
-	l = attach(f);
-	m = say(LEAP_LINK_NS_ADD);
-	send_msg(l, &m, -1);
-	assert_int_equal(serve(f, l, 3000), -1);
-	detach(f, l);
+	liar_detach(f, l);
+	l = liar_attach(f);
+	liar_say_hello(l, LEAP_LINK_VERSION, LEAP_LINK_AGENT);
+	assert_int_equal(liar_serve(f, l, 3000), -1);
+	liar_detach(f, l);
+	l = liar_attach(f);
+	m = liar_say(LEAP_LINK_NS_ADD);
+	liar_send_msg(l, &m, -1);
+	assert_int_equal(liar_serve(f, l, 3000), -1);
+	liar_detach(f, l);
 	/* None of them was ever told to go. */
 	assert_int_equal(f->fences, 0);
 	assert_int_equal(leap_ns_next(f->ss, 0), 0);
-	l = active(f);
+	l = liar_active(f);
 	assert_int_equal(leap_ns_next(f->ss, 0), 1);
-	detach(f, l);
+	liar_detach(f, l);
 	assert_int_equal(leap_ns_next(f->ss, 0), 1);
 	af_free(f);
 }
@@ -311,13 +56,13 @@ static void test_hello(void **state)
 static void test_namespaces(void **state)
 {
 	struct af *f = af_new(1);
-	struct liar *l = active(f);
+	struct liar *l = liar_active(f);
 	struct leap_ns_desc d;
 	int i;
 
 	(void)state;
 	for (i = 0; i < 7; i++) {
-		d = good_ns();
+		d = liar_good_ns();
 		d.nsid = 2;
 		switch (i) {
 		case 0: d.nsid = 0; break;
@@ -328,33 +73,33 @@ static void test_namespaces(void **state)
 		case 5: d.nr_blocks = UINT64_MAX; break;
 		case 6: d.csi = 9; break;
 		}
-		say_ns(l, &d, AF_NQN);
+		liar_say_ns(l, &d, AF_NQN);
 	}
-	d = good_ns();
+	d = liar_good_ns();
 	d.nsid = 3;
-	say_ns(l, &d, "nqn.2026-01.org.example:nobody");
-	assert_int_equal(serve(f, l, 50), 0);
+	liar_say_ns(l, &d, "nqn.2026-01.org.example:nobody");
+	assert_int_equal(liar_serve(f, l, 50), 0);
 	assert_int_equal(leap_ns_next(f->ss, 1), 0);
 	/* Another size, another namespace, and gone. */
-	d = good_ns();
+	d = liar_good_ns();
 	for (i = 0; i < 50; i++) {
 		d.nr_blocks = 1000 + (uint64_t)i;
 		d.block_bytes = i % 3 ? 512 : 4096;
-		say_ns(l, &d, AF_NQN);
+		liar_say_ns(l, &d, AF_NQN);
 	}
-	assert_int_equal(serve(f, l, 100), 0);
+	assert_int_equal(liar_serve(f, l, 100), 0);
 	assert_int_equal(leap_ns_next(f->ss, 0), 1);
 	{
-		struct leap_link_msg m = say(LEAP_LINK_NS_DEL);
+		struct leap_link_msg m = liar_say(LEAP_LINK_NS_DEL);
 
 		m.u.ns_of.desc.nsid = 1;
 		strcpy(m.u.ns_of.nqn, AF_NQN);
-		send_msg(l, &m, -1);
-		send_msg(l, &m, -1);
+		liar_send_msg(l, &m, -1);
+		liar_send_msg(l, &m, -1);
 	}
-	assert_int_equal(serve(f, l, 50), 0);
+	assert_int_equal(liar_serve(f, l, 50), 0);
 	assert_int_equal(leap_ns_next(f->ss, 0), 0);
-	detach(f, l);
+	liar_detach(f, l);
 	af_free(f);
 }
 
@@ -367,64 +112,38 @@ static void test_replies(void **state)
 
 	(void)state;
 	/* To a question that nobody asked. */
-	l = active(f);
-	m = say(LEAP_LINK_MEM_DEL);
+	l = liar_active(f);
+	m = liar_say(LEAP_LINK_MEM_DEL);
 	m.flags = LEAP_LINK_REPLY;
 	m.id = 12345;
-	send_msg(l, &m, -1);
-	must_end(f, l);
+	liar_send_msg(l, &m, -1);
+	liar_must_end(f, l);
 	/* What only agents say. */
-	l = active(f);
-	m = say(LEAP_LINK_CTRL_ADD);
-	send_msg(l, &m, -1);
-	must_end(f, l);
+	l = liar_active(f);
+	m = liar_say(LEAP_LINK_CTRL_ADD);
+	liar_send_msg(l, &m, -1);
+	liar_must_end(f, l);
 	/* A lock that nobody could look at. */
-	l = active(f);
-	m = say(LEAP_LINK_LEAF);
+	l = liar_active(f);
+	m = liar_say(LEAP_LINK_LEAF);
 	strcpy(m.u.leaf.path, "disk");
-	send_msg(l, &m, -1);
-	must_end(f, l);
+	liar_send_msg(l, &m, -1);
+	liar_must_end(f, l);
 	/* More descriptors than a message has. */
-	l = active(f);
+	l = liar_active(f);
 	{
 		uint8_t buf[256];
 		int n;
 
-		m = say(LEAP_LINK_KEEPALIVE);
+		m = liar_say(LEAP_LINK_KEEPALIVE);
 		n = leap_link_encode(&m, buf, sizeof(buf));
 		assert_int_equal(pipe(fds), 0);
-		send_bytes(l, buf, (size_t)n, fds, 2);
+		liar_send_bytes(l, buf, (size_t)n, fds, 2);
 		close(fds[0]);
 		close(fds[1]);
 	}
-	must_end(f, l);
+	liar_must_end(f, l);
 	af_free(f);
-}
-
-/* A Create that waits for the liar. */
-static void start_create(struct af *f, struct liar *l)
-{
-	struct leap_sqe sqe;
-
-	assert_int_equal(gd_enable(f->g, 32, 32), LEAP_CSTS_RDY);
-	gd_cq_init(f->g, &f->cq, 1, 16);
-	gd_sq_init(f->g, &f->sq, 1, 16, &f->cq);
-	sqe = gd_sqe_create_cq(&f->cq, 0, 1);
-	gd_submit(f->g, &f->g->asq, &sqe);
-	assert_int_equal(serve(f, l, 30), 0);
-	gd_reap(f->g, &f->g->acq, &f->g->asq);
-	sqe = gd_sqe_create_sq(&f->sq);
-	gd_submit(f->g, &f->g->asq, &sqe);
-}
-
-static int hear_type(struct af *f, struct liar *l, uint16_t type,
-		     struct leap_link_msg *m)
-{
-	int rc;
-
-	while ((rc = wait_msg(f, l, m)) > 0 && m->type != type)
-		answer(l, m);
-	return rc;
 }
 
 static void test_queues(void **state)
@@ -436,37 +155,37 @@ static void test_queues(void **state)
 
 	(void)state;
 	/* Not an eventfd: writing to it could block. */
-	l = active(f);
-	start_create(f, l);
-	assert_int_equal(hear_type(f, l, LEAP_LINK_QP_ADD, &m), 1);
+	l = liar_active(f);
+	liar_start_create(f, l);
+	assert_int_equal(liar_hear_type(f, l, LEAP_LINK_QP_ADD, &m), 1);
 	assert_int_equal(pipe(fds), 0);
-	reply(l, &m, 0, fds[1]);
-	must_end(f, l);
+	liar_reply(l, &m, 0, fds[1]);
+	liar_must_end(f, l);
 	close(fds[0]);
 	close(fds[1]);
 	gd_disable(f->g);
 	/* The right id, another type. */
-	l = active(f);
-	start_create(f, l);
-	assert_int_equal(hear_type(f, l, LEAP_LINK_QP_ADD, &m), 1);
+	l = liar_active(f);
+	liar_start_create(f, l);
+	assert_int_equal(liar_hear_type(f, l, LEAP_LINK_QP_ADD, &m), 1);
 	m.type = LEAP_LINK_CQ_ADD;
-	reply(l, &m, 0, -1);
-	must_end(f, l);
+	liar_reply(l, &m, 0, -1);
+	liar_must_end(f, l);
 	gd_disable(f->g);
 	/* Refused: the guest is told, and everybody lives. */
-	l = active(f);
-	start_create(f, l);
-	assert_int_equal(hear_type(f, l, LEAP_LINK_QP_ADD, &m), 1);
-	reply(l, &m, -ENOMEM, -1);
-	assert_int_equal(serve(f, l, 50), 0);
+	l = liar_active(f);
+	liar_start_create(f, l);
+	assert_int_equal(liar_hear_type(f, l, LEAP_LINK_QP_ADD, &m), 1);
+	liar_reply(l, &m, -ENOMEM, -1);
+	assert_int_equal(liar_serve(f, l, 50), 0);
 	gd_reap(f->g, &f->g->acq, &f->g->asq);
 	assert_int_equal(LEAP_STATUS_CODE(f->g->status[(uint16_t)
 						       (f->g->cid - 1)]),
 			 LEAP_SC_INTERNAL);
 	gd_wr4(f->g, LEAP_REG_CC, 0);
-	assert_int_equal(serve(f, l, 50), 0);
+	assert_int_equal(liar_serve(f, l, 50), 0);
 	assert_int_equal(gd_rd4(f->g, LEAP_REG_CSTS), 0);
-	detach(f, l);
+	liar_detach(f, l);
 	af_free(f);
 }
 
@@ -482,7 +201,7 @@ static void test_never_done(void **state)
 	struct leap_dmabuf_opts o = LEAP_DMABUF_OPTS_INIT;
 	struct leap_dmabuf *extra;
 	struct af *f = af_new(1);
-	struct liar *l = active(f);
+	struct liar *l = liar_active(f);
 	uint64_t from;
 	int done = 0;
 
@@ -495,18 +214,18 @@ static void test_never_done(void **state)
 	r.source = LEAP_ATS_DMABUF;
 	r.buf = extra;
 	assert_int_equal(leap_vdev_mem_add(f->v, &r), 0);
-	assert_int_equal(serve(f, l, 50), 0);
+	assert_int_equal(liar_serve(f, l, 50), 0);
 	l->mute = 1;
 	from = af_ms();
 	assert_int_equal(leap_vdev_mem_del(f->v, r.gpa, r.bytes, set_err,
 					   &done), 0);
 	while (!done)
-		assert_int_equal(serve(f, l, 10), 0);
+		assert_int_equal(liar_serve(f, l, 10), 0);
 	assert_int_equal(done, -ETIMEDOUT);
 	assert_in_range(af_ms() - from, 1500, 2600);
 	assert_true(gd_rd4(f->g, LEAP_REG_CSTS) & LEAP_CSTS_CFS);
 	assert_int_equal(f->fences, 0);
-	detach(f, l);
+	liar_detach(f, l);
 	leap_dmabuf_put(extra);
 	af_free(f);
 }
@@ -520,7 +239,7 @@ static int unfenced(struct af *f)
 static void test_no_fence(void **state)
 {
 	struct af *f = af_new(1);
-	struct liar *l = active(f), *next;
+	struct liar *l = liar_active(f), *next;
 	struct leap_link_msg m;
 	uint64_t from;
 	int done = 0;
@@ -533,17 +252,17 @@ static void test_no_fence(void **state)
 	while (!f->fences)
 		af_poll(f);
 	leap_vdev_reset(f->v, set_err, &done);
-	next = attach(f);
-	say_hello(next, LEAP_LINK_VERSION, LEAP_LINK_RUNTIME);
+	next = liar_attach(f);
+	liar_say_hello(next, LEAP_LINK_VERSION, LEAP_LINK_RUNTIME);
 	af_until(f, unfenced, 5000);
 	assert_in_range(af_ms() - from, 1500, 3500);
 	assert_int_equal(af_info(f).unfenced, 1);
-	while (hear(next, &m) > 0)
+	while (liar_hear(next, &m) > 0)
 		assert_int_not_equal(m.type, LEAP_LINK_RESUME);
 	/* At last. */
 	f->self_fence = 1;
 	leap_agent_fenced(f->agent, 0);
-	assert_int_equal(hear_type(f, next, LEAP_LINK_RESUME, &m), 1);
+	assert_int_equal(liar_hear_type(f, next, LEAP_LINK_RESUME, &m), 1);
 	liar_end(next);
 	free(next);
 	af_until(f, af_none, 5000);
@@ -598,20 +317,20 @@ static void test_random_runtime(void **state)
 
 	(void)state;
 	for (round = 0; round < 60; round++) {
-		struct liar *l = active(f);
+		struct liar *l = liar_active(f);
 
 		for (i = 0; i < 40; i++) {
 			struct leap_link_msg m = anything(&r, l->cntlid);
 
 			fd = any_fd(&r);
-			send_msg(l, &m, fd);
+			liar_send_msg(l, &m, fd);
 			if (fd >= 0)
 				close(fd);
-			if (serve(f, l, 0))
+			if (liar_serve(f, l, 0))
 				break;
 			af_poll(f);
 		}
-		detach(f, l);
+		liar_detach(f, l);
 	}
 	af_free(f);
 }
@@ -659,7 +378,7 @@ static int hear_served(struct served *s, struct leap_link_msg *m)
 	uint64_t from = af_ms();
 	int rc;
 
-	while (!(rc = hear(&s->l, m))) {
+	while (!(rc = liar_hear(&s->l, m))) {
 		leap_pollgroup_poll(s->pg, 0);
 		assert_true(af_ms() - from < 5000);
 	}
@@ -681,10 +400,10 @@ static void served_go(struct served *s)
 	assert_int_equal(hear_served(s, &m), 1);
 	assert_int_equal(m.type, LEAP_LINK_HELLO);
 	m.u.hello.role = LEAP_LINK_AGENT;
-	reply(&s->l, &m, 0, -1);
-	m = say(LEAP_LINK_RESUME);
+	liar_reply(&s->l, &m, 0, -1);
+	m = liar_say(LEAP_LINK_RESUME);
 	m.id = 1;
-	send_msg(&s->l, &m, -1);
+	liar_send_msg(&s->l, &m, -1);
 	assert_int_equal(hear_served(s, &m), 1);
 	assert_int_equal(m.type, LEAP_LINK_RESUME);
 	assert_int_equal(m.err, 0);
@@ -697,7 +416,7 @@ static int ask(struct served *s, struct leap_link_msg *m, int fd)
 
 	m->id = ++s->l.next_id + 1000;
 	m->cntlid = 5;
-	send_msg(&s->l, m, fd);
+	liar_send_msg(&s->l, m, fd);
 	do
 		assert_int_equal(hear_served(s, &got), 1);
 	while (!(got.flags & LEAP_LINK_REPLY) || got.id != m->id);
@@ -743,7 +462,7 @@ static void served_free(struct served *s)
 
 static struct leap_link_msg ctrl_add(uint64_t bytes)
 {
-	struct leap_link_msg m = say(LEAP_LINK_CTRL_ADD);
+	struct leap_link_msg m = liar_say(LEAP_LINK_CTRL_ADD);
 
 	strcpy(m.u.ctrl.nqn, AF_NQN);
 	m.u.ctrl.state_bytes = bytes;
@@ -775,12 +494,12 @@ static void test_lying_agent(void **state)
 	m = ctrl_add(1 << 20);
 	strcpy(m.u.ctrl.nqn, "not an nqn");
 	assert_true(ask(s, &m, good) < 0);
-	m = say(LEAP_LINK_MEM_ADD);
+	m = liar_say(LEAP_LINK_MEM_ADD);
 	assert_int_equal(ask(s, &m, good), -ENOENT);
 	m = ctrl_add(1 << 20);
 	assert_int_equal(ask(s, &m, good), 0);
 	assert_true(ask(s, &m, good) < 0);
-	m = say(LEAP_LINK_MEM_ADD);
+	m = liar_say(LEAP_LINK_MEM_ADD);
 	m.u.mem.bytes = 1 << 20;
 	m.u.mem.perm = ~0u;
 	assert_true(ask(s, &m, -1) < 0);
@@ -794,7 +513,7 @@ static void test_lying_agent(void **state)
 	m.u.mem.perm |= LEAP_PERM_UNSEALED;
 	assert_int_equal(ask(s, &m, bad), 0);
 	/* Rings and records outside of what there is. */
-	m = say(LEAP_LINK_CQ_ADD);
+	m = liar_say(LEAP_LINK_CQ_ADD);
 	m.u.cq.cqid = 1;
 	m.u.cq.depth = 64;
 	m.u.cq.doorbell = 1 << 20;
@@ -811,7 +530,7 @@ static void test_lying_agent(void **state)
 	m.u.cq.vector = UINT32_MAX;
 	assert_int_equal(ask(s, &m, -1), 0);
 	assert_true(ask(s, &m, -1) < 0);
-	m = say(LEAP_LINK_QP_ADD);
+	m = liar_say(LEAP_LINK_QP_ADD);
 	m.u.qp.qid = 1;
 	m.u.qp.cqid = 2;
 	m.u.qp.sq_depth = 64;
@@ -824,18 +543,18 @@ static void test_lying_agent(void **state)
 	m.u.qp.record = 1 << 20;
 	m.u.qp.record_bytes = 4096;
 	assert_true(ask(s, &m, -1) < 0);
-	m = say(LEAP_LINK_IRQ);
+	m = liar_say(LEAP_LINK_IRQ);
 	assert_true(ask(s, &m, null) < 0);
 	m.u.irq.vector = UINT32_MAX;
 	assert_true(ask(s, &m, ev) < 0);
 	/* What is not there is gone. */
-	m = say(LEAP_LINK_QP_DEL);
+	m = liar_say(LEAP_LINK_QP_DEL);
 	m.u.qp.qid = 9;
 	assert_int_equal(ask(s, &m, -1), 0);
-	m = say(LEAP_LINK_MEM_DEL);
+	m = liar_say(LEAP_LINK_MEM_DEL);
 	m.u.mem.bytes = 1 << 20;
 	assert_true(ask(s, &m, -1) <= 0);
-	m = say(LEAP_LINK_CTRL_DEL);
+	m = liar_say(LEAP_LINK_CTRL_DEL);
 	assert_int_equal(ask(s, &m, -1), 0);
 	close(good);
 	close(bad);
@@ -858,12 +577,12 @@ static void test_random_agent(void **state)
 		good = memory(1 << 20, 1);
 		m = ctrl_add(1 << 20);
 		assert_int_equal(ask(s, &m, good), 0);
-		m = say(LEAP_LINK_MEM_ADD);
+		m = liar_say(LEAP_LINK_MEM_ADD);
 		m.u.mem.bytes = 1 << 20;
 		m.u.mem.perm = LEAP_PERM_READ | LEAP_PERM_WRITE;
 		assert_int_equal(ask(s, &m, good), 0);
 		close(good);
-		m = say(LEAP_LINK_CQ_ADD);
+		m = liar_say(LEAP_LINK_CQ_ADD);
 		m.u.cq.cqid = 1;
 		m.u.cq.depth = 16;
 		assert_int_equal(ask(s, &m, -1), 0);
@@ -879,11 +598,11 @@ static void test_random_agent(void **state)
 				m.u.qp.doorbell &= 0xfffc0;
 			}
 			fd = any_fd(&r);
-			send_msg(&s->l, &m, fd);
+			liar_send_msg(&s->l, &m, fd);
 			if (fd >= 0)
 				close(fd);
 			leap_pollgroup_poll(s->pg, 0);
-			while (hear(&s->l, &m) > 0)
+			while (liar_hear(&s->l, &m) > 0)
 				;
 		}
 		liar_end(&s->l);

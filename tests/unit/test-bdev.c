@@ -176,13 +176,17 @@ static void bad_bios_never_reach_a_layer(void **state)
 		{ LEAP_BIO_FLUSH, 0, 0, 1, 0, LEAP_SC_INVALID_FIELD },
 		{ LEAP_BIO_RANGES, 0, 0, 2, 1, LEAP_SC_INVALID_FIELD },
 		{ LEAP_BIO_RANGES, 0, 0, 0, 0, LEAP_SC_INVALID_FIELD },
-		{ LEAP_BIO_RANGES + 1, 0, 0, 2, 1, LEAP_SC_INVALID_OPCODE },
+		{ LEAP_BIO_VERIFY, 0, 0, 2, 1, LEAP_SC_INVALID_FIELD },
+		{ LEAP_BIO_VERIFY, 0, (1 << 20) - 1, 2, 0, LEAP_SC_LBA_RANGE },
+		{ LEAP_BIO_VERIFY, 0, UINT64_MAX, 2, 0, LEAP_SC_LBA_RANGE },
+		/* Without the command that says its format. */
+		{ LEAP_BIO_COPY, 0, 0, 2, 1, LEAP_SC_INVALID_FIELD },
 		{ 255, 0, 0, 2, 1, LEAP_SC_INVALID_OPCODE },
 	};
 	struct blk b;
 	size_t i;
 
-	open_probe(&b, "probe", ~0u & ~(LEAP_BDEV_READONLY |
+	open_probe(&b, "probe", ~0u & ~(LEAP_BDEV_READONLY | LEAP_BDEV_ZONED |
 					LEAP_BDEV_REMOTE_PIECES));
 	for (i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		assert_int_equal(blk_run(&b, bad[i].op, bad[i].flags,
@@ -299,6 +303,83 @@ static void zeroes_are_written_in_parts(void **state)
 	assert_int_equal(blk_run(&b, LEAP_BIO_WRITE_ZEROES, 0, 5, 1000, NULL,
 				 0), LEAP_SC_CAPACITY_EXCEEDED);
 	assert_int_equal(probe.nr, 1);
+	blk_close(&b);
+}
+
+static void verify_is_read_in_parts(void **state)
+{
+	static const uint32_t nr[] = { 128, 128, 44 };
+	uint64_t next = 5;
+	struct blk b;
+	int i;
+
+	open_probe(&b, "probe", LEAP_BDEV_READONLY);
+	assert_int_equal(blk_run(&b, LEAP_BIO_VERIFY, 0, 5, 300, NULL, 0), 0);
+	assert_int_equal(probe.nr, 3);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(probe.seen[i].op, LEAP_BIO_READ);
+		assert_int_equal(probe.seen[i].block, next);
+		assert_int_equal(probe.seen[i].nr_blocks, nr[i]);
+		next += nr[i];
+	}
+	probe.nr = 0;
+	probe.status = LEAP_SC_UNRECOVERED_READ;
+	assert_int_equal(blk_run(&b, LEAP_BIO_VERIFY, 0, 5, 300, NULL, 0),
+			 LEAP_SC_UNRECOVERED_READ);
+	assert_int_equal(probe.nr, 1);
+	blk_close(&b);
+
+	open_probe(&b, "probe", LEAP_BDEV_VERIFY);
+	assert_int_equal(blk_run(&b, LEAP_BIO_VERIFY, 0, 5, 300, NULL, 0), 0);
+	assert_int_equal(probe.nr, 1);
+	assert_int_equal(probe.seen[0].op, LEAP_BIO_VERIFY);
+	blk_close(&b);
+}
+
+static leap_status_t copy(struct blk *b, const struct leap_sqe *sqe,
+			  uint64_t to, uint32_t nr, uint32_t bytes)
+{
+	static unsigned char entries[257 * 40];
+	struct leap_piece piece = { .addr = entries, .len_bytes = bytes };
+	struct blk_wait wait;
+	struct leap_bio *bio = blk_bio(b, LEAP_BIO_COPY, to, nr, &piece, 1,
+				       &wait);
+
+	bio->sqe = sqe;
+	leap_bio_submit(b->chan, bio);
+	return LEAP_STATUS_CODE(blk_await(b, bio, &wait));
+}
+
+static void copies_are_checked(void **state)
+{
+	struct leap_sqe zero = { 0 }, one = { 0 }, two = { 0 };
+	struct blk b;
+
+	one.cdw12 = leap_to_le32(1u << LEAP_COPY_CDW12_DF_SHIFT);
+	two.cdw12 = leap_to_le32(2u << LEAP_COPY_CDW12_DF_SHIFT);
+	open_probe(&b, "probe", LEAP_BDEV_COPY);
+	assert_int_equal(copy(&b, &zero, 7, 1, 32), 0);
+	assert_int_equal(copy(&b, &one, 7, 1, 40), 0);
+	assert_int_equal(copy(&b, &zero, 7, 1, 256 * 32), 0);
+	assert_int_equal(probe.nr, 3);
+	assert_int_equal(copy(&b, &two, 7, 1, 32), LEAP_SC_INVALID_FIELD);
+	assert_int_equal(copy(&b, &zero, 7, 1, 40), LEAP_SC_INVALID_FIELD);
+	assert_int_equal(copy(&b, &one, 7, 1, 257 * 40),
+			 LEAP_SC_INVALID_FIELD);
+	assert_int_equal(copy(&b, &zero, 7, 0, 32), LEAP_SC_INVALID_FIELD);
+	assert_int_equal(copy(&b, &zero, (1 << 20) - 3, 4, 32),
+			 LEAP_SC_LBA_RANGE);
+	assert_int_equal(copy(&b, &zero, UINT64_MAX, 4, 32),
+			 LEAP_SC_LBA_RANGE);
+	assert_int_equal(probe.nr, 3);
+	blk_close(&b);
+	open_probe(&b, "probe", LEAP_BDEV_COPY | LEAP_BDEV_READONLY);
+	assert_int_equal(copy(&b, &zero, 7, 1, 32),
+			 LEAP_SC_NS_WRITE_PROTECTED);
+	blk_close(&b);
+	open_probe(&b, "probe", 0);
+	assert_int_equal(copy(&b, &zero, 7, 1, 32), LEAP_SC_INVALID_OPCODE);
+	assert_int_equal(probe.nr, 0);
 	blk_close(&b);
 }
 
@@ -495,6 +576,8 @@ int main(void)
 		cmocka_unit_test(missing_capabilities_are_stood_in_for),
 		cmocka_unit_test(fua_ends_after_its_flush),
 		cmocka_unit_test(zeroes_are_written_in_parts),
+		cmocka_unit_test(verify_is_read_in_parts),
+		cmocka_unit_test(copies_are_checked),
 		cmocka_unit_test(scratch_is_each_layers_own),
 		cmocka_unit_test(failed_opens_undo_everything),
 		cmocka_unit_test(use_keeps_it_open),

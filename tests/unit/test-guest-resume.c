@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/ctrl/iogroup.h"
 #include "core/guest/queue.h"
 #include "rand.h"
 
@@ -387,6 +388,7 @@ static void test_redo_small_pool(void **state)
 
 static void test_no_rerun(void **state)
 {
+	const struct leap__guest_rerun rerun = { .may = never };
 	struct leap__cqe cqe;
 	struct heir h;
 	int i;
@@ -395,7 +397,7 @@ static void test_no_rerun(void **state)
 	assert_int_equal(leap__guest_cq_create(h.gx.pg, &h.gx.guest,
 					       &h.cq.desc, &h.cq.cq), 0);
 	assert_int_equal(leap__guest_vqp_create(h.gx.pg, &h.gx.guest, h.cq.cq,
-				&h.sq.desc, never, &h.sq.vqp), 0);
+				&h.sq.desc, &rerun, &h.sq.vqp), 0);
 	h.sq.vqp->handler = &gx_handler;
 	h.sq.vqp->handler_priv = &h.gx;
 	assert_int_equal(leap__guest_cq_restored(h.cq.cq), 0);
@@ -408,6 +410,55 @@ static void test_no_rerun(void **state)
 				 LEAP_SC_INTERNAL | LEAP_STATUS_DNR);
 	}
 	end(&h);
+}
+
+/* What the I/O half of a controller says of each command. */
+static void test_which_rerun(void **state)
+{
+	static const struct {
+		uint8_t opc, flags, nsid, may;
+	} cases[] = {
+		{ LEAP_NVM_READ, 0, 1, 1 },
+		{ LEAP_NVM_FLUSH, 0, 1, 1 },
+		{ LEAP_NVM_COMPARE, 0, 1, 1 },
+		{ LEAP_NVM_WRITE, 0, 1, 1 },
+		{ LEAP_NVM_WRITE_ZEROES, 0, 1, 1 },
+		{ LEAP_NVM_DSM, 0, 1, 1 },
+		/* nobody's: refused when it runs */
+		{ LEAP_NVM_WRITE, 0, 3, 1 },
+		{ LEAP_NVM_COMPARE, LEAP_SQE_FUSE_FIRST, 1, 0 },
+		{ LEAP_NVM_WRITE, LEAP_SQE_FUSE_SECOND, 1, 0 },
+		{ LEAP_NVM_COPY, 0, 1, 0 },
+		{ LEAP_NVM_VENDOR, 0, 1, 0 },
+		/* namespace 2 has zones */
+		{ LEAP_NVM_READ, 0, 2, 1 },
+		/* what is refused is compared with what is there */
+		{ LEAP_NVM_WRITE, 0, 2, 1 },
+		{ LEAP_NVM_WRITE_ZEROES, 0, 2, 0 },
+		{ LEAP_NVM_ZONE_APPEND, 0, 2, 0 },
+		{ LEAP_NVM_ZONE_MGMT_SEND, 0, 2, 1 },
+		{ LEAP_NVM_ZONE_MGMT_RECV, 0, 2, 1 },
+	};
+	struct leap__ions plain = { .caps = LEAP_BDEV_FLUSH };
+	struct leap__ions zoned = { .caps = LEAP_BDEV_ZONED };
+	struct leap__ioss *ss = calloc(1, sizeof(*ss) + 3 * sizeof(ss->ns[0]));
+	struct leap__ioqp q = { .ss = ss };
+	uint32_t i;
+
+	(void)state;
+	ss->max_nsid = 2;
+	ss->ns[1] = &plain;
+	ss->ns[2] = &zoned;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct leap_sqe sqe = { .opc = cases[i].opc };
+
+		sqe.flags = cases[i].flags;
+		sqe.nsid = leap_to_le32(cases[i].nsid);
+		if (leap__io_may_rerun(&q, &sqe) != cases[i].may)
+			fail_msg("opcode %#x, flags %u, namespace %u",
+				 cases[i].opc, cases[i].flags, cases[i].nsid);
+	}
+	free(ss);
 }
 
 /* A drain ends what was left, too; a stop leaves it for the next one. */
@@ -859,6 +910,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_kills_shadow),
 		cmocka_unit_test(test_redo_small_pool),
 		cmocka_unit_test(test_no_rerun),
+		cmocka_unit_test(test_which_rerun),
 		cmocka_unit_test(test_stop_and_drain),
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_shadow_unknown),

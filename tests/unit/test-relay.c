@@ -509,6 +509,39 @@ static void test_grows_with_the_far_end(void **state)
 			     START - 1, 1, w->buf, BLOCK), 0);
 }
 
+static void far_becomes(struct world *w, const char *stack)
+{
+	struct leap_bdev *bdev;
+
+	assert_int_equal(leap_ns_remove(w->far_ss, 1, set_err, w), 0);
+	wait_flag(w);
+	assert_int_equal(leap_bdev_open(w->pg, stack, &bdev), 0);
+	add_ns(w, w->far_ss, bdev);
+}
+
+/* Blocks of another size are refused, and when they are right again they are
+ * good again. */
+static void test_unfit_for_a_while(void **state)
+{
+	struct world *w = *state;
+	leap_status_t status = 0;
+	int i;
+
+	start(w, 1);
+	far_becomes(w, "memory:16M[block=4096]");
+	for (i = 0; i < 500 && !status; i++) {
+		run_for(w, 10);
+		status = cmd(w, w->host, LEAP_NVM_FLUSH, 0, 0, NULL, 0);
+	}
+	assert_int_equal(status, LEAP_SC_INTERNAL | DNR);
+	far_becomes(w, "memory:16M");
+	for (i = 0; i < 300 && status; i++) {
+		run_for(w, 10);
+		status = cmd(w, w->host, LEAP_NVM_READ, 4, 1, w->buf, BLOCK);
+	}
+	assert_int_equal(status, 0);
+}
+
 static void test_open_fails(void **state)
 {
 	struct leap_bdev *bdev;
@@ -758,6 +791,7 @@ int main(void)
 		both(test_split),
 		both(test_answers_pass),
 		both(test_grows_with_the_far_end),
+		both(test_unfit_for_a_while),
 		both(test_open_fails),
 		both(test_n_onto_m),
 		t(test_far_end_cut_under_io),

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 #include <leapio/pollgroup.h>
 #include <leapio/target.h>
 
+#include "core/io/pollgroup.h"
 #include "transport/shm/proto.h"
 #include "unit.h"
 
@@ -40,11 +42,41 @@ struct server {
 
 static struct server server;
 
+/* ---- a poll group that cannot take a socket, now and then ------------------ */
+
+static const struct leap__world_ops *real_ops;
+static atomic_int attach_fails;	/* so many times from now on */
+static atomic_int attach_failed;
+
+static int attach(struct leap__world *w, struct leap__wfd *f)
+{
+	int err = real_ops->attach(w, f);
+
+	if (atomic_load(&attach_fails) <= 0)
+		return err;
+	/* As when the kernel has no watch to spare: it is in the world. */
+	atomic_fetch_sub(&attach_fails, 1);
+	atomic_fetch_add(&attach_failed, 1);
+	return -ENOSPC;
+}
+
+static void tamper(struct leap_pollgroup *pg)
+{
+	static struct leap__world_ops ops;
+	struct leap__world *w = leap__pollgroup_world(pg);
+
+	real_ops = w->ops;
+	ops = *w->ops;
+	ops.attach = attach;
+	w->ops = &ops;
+}
+
 static void *io_main(void *arg)
 {
 	struct server *s = arg;
 
 	assert_int_equal(leap_pollgroup_create(NULL, &s->io), 0);
+	tamper(s->io);
 	atomic_fetch_add(&s->ready, 1);
 	while (!atomic_load(&s->stopped))
 		leap_pollgroup_wait(s->io, 10000000);
@@ -157,22 +189,38 @@ static uint32_t rnd(uint32_t n)
 	return (seed >> 8) % n;
 }
 
-static void client_open(struct client *c)
+static int client_try(struct leap_pollgroup *pg, struct leap_host **out)
 {
-	struct leap_dmabuf_opts mo = LEAP_DMABUF_OPTS_INIT;
 	struct leap_host_opts ho = LEAP_HOST_OPTS_INIT;
 	char url[160];
 
-	memset(c, 0, sizeof(*c));
-	assert_int_equal(leap_pollgroup_create(NULL, &c->pg), 0);
 	snprintf(url, sizeof(url), "shm:%s/%s", server.path, NQN);
 	ho.url = url;
 	ho.nr_io_queues = 2;
 	ho.depth = 32;
-	assert_int_equal(leap_host_connect(c->pg, &ho, &c->host), 0);
-	while (leap_host_state(c->host) == LEAP_HOST_CONNECTING)
-		leap_pollgroup_wait(c->pg, 10000000);
-	assert_int_equal(leap_host_state(c->host), LEAP_HOST_LIVE);
+	if (leap_host_connect(pg, &ho, out))
+		return 0;
+	while (leap_host_state(*out) == LEAP_HOST_CONNECTING)
+		leap_pollgroup_wait(pg, 10000000);
+	return leap_host_state(*out) == LEAP_HOST_LIVE;
+}
+
+static void host_close(struct leap_pollgroup *pg, struct leap_host *host)
+{
+	int closed = 0;
+
+	leap_host_close(host, set_flag, &closed);
+	while (!closed)
+		leap_pollgroup_wait(pg, 10000000);
+}
+
+static void client_open(struct client *c)
+{
+	struct leap_dmabuf_opts mo = LEAP_DMABUF_OPTS_INIT;
+
+	memset(c, 0, sizeof(*c));
+	assert_int_equal(leap_pollgroup_create(NULL, &c->pg), 0);
+	assert_true(client_try(c->pg, &c->host));
 	mo.bytes = 4u << 20;
 	assert_int_equal(leap_dmabuf_create(&mo, &c->mem), 0);
 	c->a = malloc(1 << 20);
@@ -181,11 +229,7 @@ static void client_open(struct client *c)
 
 static void client_close(struct client *c)
 {
-	int closed = 0;
-
-	leap_host_close(c->host, set_flag, &closed);
-	while (!closed)
-		leap_pollgroup_wait(c->pg, 10000000);
+	host_close(c->pg, c->host);
 	leap_dmabuf_put(c->mem);
 	assert_int_equal(leap_pollgroup_destroy(c->pg), 0);
 	free(c->a);
@@ -497,6 +541,15 @@ static int nr_fds(void)
 	return n;
 }
 
+static void wait_for_fds(int n)
+{
+	int i;
+
+	for (i = 0; i < 500 && nr_fds() > n; i++)
+		usleep(10000);
+	assert_true(nr_fds() <= n);
+}
+
 static void test_no_fd_growth(void **state)
 {
 	uint8_t *base;
@@ -516,9 +569,73 @@ static void test_no_fd_growth(void **state)
 			client_close(&c);
 		}
 	}
-	for (i = 0; i < 500 && nr_fds() > before + 2; i++)
-		usleep(10000);
-	assert_true(nr_fds() <= before + 2);
+	wait_for_fds(before + 2);
+}
+
+static void good_one(void)
+{
+	struct client c;
+
+	client_open(&c);
+	write_and_read(&c, 8, 1, 1);
+	client_close(&c);
+}
+
+/* The group that is to serve a queue pair does not get it: the first of a host,
+ * or the second; nothing of it stays behind, and the next host is served. */
+static void test_attach_fails(void **state)
+{
+	struct leap_pollgroup *pg;
+	struct leap_host *host;
+	int i, fds;
+
+	(void)state;
+	good_one();
+	assert_int_equal(leap_pollgroup_create(NULL, &pg), 0);
+	fds = nr_fds();
+	for (i = 1; i <= 20; i++) {
+		atomic_store(&attach_failed, 0);
+		atomic_store(&attach_fails, 1 + i % 3);
+		assert_false(client_try(pg, &host));
+		host_close(pg, host);
+		assert_true(atomic_load(&attach_failed) > 0);
+		atomic_store(&attach_fails, 0);
+		wait_for_fds(fds);
+		good_one();
+	}
+	assert_int_equal(leap_pollgroup_destroy(pg), 0);
+}
+
+/* A process with room for @n more descriptors, then one more, until it is room
+ * enough: each step of an attach is without once. */
+static void test_full_table(void **state)
+{
+	struct leap_pollgroup *pg;
+	struct leap_host *host;
+	struct rlimit old, lim;
+	int n, fds, ok = 0, failed = 0;
+
+	(void)state;
+	good_one();
+	assert_int_equal(leap_pollgroup_create(NULL, &pg), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	fds = nr_fds();
+	for (n = 0; n < 64 && !ok; n++) {
+		lim = old;
+		/* nr_fds has counted its own, and ".", and "..". */
+		lim.rlim_cur = (rlim_t)(fds - 3 + n);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &lim), 0);
+		host = NULL;
+		ok = client_try(pg, &host);
+		if (host)
+			host_close(pg, host);
+		failed += !ok;
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+		wait_for_fds(fds);
+		good_one();
+	}
+	assert_true(ok && failed >= 3);
+	assert_int_equal(leap_pollgroup_destroy(pg), 0);
 }
 
 #define t(f, s) cmocka_unit_test_setup_teardown(f, s, stop)
@@ -532,6 +649,9 @@ int main(void)
 		t(test_lies_in_rings, start_two),
 		t(test_memory_lies, start_one),
 		t(test_no_fd_growth, start_two),
+		t(test_attach_fails, start_two),
+		t(test_full_table, start_one),
+		t(test_full_table, start_two),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

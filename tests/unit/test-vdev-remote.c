@@ -402,6 +402,45 @@ static void test_replay(void **state)
 	assert_int_equal(done, -EPROTO);
 }
 
+/* Who adds memory learns when the other process has it. */
+static void test_mem_sync(void **state)
+{
+	struct w *w = *state;
+	struct far *f = w->far;
+	struct leap_ats_range r = LEAP_ATS_RANGE_INIT;
+	int done = 0, late = 0;
+
+	leap_vdev_mem_sync(w->v, set_err, &done);
+	wait_for(w, &done);
+	assert_int_equal(done, 1);
+	r.gpa.addr = GD_BASE + RAM_BYTES;
+	r.bytes = RAM_BYTES;
+	r.perm = LEAP_PERM_READ | LEAP_PERM_WRITE;
+	r.source = LEAP_ATS_DMABUF;
+	r.buf = w->g->ram;
+	f->mute = LEAP_LINK_MEM_ADD;
+	assert_int_equal(leap_vdev_mem_add(w->v, &r), 0);
+	done = 0;
+	leap_vdev_mem_sync(w->v, set_err, &done);
+	leap_vdev_mem_sync(w->v, set_err, &late);
+	settle(w);
+	assert_int_equal(done, 0);
+	leap__link_answer(f->held, 0);
+	wait_for(w, &done);
+	assert_int_equal(done, 1);
+	assert_int_equal(late, 1);
+	/* One that does not say so in time: the guest's drive is as it was. */
+	r.gpa.addr += RAM_BYTES;
+	assert_int_equal(leap_vdev_mem_add(w->v, &r), 0);
+	done = 0;
+	leap_vdev_mem_sync(w->v, set_err, &done);
+	wait_for(w, &done);
+	assert_int_equal(done, -ETIMEDOUT);
+	assert_false(gd_rd4(w->g, LEAP_REG_CSTS) & LEAP_CSTS_CFS);
+	leap__link_answer(f->held, 0);
+	f->mute = 0;
+}
+
 static void test_mem_del(void **state)
 {
 	struct w *w = *state;
@@ -452,6 +491,32 @@ static void test_mem_del(void **state)
 	assert_int_equal(done, -ETIMEDOUT);
 }
 
+/* Memory that begins in the middle of its file: there it has to be found. */
+static void test_mem_offset(void **state)
+{
+	struct w *w = *state;
+	struct far *f = w->far;
+	const struct leap_link_msg *m;
+	struct leap_ats_range r = LEAP_ATS_RANGE_INIT;
+	uint32_t at = f->nr;
+	struct leap_dmabuf *part;
+
+	assert_int_equal(leap_dmabuf_import(leap_dmabuf_fd(w->g->ram), 2 << 20,
+					    1 << 20, LEAP_PERM_READ, &part), 0);
+	r.gpa.addr = 1ull << 40;
+	r.offset = 1 << 16;
+	r.bytes = 1 << 16;
+	r.perm = LEAP_PERM_READ;
+	r.source = LEAP_ATS_DMABUF;
+	r.buf = part;
+	assert_int_equal(leap_vdev_mem_add(w->v, &r), 0);
+	m = said(f, &at, LEAP_LINK_MEM_ADD);
+	assert_int_equal(m->u.mem.source, LEAP_ATS_FD);
+	assert_int_equal(m->u.mem.offset, (2 << 20) + (1 << 16));
+	leap_dmabuf_put(part);
+	settle(w);
+}
+
 /* A reset is over when the other process has let go. */
 static void test_reset(void **state)
 {
@@ -488,7 +553,9 @@ int main(void)
 		T(test_refused),
 		T(test_features),
 		T(test_replay),
+		T(test_mem_sync),
 		T(test_mem_del),
+		T(test_mem_offset),
 		T(test_reset),
 	};
 

@@ -35,18 +35,24 @@ enum leap_bio_op {
 	LEAP_BIO_VERIFY = 7,	/* media can be read; no payload */
 	/* Copy: the payload, as above, is 1 to 256 descriptors of the format
 	 * in CDW12 of leap_bio.sqe, of this same bdev; block is where it goes,
-	 * nr_blocks the sum of all. Only to layers with LEAP_BDEV_COPY. */
+	 * nr_blocks the sum of all, which may be another one by now. When it
+	 * fails, result is the first range that was not copied. Only to layers
+	 * with LEAP_BDEV_COPY. */
 	LEAP_BIO_COPY = 8,
 	/* Only to layers with LEAP_BDEV_ZONED. Append: block is the start of a
-	 * zone, result where it went. Send: block is the start of a zone, or
-	 * any with LEAP_BIO_ZONE_ALL; nr_blocks is the action (ZSA), and no
-	 * payload. Report: as Zone Management Receive with sqe's CDW12 and 13;
-	 * the payload is NUMDW dwords. */
+	 * zone, result where it went. Send: block is the start of a zone, or 0
+	 * with LEAP_BIO_ZONE_ALL; result is the action, LEAP_ZSA_CLOSE to
+	 * _OFFLINE; no payload. Report: block is any of the first zone; the
+	 * payload, 64 bytes and more, gets a struct leap_zone_report with
+	 * descriptors, of which result says as CDW13 of Zone Management
+	 * Receive does. All in blocks of this bdev. */
 	LEAP_BIO_ZONE_APPEND = 9,
 	LEAP_BIO_ZONE_SEND = 10,
 	LEAP_BIO_ZONE_REPORT = 11,
-	/* Only to layers with LEAP_BDEV_VECTOR: open-channel vector commands.
-	 * See there. */
+	/* Only to layers with LEAP_BDEV_VECTOR: bio.vector says what and where;
+	 * block and nr_blocks are 0. Pieces are the blocks of a write or read,
+	 * in the order of the list. result is a bit for each address that
+	 * failed; a write or copy that has one has done nothing. */
 	LEAP_BIO_VECTOR = 12,
 };
 
@@ -72,6 +78,44 @@ enum leap_bio_op {
 
 struct leap_chan;
 
+enum leap_vector_op {
+	LEAP_VECTOR_RESET = 0,	/* of the chunk of each address */
+	LEAP_VECTOR_WRITE = 1,
+	LEAP_VECTOR_READ = 2,
+	LEAP_VECTOR_COPY = 3,
+};
+
+#define LEAP_VECTOR_MAX 64u
+
+/* Addresses, a private copy: in blocks of the bdev, whose holes are its own. */
+struct leap_bio_vector {
+	uint8_t op;		/* enum leap_vector_op */
+	uint8_t nr;		/* 1 to LEAP_VECTOR_MAX */
+	uint8_t reserved[6];
+	uint64_t at[LEAP_VECTOR_MAX];
+	uint64_t to[LEAP_VECTOR_MAX];	/* of a copy */
+};
+
+/* What a host asks an open-channel drive beside I/O (ocssd.h). */
+enum leap_bdev_admin_op {
+	LEAP_BDEV_GEOMETRY = 0,	/* 4096 bytes, as the drive's version has it */
+	LEAP_BDEV_CHUNKS = 1,	/* log CAh from offset on */
+	LEAP_BDEV_NOTICES = 2,	/* log D0h from offset on */
+	LEAP_BDEV_SET_FEEDBACK = 3,	/* value */
+	LEAP_BDEV_GET_FEEDBACK = 4,
+	LEAP_BDEV_L2P = 5,	/* 8 bytes of each block from offset on */
+	LEAP_BDEV_GET_BAD = 6,	/* table of the unit of address offset */
+	LEAP_BDEV_SET_BAD = 7,	/* block at address offset is value */
+};
+
+struct leap_bdev_admin {
+	uint32_t op;		/* enum leap_bdev_admin_op */
+	uint32_t bytes;		/* of buf, which is zeroed */
+	uint64_t offset;
+	uint64_t value;		/* in, or out */
+	void *buf;
+};
+
 struct leap_bio {
 	uint8_t op;		/* enum leap_bio_op */
 	uint8_t flags;		/* LEAP_BIO_* */
@@ -88,7 +132,11 @@ struct leap_bio {
 	/* The command as its host sent it, for hints that a bio has no place
 	 * for; or NULL. Its range is not the bio's. */
 	const struct leap_sqe *sqe;
-	uint64_t result;	/* out: where an append went, failed vectors */
+	/* Out: where an append went, failed vectors, the failed range of a
+	 * copy. In: of zone send and report what to do. A layer gives its
+	 * child's to the bio above. */
+	uint64_t result;
+	const struct leap_bio_vector *vector;	/* borrowed, or NULL */
 	/* scratch of the layers follows */
 };
 
@@ -131,7 +179,19 @@ struct leap_bdev_ops {
 	 * says for how long; -ENAMETOOLONG.
 	 */
 	int (*lock_path)(const struct leap_bdev *bdev, char *path, size_t max);
+
+	/*
+	 * With LEAP_BDEV_VECTOR: answered at once, on the control thread, while
+	 * I/O goes on. Default: the only child's.
+	 */
+	leap_status_t (*admin)(struct leap_bdev *bdev,
+			       struct leap_bdev_admin *a);
 };
+
+/* leap_bdev_admin - ask an open-channel drive; Invalid Opcode if it is none.
+ * Context: owner of the pg the stack was opened with */
+LEAP_API leap_status_t leap_bdev_admin(struct leap_bdev *bdev,
+				       struct leap_bdev_admin *a);
 
 /* leap_bdev_priv - the bdev_bytes of a layer. Context: any, hot path */
 LEAP_API void *leap_bdev_priv(const struct leap_bdev *bdev);
@@ -149,6 +209,44 @@ LEAP_API struct leap_pollgroup *leap_bdev_pollgroup(const struct leap_bdev *b);
  */
 LEAP_API void leap_bdev_set(struct leap_bdev *bdev, uint32_t block_bytes,
 			    uint64_t nr_blocks, uint32_t caps);
+
+/*
+ * Zones of a bdev with LEAP_BDEV_ZONED, in its blocks. Every zone is as long as
+ * all others and begins at a multiple of that.
+ */
+struct leap_bdev_zones {
+	size_t size;
+	uint32_t zone_blocks;	/* nr_blocks is a multiple of it */
+	uint32_t max_active;	/* 0 = no limit */
+	uint32_t max_open;	/* 0 = no limit */
+	uint32_t append_blocks;	/* most in one append; 0 = no limit */
+	uint32_t read_across;	/* one read may lie in two zones */
+	uint32_t reserved;
+};
+
+/**
+ * leap_bdev_set_zones - in open, before or after leap_bdev_set: what its zones
+ * are; those that have one child have the child's unless they say otherwise
+ *
+ * Context: open
+ */
+LEAP_API void leap_bdev_set_zones(struct leap_bdev *bdev,
+				  const struct leap_bdev_zones *zones);
+
+/* leap_bdev_zones - of a layer. Context: any. Returns: 0, -EINVAL, -ENOENT it
+ * has none */
+LEAP_API int leap_bdev_zones(const struct leap_bdev *bdev,
+			     struct leap_bdev_zones *zones);
+
+/**
+ * leap_bdev_zone_changed - a zone is not as its users left it: it has become
+ * read-only or offline by itself
+ *
+ * @block: any of the zone, in blocks of @bdev; layers above it must have the
+ *         same blocks
+ * Context: owner of the pg the stack was opened with
+ */
+LEAP_API void leap_bdev_zone_changed(struct leap_bdev *bdev, uint64_t block);
 
 /* leap_bdev_arg - the text after "name:", or NULL. Context: open */
 LEAP_API const char *leap_bdev_arg(const struct leap_bdev *bdev);

@@ -42,6 +42,9 @@ struct leap_transport_ops;
 
 #define LEAP_CMD_INLINE_PIECES 4
 
+/* A predecessor may have executed it already. */
+#define LEAP_CMD_AGAIN	1u
+
 /*
  * A command that has arrived. Owned by the pool of its poll group; the handler
  * has it from execute to leap_cmd_complete.
@@ -59,7 +62,7 @@ struct leap_cmd {
 	uint16_t sqhd;		/* transport's: to report */
 	uint32_t tag;		/* slot in the pool, stable */
 	uint32_t state;		/* dispatcher's */
-	uint32_t reserved;
+	uint32_t flags;		/* LEAP_CMD_* */
 	struct leap_cmd *link[2];	/* of whoever has it now */
 	void *owner;		/* handler's */
 	uint64_t owner_priv[8];	/* handler's */
@@ -115,6 +118,8 @@ struct leap_qp {
 	uint64_t submitted;
 	uint64_t completed;
 	void *core;		/* dispatcher's */
+	uint64_t bounced;	/* transports count: payload that was copied
+				 * because the far side cannot reach it */
 };
 
 struct leap_transport_ops {

@@ -6,8 +6,8 @@
  *
  * Turns a fast leaf into a slow disk, so that queues fill, timeouts come and
  * operations overtake each other. Time and chance are the poll group's, so a
- * simulated run repeats. Compares wait as reads; discards and write zeroes as
- * writes.
+ * simulated run repeats. Compares and verifies wait as reads; discards, write
+ * zeroes and copies as writes.
  */
 #include "config.h"
 
@@ -72,7 +72,8 @@ static uint64_t delay_ns(const struct delay *d, struct leap_chan *chan,
 	struct leap__world *w;
 	uint64_t ns = d->write_ns;
 
-	if (bio->op == LEAP_BIO_READ || bio->op == LEAP_BIO_COMPARE)
+	if (bio->op == LEAP_BIO_READ || bio->op == LEAP_BIO_COMPARE ||
+	    bio->op == LEAP_BIO_VERIFY || bio->op == LEAP_BIO_ZONE_REPORT)
 		ns = d->read_ns;
 	else if (bio->op == LEAP_BIO_FLUSH)
 		ns = d->flush_ns;
@@ -85,7 +86,10 @@ static uint64_t delay_ns(const struct delay *d, struct leap_chan *chan,
 
 static void delay_done(struct leap_bio *child, leap_status_t status)
 {
-	leap_bio_done(child->arg, status);
+	struct leap_bio *bio = child->arg;
+
+	bio->result = child->result;
+	leap_bio_done(bio, status);
 }
 
 static void go_on(struct leap_chan *chan, struct leap_bio *bio)
@@ -121,8 +125,8 @@ static void delay_submit(struct leap_chan *chan, struct leap_bio *bio)
 const struct leap_bdev_ops leap__delay_ops = {
 	.size = sizeof(struct leap_bdev_ops),
 	.name = "delay",
-	.help = "read_us=N    before a read or compare\n"
-		"write_us=N   before a write, discard or write zeroes\n"
+	.help = "read_us=N    before a read, compare or verify\n"
+		"write_us=N   before a write, discard, write zeroes or copy\n"
 		"flush_us=N   before a flush\n"
 		"jitter_us=N  0 to N more, by chance",
 	.nr_children_min = 1,

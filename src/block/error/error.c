@@ -5,10 +5,11 @@
  *	error[op=OP,after=N,every=N,rate=PPM,count=N,block=N,blocks=N,
  *	      status=NAME|SCT/SC,dnr=on|off,torn=on|off] -> STACK
  *
- * An operation is chosen when it is of kind OP and touches the range; of those,
- * the first `after` pass, then every N-th or `rate` in a million fail, `count`
- * times at most. A chosen operation does not reach the layer below; with
- * torn=on the first part of a write does, as when power fails in the middle.
+ * An operation is chosen when it is of kind OP and touches the range (a copy:
+ * where it goes); of those, the first `after` pass, then every N-th or `rate` in
+ * a million fail, `count` times at most. A chosen operation does not reach the
+ * layer below; with torn=on the first part of a write does, as when power fails
+ * in the middle.
  */
 #include "config.h"
 
@@ -53,6 +54,12 @@ static const char *const op_names[] = {
 	[LEAP_BIO_DISCARD] = "discard",
 	[LEAP_BIO_COMPARE] = "compare",
 	[LEAP_BIO_RANGES] = "ranges",
+	[LEAP_BIO_VERIFY] = "verify",
+	[LEAP_BIO_COPY] = "copy",
+	[LEAP_BIO_ZONE_APPEND] = "append",
+	[LEAP_BIO_ZONE_SEND] = "zone",
+	[LEAP_BIO_ZONE_REPORT] = "report",
+	[LEAP_BIO_VECTOR] = "vector",
 };
 
 static const struct {
@@ -98,6 +105,9 @@ static int op_parse(const char *text, uint32_t *out)
 	for (i = 0; i < sizeof(op_names) / sizeof(*op_names); i++) {
 		if (!strcmp(text, op_names[i])) {
 			*out = 1u << i;
+			/* To verify is to read. */
+			if (i == LEAP_BIO_READ)
+				*out |= 1u << LEAP_BIO_VERIFY;
 			return 0;
 		}
 	}
@@ -175,7 +185,10 @@ static int chosen(struct error *e, struct leap_chan *chan,
 
 static void pass_done(struct leap_bio *child, leap_status_t status)
 {
-	leap_bio_done(child->arg, status);
+	struct leap_bio *bio = child->arg;
+
+	bio->result = child->result;
+	leap_bio_done(bio, status);
 }
 
 static void torn_done(struct leap_bio *child, leap_status_t status)
@@ -236,7 +249,7 @@ static void error_submit(struct leap_chan *chan, struct leap_bio *bio)
 const struct leap_bdev_ops leap__error_ops = {
 	.size = sizeof(struct leap_bdev_ops),
 	.name = "error",
-	.help = "op=any|read|write|flush|zeroes|discard|compare\n"
+	.help = "op=any|read|write|flush|zeroes|discard|compare|verify|copy\n"
 		"block=N,blocks=N  only operations that touch these\n"
 		"after=N,every=N   let N of them pass, then every N-th; 0, 1\n"
 		"rate=PPM,count=N  so many in a million of those, N in all\n"

@@ -29,11 +29,13 @@
 #include <leapio/plugin/bdev_ops.h>
 #include <leapio/pollgroup.h>
 
+#include "block/copy.h"
 #include "util/atomic.h"
 #include "util/err.h"
 
 #define CAPS (LEAP_BDEV_FUA | LEAP_BDEV_DISCARD | LEAP_BDEV_WRITE_ZEROES | \
-	      LEAP_BDEV_ZERO_DISCARD | LEAP_BDEV_COMPARE)
+	      LEAP_BDEV_ZERO_DISCARD | LEAP_BDEV_COMPARE | LEAP_BDEV_VERIFY | \
+	      LEAP_BDEV_COPY)
 #define SIZE_MAX_BYTES	(UINT64_C(1) << 46)	/* half of x86's user space */
 #define STEP_BYTES	(UINT64_C(2) << 20)	/* zeroed per poll: about 0.1 ms */
 #define MADVISE_BYTES	65536u			/* below, memset is faster */
@@ -311,6 +313,54 @@ static leap_status_t transfer(const struct memory *m, const struct leap_bio *bio
 	return differs ? LEAP_SC_COMPARE_FAILED : 0;
 }
 
+/* Never across the end of a region on either side. One stripe is held at a
+ * time: both at once would have to be taken in order. */
+static void copy_range(const struct memory *m, uint64_t from, uint64_t to,
+		       uint64_t bytes)
+{
+	unsigned char region[REGION_BYTES];
+	uint64_t n;
+
+	for (; bytes; bytes -= n, from += n, to += n) {
+		n = REGION_BYTES - from % REGION_BYTES;
+		if (n > REGION_BYTES - to % REGION_BYTES)
+			n = REGION_BYTES - to % REGION_BYTES;
+		if (n > bytes)
+			n = bytes;
+		hold(stripe_of(m, from));
+		memcpy(region, m->base + from, n);
+		let_go(stripe_of(m, from));
+		hold(stripe_of(m, to));
+		memcpy(m->base + to, region, n);
+		let_go(stripe_of(m, to));
+	}
+}
+
+static leap_status_t copy(struct leap_chan *chan, struct leap_bio *bio)
+{
+	struct memory *m = leap_bdev_priv(leap_chan_bdev(chan));
+	struct leap_bdev_info info = { sizeof(info) };
+	uint64_t to = bio->block << m->shift, bytes;
+	struct leap__copy_list list;
+	leap_status_t status;
+	uint32_t bad, i;
+
+	leap_bdev_info(leap_chan_bdev(chan), &info);
+	status = leap__copy_list_read(bio->sqe, bio->pieces, bio->nr_pieces,
+				      info.nr_blocks, &list, &bad);
+	if (!status && list.nr_blocks != bio->nr_blocks)
+		status = LEAP_SC_INVALID_FIELD | LEAP_STATUS_DNR;
+	if (status) {
+		bio->result = bad;
+		return status;
+	}
+	for (i = 0; i < list.nr; i++, to += bytes) {
+		bytes = (uint64_t)list.range[i].nr_blocks << m->shift;
+		copy_range(m, list.range[i].block << m->shift, to, bytes);
+	}
+	return 0;
+}
+
 static void memory_submit(struct leap_chan *chan, struct leap_bio *bio)
 {
 	struct memory *m = leap_bdev_priv(leap_chan_bdev(chan));
@@ -326,7 +376,11 @@ static void memory_submit(struct leap_chan *chan, struct leap_bio *bio)
 	case LEAP_BIO_DISCARD:
 		zero(chan, bio);
 		return;
+	case LEAP_BIO_COPY:
+		status = copy(chan, bio);
+		break;
 	}
+	/* Verify: nothing here can be unreadable. */
 	leap_bio_done(bio, status);
 }
 

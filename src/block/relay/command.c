@@ -4,9 +4,9 @@
  *
  * The request lies in the bio's scratch, so nothing is allocated and ids are
  * the far queue's. User data goes on as the pieces that came. What does not fit
- * in one command of the far end is sent in several, one after the other, and
- * payload that carries LBAs is copied, checked and rewritten in room of our own.
- * Bios that cannot be sent now wait in line.
+ * in one command of the far end is sent in several, one after the other.
+ * Payload that carries LBAs is list.c's. Bios that cannot be sent now wait in
+ * line.
  */
 #include <errno.h>
 #include <string.h>
@@ -65,6 +65,8 @@ static bool take_wide(struct leap__rbio *r)
 	if (!r->wide && r->link->free_wides) {
 		r->wide = r->link->free_wides;
 		r->link->free_wides = r->wide->next;
+		r->wide->list.nr = 0;
+		r->wide->zones.started = 0;
 	}
 	return r->wide;
 }
@@ -107,44 +109,6 @@ static void slice(struct leap__rbio *r, uint32_t shift)
 	r->req.nr_pieces = nr;
 }
 
-/* Copied once: what is checked is what is sent. */
-static void copy_ranges(const struct leap_bio *bio, uint8_t *to, uint32_t room)
-{
-	const struct leap_piece *p = bio->pieces;
-	uint32_t i, n;
-
-	for (i = 0; i < bio->nr_pieces && room; i++, p++) {
-		n = p->len_bytes < room ? p->len_bytes : room;
-		leap__copy_from_shared(to, p->addr, n);
-		to += n;
-		room -= n;
-	}
-}
-
-static leap_status_t set_ranges(struct leap__rbio *r, uint32_t nr)
-{
-	struct leap__relay *relay = r->link->relay;
-	struct leap_bdev_info info = { .size = sizeof(info) };
-	struct leap_dsm_range *range = r->wide->ranges;
-	uint32_t i;
-
-	leap_bdev_info(leap_chan_bdev(r->bio->chan), &info);
-	for (i = 0; i < nr; i++) {
-		uint64_t slba = leap_from_le64(range[i].slba);
-		uint32_t nlb = leap_from_le32(range[i].nlb);
-
-		if (nlb > info.nr_blocks || slba > info.nr_blocks - nlb)
-			return DNR(LEAP_SC_LBA_RANGE);
-		range[i].slba = leap_to_le64(slba + relay->start);
-	}
-	r->piece = (struct leap_piece){ .addr = range,
-		.len_bytes = nr * (uint32_t)sizeof(*range) };
-	r->req.pieces = &r->piece;
-	r->req.nr_pieces = 1;
-	r->req.sqe.cdw10 = leap_to_le32(nr - 1);
-	return 0;
-}
-
 /* ---- commands ---- */
 
 enum { SENT_WAIT = 0, SENT_GONE = 1 };
@@ -162,34 +126,13 @@ static uint8_t opcode(uint8_t op)
 		return LEAP_NVM_WRITE_ZEROES;
 	case LEAP_BIO_COMPARE:
 		return LEAP_NVM_COMPARE;
+	case LEAP_BIO_VERIFY:
+		return LEAP_NVM_VERIFY;
+	case LEAP_BIO_COPY:
+		return LEAP_NVM_COPY;
 	default:
 		return LEAP_NVM_DSM;
 	}
-}
-
-/* Dataset management: several ranges from the payload, or one. */
-static leap_status_t make_dsm(struct leap__rbio *r)
-{
-	const struct leap_bio *bio = r->bio;
-	struct leap_dsm_range *range = r->wide->ranges;
-	uint32_t attr = LEAP_DSM_CDW11_AD, nr = 1;
-
-	if (bio->sqe && bio->sqe->opc == LEAP_NVM_DSM)
-		attr = leap_from_le32(bio->sqe->cdw11) &
-		       (LEAP_DSM_CDW11_IDR | LEAP_DSM_CDW11_IDW |
-			LEAP_DSM_CDW11_AD);
-	r->req.sqe.cdw11 = leap_to_le32(attr);
-	if (bio->op == LEAP_BIO_RANGES) {
-		nr = (uint32_t)(leap_pieces_bytes(bio->pieces,
-						  bio->nr_pieces) / 16);
-		copy_ranges(bio, (uint8_t *)range, nr * 16);
-	} else {
-		memset(range, 0, sizeof(*range));
-		range->slba = leap_to_le64(bio->block);
-		range->nlb = leap_to_le32(bio->nr_blocks);
-	}
-	r->blocks = bio->nr_blocks;
-	return set_ranges(r, nr);
 }
 
 /* What is beside opcode and range in the command as it came. */
@@ -206,18 +149,37 @@ static uint32_t cdw12_hints(const struct leap_bio *bio)
 	return hints;
 }
 
+static uint32_t max_blocks(const struct leap__relay *relay, uint8_t op)
+{
+	uint32_t max = relay->far.max_bytes >> relay->shift;
+
+	if (op == LEAP_BIO_WRITE_ZEROES)
+		return relay->far.zeroes_blocks;
+	if (op == LEAP_BIO_VERIFY)
+		return relay->far.verify_blocks;
+	return max < MAX_NLB ? max : MAX_NLB;
+}
+
+/* To a zone, in several parts, of which none has been sent. */
+static bool is_long_write(const struct leap__rbio *r)
+{
+	const struct leap__relay *relay = r->link->relay;
+	uint8_t op = r->bio->op;
+
+	return relay->far.zone_blocks && !r->done &&
+	       (op == LEAP_BIO_WRITE || op == LEAP_BIO_WRITE_ZEROES) &&
+	       r->bio->nr_blocks > max_blocks(relay, op);
+}
+
 /* How many blocks the next command has; false: it needs room and has none. */
 static bool choose_part(struct leap__rbio *r)
 {
 	struct leap__relay *relay = r->link->relay;
 	const struct leap_bio *bio = r->bio;
-	uint32_t max = MAX_NLB;
+	uint32_t max = max_blocks(relay, bio->op);
 
 	r->req.pieces = bio->pieces;
 	r->req.nr_pieces = bio->nr_pieces;
-	if (bio->op != LEAP_BIO_WRITE_ZEROES &&
-	    relay->far.max_bytes >> relay->shift < max)
-		max = relay->far.max_bytes >> relay->shift;
 	r->blocks = bio->nr_blocks - r->done;
 	if (r->blocks <= max && !r->done)
 		return true;
@@ -225,7 +187,7 @@ static bool choose_part(struct leap__rbio *r)
 		leap__fetch_add(&relay->split, 1u);
 	if (r->blocks > max)
 		r->blocks = max;
-	if (bio->op == LEAP_BIO_WRITE_ZEROES)
+	if (!bio->nr_pieces)
 		return true;
 	if (!take_wide(r))
 		return false;
@@ -249,11 +211,23 @@ static int make(struct leap__rbio *r, leap_status_t *status)
 		r->blocks = 0;
 		return 1;
 	}
-	if (sqe->opc == LEAP_NVM_DSM) {
+	if (leap__relay_has_list(bio)) {
 		if (!take_wide(r))
 			return 0;
-		*status = make_dsm(r);
+		*status = leap__relay_list_make(r);
 		return !*status;
+	}
+	if (leap__relay_is_zone(bio)) {
+		if (leap__relay_zone_walks(r) && !take_wide(r))
+			return 0;
+		leap__relay_zone_make(r);
+		return 1;
+	}
+	if (is_long_write(r)) {
+		if (!take_wide(r))
+			return 0;
+		if (leap__relay_zone_probe(r))
+			return 1;
 	}
 	if (!choose_part(r))
 		return 0;
@@ -262,6 +236,8 @@ static int make(struct leap__rbio *r, leap_status_t *status)
 		*status = DNR(LEAP_SC_INTERNAL);
 		return 0;
 	}
+	if (r->refused)
+		sqe->opc = LEAP_NVM_COMPARE;
 	lba = relay->start + bio->block + r->done;
 	sqe->cdw10 = leap_to_le32((uint32_t)lba);
 	sqe->cdw11 = leap_to_le32((uint32_t)(lba >> 32));
@@ -288,6 +264,7 @@ static int try_send(struct leap__rbio *r)
 		finish(r, status);
 		return SENT_GONE;
 	}
+	r->lost = r->refused ? r->lost : link->lost;
 	nr_queues = leap_host_nr_queues(link->host);
 	/* Round the queues; one that is full passes it to the next. */
 	for (i = 0; i < nr_queues && !sent; i++)
@@ -322,18 +299,39 @@ static leap_status_t answer(const struct leap_req *req)
 	return code | (status & LEAP_STATUS_DNR);
 }
 
+/* A command of a bio has ended: is there another one? */
+static bool more(struct leap__rbio *r, leap_status_t *end)
+{
+	leap_status_t status;
+
+	if (leap__relay_is_zone(r->bio))
+		return leap__relay_zone_next(r, end);
+	if (r->probe && (leap__relay_zone_probed(r, end) || !r->blocks))
+		return !*end;
+	if (r->link->relay->far.zone_blocks && leap__relay_zone_compare(r, end))
+		return true;
+	status = *end;
+	if (!leap__relay_has_list(r->bio)) {
+		r->done += r->blocks;
+		return !status && r->done < r->bio->nr_blocks;
+	}
+	if (!status)
+		return !leap__relay_list_next(r);
+	if (r->bio->op == LEAP_BIO_COPY)
+		r->bio->result = leap__relay_list_failed(r);
+	return false;
+}
+
 static void req_done(struct leap_req *req)
 {
 	struct leap__rbio *r = (struct leap__rbio *)req;
 	struct leap__link *link = r->link;
 	leap_status_t status = answer(req);
 
-	r->done += r->blocks;
-	if (!status && r->done < r->bio->nr_blocks &&
-	    r->bio->op != LEAP_BIO_RANGES)
-		wait_push(link, r);
-	else
+	if (!more(r, &status))
 		finish(r, status);
+	else
+		wait_push(link, r);
 	if (link->wait)
 		leap__relay_drive(link);
 }
@@ -375,6 +373,8 @@ void leap__relay_submit(struct leap__link *link, struct leap_bio *bio)
 	r->link = link;
 	r->wide = NULL;
 	r->done = 0;
+	r->refused = 0;
+	r->probe = 0;
 	if (!link->wait && !link->refuses && try_send(r) == SENT_GONE)
 		return;
 	wait_append(link, r);

@@ -65,8 +65,7 @@ static void look(struct leap__link *link)
 	/* Commands to one that is gone are answered by the far end. */
 	if (leap__relay_look(link->host, relay->nsid, &far))
 		return;
-	link->unfit = far.block_bytes != relay->far.block_bytes ||
-		      far.max_bytes < relay->far.max_bytes;
+	link->unfit = !leap__relay_fits(&relay->far, &far);
 	if (!link->unfit && !relay->blocks && far.nr_blocks > relay->start)
 		tell_size(relay, far.nr_blocks - relay->start);
 }
@@ -173,6 +172,7 @@ static void host_state(struct leap_host *host, enum leap_host_state state,
 			leap__relay_drive(link);
 		break;
 	case LEAP_HOST_RECONNECTING:
+		link->lost++;
 		link->away_ns = leap_pollgroup_now_ns(link->pg);
 		set_live(link, false);
 		break;
@@ -190,12 +190,14 @@ static void host_event(struct leap_host *host, uint32_t dw0, void *arg)
 
 	(void)host;
 	(void)dw0;
-	if (link->relay && link->was_live)
-		look(link);
-	if (link->relay && link->unfit) {
-		link->refuses = true;
+	if (!link->relay || !link->was_live)
+		return;
+	look(link);
+	/* It may also have become what it was. */
+	link->refuses = link->unfit;
+	set_live(link, !link->unfit);
+	if (link->unfit)
 		leap__relay_refuse(link);
-	}
 }
 
 static void connect_host(struct leap__link *link)

@@ -27,6 +27,7 @@
 #define LOSS_MS		30000u
 #define RECONNECT_MS	1000u
 #define MAX_BYTES	(1u << 20)
+#define MAX_BLOCKS	65536u		/* of one command */
 #define TEXT_MAX	1024
 
 /* A table of its own for a stack whose far end has been looked at. */
@@ -75,12 +76,78 @@ static uint32_t far_caps(const struct leap_id_ctrl *id,
 		caps |= LEAP_BDEV_DISCARD | LEAP_BDEV_RANGES;
 	if (oncs & LEAP_ONCS_WRITE_ZEROES)
 		caps |= LEAP_BDEV_WRITE_ZEROES;
+	if (oncs & LEAP_ONCS_VERIFY)
+		caps |= LEAP_BDEV_VERIFY;
+	if (oncs & LEAP_ONCS_COPY && ns->mssrl && ns->mcl &&
+	    leap_from_le16(id->ocfs) & LEAP_OCFS_FORMAT0)
+		caps |= LEAP_BDEV_COPY;
 	if ((ns->dlfeat & LEAP_DLFEAT_READ_MASK) == LEAP_DLFEAT_READ_ZEROES &&
 	    ns->dlfeat & LEAP_DLFEAT_WZ_DEAC)
 		caps |= LEAP_BDEV_ZERO_DISCARD;
 	if (ns->nsattr & LEAP_NSATTR_WP)
 		caps |= LEAP_BDEV_READONLY;
 	return caps;
+}
+
+static uint32_t at_most(uint64_t n, uint32_t max)
+{
+	return n < max ? (uint32_t)n : max;
+}
+
+/* Where the controller has no limit, what the command's fields can say. */
+static void far_limits(const struct leap_id_ctrl_nvm *id,
+		       const struct leap_host_ns *ns, struct leap__far *far)
+{
+	uint32_t shift = (uint32_t)__builtin_ctz(ns->block_bytes);
+	uint64_t dmsl = leap_from_le64(id->dmsl);
+	uint32_t dmrsl = leap_from_le32(id->dmrsl);
+
+	far->verify_blocks = MAX_BLOCKS;
+	far->zeroes_blocks = MAX_BLOCKS;
+	if (id->vsl && id->vsl < 32)
+		far->verify_blocks = at_most((4096ull << id->vsl) >> shift,
+					     MAX_BLOCKS);
+	if (id->wzsl && id->wzsl < 32)
+		far->zeroes_blocks = at_most((4096ull << id->wzsl) >> shift,
+					     MAX_BLOCKS);
+	far->dsm_ranges = id->dmrl ? id->dmrl : LEAP_DSM_MAX_RANGES;
+	far->dsm_range_blocks = dmrsl ? dmrsl : UINT32_MAX;
+	far->dsm_blocks = dmsl ? dmsl : UINT64_MAX;
+	far->copy_ranges = ns->msrc + 1u;
+	far->copy_range_blocks = ns->mssrl;
+	far->copy_blocks = ns->mcl;
+	far->metadata_bytes = ns->metadata_bytes;
+	far->pi_type = ns->pi_type;
+}
+
+static void far_zones(const struct leap_host_ns *ns, struct leap__far *far)
+{
+	far->zone_blocks = ns->zone_blocks;
+	far->max_active = ns->max_active;
+	far->max_open = ns->max_open;
+	far->append_bytes = ns->append_bytes;
+	far->read_across = ns->read_across;
+	if (ns->zone_blocks)
+		far->caps |= LEAP_BDEV_ZONED;
+}
+
+bool leap__relay_fits(const struct leap__far *was, const struct leap__far *now)
+{
+	return now->block_bytes == was->block_bytes &&
+	       now->zone_blocks == was->zone_blocks &&
+	       now->read_across >= was->read_across &&
+	       (!now->append_bytes || (was->append_bytes &&
+		now->append_bytes >= was->append_bytes)) &&
+	       now->metadata_bytes == was->metadata_bytes &&
+	       now->max_bytes >= was->max_bytes &&
+	       now->verify_blocks >= was->verify_blocks &&
+	       now->zeroes_blocks >= was->zeroes_blocks &&
+	       now->dsm_ranges >= was->dsm_ranges &&
+	       now->dsm_range_blocks >= was->dsm_range_blocks &&
+	       now->dsm_blocks >= was->dsm_blocks &&
+	       now->copy_ranges >= was->copy_ranges &&
+	       now->copy_range_blocks >= was->copy_range_blocks &&
+	       now->copy_blocks >= was->copy_blocks;
 }
 
 int leap__relay_look(struct leap_host *host, uint32_t nsid,
@@ -97,6 +164,8 @@ int leap__relay_look(struct leap_host *host, uint32_t nsid,
 	if (id->mdts && id->mdts < 8)
 		far->max_bytes = 4096u << id->mdts;
 	far->caps = far_caps(id, &ns);
+	far_limits(leap_host_identify_nvm(host), &ns, far);
+	far_zones(&ns, far);
 	return 0;
 }
 
@@ -234,6 +303,30 @@ static int read_opts(struct leap_bdev *bdev, struct leap__relay *relay)
 	return err;
 }
 
+/*
+ * Type 1 tags each block with the low half of its LBA, so that a window shows
+ * tags that are not its own; and the bytes beside the blocks have no place in a
+ * stack, whatever is in them.
+ */
+static int check_format(const struct leap__relay *relay)
+{
+	if (relay->far.pi_type == 1)
+		return leap__err(-EOPNOTSUPP, "relay: namespace %u has "
+			"protection information type 1, whose reference tags "
+			"are its own LBAs", relay->nsid);
+	if (relay->far.metadata_bytes)
+		return leap__err(-EOPNOTSUPP, "relay: namespace %u has %u "
+			"bytes of metadata per block%s, which nobody here "
+			"carries", relay->nsid, relay->far.metadata_bytes,
+			relay->far.pi_type ? " and protection information" :
+			"");
+	if (relay->far.block_bytes != 512 && relay->far.block_bytes != 4096)
+		return leap__err(-EOPNOTSUPP, "relay: namespace %u has blocks "
+			"of %u bytes, not 512 or 4096", relay->nsid,
+			relay->far.block_bytes);
+	return 0;
+}
+
 static int check_window(const struct leap__relay *relay)
 {
 	uint64_t far = relay->far.nr_blocks;
@@ -264,7 +357,11 @@ static int relay_open(struct leap_bdev *bdev)
 		err = look_and_wait(relay, &relay->far);
 	}
 	if (!err)
+		err = check_format(relay);
+	if (!err)
 		err = check_window(relay);
+	if (!err)
+		err = leap__relay_zones_open(bdev, relay);
 	if (err)
 		return err;
 	relay->note = calloc(1, sizeof(*relay->note));

@@ -4,7 +4,7 @@
  *
  * relay.c is the layer: its options, the window, opening. link.c is one poll
  * group's connection to the far end, and outlives the channel that made it.
- * command.c turns bios into commands.
+ * command.c turns bios into commands, list.c those whose payload carries LBAs.
  */
 #ifndef LEAP_BLOCK_RELAY_RELAY_H
 #define LEAP_BLOCK_RELAY_RELAY_H
@@ -22,6 +22,23 @@ struct leap__far {
 	uint32_t block_bytes;
 	uint32_t max_bytes;	/* of one command */
 	uint32_t caps;		/* LEAP_BDEV_* */
+	/* Of one command of a kind; 65536 blocks is what a field can say. */
+	uint32_t verify_blocks;
+	uint32_t zeroes_blocks;
+	uint32_t dsm_ranges;
+	uint32_t dsm_range_blocks;
+	uint64_t dsm_blocks;
+	uint32_t copy_ranges;
+	uint32_t copy_range_blocks;
+	uint32_t copy_blocks;
+	/* What cannot be carried. */
+	uint32_t metadata_bytes;
+	uint32_t pi_type;
+	/* Zones; 0 blocks = it has none. */
+	uint64_t zone_blocks;
+	uint32_t max_active, max_open;
+	uint32_t append_bytes;	/* 0 = no limit but max_bytes */
+	uint32_t read_across;
 };
 
 /* Says the new size on the control thread; may outlive the bdev. */
@@ -51,21 +68,56 @@ struct leap__relay {
 #define LEAP__RELAY_PIECES	1024u
 #define LEAP__RELAY_RANGES	256u
 
+/* A payload that carries LBAs: as it was read, once, and as it is sent. */
+struct leap__relay_list {
+	uint32_t nr;		/* 0 = not read yet */
+	/* What is done; what will be after the command under way. */
+	uint32_t at, next_at;
+	uint32_t off, next_off;	/* blocks of range @at */
+	struct {
+		uint64_t block;
+		uint32_t nr_blocks;
+		uint32_t attr;	/* of dataset management */
+	} from[LEAP__RELAY_RANGES];
+	union {
+		struct leap_dsm_range dsm[LEAP__RELAY_RANGES];
+		struct leap_copy_range0 copy[LEAP__RELAY_RANGES];
+	} to;
+	uint8_t origin[LEAP__RELAY_RANGES];	/* of each: index of from */
+};
+
+/* What is asked of one zone after the other. */
+#define LEAP__RELAY_ZONES	63u
+struct leap__relay_zones {
+	uint64_t started;	/* 0 = nothing was asked yet */
+	uint64_t next;		/* where the next report begins, far away */
+	uint64_t nr_all, nr_put;	/* of a report: in all, in the payload */
+	uint32_t at, nr;	/* of a send: zones reported, and which */
+	struct {
+		struct leap_zone_report head;
+		struct leap_zone_desc desc[LEAP__RELAY_ZONES];
+	} report;		/* 4096 bytes, which every controller takes */
+};
+
 /* Room for a command that cannot be sent as it came. */
 union leap__relay_wide {
 	union leap__relay_wide *next;
 	struct leap_piece pieces[LEAP__RELAY_PIECES];
-	struct leap_dsm_range ranges[LEAP__RELAY_RANGES];
+	struct leap__relay_list list;
+	struct leap__relay_zones zones;
 };
 
 /* The relay's scratch in a bio. */
 struct leap__rbio {
 	struct leap_req req;	/* first */
-	struct leap_piece piece;	/* of the ranges */
+	struct leap_piece piece;	/* of a list */
 	struct leap_bio *bio;
 	struct leap__link *link;
 	struct leap__rbio *next;	/* waits */
 	union leap__relay_wide *wide;
+	uint32_t lost;		/* link's, when it was sent */
+	leap_status_t refused;	/* a write to a zone; it is compared now */
+	uint8_t probe;		/* zones.c's: of a write in several parts */
 	uint32_t blocks;	/* of the command under way */
 	uint32_t done;		/* of those before it */
 };
@@ -86,6 +138,7 @@ struct leap__link {
 	bool unfit;
 	uint32_t reconnect_ms;
 	uint32_t next_queue;
+	uint32_t lost;		/* how often the connection was */
 	uint64_t away_ns;	/* since when; 0 = it is there */
 	struct leap__rbio *wait, **wait_tail;
 	union leap__relay_wide *free_wides;
@@ -96,6 +149,8 @@ struct leap__link {
 extern const struct leap_bdev_ops leap__relay_ops;
 void leap__relay_host_opts(const struct leap__relay *relay,
 			   struct leap_host_opts *opts);
+/* Can what was opened as @was be served by @now? */
+bool leap__relay_fits(const struct leap__far *was, const struct leap__far *now);
 /* The far namespace as @host sees it. 0, -ENOENT */
 int leap__relay_look(struct leap_host *host, uint32_t nsid,
 		     struct leap__far *far);
@@ -111,5 +166,47 @@ void leap__relay_submit(struct leap__link *link, struct leap_bio *bio);
 /* Send what waits, as far as it goes; or fail it. */
 void leap__relay_drive(struct leap__link *link);
 void leap__relay_refuse(struct leap__link *link);
+
+/* list.c; r->wide is there */
+static inline bool leap__relay_has_list(const struct leap_bio *bio)
+{
+	return bio->op == LEAP_BIO_RANGES || bio->op == LEAP_BIO_DISCARD ||
+	       bio->op == LEAP_BIO_COPY;
+}
+/* The next command of r->bio, but for opcode and NSID, into r->req. */
+leap_status_t leap__relay_list_make(struct leap__rbio *r);
+/* It has ended well: true when nothing is left to do. */
+bool leap__relay_list_next(struct leap__rbio *r);
+/* It has failed: the range of the bio that the command means. */
+uint32_t leap__relay_list_failed(const struct leap__rbio *r);
+
+/* zones.c */
+/* In open: what the zones of the window are. 0, -EINVAL, -EOPNOTSUPP */
+int leap__relay_zones_open(struct leap_bdev *bdev,
+			   const struct leap__relay *relay);
+static inline bool leap__relay_is_zone(const struct leap_bio *bio)
+{
+	return bio->op >= LEAP_BIO_ZONE_APPEND &&
+	       bio->op <= LEAP_BIO_ZONE_REPORT;
+}
+/* Does it need r->wide? */
+bool leap__relay_zone_walks(const struct leap__rbio *r);
+/* The next command of r->bio into r->req. */
+void leap__relay_zone_make(struct leap__rbio *r);
+/* It has ended with *@status: true when there is another one, else *@status is
+ * that of the bio. */
+bool leap__relay_zone_next(struct leap__rbio *r, leap_status_t *status);
+/*
+ * A write has ended. True: the zone has refused it, but it was sent again after
+ * a lost connection, so r->refused has to be looked at: compare first.
+ */
+bool leap__relay_zone_compare(struct leap__rbio *r, leap_status_t *status);
+/*
+ * A write in several parts must not be done by half because its zone is too
+ * short for the rest: before the first one the zone is looked at. Called with
+ * r->wide: true when that is what the next command is; and when it has ended.
+ */
+bool leap__relay_zone_probe(struct leap__rbio *r);
+bool leap__relay_zone_probed(struct leap__rbio *r, leap_status_t *status);
 
 #endif

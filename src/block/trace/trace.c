@@ -128,6 +128,7 @@ static void trace_done(struct leap_bio *child, leap_status_t status)
 		leap__store_relaxed(&slot->words[i], words[i]);
 	/* Pairs with the acquire in slot_read. */
 	leap__store_release(&slot->seq, tc->seq);
+	bio->result = child->result;
 	leap_bio_done(bio, status);
 }
 

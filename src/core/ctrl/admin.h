@@ -22,6 +22,7 @@
 #define LEAP__NR_ABORTS		4	/* ACL + 1 */
 #define LEAP__NR_ERRORS		64	/* ELPE + 1 */
 #define LEAP__NR_CHANGED_NS	1024	/* NVMe Base 2.0, log 04h */
+#define LEAP__NR_CHANGED_ZONES	64
 #define LEAP__KAS_MS		100	/* keep alive granularity */
 #define LEAP__RTD3E_US		5000000	/* a slow disk's cache */
 #define LEAP__TEMPERATURE_K	313	/* 40 C: there is no sensor */
@@ -141,6 +142,7 @@ enum leap__feat {
 /* Kinds of events; each is pending or masked at most once. */
 enum leap__event {
 	LEAP__EVENT_NS_CHANGED,
+	LEAP__EVENT_ZONE_CHANGED,
 	LEAP__EVENT_DISCOVERY,
 	LEAP__EVENT_TEMPERATURE,
 	LEAP__EVENT_BAD_DB_REG,		/* doorbell of no queue */
@@ -226,6 +228,10 @@ struct leap__ctrl {
 	uint32_t masked;		/* told, log not read */
 	uint32_t changed_ns[LEAP__NR_CHANGED_NS];
 	uint32_t nr_changed_ns;		/* one more than that: too many */
+	struct { uint64_t zslba; uint32_t nsid; }
+		changed_zones[LEAP__NR_CHANGED_ZONES];
+	uint32_t nr_changed_zones;
+	uint32_t zones_lost;		/* a namespace that had too many */
 	/* Error log: a ring, newest at error_count - 1. */
 	struct leap_log_error errors[LEAP__NR_ERRORS];
 	uint64_t error_count;
@@ -403,6 +409,23 @@ void leap__cmd_zero_out(struct leap_cmd *cmd, uint32_t offset, uint32_t len);
 void leap__cmd_copy_in(const struct leap_cmd *cmd, void *buf, uint32_t len);
 struct leap__ctrl *leap__cmd_ctrl(const struct leap_cmd *cmd);
 
+/* zns.c */
+/* Does CC.CSS let the host see a namespace? */
+int leap__zns_visible(const struct leap__ctrl *c, const struct leap__ns *ns);
+void leap__zns_id_ns(const struct leap__ns *ns, uint8_t *buf);
+void leap__zns_id_ctrl(const struct leap__ctrl *c, uint8_t *buf);
+/* A zone is what its hosts do not expect. */
+void leap__zns_changed(const struct leap__ns *ns, uint64_t zslba);
+uint32_t leap__zns_event_nsid(const struct leap__ctrl *c);
+void leap__zns_changed_log(struct leap__ctrl *c, uint32_t nsid, int forget,
+			   uint8_t *buf);
+void leap__zns_forget(struct leap__ctrl *c);
+
+/* ocssd.c; 1: the command was taken */
+int leap__ocssd_admin(struct leap__ctrl *c, struct leap_cmd *cmd);
+int leap__ocssd_log(struct leap__ctrl *c, struct leap_cmd *cmd, uint32_t len);
+int leap__ocssd_feature(struct leap__ctrl *c, struct leap_cmd *cmd);
+
 /* identify.c, features.c, logs.c, aer.c, discovery.c */
 void leap__admin_identify(struct leap__ctrl *c, struct leap_cmd *cmd);
 void leap__admin_set_features(struct leap__ctrl *c, struct leap_cmd *cmd);
@@ -424,7 +447,8 @@ int leap__aer_abort(struct leap__ctrl *c, uint16_t cid);
 void leap__aer_ns_changed(struct leap_subsystem *ss, uint32_t nsid);
 /* Supported admin commands of a controller: effects, 0 = none. */
 uint32_t leap__admin_effects(const struct leap__ctrl *c, uint32_t opc);
-uint32_t leap__io_effects(const struct leap__ctrl *c, uint32_t opc);
+uint32_t leap__io_effects(const struct leap__ctrl *c, uint32_t csi,
+			  uint32_t opc);
 /* The discovery log as a host sees it, in the target's scratch. 0, -ENOMEM */
 int leap__discovery_log(struct leap__ctrl *c, uint8_t **log, size_t *bytes);
 

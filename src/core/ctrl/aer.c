@@ -17,6 +17,9 @@ static const struct {
 	[LEAP__EVENT_NS_CHANGED] = {
 		LEAP_AER_TYPE_NOTICE, LEAP_AER_NOTICE_NS_CHANGED,
 		LEAP_LID_CHANGED_NS, LEAP_AEC_NS_ATTR },
+	[LEAP__EVENT_ZONE_CHANGED] = {
+		LEAP_AER_TYPE_NOTICE, LEAP_AER_NOTICE_ZONE_DESC,
+		LEAP_LID_CHANGED_ZONES, LEAP_AEC_ZONE_DESC },
 	[LEAP__EVENT_DISCOVERY] = {
 		LEAP_AER_TYPE_NOTICE, LEAP_AER_NOTICE_DISCOVERY,
 		LEAP_LID_DISCOVERY, LEAP_AEC_DISCOVERY },
@@ -34,7 +37,8 @@ static const struct {
 
 uint32_t leap__aer_oaes(const struct leap__ctrl *c)
 {
-	return c->ss->discovery ? LEAP_AEC_DISCOVERY : LEAP_AEC_NS_ATTR;
+	return c->ss->discovery ? LEAP_AEC_DISCOVERY :
+	       LEAP_AEC_NS_ATTR | LEAP_AEC_ZONE_DESC;
 }
 
 static void tell(struct leap__ctrl *c)
@@ -51,6 +55,9 @@ static void tell(struct leap__ctrl *c)
 		cmd = c->aer[--c->nr_aers];
 		cmd->result = LEAP_AER_DW0(events[ev].type, events[ev].info,
 					   events[ev].lid);
+		/* Whose log it is, DW1 says. */
+		if (ev == LEAP__EVENT_ZONE_CHANGED)
+			cmd->result |= (uint64_t)leap__zns_event_nsid(c) << 32;
 		leap_cmd_complete(cmd, 0);
 	}
 }

@@ -26,14 +26,27 @@
 
 #define MS		1000000ull
 #define HELLO_NS	(5000 * MS)
+#define REFUSED_NS	(500 * MS)
 #define SHORT_NS	(50 * MS)
 #define BYE_NS		(500 * MS)	/* to exit by itself */
 #define RETRY_NS	(100 * MS)	/* a runtime that could not start */
 
 static void start_next(struct leap_agent *a);
 
+static void wait_at_most(struct leap_agent *a)
+{
+	if (a->opts.no_runtime_ms && !a->policy.armed)
+		leap_timer_start(a->pg, &a->policy,
+				 a->opts.no_runtime_ms * MS);
+}
+
 static void set_state(struct leap_agent *a, uint32_t state)
 {
+	/* The clock runs while nobody serves; one who drains still does. */
+	if (state == LEAP_AGENT_SERVED)
+		leap_timer_stop(a->pg, &a->policy);
+	else if (state != LEAP_AGENT_HANDOFF)
+		wait_at_most(a);
 	if (a->state == state)
 		return;
 	a->state = state;
@@ -87,6 +100,9 @@ static void welcome(struct leap__session *s, int err)
 	s->welcome = 1;
 	s->refused = err != 0;
 	send_plain(s, LEAP_LINK_HELLO, LEAP_LINK_REPLY, s->hello_id, err);
+	/* Time to read it, and then it makes room. */
+	if (err)
+		leap_timer_start(s->agent->pg, &s->timer, REFUSED_NS);
 }
 
 /* Another serves, and it lives. */
@@ -128,6 +144,14 @@ static int hello(struct leap__session *s, const struct leap_link_msg *msg)
 	leap_timer_stop(a->pg, &s->timer);
 	if (msg->u.hello.version != LEAP_LINK_VERSION) {
 		welcome(s, -EPROTONOSUPPORT);
+		return 0;
+	}
+	if (s->stranger) {
+		snprintf(a->info.error, sizeof(a->info.error),
+			 "runtime %lld cannot be fenced: %s",
+			 (long long)s->pid, strerror(-s->stranger));
+		leap__pg_log(a->pg, LEAP_LOG_ERROR, "agent: %s", a->info.error);
+		welcome(s, -EPERM);
 		return 0;
 	}
 	s->hello = 1;
@@ -214,6 +238,7 @@ static const struct leap__lchan_end session_end = {
 	.gone = session_gone,
 };
 
+/* It has not said HELLO, or was refused and is still there. */
 static void hello_timeout(struct leap_timer *timer)
 {
 	struct leap__session *s =
@@ -234,12 +259,6 @@ static int known_process(struct leap_agent *a, struct leap__session *s,
 		close(pidfd);
 	else if (!err)
 		err = leap__fence_process(&s->fence, s->pid, pidfd);
-	if (err) {
-		snprintf(a->info.error, sizeof(a->info.error),
-			 "runtime %lld cannot be fenced: %s",
-			 (long long)s->pid, strerror(-err));
-		leap__pg_log(a->pg, LEAP_LOG_ERROR, "agent: %s", a->info.error);
-	}
 	return err;
 }
 
@@ -255,11 +274,7 @@ static int accepted(void *arg, struct leap__wfd *wfd)
 		return -ENOMEM;
 	s->agent = a;
 	leap__fence_init(&s->fence, a->pg);
-	if (known_process(a, s, wfd)) {
-		leap__fence_fini(&s->fence);
-		free(s);
-		return -EPERM;
-	}
+	s->stranger = known_process(a, s, wfd);
 	leap__list_push_back(&a->sessions, &s->link);
 	a->nr_sessions++;
 	leap__lchan_start(&s->chan, &session_end, a->pg, wfd);
@@ -278,7 +293,7 @@ static struct leap__session *pick_session(struct leap_agent *a)
 		struct leap__session *s =
 			leap__list_entry(pos, struct leap__session, link);
 
-		if (s->hello && !s->refused && !s->chan.dead && !s->fenced)
+		if (s->hello && !s->refused && !s->chan.chan.dead && !s->fenced)
 			return s;
 	}
 	return NULL;
@@ -324,7 +339,6 @@ static void served(struct leap_agent *a)
 	if (a->lost_ns)
 		a->info.pause_ns = leap__pollgroup_now(a->pg) - a->lost_ns;
 	a->lost_ns = 0;
-	leap_timer_stop(a->pg, &a->policy);
 	set_state(a, LEAP_AGENT_SERVED);
 	leap__agent_send_kept(a);
 	handed(a, 0);
@@ -428,7 +442,7 @@ static void fence_over(struct leap_agent *a)
 	a->active = NULL;
 	a->info.fenced++;
 	s->fenced = 1;
-	if (!s->chan.dead)
+	if (!s->chan.chan.dead)
 		leap__lchan_kill(&s->chan, -EOWNERDEAD);
 	leap__agent_answer_fenced(a);
 	set_state(a, LEAP_AGENT_NONE);
@@ -498,6 +512,8 @@ static void policy_run(struct leap_timer *timer)
 		leap__list_entry(timer, struct leap_agent, policy);
 
 	leap__agent_cfs(a, 1);
+	/* Whoever resets his controller now waits no longer than this one. */
+	wait_at_most(a);
 }
 
 void leap__agent_lose(struct leap_agent *a, int err, const char *why)
@@ -520,9 +536,6 @@ void leap__agent_lose(struct leap_agent *a, int err, const char *why)
 	set_state(a, LEAP_AGENT_FENCING);
 	leap__agent_answer_lost(a);
 	leap_timer_start(a->pg, &a->limit, a->opts.fence_ms * MS);
-	if (a->opts.no_runtime_ms && !a->policy.armed)
-		leap_timer_start(a->pg, &a->policy,
-				 a->opts.no_runtime_ms * MS);
 	call_fence(a);
 }
 
@@ -556,7 +569,7 @@ static void tick_run(struct leap_timer *timer)
 	struct leap__session *s = a->active;
 	int soon;
 
-	if (!s || s->chan.dead) {
+	if (!s || s->chan.chan.dead) {
 		a->hurry = 0;
 		return;
 	}
@@ -745,6 +758,7 @@ int leap_agent_create(struct leap_target *t, const struct leap_agent_opts *opts,
 	t->groups[0] = &a->group;
 	t->agent = a;
 	leap__pollgroup_hold(a->pg);
+	wait_at_most(a);
 	*out = a;
 	return 0;
 }
@@ -777,18 +791,23 @@ int leap_agent_destroy(struct leap_agent *a)
 	leap__list_init(&a->lents);
 	leap__list_init(&a->tallies);
 	a->active = NULL;
-	a->destroyed = 1;
-	if (!a->nr_sessions) {
-		leap__pollgroup_release(a->pg);
-		free(a);
-		return 0;
-	}
-	/* The last of them frees it. */
+	/* One whose connection is gone was there for its fence alone, which
+	 * nobody waits for any more. */
 	leap__list_for_each_safe(pos, tmp, &a->sessions) {
 		struct leap__session *s =
 			leap__list_entry(pos, struct leap__session, link);
 
-		leap__lchan_kill(&s->chan, -ENOTCONN);
+		leap__fence_stop(&s->fence);
+		if (s->gone)
+			free_session(s);
+		else
+			leap__lchan_kill(&s->chan, -ENOTCONN);
+	}
+	a->destroyed = 1;
+	/* Otherwise the last of them frees it. */
+	if (!a->nr_sessions) {
+		leap__pollgroup_release(a->pg);
+		free(a);
 	}
 	return 0;
 }

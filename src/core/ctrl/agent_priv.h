@@ -14,7 +14,7 @@
 #include <leapio/agent.h>
 #include <leapio/record.h>
 
-#include "core/ctrl/fence.h"
+#include "core/io/fence.h"
 #include "core/ctrl/lchan.h"
 #include "core/ctrl/vdev.h"
 #include "core/io/acceptor.h"
@@ -30,6 +30,7 @@ struct leap__session {
 	int64_t pid;
 	uint64_t since_ns;
 	uint32_t hello_id;
+	int stranger;			/* why it could not be fenced */
 	uint8_t hello;			/* it has said so */
 	uint8_t welcome;		/* and was answered */
 	uint8_t standby;
@@ -37,7 +38,7 @@ struct leap__session {
 	uint8_t gone;			/* the connection is */
 	uint8_t fenced;
 	uint8_t bye;			/* it has drained, and ends */
-	struct leap_timer timer;	/* for HELLO */
+	struct leap_timer timer;	/* for HELLO; to go when refused */
 };
 
 /* A controller, as runtimes know it. */

@@ -15,6 +15,8 @@
 
 #include <string.h>
 
+#include <leapio/ocssd.h>
+
 #include "util/plant.h"
 
 #define likely(x)	__builtin_expect(!!(x), 1)
@@ -90,7 +92,7 @@ static inline void count(struct leap__ioqp *q, const struct leap__ions *ns,
 	if (opc == LEAP_NVM_READ || opc == LEAP_NVM_COMPARE) {
 		q->count.host_reads++;
 		q->count.blocks_512_read += units;
-	} else if (opc == LEAP_NVM_WRITE) {
+	} else if (opc == LEAP_NVM_WRITE || opc == LEAP_NVM_ZONE_APPEND) {
 		q->count.host_writes++;
 		q->count.blocks_512_written += units;
 	}
@@ -146,6 +148,10 @@ static void bio_done(struct leap_bio *bio, leap_status_t status)
 	struct leap__iogroup *g = q->group;
 	struct leap__iocmd *io = leap__iocmd(cmd);
 
+	if (unlikely(io->kind == LEAP__IOC_COPY ||
+		     io->kind == LEAP__IOC_VECTOR ||
+		     (io->kind == LEAP__IOC_ZONE_APPEND && !status)))
+		cmd->result = bio->result;
 	leap_bio_put(ns->chan, bio);
 	g->inflight[cmd->tag] = NULL;
 	q->nr_in--;
@@ -207,6 +213,10 @@ int leap__io_issue(struct leap__ioqp *q, struct leap__ions *ns,
 	bio->pieces = pieces;
 	bio->block = slba << ns->stack_shift;
 	bio->nr_blocks = nr_lbas << ns->stack_shift;
+	if (leap__iocmd(cmd)->kind == LEAP__IOC_VECTOR)
+		bio->vector = &q->group->vectors[cmd->tag];
+	if (leap__iocmd(cmd)->kind == LEAP__IOC_ZONE_OTHER)
+		bio->result = leap__iocmd(cmd)->done;
 	enter(q, ns, cmd, bio);
 	return 1;
 }
@@ -220,6 +230,8 @@ static inline uint8_t plain_op(const struct leap_cmd *cmd)
 		return LEAP_BIO_WRITE_ZEROES;
 	case LEAP_NVM_COMPARE:
 		return LEAP_BIO_COMPARE;
+	case LEAP_NVM_VERIFY:
+		return LEAP_BIO_VERIFY;
 	default:
 		return LEAP_BIO_READ;
 	}
@@ -260,13 +272,17 @@ void leap__io_begin(struct leap__ioqp *q, struct leap__ions *ns,
 
 static int must_wait(struct leap__ioqp *q, struct leap_cmd *cmd, int held)
 {
-	struct leap__iocmd *io = leap__iocmd(cmd);
+	struct leap__orphan range = leap__iocmd(cmd)->range;
+	const struct leap__ions *ns;
 
-	io->range.nsid = leap_from_le32(cmd->sqe.nsid);
-	io->range.subsystem = q->ss->subsystem;
-	io->range.hostid = q->desc.hostid;
+	range.nsid = leap_from_le32(cmd->sqe.nsid);
+	range.subsystem = q->ss->subsystem;
+	range.hostid = q->desc.hostid;
+	ns = leap__io_ns(q, range.nsid);
+	if (ns)
+		leap__zns_widen(ns, &range);
 	return leap__orphans_overlap(q->group->orphans, q->group->index,
-				     &io->range, held);
+				     &range, held);
 }
 
 static __attribute__((cold)) int hold(struct leap__ioqp *q,
@@ -326,7 +342,8 @@ uint32_t leap__io_abort(struct leap__iogroup *g, struct leap_vqp *vqp,
 			int32_t cid)
 {
 	struct leap_cmd **at = &g->held, *cmd;
-	uint32_t found = 0;
+	/* First: they must not begin when one that is held lets go. */
+	uint32_t found = leap__zns_abort(g, vqp, cid);
 
 	while ((cmd = *at)) {
 		if (cmd->vqp != vqp ||
@@ -340,6 +357,7 @@ uint32_t leap__io_abort(struct leap__iogroup *g, struct leap_vqp *vqp,
 		leap__orphans_unhold(g->orphans, g->index);
 		if (cid >= 0 && LEAP_PLANT(LOST_ABORT))
 			return 1;
+		leap__zns_dropped(g, cmd);
 		leap_cmd_complete(cmd, cid >= 0 ? LEAP_SC_ABORT_REQUESTED :
 						  LEAP_SC_ABORT_SQ_DELETED);
 		found++;
@@ -438,10 +456,12 @@ static inline void io_rw(struct leap__ioqp *q, struct leap_cmd *cmd)
 	uint32_t bytes = 0;
 
 	status = check_rw(q, ns, sqe, &bytes);
-	if (likely(!status))
-		leap_cmd_pull(cmd, bytes, rw_ready);
-	else
+	if (unlikely(status))
 		leap__io_fail(cmd, status);
+	else if (unlikely(ns->zone_lbas) && sqe->opc == LEAP_NVM_WRITE)
+		leap__zns_write(q, ns, cmd);
+	else
+		leap_cmd_pull(cmd, bytes, rw_ready);
 }
 
 /* Write Zeroes and Verify: a range, and no payload. */
@@ -463,19 +483,24 @@ static void io_range(struct leap__ioqp *q, struct leap_cmd *cmd)
 		leap__io_fail(cmd, status);
 		return;
 	}
+	if (ns->zone_lbas && sqe->opc == LEAP_NVM_WRITE_ZEROES) {
+		leap__zns_write(q, ns, cmd);
+		return;
+	}
 	memset(io, 0, sizeof(*io));
 	io->range.slba = leap_sqe_slba(sqe);
 	io->range.nr_lbas = leap_sqe_nlb(sqe);
 	if (LEAP_PLANT(ZEROES_SHORT) && io->range.nr_lbas > 1)
 		io->range.nr_lbas--;
-	if (sqe->opc == LEAP_NVM_VERIFY) {
-		io->kind = LEAP__IOC_VERIFY;
-	} else {
+	if (sqe->opc == LEAP_NVM_WRITE_ZEROES) {
 		if (q->write_through || (cdw12 & LEAP_IO_CDW12_FUA))
 			io->bio_flags |= LEAP_BIO_FUA;
 		if ((cdw12 & LEAP_IO_CDW12_DEAC) &&
 			 (ns->caps & LEAP_BDEV_ZERO_DISCARD))
 			io->bio_flags |= LEAP_BIO_DEAC;
+	} else if (LEAP_PLANT(VERIFY_UNREAD)) {
+		leap_cmd_complete(cmd, 0);
+		return;
 	}
 	leap__io_start(q, ns, cmd);
 }
@@ -538,6 +563,16 @@ static void execute_other(struct leap__ioqp *q, struct leap_cmd *cmd)
 		if (!status)
 			leap__io_multi(q, cmd);
 		break;
+	case LEAP_NVM_COPY:
+		if (!status)
+			leap__io_copy(q, cmd);
+		break;
+	case LEAP_NVM_ZONE_APPEND:
+	case LEAP_NVM_ZONE_MGMT_SEND:
+	case LEAP_NVM_ZONE_MGMT_RECV:
+		if (!status)
+			leap__io_zns(q, cmd);
+		break;
 	case LEAP_NVM_FABRICS:
 		if (q->guest)
 			status = DNR(LEAP_SC_INVALID_OPCODE);
@@ -545,6 +580,9 @@ static void execute_other(struct leap__ioqp *q, struct leap_cmd *cmd)
 			io_fabrics(q, cmd);
 		break;
 	default:
+		if (!status && cmd->sqe.opc >= LEAP_OCSSD_RESET &&
+		    cmd->sqe.opc <= LEAP_OCSSD_COPY && leap__io_vector(q, cmd))
+			return;
 		status = DNR(LEAP_SC_INVALID_OPCODE);
 	}
 	if (status)

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * I/O commands that take several steps: flush of all namespaces, dataset
- * management, and what a stack does not offer by itself: compare, verify, and
- * reads with FUA. One bio at a time per command; a command
- * whose connection has died takes no further step.
+ * management, and what a stack does not offer by itself: compare, copy
+ * (dispatch_copy.c), and reads with FUA. One bio at a time per command; a
+ * command whose connection has died takes no further step.
  *
  * Payload that holds LBAs may lie in memory that the peer can still change: it
  * is copied out, checked and used from the copy, once per use.
  *
- * Spec: NVM Command Set 1.0 s3.2.1 (Compare), s3.2.3 (Dataset Management),
- * s3.2.5 (Verify); Base 2.0 s7.1 (Flush)
+ * Spec: NVM Command Set 1.0 s3.2.1 (Compare), s3.2.3 (Dataset Management);
+ * Base 2.0 s7.1 (Flush)
  */
 #include "core/ctrl/iogroup.h"
 #include "util/plant.h"
@@ -250,8 +250,8 @@ static void scratch_release(struct leap__iogroup *g)
 	g->releasing = 0;
 }
 
-static int scratch_end(struct leap__iogroup *g, struct leap_cmd *cmd,
-		       leap_status_t status)
+int leap__io_scratch_end(struct leap__iogroup *g, struct leap_cmd *cmd,
+			 leap_status_t status)
 {
 	g->comparing = NULL;
 	leap__io_complete(cmd, status);
@@ -259,38 +259,38 @@ static int scratch_end(struct leap__iogroup *g, struct leap_cmd *cmd,
 	return 0;
 }
 
-/* One command uses the scratch buffer at a time. */
-static int scratch_step(struct leap__ioqp *q, struct leap__ions *ns,
+int leap__io_scratch_busy(struct leap__iogroup *g, struct leap_cmd *cmd)
+{
+	if (!g->comparing || g->comparing == cmd)
+		return 0;
+	leap__iocmd(cmd)->stepping = 0;
+	cmd->link[0] = NULL;
+	*g->compares_tail = cmd;
+	g->compares_tail = &cmd->link[0];
+	return 1;
+}
+
+static int compare_step(struct leap__ioqp *q, struct leap__ions *ns,
 			struct leap_cmd *cmd, leap_status_t status)
 {
 	struct leap__iogroup *g = q->group;
 	struct leap__iocmd *io = leap__iocmd(cmd);
 
-	if (io->kind == LEAP__IOC_VERIFY && LEAP_PLANT(VERIFY_UNREAD)) {
-		leap__io_complete(cmd, 0);
+	if (leap__io_scratch_busy(g, cmd))
 		return 0;
-	}
-	if (g->comparing && g->comparing != cmd) {
-		io->stepping = 0;
-		cmd->link[0] = NULL;
-		*g->compares_tail = cmd;
-		g->compares_tail = &cmd->link[0];
-		return 0;
-	}
 	if (g->comparing == cmd) {
 		uint32_t nr = chunk_lbas(ns, io);
 
-		if (!status && io->kind == LEAP__IOC_COMPARE &&
-		    !same(cmd, io->done << ns->lba_shift, g->scratch,
-			  nr << ns->lba_shift))
+		if (!status && !same(cmd, io->done << ns->lba_shift,
+				     g->scratch, nr << ns->lba_shift))
 			status = DNR(LEAP_SC_COMPARE_FAILED);
 		io->done += nr;
 		if (status || io->done == io->range.nr_lbas)
-			return scratch_end(g, cmd, status);
+			return leap__io_scratch_end(g, cmd, status);
 	}
 	g->comparing = cmd;
 	if (q->state == LEAP__IOQP_ENDED)
-		return scratch_end(g, cmd, LEAP_SC_ABORT_SQ_DELETED);
+		return leap__io_scratch_end(g, cmd, LEAP_SC_ABORT_SQ_DELETED);
 	return scratch_issue(q, ns, cmd);
 }
 
@@ -325,8 +325,14 @@ static int step(struct leap__ioqp *q, struct leap__ions *ns,
 {
 	struct leap__iocmd *io = leap__iocmd(cmd);
 
-	if (io->kind == LEAP__IOC_COMPARE || io->kind == LEAP__IOC_VERIFY)
-		return scratch_step(q, ns, cmd, status);
+	if (io->kind == LEAP__IOC_COMPARE)
+		return compare_step(q, ns, cmd, status);
+	if (io->kind == LEAP__IOC_COPY)
+		return leap__io_copy_step(q, ns, cmd, status);
+	if (io->kind == LEAP__IOC_VECTOR)
+		return leap__vector_step(q, ns, cmd, status);
+	if (io->kind >= LEAP__IOC_ZONE_WAITS)
+		return leap__zns_step(q, ns, cmd, status);
 	if (!status && q->state == LEAP__IOQP_ENDED)
 		status = LEAP_SC_ABORT_SQ_DELETED;
 	if (status) {

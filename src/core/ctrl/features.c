@@ -51,6 +51,8 @@ static const struct feature features[] = {
 	  0xffffffff },
 	{ LEAP_FID_HOST_BEHAVIOR, IO | CHANGE | DATA, LEAP__FEAT_NR, 64, 0,
 	  0 },
+	/* One combination of command sets: all of them. */
+	{ LEAP_FID_IOCS_PROFILE, IO | CHANGE, LEAP__FEAT_NR, 0, 0, 0x1ff },
 	{ LEAP_FID_HOST_ID, IO | DATA, LEAP__FEAT_NR, 2, 0, 0 },
 };
 
@@ -90,7 +92,8 @@ uint32_t leap__features_effects(const struct leap__ctrl *c, uint32_t fid)
 /* Events that a host of before OAES expects to be on stay on. */
 static uint32_t async_default(const struct leap__ctrl *c)
 {
-	return leap__aer_oaes(c) | (c->ss->discovery ? 0 :
+	return (leap__aer_oaes(c) & ~LEAP_AEC_ZONE_DESC) |
+	       (c->ss->discovery ? 0 :
 				    LEAP_SMART_RELIABILITY |
 				    LEAP_SMART_READ_ONLY);
 }
@@ -273,6 +276,8 @@ static leap_status_t set_simple(struct leap__ctrl *c, const struct feature *f,
 		return set_temp(c, v);
 	case LEAP_FID_INT_VECTOR:
 		return set_vector(c, v);
+	case LEAP_FID_IOCS_PROFILE:
+		return v ? LEAP__DNR(LEAP_SC_IOCS_COMBINATION) : 0;
 	case LEAP_FID_KATO:
 		/* Fabrics controllers may not switch it off for discovery. */
 		if (!v && c->ss->discovery)
@@ -330,6 +335,8 @@ void leap__admin_set_features(struct leap__ctrl *c, struct leap_cmd *cmd)
 	uint32_t v = leap_from_le32(cmd->sqe.cdw11);
 	leap_status_t status = check_set(c, &cmd->sqe, f);
 
+	if (!f && leap__ocssd_feature(c, cmd))
+		return;
 	if (!status && (f->flags & DATA)) {
 		leap_cmd_pull(cmd, data_bytes(c, &cmd->sqe, f),
 			      set_data_ready);
@@ -394,6 +401,9 @@ static leap_status_t get_simple(const struct leap__ctrl *c,
 		return 0;
 	case LEAP_FID_INT_VECTOR:
 		return get_vector(c, v, current, result);
+	case LEAP_FID_IOCS_PROFILE:
+		*result = 0;
+		return 0;
 	case LEAP_FID_KATO:
 		*result = current ? c->kato_ms : c->kato_connect_ms;
 		return 0;
@@ -454,6 +464,8 @@ void leap__admin_get_features(struct leap__ctrl *c, struct leap_cmd *cmd)
 	const struct feature *f = find(c, LEAP_GET(dw10, LEAP_FEAT_CDW10_FID));
 	leap_status_t status = check_get(c, &cmd->sqe, f);
 
+	if (!f && leap__ocssd_feature(c, cmd))
+		return;
 	if (!status &&
 	    LEAP_GET(dw10, LEAP_FEAT_CDW10_SEL) == LEAP_FEAT_SEL_CAPS) {
 		cmd->result = capabilities(c, f);

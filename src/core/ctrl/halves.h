@@ -18,6 +18,11 @@
 
 #include "util/list.h"
 
+/* Limits of a Copy (MSRC + 1, MSSRL, MCL): what may hold others up at once. */
+#define LEAP__COPY_RANGES	128u
+#define LEAP__COPY_RANGE_BYTES	(2u << 20)
+#define LEAP__COPY_BYTES	(4u << 20)
+
 struct leap__iogroup;
 struct leap__ioqp;
 struct leap__ions;

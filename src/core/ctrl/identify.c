@@ -10,7 +10,10 @@
 
 #include <string.h>
 
+#include <leapio/ocssd.h>
+
 #define MAX_TRANSPORT_DESCS 1
+#define ANY_CSI 256u
 
 static void put_text(char *dst, size_t len, const char *text)
 {
@@ -48,7 +51,8 @@ static void id_io(struct leap__ctrl *c, struct leap_id_ctrl *id)
 	id->oncs = leap_to_le16(LEAP_ONCS_COMPARE | LEAP_ONCS_DSM |
 				LEAP_ONCS_WRITE_ZEROES |
 				LEAP_ONCS_FEAT_SAVE | LEAP_ONCS_TIMESTAMP |
-				LEAP_ONCS_VERIFY);
+				LEAP_ONCS_VERIFY | LEAP_ONCS_COPY);
+	id->ocfs = leap_to_le16(LEAP_OCFS_FORMAT0 | LEAP_OCFS_FORMAT1);
 	id->vwc = LEAP_VWC_PRESENT | LEAP_VWC_FLUSH_ALL_YES;
 	id->psd[0].mp = leap_to_le16(2500);	/* 25 W, nominal */
 	if (c->front) {
@@ -132,6 +136,8 @@ static leap_status_t find_ns(const struct leap__ctrl *c,
 	if (!nsid || nsid > c->ss->max_nsid)
 		return LEAP__DNR(LEAP_SC_INVALID_NS);
 	*ns = leap__ns_active(c->ss, nsid);
+	if (*ns && !leap__zns_visible(c, *ns))
+		*ns = NULL;
 	return 0;
 }
 
@@ -182,7 +188,15 @@ static leap_status_t id_ns(struct leap__ctrl *c, struct leap_cmd *cmd,
 		id->npda = id->npwg;
 		id->nows = id->npwg;
 	}
+	if (!(d->caps & LEAP_BDEV_ZONED)) {
+		id->mssrl = leap_to_le16((uint16_t)(LEAP__COPY_RANGE_BYTES /
+						    d->block_bytes));
+		id->mcl = leap_to_le32(LEAP__COPY_BYTES / d->block_bytes);
+		id->msrc = LEAP__COPY_RANGES - 1;
+	}
 	id->nsattr = d->read_only ? LEAP_NSATTR_WP : 0;
+	if (d->caps & LEAP_BDEV_VECTOR)
+		id->vs[0] = LEAP_OCSSD_NS_VENDOR;
 	memcpy(id->nguid, d->nguid, 16);
 	memcpy(id->eui64, d->eui64, 8);
 	return 0;
@@ -216,14 +230,15 @@ static uint8_t *put_desc(uint8_t *p, uint8_t type, uint8_t len,
 static leap_status_t id_ns_desc(struct leap__ctrl *c, struct leap_cmd *cmd,
 				uint8_t *buf)
 {
-	static const uint8_t csi = LEAP_CSI_NVM;
 	struct leap__ns *ns;
 	leap_status_t status = find_ns(c, cmd, &ns);
+	uint8_t csi;
 
 	if (status)
 		return status;
 	if (!ns)
 		return LEAP__DNR(LEAP_SC_INVALID_NS);
+	csi = (uint8_t)ns->desc.csi;
 	buf = put_desc(buf, LEAP_NIDT_EUI64, LEAP_NIDL_EUI64, ns->desc.eui64);
 	buf = put_desc(buf, LEAP_NIDT_NGUID, LEAP_NIDL_NGUID, ns->desc.nguid);
 	buf = put_desc(buf, LEAP_NIDT_UUID, LEAP_NIDL_UUID, ns->desc.uuid);
@@ -231,17 +246,29 @@ static leap_status_t id_ns_desc(struct leap__ctrl *c, struct leap_cmd *cmd,
 	return 0;
 }
 
-static leap_status_t id_ns_list(struct leap__ctrl *c, struct leap_cmd *cmd,
-				uint8_t *buf)
+/* Those that the host may see; of one command set, or of all. */
+static leap_status_t ns_list(struct leap__ctrl *c, struct leap_cmd *cmd,
+			     uint8_t *buf, uint32_t csi)
 {
 	struct leap_ns_list *list = (struct leap_ns_list *)(void *)buf;
 	uint32_t nsid = leap_from_le32(cmd->sqe.nsid), n = 0;
 
 	if (nsid >= LEAP_NSID_ALL - 1)
 		return LEAP__DNR(LEAP_SC_INVALID_NS);
-	while (n < LEAP_NS_LIST_MAX && (nsid = leap_ns_next(c->ss, nsid)))
-		list->nsid[n++] = leap_to_le32(nsid);
+	while (n < LEAP_NS_LIST_MAX && (nsid = leap_ns_next(c->ss, nsid))) {
+		const struct leap__ns *ns = c->ss->ns[nsid];
+
+		if (leap__zns_visible(c, ns) &&
+		    (csi == ANY_CSI || csi == ns->desc.csi))
+			list->nsid[n++] = leap_to_le32(nsid);
+	}
 	return 0;
+}
+
+static leap_status_t id_ns_list(struct leap__ctrl *c, struct leap_cmd *cmd,
+				uint8_t *buf)
+{
+	return ns_list(c, cmd, buf, ANY_CSI);
 }
 
 static uint32_t csi_of(const struct leap_cmd *cmd)
@@ -250,37 +277,45 @@ static uint32_t csi_of(const struct leap_cmd *cmd)
 			LEAP_IDENTIFY_CDW11_CSI);
 }
 
+static int has_csi(uint32_t csi)
+{
+	return csi == LEAP_CSI_NVM || csi == LEAP_CSI_ZNS;
+}
+
 static leap_status_t id_csi_ns_list(struct leap__ctrl *c, struct leap_cmd *cmd,
 				    uint8_t *buf)
 {
-	if (csi_of(cmd) != LEAP_CSI_NVM)
+	if (!has_csi(csi_of(cmd)))
 		return LEAP__DNR(LEAP_SC_INVALID_FIELD);
-	return id_ns_list(c, cmd, buf);
+	return ns_list(c, cmd, buf, csi_of(cmd));
 }
 
-/* CNS 05h: no protection information, so nothing is set. */
+/* CNS 05h: no protection information, so what is set is of zones. One with
+ * zones has the commands of the NVM command set too. */
 static leap_status_t id_csi_ns(struct leap__ctrl *c, struct leap_cmd *cmd,
 			       uint8_t *buf)
 {
 	struct leap__ns *ns;
+	leap_status_t status;
 
-	(void)buf;
-	if (csi_of(cmd) != LEAP_CSI_NVM)
+	if (!has_csi(csi_of(cmd)))
 		return LEAP__DNR(LEAP_SC_INVALID_FIELD);
-	return find_ns(c, cmd, &ns);
+	status = find_ns(c, cmd, &ns);
+	if (status || !ns || csi_of(cmd) == LEAP_CSI_NVM)
+		return status;
+	if (ns->desc.csi != LEAP_CSI_ZNS)
+		return LEAP__DNR(LEAP_SC_INVALID_FIELD);
+	leap__zns_id_ns(ns, buf);
+	return 0;
 }
 
 static leap_status_t id_csi_ctrl(struct leap__ctrl *c, struct leap_cmd *cmd,
 				 uint8_t *buf)
 {
-	struct leap_id_ctrl_nvm *id = (struct leap_id_ctrl_nvm *)(void *)buf;
-
-	(void)c;
-	if (csi_of(cmd) != LEAP_CSI_NVM)
-		return LEAP__DNR(LEAP_SC_INVALID_FIELD);
-	/* All zero: no limits beyond those of the commands themselves. */
-	(void)id;
-	return 0;
+	/* NVM: all zero, no limits beyond those of the commands themselves. */
+	if (csi_of(cmd) == LEAP_CSI_ZNS)
+		leap__zns_id_ctrl(c, buf);
+	return has_csi(csi_of(cmd)) ? 0 : LEAP__DNR(LEAP_SC_INVALID_FIELD);
 }
 
 /* ---- the rest ---- */
@@ -320,7 +355,8 @@ static leap_status_t id_csc(struct leap__ctrl *c, struct leap_cmd *cmd,
 	if (cntid != LEAP_ID16_NONE && cntid != c->cntlid &&
 	    !leap__subsystem_ctrl(c->ss, cntid))
 		return LEAP__DNR(LEAP_SC_INVALID_FIELD);
-	id->vector[0] = leap_to_le64(1ull << LEAP_CSI_NVM);
+	id->vector[0] = leap_to_le64(1ull << LEAP_CSI_NVM |
+				     1ull << LEAP_CSI_ZNS);
 	return 0;
 }
 

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <leapio/ocssd.h>
+
 #include "core/io/dispatch.h"
 #include "util/plant.h"
 
@@ -60,7 +62,10 @@ void leap__link_answer(struct leap__lmsg *m, int err)
 static int writes(uint8_t opc)
 {
 	return opc == LEAP_NVM_WRITE || opc == LEAP_NVM_WRITE_ZEROES ||
-	       opc == LEAP_NVM_DSM;
+	       opc == LEAP_NVM_DSM || opc == LEAP_NVM_COPY ||
+	       opc == LEAP_NVM_ZONE_APPEND || opc == LEAP_NVM_ZONE_MGMT_SEND ||
+	       (opc >= LEAP_OCSSD_RESET && opc <= LEAP_OCSSD_COPY &&
+		opc != LEAP_OCSSD_READ);
 }
 
 static void make_orphan(struct leap__iogroup *g, struct leap__ioqp *q,
@@ -73,6 +78,7 @@ static void make_orphan(struct leap__iogroup *g, struct leap__ioqp *q,
 	io->range.nsid = ns->nsid;
 	io->range.subsystem = q->ss->subsystem;
 	io->range.hostid = q->desc.hostid;
+	leap__zns_widen(ns, &io->range);
 	leap__orphans_add(g->orphans, &io->range);
 }
 
@@ -335,6 +341,10 @@ static void ns_add(struct leap__iogroup *g, struct leap__lmsg *m)
 	struct leap__ions *ns = m->subject;
 	int err;
 
+	if ((ns->caps & LEAP_BDEV_VECTOR) && leap__ocssd_prepare(g)) {
+		leap__link_answer(m, -ENOMEM);
+		return;
+	}
 	/* One bio a command, and one for each controller that shuts down. */
 	err = leap_chan_open(ns->bdev, g->pg, g->nr_cmds + 8, &ns->chan);
 	if (!err)
@@ -346,6 +356,7 @@ static void ns_del(struct leap__iogroup *g, struct leap__lmsg *m)
 {
 	struct leap__ions *ns = m->subject;
 
+	leap__zns_closing(g, ns);
 	ns->ss->ns[ns->nsid] = NULL;
 	ns->closing = m;
 	leap__ions_put(g, ns);
@@ -512,6 +523,7 @@ int leap__iogroup_create(struct leap_pollgroup *pg, struct leap_pollgroup *home,
 	g->nr_cmds = leap__dispatch(pg)->nr_slots;
 	g->held_tail = &g->held;
 	g->compares_tail = &g->compares;
+	g->zone_wait_tail = &g->zone_wait;
 	g->recheck.run = recheck;
 	leap__list_init(&g->qps);
 	leap__list_init(&g->cqs);
@@ -538,5 +550,6 @@ void leap__iogroup_destroy(struct leap__iogroup *g)
 	leap__ioguest_fini(g);
 	free(g->inflight);
 	free(g->scratch);
+	free(g->vectors);
 	free(g);
 }

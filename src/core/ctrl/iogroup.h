@@ -10,13 +10,16 @@
 
 #include <leapio/plugin/bdev_ops.h>
 
+#include "block/copy.h"
 #include "core/ctrl/halves.h"
 #include "core/ctrl/orphans.h"
 #include "core/guest/guest.h"
 #include "core/io/vqp.h"
 
-#define LEAP__IOC_SCRATCH_BYTES	65536	/* compare and verify, by chunks */
+#define LEAP__IOC_SCRATCH_BYTES	65536	/* compare and copy, by chunks */
 #define LEAP__IOC_NR_ERRORS	16	/* error-log messages under way */
+
+#define LEAP__IONS_ZONES	128
 
 /* A namespace on one I/O group. */
 struct leap__ions {
@@ -28,6 +31,10 @@ struct leap__ions {
 	uint32_t read_only;
 	uint32_t busy;		/* bios out, and walkers */
 	uint32_t nsid;
+	uint32_t zone_lbas;	/* of each zone; 0 = it has none */
+	uint32_t append_lbas;	/* most in one append; 0 = no limit */
+	/* Zones, by number modulo this, with a write in the leaf. */
+	uint64_t zone_busy[LEAP__IONS_ZONES / 64];
 	struct leap__ioss *ss;
 	struct leap__lmsg *closing;	/* NS_DEL to answer when not busy */
 	/* Admin half's. */
@@ -89,6 +96,10 @@ struct leap__ioqp {
 	struct leap__iocq *iocq;
 	struct leap_cmd *connect;	/* until it is answered */
 	struct leap_cmd *parked;	/* draining: arrived too late */
+	/* Writes to zones, in the order of the queue: numbers given, whose
+	 * turn it is, and payloads that came too early. */
+	uint64_t zone_next, zone_turn;
+	struct leap_cmd *zone_early;
 	struct leap__list link;	/* of the group */
 	struct leap__vqp_move move;
 	struct leap__lmsg add;
@@ -156,8 +167,16 @@ struct leap__iogroup {
 	struct leap_cmd **compares_tail;
 	struct leap_cmd *comparing;
 	int releasing;
+	/* Writes to zones that have a write in their leaf. */
+	struct leap_cmd *zone_wait;
+	struct leap_cmd **zone_wait_tail;
+	int zone_driving;
+	struct leap_bio_vector *vectors;	/* [nr_cmds], by tag; or NULL */
 	uint8_t *scratch;		/* LEAP__IOC_SCRATCH_BYTES */
 	struct leap_piece piece;	/* of the scratch buffer */
+	struct leap__copy_list copy;	/* of who has it, when that copies */
+	uint32_t copy_at;		/* range */
+	uint32_t copy_done;		/* LBAs of it */
 	/* Error-log messages. */
 	struct leap__lmsg errors[LEAP__IOC_NR_ERRORS];
 	struct leap__lmsg *free_errors;
@@ -185,7 +204,13 @@ enum {
 	LEAP__IOC_FUA_READ,	/* flush, then read */
 	LEAP__IOC_DSM,
 	LEAP__IOC_COMPARE,	/* by read and memcmp */
-	LEAP__IOC_VERIFY,	/* by read */
+	LEAP__IOC_COPY,		/* dispatch_copy.c's */
+	/* dispatch_zns.c's, from here on. */
+	LEAP__IOC_ZONE_WAITS,	/* a write that has not begun */
+	LEAP__IOC_ZONE_WRITE,	/* and one that has its zone */
+	LEAP__IOC_ZONE_APPEND,
+	LEAP__IOC_ZONE_OTHER,	/* send, report: done is for the bio's result */
+	LEAP__IOC_VECTOR,	/* dispatch_ocssd.c's */
 };
 
 static inline struct leap__iocmd *leap__iocmd(struct leap_cmd *cmd)
@@ -234,6 +259,12 @@ int leap__ioguest_message(struct leap__iogroup *g, struct leap__lmsg *m);
 /* One of their queue pairs is gone. */
 void leap__ioguest_gone(struct leap__iocq *cq);
 void leap__ioguest_fini(struct leap__iogroup *g);
+/*
+ * May a command that a dead predecessor had issued, and did or did not do, run
+ * again? Those that must not end with Internal Error and DNR. A new opcode that
+ * is to survive who serves it has to be named there.
+ */
+bool leap__io_may_rerun(const struct leap__ioqp *q, const struct leap_sqe *sqe);
 
 /* dispatch_io.c */
 void leap__io_execute(struct leap_vqp *vqp, struct leap_cmd *cmd);
@@ -262,5 +293,43 @@ void leap__io_begin(struct leap__ioqp *q, struct leap__ions *ns,
 		    struct leap_cmd *cmd);
 uint32_t leap__io_abort_compares(struct leap__iogroup *g,
 				 struct leap_vqp *vqp, int32_t cid);
+/* Who has the scratch buffer is g->comparing. 1: another one; @cmd takes its
+ * next step when it is free. */
+int leap__io_scratch_busy(struct leap__iogroup *g, struct leap_cmd *cmd);
+/* @cmd had it, and is complete. 0 */
+int leap__io_scratch_end(struct leap__iogroup *g, struct leap_cmd *cmd,
+			 leap_status_t status);
+
+/* dispatch_copy.c */
+void leap__io_copy(struct leap__ioqp *q, struct leap_cmd *cmd);
+/* As the steps of dispatch_multi.c. */
+int leap__io_copy_step(struct leap__ioqp *q, struct leap__ions *ns,
+		       struct leap_cmd *cmd, leap_status_t status);
+
+/* dispatch_zns.c: namespaces with zones */
+/* A Write or Write Zeroes that is good but for what zones have to say. */
+void leap__zns_write(struct leap__ioqp *q, struct leap__ions *ns,
+		     struct leap_cmd *cmd);
+/* Zone Append, Management Send and Receive. */
+void leap__io_zns(struct leap__ioqp *q, struct leap_cmd *cmd);
+/* As leap__io_next's steps. */
+int leap__zns_step(struct leap__ioqp *q, struct leap__ions *ns,
+		   struct leap_cmd *cmd, leap_status_t status);
+/* What a command that changes a zone is in the way of. */
+void leap__zns_widen(const struct leap__ions *ns, struct leap__orphan *range);
+/* A command that waited for orphans goes without having begun. */
+void leap__zns_dropped(struct leap__iogroup *g, struct leap_cmd *cmd);
+uint32_t leap__zns_abort(struct leap__iogroup *g, struct leap_vqp *vqp,
+			 int32_t cid);
+/* A namespace goes: before it is taken from the table. */
+void leap__zns_closing(struct leap__iogroup *g, struct leap__ions *ns);
+
+/* dispatch_ocssd.c: open-channel namespaces */
+/* Before the first one is opened. 0, or -1: out of memory. */
+int leap__ocssd_prepare(struct leap__iogroup *g);
+/* 0: of a namespace that knows no vectors. */
+int leap__io_vector(struct leap__ioqp *q, struct leap_cmd *cmd);
+int leap__vector_step(struct leap__ioqp *q, struct leap__ions *ns,
+		      struct leap_cmd *cmd, leap_status_t status);
 
 #endif

@@ -137,8 +137,48 @@ static void cq_put(struct leap__iocq *cq)
 
 /* ---- queue pairs ---- */
 
+bool leap__io_may_rerun(const struct leap__ioqp *q, const struct leap_sqe *sqe)
+{
+	const struct leap__ions *ns = leap__io_ns(q, leap_from_le32(sqe->nsid));
+
+	/* Of a compare and write: what it compared with is overwritten. */
+	if (sqe->flags & LEAP_SQE_FUSE_MASK)
+		return false;
+	switch (sqe->opc) {
+	case LEAP_NVM_READ:
+	case LEAP_NVM_COMPARE:
+	case LEAP_NVM_VERIFY:
+	case LEAP_NVM_FLUSH:
+	case LEAP_NVM_ZONE_MGMT_RECV:
+	/* A zone that is what it is to be already is no error. */
+	case LEAP_NVM_ZONE_MGMT_SEND:
+		return true;
+	/* A zone takes no write twice, and dispatch_zns.c looks whether what
+	 * it refuses is what it has. */
+	case LEAP_NVM_WRITE:
+	case LEAP_NVM_DSM:
+		return true;
+	case LEAP_NVM_WRITE_ZEROES:
+		/* Behind its pointer a zone reads as zeroes too. */
+		return !ns || !(ns->caps & LEAP_BDEV_ZONED);
+	default:
+		/* Append, Copy onto its own source, what nobody knows. */
+		return false;
+	}
+}
+
+static bool may_rerun(const void *at, uint64_t note, void *arg)
+{
+	struct leap_sqe sqe;
+
+	(void)note;
+	memcpy(&sqe, at, sizeof(sqe));
+	return leap__io_may_rerun(arg, &sqe);
+}
+
 static int qp_make(struct leap__iogroup *g, struct leap__ioqp *q)
 {
+	const struct leap__guest_rerun rerun = { .may = may_rerun, .arg = q };
 	const struct memo *memo = memo_find(g, q->ctrl);
 	int err;
 
@@ -150,7 +190,7 @@ static int qp_make(struct leap__iogroup *g, struct leap__ioqp *q)
 	    (!memo || !memo->doorbells.addr))
 		return -EINVAL;
 	err = leap__guest_vqp_create(g->pg, q->guest, q->iocq->cq, &q->desc,
-				     NULL, &q->vqp);
+				     &rerun, &q->vqp);
 	if (err)
 		return err;
 	q->vqp->handler_priv = q;

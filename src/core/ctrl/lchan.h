@@ -7,7 +7,7 @@
 
 #include <leapio/link.h>
 
-#include "core/io/pollgroup.h"
+#include "core/io/fdchan.h"
 
 struct leap__lchan;
 
@@ -24,31 +24,11 @@ struct leap__lchan_end {
 #define LEAP__LCHAN_BYTES (LEAP_LINK_HEAD_BYTES + \
 			   sizeof(((struct leap_link_msg *)0)->u))
 
-struct leap__lchan_out;
-
 struct leap__lchan {
+	struct leap__fdchan chan;	/* first */
 	const struct leap__lchan_end *end;
-	struct leap_pollgroup *pg;
-	struct leap__world *world;
-	struct leap__wfd *wfd;
-	struct leap__io rx;
-	struct leap__io tx;
-	struct iovec rx_iov;
-	struct iovec tx_iov;
 	uint8_t in[LEAP__LCHAN_BYTES];
-	uint32_t in_bytes;
-	uint32_t in_want;
-	int in_fds[8];
-	int in_fd;			/* of the message being received */
-	struct leap__lchan_out *out;	/* oldest first */
-	struct leap__lchan_out **out_tail;
-	struct leap__defer defer;	/* tells gone */
 	uint64_t heard_ns;		/* last message */
-	bool rx_busy;
-	bool tx_busy;
-	bool dead;
-	bool told;
-	int err;
 };
 
 /* @wfd: a connected socket, taken over; starts to receive. Context: owner */
@@ -64,8 +44,5 @@ void leap__lchan_send(struct leap__lchan *chan,
 /* End it: gone is told in a later poll, or at the end of this one. What was
  * queued may be lost. Context: owner */
 void leap__lchan_kill(struct leap__lchan *chan, int err);
-
-/* Is this descriptor an eventfd? Nothing else is ever written to. */
-bool leap__is_eventfd(int fd);
 
 #endif

@@ -34,6 +34,11 @@ static uint32_t log_len(const struct leap_sqe *sqe)
 	return len > UINT32_MAX ? UINT32_MAX - 3 : (uint32_t)len;
 }
 
+static uint32_t log_csi(const struct leap_sqe *sqe)
+{
+	return LEAP_GET(leap_from_le32(sqe->cdw14), LEAP_LOG_CDW14_CSI);
+}
+
 static int retain(const struct leap_cmd *cmd)
 {
 	return !!(leap_from_le32(cmd->sqe.cdw10) & LEAP_LOG_CDW10_RAE);
@@ -235,21 +240,44 @@ static size_t log_changed_ns(struct leap__ctrl *c, struct leap_cmd *cmd,
 	return sizeof(*log);
 }
 
+static size_t log_changed_zones(struct leap__ctrl *c, struct leap_cmd *cmd,
+				uint8_t *buf)
+{
+	leap__zns_changed_log(c, leap_from_le32(cmd->sqe.nsid),
+			      !retain(cmd) && !log_offset(&cmd->sqe), buf);
+	return sizeof(struct leap_log_changed_zones);
+}
+
 static const uint8_t io_opcodes[] = {
 	LEAP_NVM_FLUSH, LEAP_NVM_WRITE, LEAP_NVM_READ, LEAP_NVM_COMPARE,
 	LEAP_NVM_WRITE_ZEROES, LEAP_NVM_DSM, LEAP_NVM_VERIFY,
+	/* Of namespaces without zones only. */
+	LEAP_NVM_COPY,
+	/* Of namespaces with zones only. */
+	LEAP_NVM_ZONE_MGMT_SEND, LEAP_NVM_ZONE_MGMT_RECV, LEAP_NVM_ZONE_APPEND,
 };
 
-uint32_t leap__io_effects(const struct leap__ctrl *c, uint32_t opc)
+static int is_zone_opcode(uint32_t opc)
+{
+	return opc == LEAP_NVM_ZONE_MGMT_SEND ||
+	       opc == LEAP_NVM_ZONE_MGMT_RECV || opc == LEAP_NVM_ZONE_APPEND;
+}
+
+uint32_t leap__io_effects(const struct leap__ctrl *c, uint32_t csi,
+			  uint32_t opc)
 {
 	size_t i;
 
 	for (i = 0; i < sizeof(io_opcodes); i++) {
-		if (io_opcodes[i] != opc || c->ss->discovery)
+		if (io_opcodes[i] != opc || c->ss->discovery ||
+		    (is_zone_opcode(opc) && csi != LEAP_CSI_ZNS) ||
+		    (opc == LEAP_NVM_COPY && csi == LEAP_CSI_ZNS))
 			continue;
 		/* LBCC: contents of logical blocks change. */
 		return opc == LEAP_NVM_WRITE || opc == LEAP_NVM_WRITE_ZEROES ||
-		       opc == LEAP_NVM_DSM ?
+		       opc == LEAP_NVM_DSM || opc == LEAP_NVM_COPY ||
+		       opc == LEAP_NVM_ZONE_APPEND ||
+		       opc == LEAP_NVM_ZONE_MGMT_SEND ?
 		       LEAP_EFFECTS_CSUPP | LEAP_EFFECTS_LBCC :
 		       LEAP_EFFECTS_CSUPP;
 	}
@@ -260,12 +288,11 @@ static size_t log_effects(struct leap__ctrl *c, struct leap_cmd *cmd,
 			  uint8_t *buf)
 {
 	struct leap_log_effects *log = (struct leap_log_effects *)(void *)buf;
-	uint32_t i;
+	uint32_t csi = log_csi(&cmd->sqe), i;
 
-	(void)cmd;
 	for (i = 0; i < 256; i++) {
 		log->acs[i] = leap_to_le32(leap__admin_effects(c, i));
-		log->iocs[i] = leap_to_le32(leap__io_effects(c, i));
+		log->iocs[i] = leap_to_le32(leap__io_effects(c, csi, i));
 	}
 	return sizeof(*log);
 }
@@ -305,6 +332,8 @@ static const struct log_page pages[] = {
 	{ LEAP_LID_CHANGED_NS, IO, log_changed_ns, LEAP__EVENT_NS_CHANGED },
 	{ LEAP_LID_EFFECTS, IO, log_effects, -1 },
 	{ LEAP_LID_FID_EFFECTS, IO | DISC, log_fid_effects, -1 },
+	{ LEAP_LID_CHANGED_ZONES, IO, log_changed_zones,
+	  LEAP__EVENT_ZONE_CHANGED },
 	{ LEAP_LID_DISCOVERY, DISC, NULL, LEAP__EVENT_DISCOVERY },
 };
 
@@ -365,6 +394,17 @@ static void log_ready(struct leap_cmd *cmd, leap_status_t status)
 	send_window(c, cmd, buf, bytes);
 }
 
+/* The one log that is of a namespace alone. */
+static leap_status_t check_zone_log(const struct leap__ctrl *c, uint32_t nsid)
+{
+	const struct leap__ns *ns = leap__ns_active(c->ss, nsid);
+
+	if (!ns || !leap__zns_visible(c, ns))
+		return LEAP__DNR(LEAP_SC_INVALID_NS);
+	return ns->desc.csi == LEAP_CSI_ZNS ? 0 :
+	       LEAP__DNR(LEAP_SC_INVALID_FIELD);
+}
+
 /* What can be said before there is room for the answer. */
 static leap_status_t check_log(const struct leap__ctrl *c,
 			       const struct leap_sqe *sqe,
@@ -379,9 +419,11 @@ static leap_status_t check_log(const struct leap__ctrl *c,
 	/* By index offsets (OT) are not offered: LPA has no such log. */
 	if (leap_from_le32(sqe->cdw14) & LEAP_LOG_CDW14_OT)
 		return LEAP__DNR(LEAP_SC_INVALID_FIELD);
-	if (p->lid == LEAP_LID_EFFECTS &&
-	    LEAP_GET(leap_from_le32(sqe->cdw14), LEAP_LOG_CDW14_CSI))
+	if (p->lid == LEAP_LID_EFFECTS && log_csi(sqe) != LEAP_CSI_NVM &&
+	    log_csi(sqe) != LEAP_CSI_ZNS)
 		return LEAP__DNR(LEAP_SC_INVALID_FIELD);
+	if (p->lid == LEAP_LID_CHANGED_ZONES)
+		return check_zone_log(c, nsid);
 	/* All are of the controller; SMART is asked for namespaces too, and
 	 * LPA bit 0 says that we have none of those. */
 	if (nsid && nsid != LEAP_NSID_ALL) {
@@ -398,6 +440,8 @@ void leap__admin_get_log(struct leap__ctrl *c, struct leap_cmd *cmd)
 	const struct log_page *p = find(c, log_lid(cmd));
 	leap_status_t status = check_log(c, &cmd->sqe, p);
 
+	if (!p && leap__ocssd_log(c, cmd, log_len(&cmd->sqe)))
+		return;
 	if (status)
 		leap__admin_fail(c, cmd, status);
 	else

@@ -137,6 +137,8 @@ int leap__ns_add_group(struct leap__ns *ns, uint32_t i)
 	x->stack_shift = x->lba_shift - log2_of(ns->stack_bytes);
 	x->caps = ns->desc.caps;
 	x->read_only = ns->desc.read_only;
+	x->zone_lbas = ns->desc.zone_blocks;
+	x->append_lbas = ns->desc.append_blocks;
 	x->ss = ns->ss->ioss[i];
 	x->bdev = ns->bdev;
 	ns->ions[i] = x;
@@ -165,6 +167,29 @@ static int pick_nsid(struct leap_subsystem *ss, uint32_t *nsid)
 			return 0;
 	return leap__err(-ENOSPC, "leap_ns_add: %u namespaces exist",
 			 ss->max_nsid);
+}
+
+/* Append answers with LBAs, reports and zones are in them: blocks of the stack
+ * are what hosts see. */
+static int describe_zones(struct leap_ns_desc *d, const struct leap_ns_opts *o,
+			  const struct leap_bdev_info *info)
+{
+	struct leap_bdev_zones zones = { .size = sizeof(zones) };
+
+	if ((info->caps & (LEAP_BDEV_ZONED | LEAP_BDEV_VECTOR)) &&
+	    d->block_bytes != info->block_bytes)
+		return leap__err(-EINVAL,
+			"leap_ns_add: block_bytes %u over zones or chunks of blocks of %u",
+			d->block_bytes, info->block_bytes);
+	if (leap_bdev_zones(o->bdev, &zones))
+		return 0;
+	d->csi = LEAP_CSI_ZNS;
+	d->zone_blocks = zones.zone_blocks;
+	d->max_active = zones.max_active;
+	d->max_open = zones.max_open;
+	d->append_blocks = zones.append_blocks;
+	d->read_across = !!zones.read_across;
+	return 0;
 }
 
 static int describe(struct leap__ns *ns, const struct leap_ns_opts *o)
@@ -196,10 +221,11 @@ static int describe(struct leap__ns *ns, const struct leap_ns_opts *o)
 	memcpy(d->nguid, memcmp(o->nguid, none, 16) ? o->nguid : ids.nguid,
 	       16);
 	memcpy(d->eui64, ids.eui64, 8);
-	return 0;
+	return describe_zones(d, o, &info);
 }
 
 static void stack_resized(struct leap__bdev_user *user);
+static void zone_changed(struct leap__bdev_user *user, uint64_t block);
 
 int leap_ns_add(struct leap_subsystem *ss, const struct leap_ns_opts *opts,
 		void (*added)(int err, void *arg), void *arg)
@@ -228,6 +254,7 @@ int leap_ns_add(struct leap_subsystem *ss, const struct leap_ns_opts *opts,
 	ns->desc.nsid = o.nsid;
 	ns->bdev = o.bdev;
 	ns->user.resized = stack_resized;
+	ns->user.zone_changed = zone_changed;
 	ns->done = added;
 	ns->arg = arg;
 	err = describe(ns, &o);
@@ -257,13 +284,27 @@ int leap_ns_add(struct leap_subsystem *ss, const struct leap_ns_opts *opts,
 
 /* ---- a runtime's ---- */
 
+static int bad_zones(const struct leap_ns_desc *d)
+{
+	if (d->reserved || d->read_across > 1)
+		return 1;
+	if (d->csi == LEAP_CSI_NVM)
+		return d->zone_blocks || d->max_active || d->max_open ||
+		       d->append_blocks || d->read_across ||
+		       d->caps & LEAP_BDEV_ZONED;
+	return d->csi != LEAP_CSI_ZNS || !d->zone_blocks ||
+	       d->nr_blocks % d->zone_blocks ||
+	       (d->max_active && d->max_open > d->max_active) ||
+	       !(d->caps & LEAP_BDEV_ZONED);
+}
+
 static int check_desc(const struct leap_subsystem *ss,
 		      const struct leap_ns_desc *d)
 {
 	if (!d->nsid || d->nsid > ss->max_nsid ||
 	    (d->block_bytes != 512 && d->block_bytes != 4096) ||
 	    !d->nr_blocks || d->nr_blocks > UINT64_MAX / d->block_bytes ||
-	    d->read_only > 1 || d->csi)
+	    d->read_only > 1 || bad_zones(d))
 		return leap__err(-EINVAL,
 			"leap__ns_show: nsid %u of %llu blocks of %u bytes",
 			d->nsid, (unsigned long long)d->nr_blocks,
@@ -401,6 +442,14 @@ static void stack_resized(struct leap__bdev_user *user)
 		tell_size(ns);
 }
 
+static void zone_changed(struct leap__bdev_user *user, uint64_t block)
+{
+	struct leap__ns *ns = leap__list_entry(user, struct leap__ns, user);
+
+	if (ns->state == LEAP__NS_ACTIVE && ns->desc.zone_blocks)
+		leap__zns_changed(ns, block - block % ns->desc.zone_blocks);
+}
+
 int leap_ns_resize(struct leap_subsystem *ss, uint32_t nsid, uint64_t bytes)
 {
 	struct leap__ns *ns = leap__ns_active(ss, nsid);
@@ -435,6 +484,8 @@ int leap_ns_info(const struct leap_subsystem *ss, uint32_t nsid,
 	memcpy(i.uuid, ns->desc.uuid, sizeof(i.uuid));
 	memcpy(i.nguid, ns->desc.nguid, sizeof(i.nguid));
 	i.read_only = ns->desc.read_only;
+	i.csi = ns->desc.csi;
+	i.zone_blocks = ns->desc.zone_blocks;
 	return leap__info_copy("leap_ns_info", info, &i, sizeof(i));
 }
 

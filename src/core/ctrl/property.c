@@ -22,7 +22,7 @@ void leap__ctrl_init_props(struct leap__ctrl *c)
 
 	c->cap = LEAP_PUT((uint64_t)o->queue_depth - 1, LEAP_CAP_MQES) |
 		 LEAP_CAP_CQR | LEAP_PUT((uint64_t)LEAP__CAP_TO, LEAP_CAP_TO) |
-		 LEAP_CAP_CSS_NVM | LEAP_CAP_CRMS_RWM;
+		 LEAP_CAP_CSS_NVM | LEAP_CAP_CSS_IOCS | LEAP_CAP_CRMS_RWM;
 }
 
 /* ---- reading ---- */
@@ -99,12 +99,13 @@ int leap__ctrl_prop_read(struct leap__ctrl *c, uint32_t offset,
 static int may_enable(const struct leap__ctrl *c)
 {
 	uint32_t mps = LEAP_GET(c->cc, LEAP_CC_MPS);
+	uint32_t css = LEAP_GET(c->cc, LEAP_CC_CSS);
 	uint64_t page = 4096ull << mps;
 
-	/* Round robin and the NVM command set are all that CAP offers. */
+	/* Round robin, and the NVM command set or all, are what CAP offers. */
 	if (mps < LEAP_GET(c->cap, LEAP_CAP_MPSMIN) ||
 	    mps > LEAP_GET(c->cap, LEAP_CAP_MPSMAX) ||
-	    LEAP_GET(c->cc, LEAP_CC_CSS) != LEAP_CC_CSS_NVM ||
+	    (css != LEAP_CC_CSS_NVM && css != LEAP_CC_CSS_ALL) ||
 	    LEAP_GET(c->cc, LEAP_CC_AMS) != LEAP_CC_AMS_RR)
 		return 0;
 	if (!c->front)
@@ -162,6 +163,7 @@ static void reset(struct leap__ctrl *c)
 	c->events = 0;
 	c->masked = 0;
 	c->nr_changed_ns = 0;
+	leap__zns_forget(c);
 	leap__features_reset(c);
 	leap__ctrl_delete_ioqs(c, 0);
 	leap__ctrl_queues_left(c);

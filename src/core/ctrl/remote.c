@@ -94,9 +94,21 @@ void leap__agent_forget(struct leap_agent *a, struct leap__lent *l)
 
 /* ---- queue pairs ---- */
 
-/* As a local group does when the last command has left. */
+/*
+ * As a local group does when the last command has left; once. A successor may
+ * have been told of the queue and not have answered, and what it says then is
+ * about nothing: the queue is the admin half's to free.
+ */
 static void qp_gone(struct leap_agent *a, struct leap__ioqp *q)
 {
+	struct leap__lmsg *m;
+
+	if (q->state == LEAP__IOQP_ENDED)
+		return;
+	q->state = LEAP__IOQP_ENDED;
+	for (m = a->pending.head; m; m = m->next)
+		if (m->link.type == LEAP_LINK_QP_ADD && m->subject == q)
+			m->subject = NULL;
 	leap__list_remove(&q->link);
 	leap__list_init(&q->link);
 	q->stats.ctrl = q->ctrl;
@@ -351,7 +363,7 @@ static int takes_away(uint16_t type)
 static int goes_out(const struct leap_agent *a, const struct leap__lent *l,
 		    uint16_t type)
 {
-	if (!a->serving || a->active->chan.dead)
+	if (!a->serving || a->active->chan.chan.dead)
 		return 0;
 	if (type == LEAP_LINK_STATS)
 		return 1;
@@ -367,6 +379,7 @@ static void note(struct leap_agent *a, struct leap__lmsg *m)
 
 	switch (m->link.type) {
 	case LEAP_LINK_QP_ADD:
+		q->state = LEAP__IOQP_LIVE;
 		leap__list_remove(&q->link);
 		leap__list_push_back(&a->group.qps, &q->link);
 		break;
@@ -493,7 +506,7 @@ int leap__agent_reply(struct leap_agent *a, const struct leap_link_msg *msg,
 			return -EPROTO;
 		}
 		leap__link_answer(m, err);
-		if (err && err != -ECONNRESET)
+		if (m->subject && err && err != -ECONNRESET)
 			qp_gone(a, m->subject);
 		return 0;
 	case LEAP_LINK_QP_DEL:

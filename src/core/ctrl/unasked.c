@@ -123,14 +123,15 @@ static void fatal(struct leap_agent *a, const struct leap_link_msg *msg)
 {
 	struct leap__lent *l = lent_by_id(a, msg->cntlid);
 	struct leap_vdev *v = l ? leap__agent_vdev(a, l->ctrl) : NULL;
+	int err = msg->u.fatal.err;
 
 	if (!v)
 		return;
+	if (err >= 0 || err < -4095)
+		err = -EIO;
 	leap__pg_log(a->pg, LEAP_LOG_WARN, "agent: the runtime gave up queue %u: %s",
-		     msg->u.fatal.qid, strerror(msg->u.fatal.err < 0 &&
-						msg->u.fatal.err > -4096 ?
-						-msg->u.fatal.err : EIO));
-	leap__vdev_fatal(v, msg->u.fatal.qid, msg->u.fatal.err);
+		     msg->u.fatal.qid, strerror(-err));
+	leap__vdev_fatal(v, msg->u.fatal.qid, err);
 }
 
 /* Of a queue that is going: what it has counted in all. */
@@ -149,26 +150,11 @@ static void last_stats(struct leap_agent *a, const struct leap_link_msg *msg)
 	}
 }
 
-static void pong(struct leap_agent *a, struct leap__session *s,
-		 const struct leap_link_msg *msg)
-{
-	struct leap_link_msg m = {
-		.type = LEAP_LINK_KEEPALIVE, .flags = LEAP_LINK_REPLY,
-		.id = msg->id,
-	};
-
-	(void)a;
-	leap__lchan_send(&s->chan, &m, -1);
-}
-
 int leap__agent_unasked(struct leap_agent *a, struct leap__session *s,
 			const struct leap_link_msg *msg)
 {
-	/* Who waits has nothing to say. */
-	if (msg->type == LEAP_LINK_KEEPALIVE) {
-		pong(a, s, msg);
-		return 0;
-	}
+	/* Who waits has nothing to say; and nobody asks, because answers would
+	 * pile up here for one that does not read them. */
 	if (s != a->active || !a->target)
 		return -EPROTO;
 	switch (msg->type) {

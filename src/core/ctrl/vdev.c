@@ -43,16 +43,20 @@ static int waits_over(const struct leap_vdev *v)
 	       (!first || (v->started && first->next == &v->admins));
 }
 
-static void finish_waits(struct leap_vdev *v, int err)
+/* Those who wait now; who is told may wait for another one. */
+static void finish_waits(struct leap_vdev *v, struct leap__list *waits)
 {
-	struct leap__list *item;
+	struct leap__list over, *item;
 
-	while ((item = leap__list_pop(&v->waits))) {
+	leap__list_init(&over);
+	while ((item = leap__list_pop(waits)))
+		leap__list_push_back(&over, item);
+	while ((item = leap__list_pop(&over))) {
 		struct leap__vwait *w =
 			leap__list_entry(item, struct leap__vwait, link);
 
 		leap_timer_stop(v->home, &w->timer);
-		w->done(w->arg, err);
+		w->done(w->arg, 0);
 		free(w);
 	}
 }
@@ -115,13 +119,15 @@ static void settle(struct leap_timer *timer)
 
 	/* Who is told may destroy it: then, and not before, it is known how. */
 	if (waits_over(v))
-		finish_waits(v, 0);
+		finish_waits(v, &v->waits);
+	if (!v->mem_out)
+		finish_waits(v, &v->mem_waits);
 	if (v->c && is_quiet(v)) {
 		leap__vdev_irq_trim(v);
 		if (v->ended)
 			leave(v);
 	}
-	if (!v->dying || v->c || v->nr_memops ||
+	if (!v->dying || v->c || !leap__list_empty(&v->memops) ||
 	    leap__load_relaxed(&v->poked))
 		return;
 	/* Views of other groups may be on their way out. */
@@ -236,7 +242,9 @@ static void init_fields(struct leap_vdev *v, struct leap_target *t)
 {
 	leap__list_init(&v->link);
 	leap__list_init(&v->ranges);
+	leap__list_init(&v->memops);
 	leap__list_init(&v->waits);
+	leap__list_init(&v->mem_waits);
 	leap__list_init(&v->admins);
 	v->target = t;
 	v->home = t->home;
@@ -385,7 +393,10 @@ int leap_vdev_mem_add(struct leap_vdev *v, const struct leap_ats_range *range)
 struct memop {
 	struct leap_msg msg;
 	struct leap_timer timer;
+	struct leap__list link;		/* of the vdev */
 	struct leap_vdev *v;
+	leap_gpa_t gpa;
+	uint64_t bytes;
 	uint32_t pending;
 	int err;
 	uint32_t reported;
@@ -416,9 +427,9 @@ static void memop_answered(void *arg, int err)
 	if (--op->pending)
 		return;
 	leap_timer_stop(v->home, &op->timer);
+	leap__list_remove(&op->link);
 	memop_report(op, op->err);
 	free(op);
-	v->nr_memops--;
 	leap__vdev_settle(v);
 }
 
@@ -442,13 +453,43 @@ static void memop_late(struct leap_timer *timer)
 		     -ETIMEDOUT);
 }
 
+/* It took too long for who asked before, and is not over yet. */
+static struct memop *find_late(const struct leap_vdev *v, leap_gpa_t gpa,
+			       uint64_t bytes)
+{
+	const struct leap__list *pos;
+
+	leap__list_for_each(pos, &v->memops) {
+		struct memop *op = leap__list_entry(pos, struct memop, link);
+
+		if (op->gpa.addr == gpa.addr && op->bytes == bytes &&
+		    op->reported)
+			return op;
+	}
+	return NULL;
+}
+
+static void memop_wait(struct memop *op, void (*done)(void *arg, int err),
+		       void *arg)
+{
+	op->reported = 0;
+	op->done = done;
+	op->arg = arg;
+	leap_timer_start(op->v->home, &op->timer,
+			 LEAP__VDEV_FENCE_MS * 1000000ull);
+}
+
 int leap_vdev_mem_del(struct leap_vdev *v, leap_gpa_t gpa, uint64_t bytes,
 		      void (*done)(void *arg, int err), void *arg)
 {
 	struct leap__vrange *r = find_range(v, gpa, bytes);
-	struct memop *op;
+	struct memop *op = r ? NULL : find_late(v, gpa, bytes);
 	int err;
 
+	if (op) {
+		memop_wait(op, done, arg);
+		return 0;
+	}
 	if (!r)
 		return leap__err(-ENOENT,
 			"leap_vdev_mem_del: no range of %llu bytes at %llx",
@@ -458,8 +499,8 @@ int leap_vdev_mem_del(struct leap_vdev *v, leap_gpa_t gpa, uint64_t bytes,
 	if (!op)
 		return leap__err(-ENOMEM, "leap_vdev_mem_del: out of memory");
 	op->v = v;
-	op->done = done;
-	op->arg = arg;
+	op->gpa = gpa;
+	op->bytes = bytes;
 	op->pending = 1;
 	op->timer.run = memop_late;
 	err = leap_ats_unmap(v->guest.ats, gpa, bytes, memop_unpinned, op);
@@ -467,13 +508,12 @@ int leap_vdev_mem_del(struct leap_vdev *v, leap_gpa_t gpa, uint64_t bytes,
 		free(op);
 		return err;
 	}
-	v->nr_memops++;
+	leap__list_push_back(&v->memops, &op->link);
 	leap__list_remove(&r->link);
 	drop_range(r);
 	v->nr_ranges--;
 	v->mem_bytes -= bytes;
-	leap_timer_start(v->home, &op->timer,
-			 LEAP__VDEV_FENCE_MS * 1000000ull);
+	memop_wait(op, done, arg);
 	if (v->c && !v->told_end)
 		op->pending += (uint32_t)leap__vdev_tell_mem_del(v, gpa, bytes,
 						memop_answered, op);
@@ -493,28 +533,32 @@ void leap__vdev_do_reset(struct leap_vdev *v)
 	leap__vdev_settle(v);
 }
 
-static void wait_late(struct leap_timer *timer)
+static void mem_wait_late(struct leap_timer *timer)
 {
 	struct leap__vwait *w =
 		leap__list_entry(timer, struct leap__vwait, timer);
-	struct leap_vdev *v = w->v;
 
 	leap__list_remove(&w->link);
-	if (v->c)
-		v->c->csts |= LEAP_CSTS_CFS;
 	w->done(w->arg, -ETIMEDOUT);
 	free(w);
 }
 
-void leap_vdev_reset(struct leap_vdev *v, void (*done)(void *arg, int err),
-		     void *arg)
+static void wait_late(struct leap_timer *timer)
 {
-	struct leap__vwait *w;
+	struct leap_vdev *v =
+		leap__list_entry(timer, struct leap__vwait, timer)->v;
 
-	leap__vdev_do_reset(v);
-	if (!done)
-		return;
-	w = calloc(1, sizeof(*w));
+	if (v->c)
+		v->c->csts |= LEAP_CSTS_CFS;
+	mem_wait_late(timer);
+}
+
+static void wait_in(struct leap_vdev *v, struct leap__list *waits,
+		    void (*late)(struct leap_timer *timer),
+		    void (*done)(void *arg, int err), void *arg)
+{
+	struct leap__vwait *w = calloc(1, sizeof(*w));
+
 	if (!w) {
 		done(arg, -ENOMEM);
 		return;
@@ -522,11 +566,28 @@ void leap_vdev_reset(struct leap_vdev *v, void (*done)(void *arg, int err),
 	w->v = v;
 	w->done = done;
 	w->arg = arg;
-	w->timer.run = wait_late;
-	leap__list_push_back(&v->waits, &w->link);
+	w->timer.run = late;
+	leap__list_push_back(waits, &w->link);
 	leap_timer_start(v->home, &w->timer,
 			 LEAP__VDEV_FENCE_MS * 1000000ull);
 	leap__vdev_settle(v);
+}
+
+void leap_vdev_mem_sync(struct leap_vdev *v, void (*done)(void *arg, int err),
+			void *arg)
+{
+	if (v->mem_out)
+		wait_in(v, &v->mem_waits, mem_wait_late, done, arg);
+	else
+		done(arg, 0);
+}
+
+void leap_vdev_reset(struct leap_vdev *v, void (*done)(void *arg, int err),
+		     void *arg)
+{
+	leap__vdev_do_reset(v);
+	if (done)
+		wait_in(v, &v->waits, wait_late, done, arg);
 }
 
 /* ---- info ---- */

@@ -138,7 +138,7 @@ static uint32_t head_of(struct leap_vdev *v, struct leap__vcq *cq)
 	at.addr += (2u * cq->io.desc.cqid + 1) * 4;
 	if (leap_ats_copy_in(v->view, &head, at, sizeof(head)))
 		return cq->head;
-	return leap_from_le32(head);
+	return leap_from_le32(head) & 0xffff;
 }
 
 int leap__vdev_cq_waiting(struct leap_vdev *v, struct leap__vcq *cq)

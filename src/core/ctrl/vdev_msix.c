@@ -149,12 +149,13 @@ void leap__vdev_fatal(struct leap_vdev *v, uint16_t qid, int err)
 {
 	if (!v->c || v->c->dead)
 		return;
+	/* One that has been reset meanwhile starts anew. */
+	if (!(v->c->cc & LEAP_CC_EN) || (v->c->csts & LEAP_CSTS_CFS))
+		return;
 	leap__pg_log(v->home, LEAP_LOG_ERROR,
 		     "controller %u: queue %u is beyond use: %s",
 		     v->c->cntlid, qid, strerror(-err));
-	/* One that has been reset meanwhile starts anew. */
-	if (v->c->cc & LEAP_CC_EN)
-		v->c->csts |= LEAP_CSTS_CFS;
+	v->c->csts |= LEAP_CSTS_CFS;
 }
 
 static void poked(struct leap_msg *msg)
@@ -178,6 +179,8 @@ static void fire_unmasked(struct leap_vdev *v)
 {
 	uint32_t i;
 
+	/* The mask is off before the first look: as in fire_pending. */
+	leap__full_fence();
 	for (i = 0; i < v->nr_vectors; i++)
 		if (leap__load_relaxed(&v->vector[i].pending))
 			fire_pending(v, i);

@@ -20,6 +20,7 @@
 #include <leapio/record.h>
 
 #include "core/ctrl/vdev.h"
+#include "dmabuf/region.h"
 #include "util/atomic.h"
 
 #define LEAP__VDEV_VECTORS	128u
@@ -81,7 +82,17 @@ struct leap__vrange {
 	struct leap_ats_range range;	/* fd is ours */
 };
 
-/* Somebody waits until a reset is over. */
+/* The file that has the bytes of @r, and where in it; -1: none. */
+static inline int leap__vrange_fd(const struct leap__vrange *r, uint64_t *offset)
+{
+	*offset = r->range.offset;
+	if (r->range.source != LEAP_ATS_DMABUF)
+		return r->range.fd;
+	*offset += leap__dmabuf_offset(r->range.buf);
+	return leap_dmabuf_fd(r->range.buf);
+}
+
+/* Somebody waits: for the end of a reset, or until memory is known. */
 struct leap__vwait {
 	struct leap__list link;
 	struct leap_vdev *v;
@@ -106,15 +117,17 @@ struct leap_vdev {
 	uint32_t told_end;		/* CTRL_DEL is out, or back */
 	uint32_t dying;			/* leap_vdev_destroy */
 	uint32_t out;			/* messages of vdev_link.c */
-	uint32_t nr_memops;		/* mem_del under way */
+	uint32_t mem_out;		/* of those, MEM_ADD */
 	struct leap_timer settle_timer;
 	void (*destroyed)(void *arg);
 	void *destroyed_arg;
 	/* Memory. */
 	struct leap__list ranges;
+	struct leap__list memops;	/* vdev.c's */
 	uint64_t nr_ranges, mem_bytes;
 	struct leap_ats_view *view;	/* of the home, for shadow heads */
-	struct leap__list waits;
+	struct leap__list waits;	/* struct leap__vwait, of a reset */
+	struct leap__list mem_waits;	/* the same, of MEM_ADD */
 	/* Queues. */
 	struct leap__list admins;
 	uint32_t admin_tail;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Queues of a virtual function: the admin queue pair of every time that it is
- * enabled, Create and Delete I/O Queue, Doorbell Buffer Config, and doorbells
- * on their way to whoever serves the queue. The queues themselves are
- * core/guest's on some poll group, or those of another process; here is what
- * the guest was promised about them, and in which order they come and go:
+ * enabled, Create and Delete I/O Queue, Doorbell Buffer Config. The queues
+ * themselves are core/guest's on some poll group, or those of another process;
+ * here is what the guest was promised about them, and in which order they come
+ * and go:
  *
  *	CQ_ADD --> QP_ADD ... QP_DEL, gone --> CQ_DEL --> the group is free
  *
@@ -439,7 +439,8 @@ static void front_ioq_gone(struct leap__ctrl *c, void *arg,
 	sq->cq->io.nr_sqs--;
 	/* What its record knew of the ring, its successor cannot. */
 	sq->cq->io.desc.seq = leap__vdev_cq_posted(v, sq->cq);
-	if (sq->cmd)
+	/* One that a predecessor left has no command: then it is CFS. */
+	if (sq->cmd || sq->err)
 		answer(v, sq->cmd, sq->err);
 	if (sq->cq->state == LEAP__VCQ_FAILED && !sq->cq->io.nr_sqs)
 		cq_free(v, sq->cq);

@@ -63,20 +63,26 @@ int leap__guest_cq_create(struct leap_pollgroup *pg, struct leap__guest *guest,
  * Returns what desc.seq is to say if the ring is taken up again. */
 uint64_t leap__guest_cq_destroy(struct leap__guest_cq *cq);
 
+/* As in struct leap__recovery. */
+struct leap__guest_rerun {
+	bool (*may)(const void *sqe, uint64_t note, void *arg);
+	void *arg;
+};
+
 /*
  * leap__guest_vqp_create - a submission queue
  *
  * With LEAP_QPD_RESUME in @desc->flags the record is what a fenced predecessor
  * left: its commands are delivered first, after leap__guest_vqp_start.
  * The vqp has no handler yet and fetches nothing.
- * @may_rerun: as in struct leap__recovery; NULL = every command may
+ * @rerun: may an issued command run again; NULL = every one may. Asked before
+ *         this returns, and not later
  * Errors:  -EINVAL, -EFAULT ring not in memory, -EPROTO record, -ENOMEM
  */
 int leap__guest_vqp_create(struct leap_pollgroup *pg,
 			   struct leap__guest *guest, struct leap__guest_cq *cq,
 			   const struct leap_qp_desc *desc,
-			   bool (*may_rerun)(const void *sqe, uint64_t note,
-					     void *arg),
+			   const struct leap__guest_rerun *rerun,
 			   struct leap_vqp **out);
 
 /*
@@ -142,5 +148,10 @@ void leap__guest_cq_view_stats(const struct leap__guest_cq *cq,
 void leap__guest_kick(struct leap_pollgroup *pg, struct leap_doorbell *db);
 
 extern const struct leap_transport_ops leap__guest_ops;
+
+/* @bytes of the memory of the guest that @vqp is of, once. 0, -EFAULT, -EACCES,
+ * -EAGAIN it is not mapped here. */
+int leap__guest_copy_in(struct leap_vqp *vqp, void *to, leap_gpa_t from,
+			uint64_t bytes);
 
 #endif

@@ -222,8 +222,7 @@ void leap__guest_bounce_forget(struct leap__guest_sq *sq);
 /* resume.c */
 
 int leap__guest_record(struct leap__guest_sq *sq,
-		       bool (*may_rerun)(const void *sqe, uint64_t note,
-					 void *arg));
+		       const struct leap__guest_rerun *rerun);
 /* Deliver what a predecessor left, oldest first; returns how many. */
 int leap__guest_redo(struct leap__guest_sq *sq);
 

@@ -54,8 +54,7 @@ static int recover(struct leap__guest_sq *sq,
 }
 
 int leap__guest_record(struct leap__guest_sq *sq,
-		       bool (*may_rerun)(const void *sqe, uint64_t note,
-					 void *arg))
+		       const struct leap__guest_rerun *rerun)
 {
 	const struct leap_qp_desc *d = &sq->desc;
 	struct leap__record_where where = {
@@ -86,8 +85,10 @@ int leap__guest_record(struct leap__guest_sq *sq,
 		return err;
 	if (!(d->flags & LEAP_QPD_RESUME))
 		return leap__slots_attach(&sq->slots, &where);
-	sq->rec.may_rerun = may_rerun;
-	sq->rec.arg = sq->guest;
+	if (rerun) {
+		sq->rec.may_rerun = rerun->may;
+		sq->rec.arg = rerun->arg;
+	}
 	return recover(sq, &where);
 }
 
@@ -210,6 +211,7 @@ int leap__guest_redo(struct leap__guest_sq *sq)
 		memcpy(&cmd->sqe, r->sqe, sizeof(cmd->sqe));
 		cmd->priv[LEAP__GUEST_ARRAY] = 0;
 		cmd->priv[LEAP__GUEST_TAG] = r->tag;
+		cmd->flags = LEAP_CMD_AGAIN;
 		n++;
 		if (r->act == LEAP__REDO_RUN) {
 			leap__guest_begin(sq, cmd, r->tag);

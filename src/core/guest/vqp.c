@@ -344,8 +344,7 @@ static void init_base(struct leap__guest_sq *sq, struct leap_pollgroup *pg)
 int leap__guest_vqp_create(struct leap_pollgroup *pg,
 			   struct leap__guest *guest, struct leap__guest_cq *cq,
 			   const struct leap_qp_desc *desc,
-			   bool (*may_rerun)(const void *sqe, uint64_t note,
-					     void *arg),
+			   const struct leap__guest_rerun *rerun,
 			   struct leap_vqp **out)
 {
 	struct leap__guest_sq *sq;
@@ -362,7 +361,7 @@ int leap__guest_vqp_create(struct leap_pollgroup *pg,
 	init_base(sq, pg);
 	err = init_ring(sq);
 	if (!err)
-		err = leap__guest_record(sq, may_rerun);
+		err = leap__guest_record(sq, rerun);
 	if (!err)
 		err = leap__guest_data_init(sq);
 	if (err) {
@@ -484,4 +483,10 @@ void leap__guest_vqp_info(const struct leap_vqp *vqp,
 				 LEAP_RECORD_FETCHED;
 		info->issued += sq->slots.slot[i].state == LEAP_RECORD_ISSUED;
 	}
+}
+
+int leap__guest_copy_in(struct leap_vqp *vqp, void *to, leap_gpa_t from,
+			uint64_t bytes)
+{
+	return leap_ats_copy_in(leap__guest_sq(vqp)->cq->view, to, from, bytes);
 }

@@ -34,6 +34,7 @@
 #define LOSS_MS		600000u
 #define MAX_QUEUES	1024u
 #define BATCH		32u
+#define MAX_LATE	4u
 #define MS		1000000ull
 
 static void set_state(struct leap_host *h, enum leap_host_state state)
@@ -84,14 +85,23 @@ static void fail_cmd(struct leap__hcmd *c, leap_status_t status, int err)
 	return_cmd(c);
 }
 
-/* Send what waits, as far as there is room. */
+/* Send what waits, as far as there is room. Only from poll. */
 static void drive(struct leap__hqueue *q)
 {
 	struct leap_req *req;
+	int n;
 
 	while (q->at->up && q->wait && !q->host->closing) {
 		req = &q->wait->req;
-		if (leap_qp_submit(q->at->qp, &req, 1) != 1)
+		n = leap_qp_submit(q->at->qp, &req, 1);
+		if (n == -EINVAL) {
+			/* More than this connection carries; the rest of them
+			 * need not wait for it. */
+			fail_cmd(wait_pop(q), LEAP_SC_INVALID_FIELD |
+				 LEAP_STATUS_DNR, n);
+			continue;
+		}
+		if (n != 1)
 			return;
 		if (wait_pop(q)->again)
 			q->host->stats.redriven++;
@@ -116,6 +126,23 @@ static int may_go_again(const struct leap_host *h)
 	       h->opts.loss_ms != UINT32_MAX;
 }
 
+/* A command that takes the controller down each time is not sent for ever. */
+static int is_hopeless(struct leap__hcmd *c)
+{
+	if (c->req.sys_errno != -ETIMEDOUT)
+		return 0;
+	return ++c->late > MAX_LATE;
+}
+
+/* What may be done twice by being sent twice. */
+static int must_not_go_again(const struct leap__hcmd *c)
+{
+	return c->q != c->q->host->q &&
+	       (c->req.sqe.opc == LEAP_NVM_ZONE_APPEND ||
+		c->req.sqe.opc == LEAP_NVM_COPY ||
+		c->req.sqe.flags & LEAP_SQE_FUSE_MASK);
+}
+
 static void cmd_done(struct leap_req *req)
 {
 	struct leap__hcmd *c = (struct leap__hcmd *)req;
@@ -124,7 +151,8 @@ static void cmd_done(struct leap_req *req)
 	q->in_flight--;
 	/* sys_errno: the connection's word, not the controller's. */
 	if (__builtin_expect(req->sys_errno != 0, 0) &&
-	    may_go_again(q->host) && !LEAP_PLANT(REDRIVE_LOST)) {
+	    may_go_again(q->host) && !is_hopeless(c) && !must_not_go_again(c) &&
+	    !LEAP_PLANT(REDRIVE_LOST)) {
 		c->again = 1;
 		wait_append(q, c);
 		return;
@@ -146,6 +174,7 @@ static inline struct leap__hcmd *take_cmd(struct leap__hqueue *q,
 	q->free = c->next;
 	c->user = user;
 	c->again = 0;
+	c->late = 0;
 	c->req.sqe = user->sqe;
 	c->req.pieces = user->pieces;
 	c->req.nr_pieces = user->nr_pieces;
@@ -395,6 +424,8 @@ static int connect_queue(struct leap_host *h, uint32_t i)
 	opts.flags = h->opts.flags;
 	opts.target = h->opts.target;
 	opts.vdev = h->opts.vdev;
+	opts.lender = h->opts.lender;
+	opts.timeout_ms = h->opts.timeout_ms;
 	opts.connected = queue_connected;
 	opts.lost = queue_lost;
 	opts.arg = &h->q[i];
@@ -428,10 +459,11 @@ void leap__host_live(struct leap_host *h)
 	h->lost_ns = 0;
 	h->err = 0;
 	h->why = 0;
-	h->sharing = h->nr_up < h->nr_granted;
+	h->sharing = h->nr_up < h->nr_granted && !h->no_io;
 	for (i = 0; i <= h->nr_granted; i++) {
 		h->q[i].up = i <= h->nr_up;
-		h->q[i].at = &h->q[i <= h->nr_up ? i : 1 + (i - 1) % h->nr_up];
+		h->q[i].at = &h->q[i <= h->nr_up || h->no_io ? i :
+				   1 + (i - 1) % h->nr_up];
 	}
 	leap__host_start_upkeep(h);
 	for (i = 0; i <= h->nr_granted; i++)
@@ -596,6 +628,11 @@ int leap_host_ns_next(const struct leap_host *h, uint32_t after,
 const struct leap_id_ctrl *leap_host_identify(const struct leap_host *h)
 {
 	return h->id;
+}
+
+const struct leap_id_ctrl_nvm *leap_host_identify_nvm(const struct leap_host *h)
+{
+	return h->id_nvm;
 }
 
 int leap_host_stats(const struct leap_host *h, struct leap_host_stats *stats)

@@ -22,6 +22,7 @@ struct leap__hcmd {
 	struct leap__hqueue *q;
 	struct leap__hcmd *next;	/* free, or waiting */
 	uint32_t again;
+	uint32_t late;		/* how often it was out when time was up */
 };
 
 struct leap__hqueue {
@@ -62,6 +63,7 @@ struct leap_host {
 	uint8_t tearing;	/* connections are being closed */
 	uint8_t discovery;
 	uint8_t holding;	/* the poll group */
+	uint8_t no_io;		/* I/O queues are asked for, and others' */
 	uint32_t nr_closing;
 	uint32_t nr_up;		/* I/O queues connected so far */
 	uint32_t nr_granted;	/* the first time: what callers may use */
@@ -84,7 +86,8 @@ struct leap_host {
 	struct leap__hadm ka;
 	struct leap__hadm aer[LEAP__HOST_AERS];
 	struct leap_id_ctrl *id;
-	uint32_t events[LEAP__HOST_AERS];
+	struct leap_id_ctrl_nvm *id_nvm;
+	uint64_t events[LEAP__HOST_AERS];	/* DW0, DW1 */
 	uint32_t nr_events;
 	uint32_t in_event;
 	struct leap_host_ns *ns, *scan;	/* by NSID; in force, being read */
@@ -96,6 +99,9 @@ struct leap_host {
 	uint32_t nr_q;		/* I/O queues asked for */
 	struct leap__hqueue q[];	/* [0] admin, then nr_q */
 };
+
+/* qp.c: from now on no command may carry more than @bytes. */
+void leap__qp_limit(struct leap_qp *qp, uint32_t bytes);
 
 /* host.c */
 

@@ -20,10 +20,19 @@
 #define MS		1000000ull
 #define CSTS_POLL_MS	10u
 #define SHUTDOWN_MS	2000u
+#define SHUTDOWN_MAX_MS	60000u
 #define MAX_NS		65536u
 #define PAGE		4096u
-/* CC: 64 B and 16 B entries, 4 KiB pages, NVM command set. */
+/* CC: 64 B and 16 B entries, 4 KiB pages. */
 #define CC_VALUE (LEAP_PUT(6u, LEAP_CC_IOSQES) | LEAP_PUT(4u, LEAP_CC_IOCQES))
+
+/* All command sets, of a controller that has more than one. */
+static uint32_t cc_value(const struct leap_host *h)
+{
+	return CC_VALUE | LEAP_PUT(h->cap & LEAP_CAP_CSS_IOCS ?
+				   LEAP_CC_CSS_ALL : LEAP_CC_CSS_NVM,
+				   LEAP_CC_CSS);
+}
 
 /* ---- one admin command -------------------------------------------------- */
 
@@ -97,8 +106,8 @@ static void prop_set(struct leap_host *h, uint32_t ofst, uint64_t value,
 	adm_send(&h->adm, done);
 }
 
-static void identify(struct leap_host *h, uint32_t cns, uint32_t nsid,
-		     void *data,
+static void identify_csi(struct leap_host *h, uint32_t cns, uint32_t csi,
+			 uint32_t nsid, void *data,
 		     void (*done)(struct leap_host *h, struct leap__hadm *a,
 				  leap_status_t status))
 {
@@ -106,8 +115,17 @@ static void identify(struct leap_host *h, uint32_t cns, uint32_t nsid,
 
 	sqe->nsid = leap_to_le32(nsid);
 	sqe->cdw10 = leap_to_le32(cns);
+	sqe->cdw11 = leap_to_le32(LEAP_PUT(csi, LEAP_IDENTIFY_CDW11_CSI));
 	adm_data(&h->adm, data, LEAP_IDENTIFY_SIZE);
 	adm_send(&h->adm, done);
+}
+
+static void identify(struct leap_host *h, uint32_t cns, uint32_t nsid,
+		     void *data,
+		     void (*done)(struct leap_host *h, struct leap__hadm *a,
+				  leap_status_t status))
+{
+	identify_csi(h, cns, LEAP_CSI_NVM, nsid, data, done);
 }
 
 static int failed(struct leap_host *h, leap_status_t status)
@@ -149,6 +167,53 @@ static struct leap_host_ns *scan_add(struct leap_host *h)
 	return p;
 }
 
+/* Not what this side can use after all. */
+static void scan_drop(struct leap_host *h)
+{
+	h->nr_scan--;
+	scan_next(h);
+}
+
+static void zns_ctrl_read(struct leap_host *h, struct leap__hadm *a,
+			  leap_status_t status)
+{
+	const struct leap_id_ctrl_zns *id = a->data;
+	struct leap_host_ns *ns = &h->scan[h->nr_scan - 1];
+
+	/* 0 is the limit of all transfers, and so is more than 31 bits. */
+	if (!status && id->zasl && id->zasl < 20)
+		ns->append_bytes = 4096u << id->zasl;
+	scan_next(h);
+}
+
+/* A count that is 0's based, all ones without a limit; 0 = no limit. */
+static uint32_t limit(leap_le32 v)
+{
+	uint32_t n = leap_from_le32(v);
+
+	return n == LEAP_ZNS_NO_LIMIT ? 0 : n + 1;
+}
+
+static void zns_read(struct leap_host *h, struct leap__hadm *a,
+		     leap_status_t status)
+{
+	const struct leap_id_ns_zns *id = a->data;
+	struct leap_host_ns *ns = &h->scan[h->nr_scan - 1];
+	uint64_t zsze = leap_from_le64(id->lbafe[ns->format].zsze);
+
+	if (status || !zsze || zsze > ns->nr_blocks) {
+		scan_drop(h);
+		return;
+	}
+	ns->zone_blocks = zsze;
+	ns->max_active = limit(id->mar);
+	ns->max_open = limit(id->mor);
+	ns->read_across = !!(leap_from_le16(id->ozcs) & LEAP_OZCS_READ_CROSS);
+	ns->variable_capacity = !!leap_from_le16(id->zoc);
+	identify_csi(h, LEAP_CNS_CSI_CTRL, LEAP_CSI_ZNS, 0, a->data,
+		     zns_ctrl_read);
+}
+
 static void desc_read(struct leap_host *h, struct leap__hadm *a,
 		      leap_status_t status)
 {
@@ -159,9 +224,17 @@ static void desc_read(struct leap_host *h, struct leap__hadm *a,
 	while (!status && end - p > 4 && p[1] && p[1] <= end - p - 4) {
 		if (p[0] == LEAP_NIDT_UUID && p[1] == LEAP_NIDL_UUID)
 			memcpy(ns->uuid, p + 4, sizeof(ns->uuid));
+		if (p[0] == LEAP_NIDT_CSI && p[1] == LEAP_NIDL_CSI)
+			ns->csi = p[4];
 		p += 4 + p[1];
 	}
-	scan_next(h);
+	if (ns->csi == LEAP_CSI_ZNS)
+		identify_csi(h, LEAP_CNS_CSI_NS, LEAP_CSI_ZNS, ns->nsid,
+			     a->data, zns_read);
+	else if (ns->csi != LEAP_CSI_NVM)
+		scan_drop(h);
+	else
+		scan_next(h);
 }
 
 static void ns_read(struct leap_host *h, struct leap__hadm *a,
@@ -190,6 +263,13 @@ static void ns_read(struct leap_host *h, struct leap__hadm *a,
 	memcpy(ns->eui64, id->eui64, sizeof(ns->eui64));
 	ns->dlfeat = id->dlfeat;
 	ns->nsattr = id->nsattr;
+	ns->format = (uint8_t)format;
+	ns->metadata_bytes = leap_from_le16(id->lbaf[format].ms);
+	ns->metadata_inline = !!(id->flbas & LEAP_FLBAS_EXTENDED);
+	ns->pi_type = LEAP_GET(id->dps, LEAP_DPS_TYPE);
+	ns->msrc = id->msrc;
+	ns->mssrl = leap_from_le16(id->mssrl);
+	ns->mcl = leap_from_le32(id->mcl);
 	identify(h, LEAP_CNS_NS_DESC, nsid, a->data, desc_read);
 }
 
@@ -234,11 +314,22 @@ static void scan(struct leap_host *h, void (*scanned)(struct leap_host *h))
 
 /* ---- bringing it up ----------------------------------------------------- */
 
+/*
+ * The most that one command may move: MDTS, in pages of CAP.MPSMIN, which is 0
+ * here. What makes no sense is no limit.
+ */
+static uint32_t mdts_bytes(const struct leap_host *h)
+{
+	uint8_t mdts = h->id->mdts;
+
+	return mdts && mdts < 20 ? PAGE << mdts : UINT32_MAX;
+}
+
 static void get_csts(struct leap_host *h);
 
 static void connect_io(struct leap_host *h)
 {
-	if (h->nr_up < h->nr_now)
+	if (h->nr_up < h->nr_now && !h->no_io)
 		leap__host_connect_queue(h, h->nr_up + 1);
 	else
 		leap__host_live(h);
@@ -287,16 +378,11 @@ static void events_on(struct leap_host *h, struct leap__hadm *a,
 	set_queues(h);
 }
 
-static void identified(struct leap_host *h, struct leap__hadm *a,
-		       leap_status_t status)
+static void set_events(struct leap_host *h)
 {
 	uint32_t oaes = leap_from_le32(h->id->oaes);
 	struct leap_sqe *sqe;
 
-	if (failed(h, status))
-		return;
-	if (h->id->cntrltype == LEAP_CNTRLTYPE_DISCOVERY)
-		h->discovery = 1;
 	if (!oaes) {
 		set_queues(h);
 		return;
@@ -304,8 +390,34 @@ static void identified(struct leap_host *h, struct leap__hadm *a,
 	sqe = adm_prep(&h->adm, LEAP_ADM_SET_FEATURES);
 	sqe->cdw10 = leap_to_le32(LEAP_FID_ASYNC_EVENT);
 	sqe->cdw11 = leap_to_le32(oaes & (LEAP_AEC_NS_ATTR | LEAP_AEC_SHUTDOWN |
+					  LEAP_AEC_ZONE_DESC |
 					  LEAP_AEC_DISCOVERY));
 	adm_send(&h->adm, events_on);
+}
+
+static void limits_read(struct leap_host *h, struct leap__hadm *a,
+			leap_status_t status)
+{
+	/* One that does not know the page has no limits to tell. */
+	if (status)
+		memset(h->id_nvm, 0, sizeof(*h->id_nvm));
+	set_events(h);
+}
+
+static void identified(struct leap_host *h, struct leap__hadm *a,
+		       leap_status_t status)
+{
+	if (failed(h, status))
+		return;
+	leap__qp_limit(h->q[0].qp, mdts_bytes(h));
+	memset(h->id_nvm, 0, sizeof(*h->id_nvm));
+	if (h->id->cntrltype == LEAP_CNTRLTYPE_DISCOVERY)
+		h->discovery = 1;
+	/* Old ones may answer an unknown CNS with anything. */
+	if (h->discovery || leap_from_le32(h->id->ver) < LEAP_VS_1_4)
+		set_events(h);
+	else
+		identify(h, LEAP_CNS_CSI_CTRL, 0, h->id_nvm, limits_read);
 }
 
 static void csts_again(struct leap_timer *timer)
@@ -365,7 +477,7 @@ static void vs_read(struct leap_host *h, struct leap__hadm *a,
 	if (failed(h, status))
 		return;
 	h->deadline_ns = leap_pollgroup_now_ns(h->pg) + to_ms * MS;
-	prop_set(h, LEAP_REG_CC, CC_VALUE | LEAP_CC_EN, enabled);
+	prop_set(h, LEAP_REG_CC, cc_value(h) | LEAP_CC_EN, enabled);
 }
 
 static void cap_read(struct leap_host *h, struct leap__hadm *a,
@@ -389,6 +501,7 @@ void leap__host_queue_up(struct leap_host *h, uint32_t i)
 		prop_get(h, LEAP_REG_CAP, LEAP_PROP_SIZE_8, cap_read);
 		return;
 	}
+	leap__qp_limit(h->q[i].qp, mdts_bytes(h));
 	h->nr_up = i;
 	connect_io(h);
 }
@@ -400,7 +513,7 @@ static void next_event(struct leap_host *h);
 
 static void event_done(struct leap_host *h)
 {
-	uint32_t dw0 = h->events[0];
+	uint32_t dw0 = (uint32_t)h->events[0];
 
 	h->in_event = 0;
 	h->nr_events--;
@@ -431,7 +544,8 @@ static void next_event(struct leap_host *h)
 		return;
 	h->in_event = 1;
 	lid = LEAP_AER_LID(h->events[0]);
-	bytes = lid == LEAP_LID_CHANGED_NS ? 4096 :
+	bytes = lid == LEAP_LID_CHANGED_NS || lid == LEAP_LID_CHANGED_ZONES ?
+		4096 :
 		lid == LEAP_LID_DISCOVERY ? 1024 :
 		lid == LEAP_LID_ERROR ? 64 : 512;
 	if (!lid) {
@@ -439,7 +553,9 @@ static void next_event(struct leap_host *h)
 		return;
 	}
 	sqe = adm_prep(&h->adm, LEAP_ADM_GET_LOG);
-	sqe->nsid = leap_to_le32(lid == LEAP_LID_DISCOVERY ? 0 : LEAP_NSID_ALL);
+	sqe->nsid = leap_to_le32(lid == LEAP_LID_DISCOVERY ? 0 :
+				 lid == LEAP_LID_CHANGED_ZONES ?
+				 (uint32_t)(h->events[0] >> 32) : LEAP_NSID_ALL);
 	sqe->cdw10 = leap_to_le32(LEAP_PUT(lid, LEAP_LOG_CDW10_LID) |
 			LEAP_PUT(bytes / 4 - 1, LEAP_LOG_CDW10_NUMDL));
 	adm_data(&h->adm, h->adm.data, bytes);
@@ -453,7 +569,7 @@ static void aer_done(struct leap_host *h, struct leap__hadm *a,
 	if (status || h->state != LEAP_HOST_LIVE || h->closing)
 		return;
 	if (h->nr_events < LEAP__HOST_AERS)
-		h->events[h->nr_events++] = (uint32_t)leap_req_result(&a->req);
+		h->events[h->nr_events++] = leap_req_result(&a->req);
 	send_aer(a);
 	next_event(h);
 }
@@ -513,6 +629,16 @@ static void shn_set(struct leap_host *h, struct leap__hadm *a,
 		get_csts(h);
 }
 
+/* RTD3E, in microseconds; not for ever, whatever it says. */
+static uint64_t shutdown_ns(const struct leap_host *h)
+{
+	uint64_t ns = (uint64_t)leap_from_le32(h->id->rtd3e) * 1000;
+
+	if (ns < SHUTDOWN_MS * MS)
+		ns = SHUTDOWN_MS * MS;
+	return ns < SHUTDOWN_MAX_MS * MS ? ns : SHUTDOWN_MAX_MS * MS;
+}
+
 void leap__host_shut_down(struct leap_host *h)
 {
 	/* A step is out, such as a log page: no time for manners. */
@@ -520,8 +646,8 @@ void leap__host_shut_down(struct leap_host *h)
 		leap__host_tear_down(h);
 		return;
 	}
-	h->deadline_ns = leap_pollgroup_now_ns(h->pg) + SHUTDOWN_MS * MS;
-	prop_set(h, LEAP_REG_CC, CC_VALUE | LEAP_CC_EN |
+	h->deadline_ns = leap_pollgroup_now_ns(h->pg) + shutdown_ns(h);
+	prop_set(h, LEAP_REG_CC, cc_value(h) | LEAP_CC_EN |
 		 LEAP_PUT(LEAP_CC_SHN_NORMAL, LEAP_CC_SHN), shn_set);
 }
 
@@ -541,10 +667,12 @@ int leap__host_init_alloc(struct leap_host *h)
 		adm_init(h, &h->aer[i]);
 	h->adm.data = aligned_alloc(PAGE, PAGE);
 	h->id = aligned_alloc(PAGE, PAGE);
+	h->id_nvm = aligned_alloc(PAGE, PAGE);
 	h->list = aligned_alloc(PAGE, PAGE);
-	if (!h->adm.data || !h->id || !h->list)
+	if (!h->adm.data || !h->id || !h->id_nvm || !h->list)
 		return -ENOMEM;
 	memset(h->id, 0, PAGE);
+	memset(h->id_nvm, 0, PAGE);
 	return 0;
 }
 
@@ -552,6 +680,7 @@ void leap__host_init_free(struct leap_host *h)
 {
 	free(h->adm.data);
 	free(h->id);
+	free(h->id_nvm);
 	free(h->list);
 	free(h->ns);
 	free(h->scan);

@@ -19,6 +19,7 @@
 #include <leapio/qp.h>
 
 #include "core/io/dispatch.h"
+#include "core/io/host.h"
 #include "core/io/info.h"
 #include "core/io/transport.h"
 #include "core/io/world.h"
@@ -30,6 +31,7 @@
 #define DEPTH_ADMIN	32u	/* smallest that a controller must take */
 #define DEPTH_IO	128u
 #define CONNECT_MS	10000u
+#define TIMEOUT_MS	30000u
 
 enum {
 	QP_TRANSPORT = 0,	/* the transport shakes hands */
@@ -109,6 +111,8 @@ static int check_opts(struct leap_qp_opts *opts)
 
 	if (!opts->depth)
 		opts->depth = opts->qid ? DEPTH_IO : DEPTH_ADMIN;
+	if (!opts->timeout_ms)
+		opts->timeout_ms = TIMEOUT_MS;
 	if (!opts->connect_timeout_ms)
 		opts->connect_timeout_ms = CONNECT_MS;
 	if (opts->depth < 2 || opts->depth > max)
@@ -282,6 +286,12 @@ void leap_qp_transport_up(struct leap_qp *qp)
 	qp->ops->qp_kick(qp);
 }
 
+void leap__qp_limit(struct leap_qp *qp, uint32_t bytes)
+{
+	if (qp->max_data_bytes > bytes)
+		qp->max_data_bytes = bytes;
+}
+
 /* ---- submitting --------------------------------------------------------- */
 
 __attribute__((cold, noinline))
@@ -428,6 +438,7 @@ int leap_qp_info(const struct leap_qp *qp, struct leap_qp_info *info)
 		.max_data_bytes = qp->max_data_bytes,
 		.submitted = qp->submitted,
 		.completed = qp->completed,
+		.bounced = qp->bounced,
 	};
 
 	return leap__info_copy("leap_qp_info", info, &full, sizeof(full));

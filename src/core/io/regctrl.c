@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A controller behind registers, from the host's side: it finds out what it has
- * before it, enables and disables it, sends admin commands of its own, and ends
- * it. Every step is one access whose answer starts the next; nothing waits
- * except on timers.
+ * A controller behind registers, from the host's side: enables and disables it,
+ * sends admin commands of its own, and ends it. Every step is one access whose
+ * answer starts the next; nothing waits except on timers.
  *
  *	OPENING -> OPEN --probe--> UP <--> (enabled or not, as the user wants)
  *	    |        |             |
- *	    |        +-------------+--end--> ENDING: disable, reset --> DEAD
- *	    +---- lost, timeout, lies: device closed ------------------> DEAD
+ *	    |        +-------------+--end--> ENDING: shutdown, disable,
+ *	    |                                        reset ------------> DEAD
+ *	    +---- lost, lies, cannot be used: device closed -----------> DEAD
+ *
+ * A command that is not answered, or CSTS.CFS, is an end without the shutdown.
  *
  * The memory of queues, and requests in it, are let go only when the device is
  * closed: until then it may write to them.
@@ -16,42 +18,32 @@
  * Knows neither leap_qp requests nor fabrics commands (regqp.c), nor how
  * registers are reached (regdev.h).
  *
- * Spec: NVMe Base 2.0 s3.5.1 (memory-based initialization), s3.7.2 (controller
- * level reset), s5.8 (Doorbell Buffer Config); PCI Local Bus 3.0 s6.7
+ * Spec: NVMe Base 2.0 s3.5.1 (memory-based initialization), s3.6 (shutdown),
+ * s3.7.2 (controller level reset), s5.8 (Doorbell Buffer Config)
  */
 #include "core/io/regctrl.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/io/dispatch.h"
+#include "util/atomic.h"
 #include "util/err.h"
 
 #define MS		1000000ull
 #define CSTS_POLL_NS	MS
-#define CMD_NS		(5000 * MS)
-#define END_NS		(3000 * MS)
+#define CMD_NS		(30000 * MS)	/* where commands have no limit */
+#define END_NS		(2000 * MS)	/* what is not CSTS takes no longer */
+#define QUIRK_NS	(2300 * MS)	/* SLOW_CSTS; found by trial */
 #define ALL_ONES	0xffffffffu
-#define PROBE_CC	(LEAP_CC_EN | LEAP_PUT(6u, LEAP_CC_IOSQES) | \
-			 LEAP_PUT(4u, LEAP_CC_IOCQES))
-
 #define PCI_COMMAND	0x04
-#define PCI_CLASS	0x08
-#define PCI_CAPS	0x34
-#define PCI_CAP_MSIX	0x11
-#define PCI_MAX_CAPS	48u
-#define PCI_CLASS_NVME	0x0108u
-/* Memory, bus master, no INTx. */
-#define PCI_COMMAND_ON	0x0406u
-#define MSIX_ENABLE	0x8000u
-#define MSIX_MASK_ALL	0x4000u
-/* Where an interrupt message would go; the eventfd is what is used. */
-#define MSI_ADDRESS	0xfee00000u
 
 typedef void (*next_fn)(struct leap__regctrl *c, uint64_t value);
 
-/* ---- one access after the other ------------------------------------------------ */
+/* ---- one access after the other ---------------------------------------- */
 
 static void close_device(struct leap__regctrl *c)
 {
@@ -62,6 +54,7 @@ static void close_device(struct leap__regctrl *c)
 	c->seq_done = NULL;
 	leap_timer_stop(c->pg, &c->timer);
 	leap_timer_stop(c->pg, &c->cmd_timer);
+	leap__regwatch_stop(c);
 	leap__regirq_stop(c);
 	c->dev->ops->close(c->dev);
 }
@@ -73,7 +66,22 @@ void leap__regctrl_fail(struct leap__regctrl *c, int err)
 	close_device(c);
 }
 
-static void end_start(struct leap__regctrl *c);
+static void say_why(struct leap__regctrl *c, const char *fmt, va_list ap)
+{
+	if (!c->why[0] && !leap__regctrl_dead(c))
+		vsnprintf(c->why, sizeof(c->why), fmt, ap);
+}
+
+void leap__regctrl_refuse(struct leap__regctrl *c, int err, const char *fmt,
+			  ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say_why(c, fmt, ap);
+	va_end(ap);
+	leap__regctrl_fail(c, err);
+}
 
 static void io_done(struct leap__regio *io, int err)
 {
@@ -86,13 +94,14 @@ static void io_done(struct leap__regio *io, int err)
 	if (err)
 		leap__regctrl_fail(c, err);
 	else if (c->state == LEAP__REGCTRL_ENDING && !c->seq_done)
-		end_start(c);
+		leap__regctrl_end_now(c);
 	else
 		next(c, io->value);
 }
 
-static void ask(struct leap__regctrl *c, enum leap__regop op,
-		uint64_t offset, uint8_t bytes, uint64_t value, next_fn next)
+void leap__regctrl_ask(struct leap__regctrl *c, enum leap__regop op,
+		       uint64_t offset, uint8_t bytes, uint64_t value,
+		       void (*next)(struct leap__regctrl *c, uint64_t value))
 {
 	c->io_next = next;
 	c->io_busy = true;
@@ -106,13 +115,13 @@ static void ask(struct leap__regctrl *c, enum leap__regop op,
 static void reg_read(struct leap__regctrl *c, uint32_t reg, uint8_t bytes,
 		     next_fn next)
 {
-	ask(c, LEAP__REG_READ, reg, bytes, 0, next);
+	leap__regctrl_ask(c, LEAP__REG_READ, reg, bytes, 0, next);
 }
 
 static void reg_write(struct leap__regctrl *c, uint32_t reg, uint8_t bytes,
 		      uint64_t value, next_fn next)
 {
-	ask(c, LEAP__REG_WRITE, reg, bytes, value, next);
+	leap__regctrl_ask(c, LEAP__REG_WRITE, reg, bytes, value, next);
 }
 
 /* A sequence that the user asked for is over. */
@@ -124,11 +133,9 @@ static void seq_end(struct leap__regctrl *c, int err)
 	done(c, err);
 }
 
-/* ---- CSTS.RDY -------------------------------------------------------------------- */
+/* ---- CSTS -------------------------------------------------------------- */
 
 static void csts_read(struct leap__regctrl *c, uint64_t value);
-static void now_disabled(struct leap__regctrl *c);
-static void now_enabled(struct leap__regctrl *c);
 
 static void csts_again(struct leap_timer *timer)
 {
@@ -136,39 +143,22 @@ static void csts_again(struct leap_timer *timer)
 		 LEAP_REG_CSTS, 4, csts_read);
 }
 
-static void csts_wait(struct leap__regctrl *c, uint32_t want)
+/*
+ * Until the bits of @mask are @want: @done gets 0, -EIO (CFS, where RDY is
+ * waited for) or -ETIMEDOUT. The first look is @after_ns from now.
+ */
+static void csts_wait(struct leap__regctrl *c, uint32_t mask, uint32_t want,
+		      uint64_t after_ns, uint64_t max_ns,
+		      void (*done)(struct leap__regctrl *c, int err))
 {
+	c->mask = mask;
 	c->want = want;
-	c->deadline_ns = leap_pollgroup_now_ns(c->pg) + c->to_ns;
-	reg_read(c, LEAP_REG_CSTS, 4, csts_read);
-}
-
-static void back_on_bus(struct leap__regctrl *c, uint64_t value)
-{
-	csts_wait(c, 0);
-}
-
-/* The reset has switched off bus mastering, and MSI-X. */
-static void reset_after_timeout(struct leap__regctrl *c, uint64_t value)
-{
-	c->cc = 0;
-	c->irq_refused = true;
-	c->irq_on = false;
-	ask(c, LEAP__REG_CONFIG_WRITE, PCI_COMMAND, 2, PCI_COMMAND_ON,
-	       back_on_bus);
-}
-
-/* Too late. A controller that stays up is reset, once, for its memory. */
-static void csts_timeout(struct leap__regctrl *c)
-{
-	if (c->want) {
-		seq_end(c, -ETIMEDOUT);
-	} else if (!c->reset_tried) {
-		c->reset_tried = true;
-		ask(c, LEAP__REG_RESET, 0, 0, 0, reset_after_timeout);
-	} else {
-		leap__regctrl_fail(c, -ETIMEDOUT);
-	}
+	c->waited = done;
+	c->deadline_ns = leap_pollgroup_now_ns(c->pg) + after_ns + max_ns;
+	if (after_ns)
+		leap_timer_start(c->pg, &c->timer, after_ns);
+	else
+		reg_read(c, LEAP_REG_CSTS, 4, csts_read);
 }
 
 static void csts_read(struct leap__regctrl *c, uint64_t value)
@@ -176,33 +166,64 @@ static void csts_read(struct leap__regctrl *c, uint64_t value)
 	uint32_t csts = (uint32_t)value;
 
 	if (csts == ALL_ONES)
-		leap__regctrl_fail(c, -ENODEV);
+		leap__regctrl_refuse(c, -ENODEV, "CSTS reads as all ones");
 	else if (c->want && (csts & LEAP_CSTS_CFS))
-		seq_end(c, -EIO);
-	else if ((csts & LEAP_CSTS_RDY) != c->want) {
-		if (leap_pollgroup_now_ns(c->pg) >= c->deadline_ns)
-			csts_timeout(c);
-		else
-			leap_timer_start(c->pg, &c->timer, CSTS_POLL_NS);
-	} else if (c->want)
-		now_enabled(c);
+		c->waited(c, -EIO);
+	else if ((csts & c->mask) == c->want)
+		c->waited(c, 0);
+	else if (leap_pollgroup_now_ns(c->pg) >= c->deadline_ns)
+		c->waited(c, -ETIMEDOUT);
 	else
-		now_disabled(c);
+		leap_timer_start(c->pg, &c->timer, CSTS_POLL_NS);
 }
 
-/* ---- disable --------------------------------------------------------------------- */
+/* ---- disable ----------------------------------------------------------- */
 
-static void now_disabled(struct leap__regctrl *c)
+static void now_disabled(struct leap__regctrl *c, int err);
+
+static void back_on_bus(struct leap__regctrl *c, uint64_t value)
 {
-	c->shadow = false;
-	c->admin->live = false;
-	leap__list_remove(&c->admin->link);
-	seq_end(c, 0);
+	csts_wait(c, LEAP_CSTS_RDY, 0, 0, c->to_ns, now_disabled);
+}
+
+/* The reset has switched off bus mastering, and MSI-X. */
+static void was_reset(struct leap__regctrl *c, uint64_t value)
+{
+	c->cc = 0;
+	c->irq_refused = true;
+	c->irq_on = false;
+	leap__regctrl_ask(c, LEAP__REG_CONFIG_WRITE, PCI_COMMAND, 2,
+			  LEAP__REG_PCI_ON, back_on_bus);
+}
+
+/* A controller that stays up is reset, once, for its memory. */
+static void now_disabled(struct leap__regctrl *c, int err)
+{
+	if (err && c->reset_tried) {
+		leap__regctrl_refuse(c, err, "still ready after a reset");
+	} else if (err) {
+		c->reset_tried = true;
+		leap__regctrl_ask(c, LEAP__REG_RESET, 0, 0, 0, was_reset);
+	} else {
+		c->shadow = false;
+		c->nr_granted = 0;
+		c->admin->live = false;
+		leap__list_remove(&c->admin->link);
+		seq_end(c, 0);
+	}
 }
 
 static void wait_not_ready(struct leap__regctrl *c, uint64_t value)
 {
-	csts_wait(c, 0);
+	csts_wait(c, LEAP_CSTS_RDY, 0,
+		  c->quirks & LEAP__REGQ_SLOW_CSTS ? QUIRK_NS : 0, c->to_ns,
+		  now_disabled);
+}
+
+/* Ready, fatal, or neither for too long: EN may be cleared. */
+static void clear_en(struct leap__regctrl *c, int err)
+{
+	reg_write(c, LEAP_REG_CC, 4, c->cc, wait_not_ready);
 }
 
 static void disable_cc(struct leap__regctrl *c, uint64_t value)
@@ -210,16 +231,22 @@ static void disable_cc(struct leap__regctrl *c, uint64_t value)
 	const uint32_t off = LEAP_CC_EN |
 			     LEAP_CC_SHN_MASK << LEAP_CC_SHN_SHIFT;
 	uint32_t cc = (uint32_t)value;
+	bool found_on = !c->cc;
 
 	if (cc == ALL_ONES) {
-		leap__regctrl_fail(c, -ENODEV);
+		leap__regctrl_refuse(c, -ENODEV, "CC reads as all ones");
 		return;
 	}
 	c->cc = cc & ~off;
-	if (cc & LEAP_CC_EN)
-		reg_write(c, LEAP_REG_CC, 4, c->cc, wait_not_ready);
+	if (!(cc & LEAP_CC_EN))
+		csts_wait(c, LEAP_CSTS_RDY, 0, 0, c->to_ns, now_disabled);
+	else if (found_on && !LEAP_GET(cc, LEAP_CC_SHN))
+		/* Somebody's EN, perhaps not yet answered by RDY: clearing it
+		 * before that is undefined. NVMe Base 2.0 s3.5.1. */
+		csts_wait(c, LEAP_CSTS_RDY, LEAP_CSTS_RDY, 0, c->to_ns,
+			  clear_en);
 	else
-		csts_wait(c, 0);
+		clear_en(c, 0);
 }
 
 void leap__regctrl_disable(struct leap__regctrl *c,
@@ -231,7 +258,7 @@ void leap__regctrl_disable(struct leap__regctrl *c,
 	reg_read(c, LEAP_REG_CC, 4, disable_cc);
 }
 
-/* ---- enable ---------------------------------------------------------------------- */
+/* ---- enable ------------------------------------------------------------ */
 
 /* A controller that refuses goes on with doorbells in registers. */
 static void dbbuf_done(struct leap__regcmd *cmd, leap_status_t status)
@@ -242,15 +269,21 @@ static void dbbuf_done(struct leap__regcmd *cmd, leap_status_t status)
 	seq_end(c, 0);
 }
 
-static void now_enabled(struct leap__regctrl *c)
+static void now_enabled(struct leap__regctrl *c, int err)
 {
 	struct leap__regq *a = c->admin;
 	struct leap_sqe *sqe = &c->cmd.req.sqe;
 
+	if (err) {
+		seq_end(c, err);
+		return;
+	}
 	c->enabled = true;
 	a->live = true;
 	leap__list_push_back(&c->queues, &a->link);
-	if (!(leap_from_le16(c->id->oacs) & LEAP_OACS_DBBUF)) {
+	if (c->dev->shadow)
+		c->shadow = true;
+	if (c->shadow || !(leap_from_le16(c->id->oacs) & LEAP_OACS_DBBUF)) {
 		seq_end(c, 0);
 		return;
 	}
@@ -266,7 +299,7 @@ static void now_enabled(struct leap__regctrl *c)
 static void wait_ready(struct leap__regctrl *c, uint64_t value)
 {
 	c->cc = c->seq_cc;
-	csts_wait(c, LEAP_CSTS_RDY);
+	csts_wait(c, LEAP_CSTS_RDY, LEAP_CSTS_RDY, 0, c->to_ns, now_enabled);
 }
 
 static void write_cc(struct leap__regctrl *c, uint64_t value)
@@ -298,12 +331,18 @@ void leap__regctrl_enable(struct leap__regctrl *c, uint32_t cc,
 	reg_write(c, LEAP_REG_AQA, 4, aqa, write_asq);
 }
 
-/* ---- admin commands of our own ------------------------------------------------------ */
+/* ---- admin commands of our own ----------------------------------------- */
 
 static void cmd_timeout(struct leap_timer *timer)
 {
-	leap__regctrl_fail(leap__list_entry(timer, struct leap__regctrl,
-					    cmd_timer), -ETIMEDOUT);
+	leap__regctrl_reset(leap__list_entry(timer, struct leap__regctrl,
+					     cmd_timer), -ETIMEDOUT,
+			    "no answer to an admin command of the driver");
+}
+
+static uint64_t cmd_ns(const struct leap__regctrl *c)
+{
+	return c->limit_ns ? c->limit_ns : CMD_NS;
 }
 
 static int issue(struct leap__regctrl *c, struct leap__regcmd *cmd)
@@ -319,9 +358,20 @@ static int issue(struct leap__regctrl *c, struct leap__regcmd *cmd)
 	if (leap__regq_push(a, (uint16_t)cid))
 		return -EAGAIN;
 	if (!c->cmds_out++)
-		leap_timer_start(c->pg, &c->cmd_timer, CMD_NS);
+		leap_timer_start(c->pg, &c->cmd_timer, cmd_ns(c));
+	if (!c->watching)
+		leap__regwatch_start(c);
 	leap__regq_kick(a);
 	return 0;
+}
+
+void leap__regctrl_unpark(struct leap__regctrl *c)
+{
+	struct leap__list *pos;
+
+	leap__list_for_each(pos, &c->queues)
+		leap__regq_unpark(leap__list_entry(pos, struct leap__regq,
+						   link));
 }
 
 void leap__regctrl_pump(struct leap__regctrl *c)
@@ -351,7 +401,7 @@ void leap__regctrl_cmd_done(struct leap__regctrl *c, struct leap__regcmd *cmd,
 {
 	leap_timer_stop(c->pg, &c->cmd_timer);
 	if (--c->cmds_out)
-		leap_timer_start(c->pg, &c->cmd_timer, CMD_NS);
+		leap_timer_start(c->pg, &c->cmd_timer, cmd_ns(c));
 	cmd->done(cmd, status);
 }
 
@@ -359,199 +409,13 @@ void leap__regctrl_drop_cmds(struct leap__regctrl *c)
 {
 	leap_timer_stop(c->pg, &c->cmd_timer);
 	c->cmds_out = 0;
+	c->abort_out = false;
+	c->abort_q = NULL;
 	c->cmd_wait = NULL;
 	c->cmd_wait_tail = &c->cmd_wait;
 }
 
-/* ---- probe: what is there ------------------------------------------------------------- */
-
-static void probe_end(struct leap__regctrl *c, int err)
-{
-	leap__regctrl_drop_cmds(c);
-	c->state = LEAP__REGCTRL_UP;
-	c->probed(c, 0, c->probe_status);
-}
-
-static void identified(struct leap__regcmd *cmd, leap_status_t status)
-{
-	struct leap__regctrl *c = cmd->arg;
-
-	c->probe_status = status;
-	leap__regctrl_disable(c, probe_end);
-}
-
-static void probe_enabled(struct leap__regctrl *c, int err)
-{
-	struct leap__regcmd *cmd = &c->cmd;
-
-	if (err) {
-		leap__regctrl_fail(c, err);
-		return;
-	}
-	memset(&cmd->req.sqe, 0, sizeof(cmd->req.sqe));
-	cmd->req.sqe.opc = LEAP_ADM_IDENTIFY;
-	cmd->req.sqe.cdw10 = leap_to_le32(LEAP_CNS_CTRL);
-	cmd->piece.addr = c->id;
-	cmd->piece.len_bytes = LEAP_IDENTIFY_SIZE;
-	cmd->req.pieces = &cmd->piece;
-	cmd->req.nr_pieces = 1;
-	leap__regctrl_admin(c, cmd, identified);
-}
-
-static void probe_disabled(struct leap__regctrl *c, int err)
-{
-	leap__regctrl_enable(c, PROBE_CC, probe_enabled);
-}
-
-static void admin_mapped(void *arg, int err)
-{
-	struct leap__regctrl *c = arg;
-
-	if (leap__regctrl_dead(c))
-		return;
-	if (err) {
-		leap__regctrl_fail(c, err);
-		return;
-	}
-	c->admin->iova = leap__regmem_iova(c, c->admin->map);
-	if (c->state == LEAP__REGCTRL_ENDING)
-		end_start(c);
-	else
-		leap__regctrl_disable(c, probe_disabled);
-}
-
-static void make_admin(struct leap__regctrl *c)
-{
-	struct leap_qp *qp = &((struct leap__regqp *)c->owner)->qp;
-	uint32_t sq = qp->depth + LEAP__REG_OWN_CMDS;
-	uint32_t cq;
-	int map;
-
-	if (sq > LEAP_AQ_MAX_ENTRIES)
-		sq = LEAP_AQ_MAX_ENTRIES;
-	cq = 2 * sq < LEAP_AQ_MAX_ENTRIES ? 2 * sq : LEAP_AQ_MAX_ENTRIES;
-	if (leap__regq_init(c->admin, c, qp, sq, cq)) {
-		leap__regctrl_fail(c, -ENOMEM);
-		return;
-	}
-	((struct leap__regqp *)c->owner)->q_init = true;
-	c->admin->bounce_all = true;
-	map = leap__regmem_map(c, c->admin->mem, admin_mapped, c);
-	if (map < 0)
-		leap__regctrl_fail(c, map);
-	else
-		c->admin->map = (uint16_t)map;
-}
-
-static void crto_read(struct leap__regctrl *c, uint64_t value)
-{
-	uint64_t ns = LEAP_GET((uint32_t)value, LEAP_CRTO_CRWMT) * 500 * MS;
-
-	if (ns > c->to_ns)
-		c->to_ns = ns;
-	make_admin(c);
-}
-
-static void cap_read(struct leap__regctrl *c, uint64_t value)
-{
-	c->cap = value;
-	if (value == UINT64_MAX) {
-		leap__regctrl_fail(c, -ENODEV);
-		return;
-	}
-	if (LEAP_GET(value, LEAP_CAP_MPSMIN) || !LEAP_GET(value, LEAP_CAP_MQES) ||
-	    !(value & LEAP_CAP_CSS_NVM)) {
-		leap__regctrl_fail(c, -EOPNOTSUPP);
-		return;
-	}
-	c->to_ns = (LEAP_GET(value, LEAP_CAP_TO) + 1) * 500 * MS;
-	if (value & LEAP_CAP_CRMS_RWM)
-		reg_read(c, LEAP_REG_CRTO, 4, crto_read);
-	else
-		make_admin(c);
-}
-
-/* ---- PCI ------------------------------------------------------------------------------ */
-
-static void pci_done(struct leap__regctrl *c, uint64_t value)
-{
-	reg_read(c, LEAP_REG_CAP, 8, cap_read);
-}
-
-static void msix_unmask(struct leap__regctrl *c, uint64_t value)
-{
-	reg_write(c, c->msix_table + 12, 4, 0, pci_done);
-}
-
-static void msix_data(struct leap__regctrl *c, uint64_t value)
-{
-	reg_write(c, c->msix_table + 8, 4, 0, msix_unmask);
-}
-
-static void msix_upper(struct leap__regctrl *c, uint64_t value)
-{
-	reg_write(c, c->msix_table + 4, 4, 0, msix_data);
-}
-
-static void msix_on(struct leap__regctrl *c, uint64_t value)
-{
-	if (c->dev->ops->msix_table && c->msix_table != UINT32_MAX)
-		reg_write(c, c->msix_table, 4, MSI_ADDRESS, msix_upper);
-	else
-		pci_done(c, 0);
-}
-
-static void msix_table(struct leap__regctrl *c, uint64_t value)
-{
-	/* Bits 2:0 say in which BAR. */
-	c->msix_table = value & 7 ? UINT32_MAX : (uint32_t)value;
-	ask(c, LEAP__REG_CONFIG_WRITE, c->pci_at + 2, 2, MSIX_ENABLE,
-	       msix_on);
-}
-
-static void pci_cap(struct leap__regctrl *c, uint64_t value);
-
-static void pci_next(struct leap__regctrl *c, uint64_t at)
-{
-	c->pci_at = (uint32_t)at & 0xfc;
-	if (c->pci_at < 0x40 || !c->pci_left--)
-		pci_done(c, 0);		/* no MSI-X: no interrupts */
-	else
-		ask(c, LEAP__REG_CONFIG_READ, c->pci_at, 4, 0, pci_cap);
-}
-
-static void pci_cap(struct leap__regctrl *c, uint64_t value)
-{
-	if ((value & 0xff) == PCI_CAP_MSIX)
-		ask(c, LEAP__REG_CONFIG_READ, c->pci_at + 4, 4, 0,
-		       msix_table);
-	else
-		pci_next(c, value >> 8 & 0xff);
-}
-
-static void pci_caps(struct leap__regctrl *c, uint64_t value)
-{
-	c->pci_left = PCI_MAX_CAPS;
-	ask(c, LEAP__REG_CONFIG_READ, PCI_CAPS, 1, 0, pci_next);
-}
-
-static void pci_class(struct leap__regctrl *c, uint64_t value)
-{
-	if (value == ALL_ONES || value >> 16 != PCI_CLASS_NVME) {
-		leap__regctrl_fail(c, value == ALL_ONES ? -ENODEV :
-						  -EPROTONOSUPPORT);
-		return;
-	}
-	ask(c, LEAP__REG_CONFIG_WRITE, PCI_COMMAND, 2, PCI_COMMAND_ON,
-	       pci_caps);
-}
-
-void leap__regctrl_probe(struct leap__regctrl *c)
-{
-	ask(c, LEAP__REG_CONFIG_READ, PCI_CLASS, 4, 0, pci_class);
-}
-
-/* ---- opening and ending ------------------------------------------------------------- */
+/* ---- opening and ending ------------------------------------------------ */
 
 static void end_closed(struct leap__regctrl *c, uint64_t value)
 {
@@ -561,20 +425,63 @@ static void end_closed(struct leap__regctrl *c, uint64_t value)
 static void end_disabled(struct leap__regctrl *c, int err)
 {
 	c->seq_done = end_disabled;	/* io_done: this is the end's access */
-	ask(c, LEAP__REG_RESET, 0, 0, 0, end_closed);
+	leap__regctrl_ask(c, LEAP__REG_RESET, 0, 0, 0, end_closed);
 }
 
-static void end_start(struct leap__regctrl *c)
+/* Done, fatal, or for too long: the disable that follows says the rest. */
+static void shut_down(struct leap__regctrl *c, int err)
 {
-	if (c->cap && c->admin->iova)
-		leap__regctrl_disable(c, end_disabled);
+	leap__regctrl_disable(c, end_disabled);
+}
+
+static void shn_set(struct leap__regctrl *c, uint64_t value)
+{
+	csts_wait(c, LEAP_CSTS_SHST_MASK << LEAP_CSTS_SHST_SHIFT,
+		  LEAP_PUT(LEAP_CSTS_SHST_DONE, LEAP_CSTS_SHST), 0,
+		  c->shutdown_ns, shut_down);
+}
+
+/* Its caches are written back before it is disabled: NVMe Base 2.0 s3.6.1. */
+static void shn_cc(struct leap__regctrl *c, uint64_t value)
+{
+	uint32_t cc = (uint32_t)value;
+
+	if (cc == ALL_ONES)
+		leap__regctrl_refuse(c, -ENODEV, "CC reads as all ones");
+	else if (!(cc & LEAP_CC_EN) || LEAP_GET(cc, LEAP_CC_SHN))
+		shut_down(c, 0);
 	else
+		reg_write(c, LEAP_REG_CC, 4,
+			  cc | LEAP_PUT(LEAP_CC_SHN_NORMAL, LEAP_CC_SHN),
+			  shn_set);
+}
+
+void leap__regctrl_end_now(struct leap__regctrl *c)
+{
+	c->seq_done = end_disabled;	/* io_done: these are the end's */
+	if (!c->cap || !c->admin->iova)
 		end_disabled(c, 0);
+	else if (c->was_on && !c->hung)
+		reg_read(c, LEAP_REG_CC, 4, shn_cc);
+	else
+		leap__regctrl_disable(c, end_disabled);
 }
 
 static void end_timeout(struct leap_timer *timer)
 {
 	close_device(leap__list_entry(timer, struct leap__regctrl, cmd_timer));
+}
+
+/* Shutdown, disable, reset and disable again, each as late as may be. */
+static uint64_t end_ns(const struct leap__regctrl *c)
+{
+	uint64_t ns = END_NS + 2 * c->to_ns;
+
+	if (c->was_on && !c->hung)
+		ns += c->shutdown_ns;
+	if (c->quirks & LEAP__REGQ_SLOW_CSTS)
+		ns += QUIRK_NS;
+	return ns;
 }
 
 void leap__regctrl_end(struct leap__regctrl *c)
@@ -589,16 +496,32 @@ void leap__regctrl_end(struct leap__regctrl *c)
 		close_device(c);
 		return;
 	}
+	c->was_on = c->enabled;
 	c->enabled = false;
 	c->admin->live = false;
 	c->seq_done = NULL;
 	leap_timer_stop(c->pg, &c->timer);
 	leap__regctrl_drop_cmds(c);
 	c->cmd_timer.run = end_timeout;
-	leap_timer_start(c->pg, &c->cmd_timer, END_NS);
+	leap_timer_start(c->pg, &c->cmd_timer, end_ns(c));
 	/* Memory that is being mapped comes to admin_mapped. */
 	if (!c->io_busy && !(c->admin->mem && !c->admin->iova))
-		end_start(c);
+		leap__regctrl_end_now(c);
+}
+
+void leap__regctrl_reset(struct leap__regctrl *c, int err, const char *fmt,
+			 ...)
+{
+	va_list ap;
+
+	if (leap__regctrl_dead(c) || c->state == LEAP__REGCTRL_ENDING)
+		return;
+	va_start(ap, fmt);
+	say_why(c, fmt, ap);
+	va_end(ap);
+	c->hung = true;
+	leap__regctrl_end(c);
+	c->err = err;
 }
 
 void leap__reg_opened(struct leap__regdev *dev, int err)
@@ -626,15 +549,20 @@ void leap__regctrl_settle(struct leap__regctrl *c)
 
 	if (!c->dev_closed || c->irq_watching)
 		return;
+	/* No holder is left then, and nobody sends the message any more. */
+	leap__regmem_free(c);
+	if (leap__load_acquire(&c->recall_sent))
+		return;
 	if (c->polled)
 		leap_pollgroup_del_poller(c->pg, &c->poller);
 	c->polled = false;
 	leap__list_remove(&c->link);
 	leap__regctrl_drop_cmds(c);
+	if (c->why[0])
+		leap__err(c->err, "%s: %s", c->address, c->why);
 	while ((l = leap__list_pop(&c->qps)))
 		leap__regqp_ended(leap__list_entry(l, struct leap__regqp, link),
 				  c->err);
-	leap__regmem_free(c);
 	free(c->maps);
 	free(c->id);
 	free(c->dev);
@@ -687,7 +615,9 @@ int leap__regctrl_create(struct leap_qp *qp,
 	c->timer.run = csts_again;
 	c->cmd_timer.run = cmd_timeout;
 	c->cmd_wait_tail = &c->cmd_wait;
+	leap__regwatch_init(c, qp->opts.timeout_ms);
 	c->next_iova = LEAP__REG_IOVA;
+	c->recall.run = leap__regmem_recall_run;
 	c->irq_fd = -1;
 	leap__list_init(&c->qps);
 	leap__list_init(&c->queues);

@@ -27,7 +27,8 @@ enum leap__regop {
 	LEAP__REG_CONFIG_WRITE,
 	LEAP__REG_MAP,		/* let the device reach @buf at @offset */
 	LEAP__REG_UNMAP,	/* done when it no longer does */
-	LEAP__REG_IRQ,		/* have MSI-X vector 0 signal @fd; -1: none */
+	LEAP__REG_IRQ,		/* have MSI-X vector @value signal @fd; -1:
+				 * none */
 	LEAP__REG_RESET,	/* function level reset */
 };
 
@@ -35,8 +36,10 @@ struct leap__regio {
 	uint8_t op;		/* enum leap__regop */
 	uint8_t bytes;
 	int fd;
-	uint64_t offset;	/* register; MAP, UNMAP: device address */
-	uint64_t value;		/* in, or out of a read */
+	/* Register; UNMAP: device address; MAP: the same, which the device may
+	 * change before done. */
+	uint64_t offset;
+	uint64_t value;		/* in, or out of a read; IRQ: vector */
 	struct leap_dmabuf *buf;	/* MAP, UNMAP */
 	void (*done)(struct leap__regio *io, int err);
 	void *arg;
@@ -49,12 +52,18 @@ struct leap__regdev {
 	const struct leap__regdev_ops *ops;
 	struct leap_pollgroup *pg;
 	struct leap__regctrl *ctrl;
+	/* Shadow doorbells that somebody else has set up: two pages, since
+	 * open. NULL: the end may set up its own. */
+	uint8_t *shadow;
 };
 
 struct leap__regdev_ops {
 	uint32_t dev_bytes;	/* of the struct that embeds the base, zeroed */
 	/* This side keeps the MSI-X table: it has to be written. */
 	bool msix_table;
+	/* It is no processor of this machine that reads and writes the rings:
+	 * barriers have to reach further than the cores do. */
+	bool device;
 	/* Start opening @address; leap__reg_opened tells the end, in a later
 	 * poll. 0, or -errno with last error text: it was never open. */
 	int (*open)(struct leap__regdev *dev, const struct leap_qp_opts *opts,
@@ -67,6 +76,16 @@ struct leap__regdev_ops {
 	/* The end of it: what was submitted is done with -ECANCELED, then
 	 * leap__reg_closed is called, in a later poll. */
 	void (*close)(struct leap__regdev *dev);
+
+	/* The rest may be NULL. */
+
+	/* Doorbells for another process: a descriptor that can be mapped, and
+	 * where in it BAR 0's 1000h lies. Borrowed; -EOPNOTSUPP. */
+	int (*doorbell_fd)(struct leap__regdev *dev, uint64_t *offset,
+			   uint32_t *bytes);
+	/* What the device calls an I/O queue, in doorbells and completions,
+	 * once its CQ exists. NULL: as we do. */
+	uint16_t (*queue_id)(struct leap__regdev *dev, uint16_t qid);
 };
 
 /* The device says, in poll: it is open (0) or cannot be opened (-errno; close

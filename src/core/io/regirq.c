@@ -59,6 +59,8 @@ static int ctrl_poll(struct leap_poller *poller, unsigned int budget)
 	}
 	if (n && c->cmd_wait)
 		leap__regctrl_pump(c);
+	if (n && __builtin_expect(c->leaving, 0))
+		leap__regmem_recalled(c);
 	if (n && c->irq_on) {
 		c->irq_idle += (uint32_t)n;
 		if (c->irq_idle > BUSY_AFTER && !c->irq_busy)

@@ -40,10 +40,10 @@ static bool is_admin(const struct leap__regqp *rq)
 	return !rq->qp.opts.qid;
 }
 
-/* ---- answers of our own ---------------------------------------------------------- */
+/* ---- answers of our own ------------------------------------------------ */
 
-static void complete(struct leap__regqp *rq, struct leap_req *req,
-		     uint64_t result, leap_status_t status)
+void leap__regqp_complete(struct leap__regqp *rq, struct leap_req *req,
+			  uint64_t result, leap_status_t status)
 {
 	memset(&req->cqe, 0, sizeof(req->cqe));
 	req->cqe.result = leap_to_le64(result);
@@ -52,85 +52,13 @@ static void complete(struct leap__regqp *rq, struct leap_req *req,
 	leap_qp_complete(&rq->qp, req);
 }
 
-static void fab_complete(struct leap__regfab *f, uint64_t result,
-			 leap_status_t status)
-{
-	struct leap_req *req = f->req;
-
-	f->req = NULL;
-	complete(f->rq, req, result, status);
-}
-
-static void answer_all(struct leap__defer *defer)
-{
-	struct leap__regqp *rq =
-		leap__list_entry(defer, struct leap__regqp, answer);
-	struct leap__regfab *f;
-
-	while ((f = rq->answers)) {
-		rq->answers = f->next;
-		if (!rq->answers)
-			rq->answers_tail = &rq->answers;
-		fab_complete(f, f->result, f->status);
-	}
-}
-
-/* Not from within submit: at the end of this poll. */
-static void answer(struct leap__regfab *f, uint64_t result,
-		   leap_status_t status)
-{
-	struct leap__regqp *rq = f->rq;
-
-	f->result = result;
-	f->status = status;
-	f->next = NULL;
-	*rq->answers_tail = f;
-	rq->answers_tail = &f->next;
-	leap__pollgroup_defer(rq->qp.pg, &rq->answer);
-}
-
-static struct leap__regfab *take_fab(struct leap__regqp *rq,
-				     struct leap_req *req)
-{
-	uint32_t i;
-
-	for (i = 0; i < rq->qp.depth; i++) {
-		struct leap__regfab *f = &rq->fabs[i];
-
-		if (f->req)
-			continue;
-		f->req = req;
-		f->rq = rq;
-		f->next = NULL;
-		return f;
-	}
-	return NULL;
-}
-
-/* ---- the end of a queue pair --------------------------------------------------------- */
+/* ---- the end of a queue pair ------------------------------------------- */
 
 static void free_queue(struct leap__regqp *rq)
 {
 	if (rq->q_init)
 		leap__regq_fini(&rq->q);
 	rq->q_init = false;
-}
-
-static void fail_fabs(struct leap__regqp *rq, int err)
-{
-	struct leap_req *req;
-	uint32_t i;
-
-	rq->answers = rq->sets = NULL;
-	rq->answers_tail = &rq->answers;
-	rq->sets_tail = &rq->sets;
-	leap__pollgroup_undefer(rq->qp.pg, &rq->answer);
-	for (i = 0; i < rq->qp.depth; i++) {
-		req = rq->fabs[i].req;
-		rq->fabs[i].req = NULL;
-		if (req)
-			leap_qp_fail(&rq->qp, req, err);
-	}
 }
 
 static void say_closed(struct leap__regqp *rq)
@@ -160,7 +88,7 @@ void leap__regqp_ended(struct leap__regqp *rq, int err)
 	}
 	if (rq->q_init)
 		leap__regq_fail_all(&rq->q, err, 0);
-	fail_fabs(rq, err);
+	leap__regfab_fail(rq, err);
 	free_queue(rq);
 	rq->c = NULL;
 	if (!rq->closing)
@@ -169,9 +97,9 @@ void leap__regqp_ended(struct leap__regqp *rq, int err)
 		say_closed(rq);
 }
 
-/* ---- I/O queues: deletion ------------------------------------------------------------- */
+/* ---- I/O queues: deletion ---------------------------------------------- */
 
-static void io_gone(struct leap__regqp *rq, int err)
+void leap__regqp_gone(struct leap__regqp *rq, int err)
 {
 	leap__list_remove(&rq->link);
 	if (rq->q_init)
@@ -189,17 +117,27 @@ static void refuse(struct leap__regqp *rq, uint32_t where, leap_status_t status)
 	if (rq->q_init)
 		leap__regmem_unmap(rq->c, rq->q.map);
 	free_queue(rq);
-	complete(rq, req, where, status);
+	leap__regqp_complete(rq, req, where, status);
+}
+
+/* It may still write to the queue's memory: only a reset takes it away. */
+static void not_deleted(struct leap__regqp *rq, const char *what,
+			leap_status_t status)
+{
+	leap__regctrl_reset(rq->c, -EIO, "%s queue %u cannot be deleted: %s",
+			    what, rq->qp.opts.qid, leap_status_str(status));
 }
 
 static void cq_deleted(struct leap__regcmd *cmd, leap_status_t status)
 {
 	struct leap__regqp *rq = cmd->arg;
 
-	if (rq->connect && !rq->closing)
+	if (status)
+		not_deleted(rq, "completion", status);
+	else if (rq->connect && !rq->closing)
 		refuse(rq, 0, rq->why);
 	else
-		io_gone(rq, -ECONNRESET);
+		leap__regqp_gone(rq, -ECONNRESET);
 }
 
 static void delete(struct leap__regqp *rq, uint8_t opc,
@@ -230,6 +168,10 @@ static void sq_deleted(struct leap__regcmd *cmd, leap_status_t status)
 		;
 	if (leap__regctrl_dead(rq->c))
 		return;
+	if (status) {
+		not_deleted(rq, "submission", status);
+		return;
+	}
 	rq->q.live = false;
 	leap__list_remove(&rq->q.link);
 	delete_cq(rq);
@@ -242,7 +184,7 @@ static void delete_sq(struct leap__regqp *rq)
 	delete(rq, LEAP_ADM_DELETE_SQ, sq_deleted);
 }
 
-/* ---- I/O queues: creation ------------------------------------------------------------- */
+/* ---- I/O queues: creation ---------------------------------------------- */
 
 /* As the fabric says it; creation's words are another table's. */
 static leap_status_t create_status(leap_status_t status, uint32_t *where)
@@ -306,7 +248,18 @@ static void sq_created(struct leap__regcmd *cmd, leap_status_t status)
 		leap_qp_fail(&rq->qp, req, -ECANCELED);
 		return;
 	}
-	complete(rq, req, rq->c->cntlid, 0);
+	leap__regqp_complete(rq, req, rq->c->cntlid, 0);
+}
+
+/* A device that many share has names of its own for queues. */
+static void name_queue(struct leap__regqp *rq)
+{
+	struct leap__regdev *dev = rq->c->dev;
+
+	if (!dev->ops->queue_id)
+		return;
+	leap__regq_name(&rq->q, dev->ops->queue_id(dev, rq->qp.opts.qid));
+	leap__regq_shadow(&rq->q);
 }
 
 static void cq_created(struct leap__regcmd *cmd, leap_status_t status)
@@ -314,7 +267,7 @@ static void cq_created(struct leap__regcmd *cmd, leap_status_t status)
 	struct leap__regqp *rq = cmd->arg;
 
 	if (status && rq->closing) {
-		io_gone(rq, -ECANCELED);
+		leap__regqp_gone(rq, -ECANCELED);
 		return;
 	}
 	if (status) {
@@ -325,6 +278,7 @@ static void cq_created(struct leap__regcmd *cmd, leap_status_t status)
 		delete_cq(rq);
 		return;
 	}
+	name_queue(rq);
 	rq->state = LEAP__REGQP_CREATING_SQ;
 	create(rq, LEAP_ADM_CREATE_SQ, rq->q.sq_size, 0,
 	       1u | (uint32_t)rq->qp.opts.qid << 16, sq_created);
@@ -337,7 +291,11 @@ static void io_mapped(void *arg, int err)
 	uint32_t cdw11 = 3;
 
 	if (rq->closing) {
-		io_gone(rq, -ECANCELED);
+		leap__regqp_gone(rq, -ECANCELED);
+		return;
+	}
+	if (err == -ENODEV) {
+		leap__regctrl_fail(rq->c, err);
 		return;
 	}
 	if (err || !rq->c->enabled) {
@@ -346,7 +304,8 @@ static void io_mapped(void *arg, int err)
 		return;
 	}
 	rq->q.iova = leap__regmem_iova(rq->c, rq->q.map);
-	leap__regq_shadow(&rq->q);
+	if (!rq->c->dev->ops->queue_id)
+		leap__regq_shadow(&rq->q);
 	rq->state = LEAP__REGQP_CREATING_CQ;
 	create(rq, LEAP_ADM_CREATE_CQ, rq->q.cq_size, rq->q.cq_at, cdw11,
 	       cq_created);
@@ -356,6 +315,9 @@ static leap_status_t check_io(const struct leap__regqp *rq, uint32_t *where)
 {
 	const struct leap__regctrl *c = rq->c;
 
+	*where = IN_SQE(qid);
+	if (c->nr_granted && rq->qp.opts.qid > c->nr_granted)
+		return DNR(LEAP_SC_FAB_PARAM);
 	*where = IN_SQE(sqsize);
 	if (rq->qp.depth - 1 > LEAP_GET(c->cap, LEAP_CAP_MQES))
 		return DNR(LEAP_SC_FAB_PARAM);
@@ -398,7 +360,7 @@ static void start_io(struct leap__regqp *rq)
 		rq->state = LEAP__REGQP_MAPPING;
 }
 
-/* ---- Connect --------------------------------------------------------------------------- */
+/* ---- Connect ----------------------------------------------------------- */
 
 /* Free in this poll group? */
 static bool id_is_free(const struct leap__regctrl *c, uint32_t id)
@@ -437,7 +399,8 @@ static bool name_fits(const struct leap__regctrl *c, const char *wanted)
 {
 	const char *name = (const char *)c->id->subnqn;
 
-	return !name[0] || !strncmp(name, wanted, sizeof(c->id->subnqn));
+	return !name[0] || (c->quirks & LEAP__REGQ_NO_NAME) ||
+	       !strncmp(name, wanted, sizeof(c->id->subnqn));
 }
 
 static void probed(struct leap__regctrl *c, int err, leap_status_t status)
@@ -448,12 +411,13 @@ static void probed(struct leap__regctrl *c, int err, leap_status_t status)
 	rq->connect = NULL;
 	rq->state = LEAP__REGQP_LIVE;
 	if (status) {
-		complete(rq, req, 0, status);
+		leap__regqp_complete(rq, req, 0, status);
 	} else if (!name_fits(c, data_of(req)->subnqn)) {
-		complete(rq, req, IN_DATA(subnqn), DNR(LEAP_SC_FAB_PARAM));
+		leap__regqp_complete(rq, req, IN_DATA(subnqn),
+				     DNR(LEAP_SC_FAB_PARAM));
 	} else {
 		c->cntlid = pick_id(c);
-		complete(rq, req, c->cntlid, 0);
+		leap__regqp_complete(rq, req, c->cntlid, 0);
 	}
 }
 
@@ -469,9 +433,11 @@ static void connect_admin(struct leap__regqp *rq, struct leap_req *req)
 		leap__regctrl_probe(rq->c);
 		return;
 	}
-	f = take_fab(rq, req);
-	answer(f, leap_from_le16(d->cntlid) == LEAP_CNTLID_DYNAMIC ?
-	       IN_DATA(subnqn) : IN_DATA(cntlid), DNR(LEAP_SC_FAB_PARAM));
+	f = leap__regfab_take(rq, req);
+	leap__regfab_answer(f, leap_from_le16(d->cntlid) ==
+			       LEAP_CNTLID_DYNAMIC ?
+			       IN_DATA(subnqn) : IN_DATA(cntlid),
+			    DNR(LEAP_SC_FAB_PARAM));
 }
 
 static void hear_start(struct leap_msg *msg);
@@ -490,161 +456,7 @@ static int first_command(struct leap__regqp *rq, struct leap_req *req)
 	return 1;
 }
 
-/* ---- properties ---------------------------------------------------------------------------- */
-
-static void next_set(struct leap__regqp *rq);
-
-/* The disabled controller has forgotten its queues: so do their users. */
-static void end_io_queues(struct leap__regctrl *c)
-{
-	struct leap__list *pos, *tmp, ended;
-
-	leap__list_init(&ended);
-	leap__list_for_each_safe(pos, tmp, &c->qps) {
-		struct leap__regqp *rq =
-			leap__list_entry(pos, struct leap__regqp, link);
-
-		if (is_admin(rq) || rq->state == LEAP__REGQP_NEW ||
-		    rq->state == LEAP__REGQP_MAPPING)
-			continue;
-		leap__list_remove(pos);
-		leap__list_push_back(&ended, pos);
-	}
-	while ((pos = leap__list_pop(&ended)))
-		io_gone(leap__list_entry(pos, struct leap__regqp, link),
-			-ECONNRESET);
-}
-
-static void set_over(struct leap__regctrl *c, int err)
-{
-	struct leap__regqp *rq = c->owner;
-	struct leap__regfab *f = rq->sets;
-
-	rq->sets = f->next;
-	if (!rq->sets)
-		rq->sets_tail = &rq->sets;
-	/* Whatever became of it: CSTS says, as it does on a fabric. */
-	answer(f, 0, 0);
-	next_set(rq);
-}
-
-static void set_disabled(struct leap__regctrl *c, int err)
-{
-	leap__regctrl_drop_cmds(c);
-	leap__regq_fail_all(c->admin, 0, LEAP_SC_ABORT_SQ_DELETED);
-	end_io_queues(c);
-	set_over(c, 0);
-}
-
-static void set_written(struct leap__regio *io, int err)
-{
-	struct leap__regfab *f = io->arg;
-	struct leap__regctrl *c = f->rq->c;
-
-	if (leap__regctrl_dead(c))
-		return;		/* ends with everything else */
-	if (err)
-		leap__regctrl_fail(c, err);
-	else
-		set_over(c, 0);
-}
-
-/* One change of CC after the other. */
-static void next_set(struct leap__regqp *rq)
-{
-	struct leap__regctrl *c = rq->c;
-	struct leap__regfab *f = rq->sets;
-	uint32_t cc;
-
-	if (!f || leap__regctrl_busy(c) || c->state != LEAP__REGCTRL_UP)
-		return;
-	cc = (uint32_t)f->result;
-	if ((cc & LEAP_CC_EN) && !(c->cc & LEAP_CC_EN)) {
-		leap__regctrl_enable(c, cc, set_over);
-	} else if (!(cc & LEAP_CC_EN) && (c->cc & LEAP_CC_EN)) {
-		leap__regctrl_disable(c, set_disabled);
-	} else {
-		c->cc = cc;
-		f->io = (struct leap__regio){
-			.op = LEAP__REG_WRITE, .bytes = 4, .fd = -1,
-			.offset = LEAP_REG_CC, .value = cc,
-			.done = set_written, .arg = f,
-		};
-		c->dev->ops->submit(c->dev, &f->io);
-	}
-}
-
-static void property_set(struct leap__regfab *f)
-{
-	const struct leap_fab_prop_set *p =
-		(const struct leap_fab_prop_set *)(const void *)&f->req->sqe;
-	uint32_t value = (uint32_t)leap_from_le64(p->value);
-	struct leap__regqp *rq = f->rq;
-	bool idle = !rq->sets;
-
-	/* Pages of 4 KiB are what queues and PRPs are made of here. */
-	if ((p->attrib & LEAP_PROP_SIZE_MASK) != LEAP_PROP_SIZE_4 ||
-	    leap_from_le32(p->ofst) != LEAP_REG_CC ||
-	    LEAP_GET(value, LEAP_CC_MPS)) {
-		answer(f, 0, DNR(LEAP_SC_INVALID_FIELD));
-		return;
-	}
-	f->result = value;
-	f->next = NULL;
-	*rq->sets_tail = f;
-	rq->sets_tail = &f->next;
-	if (idle)
-		next_set(rq);
-}
-
-static void property_read(struct leap__regio *io, int err)
-{
-	struct leap__regfab *f = io->arg;
-
-	if (leap__regctrl_dead(f->rq->c))
-		return;
-	if (err)
-		leap__regctrl_fail(f->rq->c, err);
-	else
-		fab_complete(f, io->value, 0);
-}
-
-/* What a fabric has of the registers. */
-static uint32_t property_bytes(uint32_t offset)
-{
-	switch (offset) {
-	case LEAP_REG_CAP:
-		return 8;
-	case LEAP_REG_VS:
-	case LEAP_REG_CC:
-	case LEAP_REG_CSTS:
-	case LEAP_REG_CRTO:
-		return 4;
-	default:
-		return 0;
-	}
-}
-
-static void property_get(struct leap__regfab *f)
-{
-	const struct leap_fab_prop_get *p =
-		(const struct leap_fab_prop_get *)(const void *)&f->req->sqe;
-	uint32_t offset = leap_from_le32(p->ofst);
-	uint32_t bytes = 4u << (p->attrib & LEAP_PROP_SIZE_MASK);
-	struct leap__regctrl *c = f->rq->c;
-
-	if (bytes != property_bytes(offset)) {
-		answer(f, 0, DNR(LEAP_SC_INVALID_FIELD));
-		return;
-	}
-	f->io = (struct leap__regio){
-		.op = LEAP__REG_READ, .bytes = (uint8_t)bytes, .fd = -1,
-		.offset = offset, .done = property_read, .arg = f,
-	};
-	c->dev->ops->submit(c->dev, &f->io);
-}
-
-/* ---- commands ---------------------------------------------------------------------------------- */
+/* ---- commands ---------------------------------------------------------- */
 
 static void hear_disconnect(struct leap_msg *msg)
 {
@@ -658,17 +470,17 @@ static void hear_disconnect(struct leap_msg *msg)
 		delete_sq(rq);
 }
 
-static void disconnect(struct leap__regfab *f)
+void leap__regqp_disconnect(struct leap__regfab *f)
 {
 	const struct leap_fab_disconnect *d =
 		(const struct leap_fab_disconnect *)(const void *)&f->req->sqe;
 	struct leap__regqp *rq = f->rq;
 
 	if (leap_from_le16(d->recfmt)) {
-		answer(f, 0, DNR(LEAP_SC_FAB_FORMAT));
+		leap__regfab_answer(f, 0, DNR(LEAP_SC_FAB_FORMAT));
 		return;
 	}
-	answer(f, 0, 0);
+	leap__regfab_answer(f, 0, 0);
 	if (rq->msg_out)
 		return;
 	rq->msg.run = hear_disconnect;
@@ -676,82 +488,18 @@ static void disconnect(struct leap__regfab *f)
 	leap_pollgroup_send(rq->qp.pg, &rq->msg);
 }
 
-static void fabrics(struct leap__regfab *f)
-{
-	const struct leap_fab_sqe *sqe =
-		(const struct leap_fab_sqe *)(const void *)&f->req->sqe;
-	bool admin = is_admin(f->rq);
-
-	if (sqe->fctype == LEAP_FCTYPE_CONNECT)
-		answer(f, 0, DNR(LEAP_SC_CMD_SEQUENCE));
-	else if (sqe->fctype == LEAP_FCTYPE_DISCONNECT && admin)
-		answer(f, 0, DNR(LEAP_SC_FAB_QTYPE));
-	else if (sqe->fctype == LEAP_FCTYPE_DISCONNECT)
-		disconnect(f);
-	else if (sqe->fctype == LEAP_FCTYPE_PROP_SET && admin)
-		property_set(f);
-	else if (sqe->fctype == LEAP_FCTYPE_PROP_GET && admin)
-		property_get(f);
-	else
-		answer(f, 0, DNR(LEAP_SC_INVALID_FIELD));
-}
-
-/* PRPs have no length: a controller would write on behind the payload. */
-static bool too_short(const struct leap_req *req)
-{
-	uint32_t cdw10 = leap_from_le32(req->sqe.cdw10);
-	uint32_t cdw11 = leap_from_le32(req->sqe.cdw11);
-
-	if (req->sqe.opc == LEAP_ADM_IDENTIFY)
-		return req->lib[1] < LEAP_IDENTIFY_SIZE;
-	if (req->sqe.opc == LEAP_ADM_GET_LOG)
-		return req->lib[1] < ((uint64_t)(cdw11 & 0xffff) << 16 |
-				      cdw10 >> 16) * 4 + 4;
-	return false;
-}
-
-/* What an admin command is answered without the controller, if it is. */
-static bool own_answer(struct leap__regqp *rq, const struct leap_req *req,
-		       leap_status_t *status)
-{
-	switch (req->sqe.opc) {
-	case LEAP_ADM_DELETE_SQ:
-	case LEAP_ADM_CREATE_SQ:
-	case LEAP_ADM_DELETE_CQ:
-	case LEAP_ADM_CREATE_CQ:
-	case LEAP_ADM_DBBUF_CONFIG:	/* this driver's business */
-		*status = DNR(LEAP_SC_INVALID_OPCODE);
-		return true;
-	}
-	if (!rq->c->enabled) {
-		*status = DNR(LEAP_SC_CMD_SEQUENCE);
-		return true;
-	}
-	if (req->sqe.opc == LEAP_ADM_KEEP_ALIVE &&
-	    !leap_from_le16(rq->c->id->kas)) {
-		*status = 0;
-		return true;
-	}
-	*status = DNR(LEAP_SC_SGL_DATA_LEN);
-	return too_short(req);
-}
-
 static int submit_one(struct leap__regqp *rq, struct leap_req *req)
 {
-	leap_status_t status = 0;
 	struct leap__regfab *f;
 	bool fab = req->sqe.opc == LEAP_ADM_FABRICS;
 	int cid;
 
 	if (__builtin_expect(fab || is_admin(rq), 0) &&
-	    (fab || own_answer(rq, req, &status))) {
-		f = take_fab(rq, req);
+	    (fab || leap__regfab_takes(rq, req))) {
+		f = leap__regfab_take(rq, req);
 		if (!f)
 			return -EAGAIN;
-		if (fab)
-			fabrics(f);
-		else
-			answer(f, 0, status);
+		leap__regfab_submit(f);
 		return 0;
 	}
 	cid = leap__regq_slot(&rq->q, req);
@@ -774,8 +522,11 @@ int leap__regqp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 	for (i = 0; i < n; i++)
 		if (submit_one(rq, reqs[i]))
 			break;
-	if (i)
+	if (i) {
 		leap__pollgroup_defer(qp->pg, &rq->q.kick);
+		if (__builtin_expect(!rq->c->watching, 0))
+			leap__regwatch_start(rq->c);
+	}
 	return (int)i;
 }
 
@@ -787,7 +538,7 @@ void leap__regqp_kick(struct leap_qp *qp)
 		leap__regq_kick(&rq->q);
 }
 
-/* ---- opening and closing ------------------------------------------------------------------------- */
+/* ---- opening and closing ----------------------------------------------- */
 
 void leap__regqp_opened(struct leap__regqp *rq)
 {
@@ -808,7 +559,7 @@ static void hear_start(struct leap_msg *msg)
 	}
 	if (rq->closing) {
 		if (!leap__regctrl_dead(rq->c))
-			io_gone(rq, -ECANCELED);
+			leap__regqp_gone(rq, -ECANCELED);
 	} else if (!rq->connect) {
 		leap_qp_transport_up(&rq->qp);
 	} else if (!leap__regctrl_dead(rq->c)) {
@@ -871,9 +622,7 @@ int leap__regqp_connect(struct leap_qp *qp, const char *address,
 	struct leap__regqp *rq = of_qp(qp);
 	int err;
 
-	rq->answer.run = answer_all;
-	rq->answers_tail = &rq->answers;
-	rq->sets_tail = &rq->sets;
+	leap__regfab_init(rq);
 	leap__list_init(&rq->link);
 	qp->max_data_bytes = LEAP__REG_MAX_DATA;
 	rq->fabs = calloc(qp->depth, sizeof(*rq->fabs));

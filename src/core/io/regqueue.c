@@ -11,12 +11,13 @@
  *
  * Payload in a dmabuf that the device knows is named where it is: by SGLs when
  * the controller takes them, which also tells it the length, else by PRPs if
- * its pieces meet at page borders. What cannot be named passes through chunks.
+ * its pieces meet at page borders. What cannot be named passes through chunks; a
+ * command whose payload the device is being told of is parked until it answers.
  * PRPs carry no length: a command that moves more than its payload has must not
  * be sent with them. Admin payload is always bounced for that reason.
  *
- * What the controller writes is checked: a completion of a slot that is not in
- * use, of another queue, or with an SQHD that lies ends the controller.
+ * What the controller writes is checked: a completion of a command that is not
+ * out, of another queue, or with an SQHD that lies ends the controller.
  *
  * Spec: NVMe Base 2.0 s3.3.1 (queues), s4.1.1 (PRPs), s4.1.2 (SGLs)
  */
@@ -42,7 +43,7 @@ static uint64_t to_page(uint64_t n)
 	return (n + PAGE - 1) & ~(uint64_t)(PAGE - 1);
 }
 
-/* ---- PRPs and SGLs --------------------------------------------------------- */
+/* ---- PRPs and SGLs ----------------------------------------------------- */
 
 /*
  * A short list starts at one of eight places of its slot's room: with all at
@@ -51,7 +52,7 @@ static uint64_t to_page(uint64_t n)
 static uint64_t desc_at(const struct leap__regq *q, uint16_t cid,
 			uint32_t bytes)
 {
-	uint32_t shift = (cid & 7u) * (LEAP__REG_DESC_BYTES / 8);
+	uint32_t shift = (cid & 7u) * q->list_step;
 
 	if (shift + bytes > LEAP__REG_DESC_BYTES)
 		shift = 0;
@@ -125,7 +126,8 @@ static void set_sgl(struct leap_sgl_desc *desc, uint32_t type, uint64_t addr,
 	desc->type = LEAP_SGL_ID(type, LEAP_SGL_SUB_ADDRESS);
 }
 
-static bool in_place_prp(struct leap__regq *q, struct leap_req *req,
+/* 0 named; -EAGAIN park it; -EOPNOTSUPP bounce it. */
+static int in_place_prp(struct leap__regq *q, struct leap_req *req,
 			 uint16_t cid)
 {
 	uint32_t bytes = prp_bytes(req->lib[1]), i;
@@ -137,27 +139,33 @@ static bool in_place_prp(struct leap__regq *q, struct leap_req *req,
 		const struct leap_piece *piece = &req->pieces[i];
 		uint64_t delta;
 
+		int err;
+
 		if (!piece->len_bytes)
 			continue;
-		if (!piece->buf ||
-		    leap__regmem_delta(q->c, piece->buf, &delta) ||
-		    !add_prps(&p, (uintptr_t)piece->addr + delta,
+		if (!piece->buf)
+			return -EOPNOTSUPP;
+		err = leap__regmem_delta(q->c, piece->buf, &delta);
+		if (err)
+			return err;
+		if (!add_prps(&p, (uintptr_t)piece->addr + delta,
 			      piece->len_bytes))
-			return false;
+			return -EOPNOTSUPP;
 	}
 	set_prps(q, &req->sqe, &p, at);
-	return true;
+	return 0;
 }
 
-static bool in_place_sgl(struct leap__regq *q, struct leap_req *req,
+static int in_place_sgl(struct leap__regq *q, struct leap_req *req,
 			 uint16_t cid)
 {
 	uint32_t nr = req->nr_pieces, i;
 	struct leap_sgl_desc *desc = &req->sqe.sgl1;
 	uint64_t at = 0, delta;
+	int err;
 
 	if (nr > MAX_SGLS)
-		return false;
+		return -EOPNOTSUPP;
 	if (nr > 1) {
 		at = desc_at(q, cid, nr * 16);
 		desc = (struct leap_sgl_desc *)(void *)(q->base + at);
@@ -165,18 +173,21 @@ static bool in_place_sgl(struct leap__regq *q, struct leap_req *req,
 	for (i = 0; i < nr; i++) {
 		const struct leap_piece *p = &req->pieces[i];
 
-		if (!p->buf || leap__regmem_delta(q->c, p->buf, &delta))
-			return false;
+		if (!p->buf)
+			return -EOPNOTSUPP;
+		err = leap__regmem_delta(q->c, p->buf, &delta);
+		if (err)
+			return err;
 		set_sgl(&desc[i], LEAP_SGL_TYPE_DATA,
 			(uintptr_t)p->addr + delta, p->len_bytes);
 	}
 	if (nr > 1)
 		set_sgl(&req->sqe.sgl1, LEAP_SGL_TYPE_LAST, q->iova + at,
 			nr * 16);
-	return true;
+	return 0;
 }
 
-/* ---- bounce ------------------------------------------------------------------ */
+/* ---- bounce ------------------------------------------------------------ */
 
 static uint8_t *chunk_addr(const struct leap__regq *q, uint16_t chunk)
 {
@@ -273,13 +284,26 @@ static bool by_chunks(struct leap__regq *q, struct leap_req *req, uint16_t cid)
 	}
 	q->free_chunk = chunk;
 	q->next_chunk[last] = NO_CHUNK;
+	q->qp->bounced++;
 	/* Reads too: what the controller leaves alone stays as it was. */
 	bounce(q, req, slot->chunks, true);
 	name_chunks(q, req, cid, nr);
 	return true;
 }
 
-/* ---- slots and the ring -------------------------------------------------------- */
+/* ---- slots and the ring ------------------------------------------------ */
+
+/*
+ * A CID is the slot and, above it, how often that has been used: a completion
+ * that comes twice, or too late, is not taken for that of the slot's next
+ * command. FFFFh is never one: logs say "no command" with it.
+ */
+static uint16_t cid_of(const struct leap__regq *q, uint16_t slot)
+{
+	uint32_t cid = slot | (uint32_t)q->slots[slot].gen << q->cid_bits;
+
+	return (uint16_t)(q->cid_bits < 15 ? cid & 0x7fff : slot);
+}
 
 int leap__regq_slot(struct leap__regq *q, struct leap_req *req)
 {
@@ -290,22 +314,69 @@ int leap__regq_slot(struct leap__regq *q, struct leap_req *req)
 	cid = q->free_slots[--q->nr_free_slots];
 	q->slots[cid].req = req;
 	q->slots[cid].own = false;
-	req->sqe.cid = leap_to_le16(cid);
+	q->slots[cid].parked = false;
+	q->slots[cid].tick = q->tick;
+	q->slots[cid].gen++;
+	req->sqe.cid = leap_to_le16(cid_of(q, cid));
 	return cid;
 }
 
 void leap__regq_put_slot(struct leap__regq *q, uint16_t cid)
 {
-	q->slots[cid].req = NULL;
-	put_chunks(q, &q->slots[cid]);
+	struct leap__regslot *slot = &q->slots[cid];
+
+	slot->req = NULL;
+	put_chunks(q, slot);
+	if (__builtin_expect(slot->abort == LEAP__ABORT_OUT, 0))
+		return;		/* leap__regq_abort_over */
+	slot->abort = 0;
 	q->free_slots[q->nr_free_slots++] = cid;
+}
+
+void leap__regq_abort_over(struct leap__regq *q, uint16_t cid)
+{
+	struct leap__regslot *slot = &q->slots[cid];
+
+	slot->abort = LEAP__ABORT_OVER;
+	if (slot->req)
+		return;
+	slot->abort = 0;
+	q->free_slots[q->nr_free_slots++] = cid;
+}
+
+static void park(struct leap__regq *q, uint16_t cid)
+{
+	q->slots[cid].next = NO_CHUNK;
+	q->slots[cid].parked = true;
+	if (q->parked == NO_CHUNK)
+		q->parked = cid;
+	else
+		q->slots[q->parked_last].next = cid;
+	q->parked_last = cid;
+}
+
+/* DPTR of a command: 0; -EAGAIN park it; -ENOBUFS no chunks. */
+static int name_payload(struct leap__regq *q, struct leap_req *req,
+			uint16_t cid)
+{
+	int err = -EOPNOTSUPP;
+
+	if (!q->bounce_all)
+		err = q->sgl ? in_place_sgl(q, req, cid) :
+			       in_place_prp(q, req, cid);
+	/* The two of a fused pair have to stay together. */
+	if (err == -EAGAIN && !(req->sqe.flags & LEAP_SQE_FUSE_MASK))
+		return err;
+	if (err && !by_chunks(q, req, cid))
+		return -ENOBUFS;
+	return 0;
 }
 
 int leap__regq_push(struct leap__regq *q, uint16_t cid)
 {
 	struct leap_req *req = q->slots[cid].req;
 	struct leap_sqe *sqe = &req->sqe;
-	bool named = true;
+	int err = 0;
 
 	sqe->flags = (uint8_t)((sqe->flags & LEAP_SQE_FUSE_MASK) |
 			       (q->sgl ? LEAP_SQE_PSDT_SGL :
@@ -314,26 +385,89 @@ int leap__regq_push(struct leap__regq *q, uint16_t cid)
 		sqe->prp1 = leap_to_le64(0);
 		sqe->prp2 = leap_to_le64(0);
 	}
-	if (req->lib[1]) {
-		if (q->bounce_all)
-			named = false;
-		else
-			named = q->sgl ? in_place_sgl(q, req, cid) :
-					 in_place_prp(q, req, cid);
-		if (!named)
-			named = by_chunks(q, req, cid);
+	if (req->lib[1])
+		err = name_payload(q, req, cid);
+	if (__builtin_expect(err == -EAGAIN, 0)) {
+		park(q, cid);
+		return 0;
 	}
-	if (!named || leap__sqp_push(&q->sqp, sqe)) {
+	if (err || leap__sqp_push(&q->sqp, sqe)) {
 		leap__regq_put_slot(q, cid);
 		return -EAGAIN;
 	}
 	return 0;
 }
 
+/* Those without chunks are tried again when a completion has freed some. */
+void leap__regq_unpark(struct leap__regq *q)
+{
+	uint16_t cid = q->parked, next;
+	bool stuck = false;
+
+	q->parked = NO_CHUNK;
+	for (; cid != NO_CHUNK; cid = next) {
+		struct leap_req *req = q->slots[cid].req;
+
+		next = q->slots[cid].next;
+		q->slots[cid].parked = false;
+		if (stuck || name_payload(q, req, cid)) {
+			stuck = true;
+			park(q, cid);
+		} else if (leap__sqp_push(&q->sqp, &req->sqe)) {
+			put_chunks(q, &q->slots[cid]);
+			stuck = true;
+			park(q, cid);
+		}
+	}
+	leap__pollgroup_defer(q->c->pg, &q->kick);
+}
+
+bool leap__regq_uses(const struct leap__regq *q,
+		     const struct leap_dmabuf *buf)
+{
+	uint32_t cid, i;
+
+	for (cid = 0; cid < q->sq_size; cid++) {
+		const struct leap_req *req = q->slots[cid].req;
+
+		if (!req || q->slots[cid].parked ||
+		    q->slots[cid].chunks != NO_CHUNK)
+			continue;
+		for (i = 0; i < req->nr_pieces; i++)
+			if (req->pieces[i].buf == buf)
+				return true;
+	}
+	return false;
+}
+
+/*
+ * What may not pass what, and who sees to it. "Device" is one that is no
+ * processor of this machine (regdev.h), for which ARM needs the outer shareable
+ * domain; the other side's half is in brackets.
+ *
+ *	entry, PRP list -> doorbell	release store of a shadow word; for a
+ *		device leap__dma_publish before it and, in its table's doorbell,
+ *		before the register [it reads the entry after the doorbell]
+ *	shadow word -> EventIdx		leap__full_fence in leap__sqp_ring [it
+ *		stores EventIdx, then looks at the word: one of us sees the
+ *		other's store, so no entry waits unseen]
+ *	phase -> rest of a completion, payload	acquire load; for a device
+ *		leap__dma_observe behind it [it writes the phase last]
+ *	completion, bounced payload -> doorbells that let it be overwritten
+ *		leap__dma_observe here, as leap__dma_publish orders stores
+ *		alone [it writes after it saw the doorbell]
+ */
+static void before_doorbell(bool window)
+{
+	if (window)
+		leap__dma_observe();
+}
+
 void leap__regq_kick(struct leap__regq *q)
 {
 	struct leap__regdev *dev = q->c->dev;
 
+	before_doorbell(q->sqp.window);
 	if (q->live && leap__sqp_ring(&q->sqp))
 		dev->ops->doorbell(dev, q->sq_db, q->sqp.tail);
 }
@@ -343,7 +477,7 @@ static void kick_later(struct leap__defer *defer)
 	leap__regq_kick(leap__list_entry(defer, struct leap__regq, kick));
 }
 
-/* ---- completions ---------------------------------------------------------------- */
+/* ---- completions ------------------------------------------------------- */
 
 static bool reads(const struct leap_sqe *sqe)
 {
@@ -366,14 +500,17 @@ static void give_back(struct leap__regq *q, struct leap_req *req, bool own)
 
 static int finish(struct leap__regq *q, const struct leap__cqe *cqe)
 {
+	uint16_t i = cqe->cid & q->cid_mask;
 	struct leap__regslot *slot;
 	struct leap_req *req;
+	int err = 0;
 	bool own;
 
-	if (cqe->cid >= q->sq_size || !q->slots[cqe->cid].req ||
+	if (i >= q->sq_size || !q->slots[i].req || q->slots[i].parked ||
+	    leap_from_le16(q->slots[i].req->sqe.cid) != cqe->cid ||
 	    cqe->sqid != q->qid || leap__sqp_head(&q->sqp, cqe->sqhd))
 		return -EPROTO;
-	slot = &q->slots[cqe->cid];
+	slot = &q->slots[i];
 	req = slot->req;
 	own = slot->own;
 	req->cqe.dw0 = leap_to_le32(cqe->dw0);
@@ -385,9 +522,16 @@ static int finish(struct leap__regq *q, const struct leap__cqe *cqe)
 	if (__builtin_expect(slot->chunks != NO_CHUNK, 0) &&
 	    reads(&req->sqe) && !cqe->status)
 		bounce(q, req, slot->chunks, false);
-	leap__regq_put_slot(q, cqe->cid);
+	leap__regq_put_slot(q, i);
+	/* All that went out has been fetched: an SQHD that says otherwise would
+	 * leave a ring that is full of nothing. */
+	if (__builtin_expect(q->nr_free_slots == q->sq_size, 0) &&
+	    q->sqp.head != q->sqp.rung)
+		err = -EPROTO;
+	if (__builtin_expect(!q->qid, 0) && !own)
+		leap__regfab_seen(q->c, req);
 	give_back(q, req, own);
-	return 0;
+	return err;
 }
 
 /* The CQ has room for all that can be out, and cq_lazy more. */
@@ -398,6 +542,7 @@ static void ring_cq(struct leap__regq *q)
 	if (leap__ring_dist(q->cqc.rung, q->cqc.head, q->cq_size) <=
 	    q->cq_lazy)
 		return;
+	before_doorbell(q->cqc.window);
 	if (leap__cqc_ring(&q->cqc))
 		dev->ops->doorbell(dev, q->cq_db, q->cqc.head);
 }
@@ -414,8 +559,11 @@ int leap__regq_reap(struct leap__regq *q)
 			return n;
 		}
 	}
-	if (n && q->live)
+	if (n && q->live) {
 		ring_cq(q);
+		if (__builtin_expect(q->parked != NO_CHUNK, 0))
+			leap__regq_unpark(q);
+	}
 	return n;
 }
 
@@ -423,6 +571,7 @@ void leap__regq_fail_all(struct leap__regq *q, int err, leap_status_t status)
 {
 	uint32_t cid;
 
+	q->parked = NO_CHUNK;
 	for (cid = 0; cid < q->sq_size; cid++) {
 		struct leap_req *req = q->slots[cid].req;
 
@@ -442,7 +591,7 @@ void leap__regq_fail_all(struct leap__regq *q, int err, leap_status_t status)
 	}
 }
 
-/* ---- making one ------------------------------------------------------------------ */
+/* ---- making one -------------------------------------------------------- */
 
 static void layout(struct leap__regq *q)
 {
@@ -466,23 +615,35 @@ static void free_lists(struct leap__regq *q)
 		q->next_chunk[i] = i + 1 < LEAP__REG_NR_CHUNKS ?
 			(uint16_t)(i + 1) : NO_CHUNK;
 	q->nr_free_chunks = LEAP__REG_NR_CHUNKS;
+	q->parked = NO_CHUNK;
+}
+
+void leap__regq_name(struct leap__regq *q, uint16_t qid)
+{
+	uint32_t dstrd = (uint32_t)LEAP_GET(q->c->cap, LEAP_CAP_DSTRD);
+
+	q->qid = qid;
+	q->sq_db = LEAP_REG_SQTDBL((uint32_t)qid, dstrd);
+	q->cq_db = LEAP_REG_CQHDBL((uint32_t)qid, dstrd);
 }
 
 int leap__regq_init(struct leap__regq *q, struct leap__regctrl *c,
 		    struct leap_qp *qp, uint32_t sq_size, uint32_t cq_size)
 {
 	struct leap_dmabuf_opts opts = LEAP_DMABUF_OPTS_INIT;
-	uint32_t dstrd = (uint32_t)LEAP_GET(c->cap, LEAP_CAP_DSTRD);
 
 	memset(q, 0, sizeof(*q));
 	q->c = c;
 	q->qp = qp;
-	q->qid = qp->opts.qid;
 	q->sq_size = sq_size;
 	q->cq_size = cq_size;
+	while (1u << q->cid_bits < sq_size)
+		q->cid_bits++;
+	q->cid_mask = (uint16_t)((1u << q->cid_bits) - 1);
+	q->list_step = c->quirks & LEAP__REGQ_LIST_512 ? 0 :
+		LEAP__REG_DESC_BYTES / 8;
 	q->cq_lazy = cq_size > sq_size ? (cq_size - sq_size) / 2 : 0;
-	q->sq_db = LEAP_REG_SQTDBL((uint32_t)q->qid, dstrd);
-	q->cq_db = LEAP_REG_CQHDBL((uint32_t)q->qid, dstrd);
+	leap__regq_name(q, qp->opts.qid);
 	q->kick.run = kick_later;
 	leap__list_init(&q->link);
 	layout(q);
@@ -505,6 +666,7 @@ int leap__regq_init(struct leap__regq *q, struct leap__regctrl *c,
 
 void leap__regq_fini(struct leap__regq *q)
 {
+	leap__regwatch_forget(q);
 	leap__pollgroup_undefer(q->c->pg, &q->kick);
 	leap__list_remove(&q->link);
 	leap_dmabuf_put(q->mem);
@@ -520,11 +682,16 @@ void leap__regq_fini(struct leap__regq *q)
 
 void leap__regq_restart(struct leap__regq *q)
 {
-	struct leap__ring_opts sq = { .entries = q->base, .size = q->sq_size };
+	bool window = q->c->dev->ops->device;
+	struct leap__ring_opts sq = {
+		.entries = q->base, .size = q->sq_size, .window = window,
+	};
 	struct leap__ring_opts cq = {
 		.entries = q->base + q->cq_at, .size = q->cq_size,
+		.window = window,
 	};
 
+	q->tick = (uint16_t)q->c->age;
 	memset(q->base + q->cq_at, 0, (size_t)q->cq_size * LEAP_CQE_SIZE);
 	leap__sqp_init(&q->sqp, &sq);
 	leap__cqc_init(&q->cqc, &cq);
@@ -535,11 +702,14 @@ static leap_le32 *shadow_word(const struct leap__regq *q, uint64_t page,
 			      uint32_t db)
 {
 	const struct leap__regq *a = q->c->admin;
+	uint8_t *pages = q->c->dev->shadow;
 	uint64_t at = db - LEAP_REG_DBL;
 
 	if (at + sizeof(leap_le32) > PAGE)
 		return NULL;
-	return (leap_le32 *)(void *)(a->base + a->extra_at + page * PAGE + at);
+	if (!pages)
+		pages = a->base + a->extra_at;
+	return (leap_le32 *)(void *)(pages + page * PAGE + at);
 }
 
 /* Spec: NVMe Base 2.0 s5.8: the entries of a new queue are this side's to
@@ -552,6 +722,8 @@ void leap__regq_shadow(struct leap__regq *q)
 	q->sqp.eventidx = shadow_word(q, 1, q->sq_db);
 	q->cqc.doorbell = shadow_word(q, 0, q->cq_db);
 	q->cqc.eventidx = shadow_word(q, 1, q->cq_db);
+	if (q->c->dev->shadow)
+		return;		/* it has done that, before it made the CQ */
 	*q->sqp.doorbell = *q->sqp.eventidx = leap_to_le32(0);
 	*q->cqc.doorbell = *q->cqc.eventidx = leap_to_le32(0);
 }

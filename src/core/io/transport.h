@@ -14,10 +14,12 @@ const struct leap_transport_ops *const *leap__transports(void);
 /* Each defined in src/transport/NAME/, where that is built. */
 extern const struct leap_transport_ops leap__loop_transport;
 extern const struct leap_transport_ops leap__vdev_transport;
+extern const struct leap_transport_ops leap__lent_transport;
 extern const struct leap_transport_ops leap__tcp_transport;
 extern const struct leap_transport_ops leap__shm_transport;
 extern const struct leap_transport_ops leap__rdma_transport;
 extern const struct leap_transport_ops leap__vfio_user_transport;
+extern const struct leap_transport_ops leap__pcie_transport;
 
 /*
  * leap__target_home - where its listeners live; never changes. The one thing

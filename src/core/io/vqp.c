@@ -93,6 +93,7 @@ struct leap_cmd *leap_cmd_get(struct leap_vqp *vqp)
 	cmd->nr_pieces = 0;
 	cmd->data_bytes = 0;
 	cmd->result = 0;
+	cmd->flags = 0;
 	cmd->pins.nr = 0;
 	cmd->state = CMD_GOT;
 	return cmd;

@@ -18,6 +18,7 @@
 
 #include "core/io/regctrl.h"
 #include "core/io/transport.h"
+#include "dmabuf/region.h"
 #include "util/err.h"
 
 struct range {
@@ -34,6 +35,7 @@ struct vdev_dev {
 	bool open;
 	bool closing;
 	bool holds;			/* the first of ask is under way */
+	uint32_t nr_irqs;		/* vectors that were asked for */
 	int err;			/* of what was under way */
 	uint32_t dropping;		/* parts of the end that are out */
 	struct range ranges[LEAP__REG_REGIONS];
@@ -65,6 +67,9 @@ static void end_slow(void *arg, int err)
 
 static int map(struct vdev_dev *d, const struct leap__regio *io)
 {
+	/* Whoever mapped it here has taken the risk that it is truncated. */
+	const uint32_t rw = LEAP_PERM_READ | LEAP_PERM_WRITE |
+			    LEAP_PERM_UNSEALED;
 	struct leap_ats_range range = LEAP_ATS_RANGE_INIT;
 	uint32_t i = 0;
 	int err;
@@ -73,15 +78,25 @@ static int map(struct vdev_dev *d, const struct leap__regio *io)
 		i++;
 	if (i == LEAP__REG_REGIONS)
 		return -ENOSPC;
+	/* A mapping of its own, as a device has: the end that lets it go is
+	 * asked for what it holds of io->buf, not for what the drive has. */
+	err = leap_dmabuf_import(leap_dmabuf_fd(io->buf),
+				 leap__dmabuf_offset(io->buf),
+				 leap_dmabuf_bytes(io->buf), rw, &range.buf);
+	if (err)
+		return err;
 	range.gpa.addr = io->offset;
 	range.bytes = leap_dmabuf_bytes(io->buf);
 	range.perm = LEAP_PERM_READ | LEAP_PERM_WRITE;
 	range.source = LEAP_ATS_DMABUF;
-	range.buf = io->buf;
 	err = leap_vdev_mem_add(d->vdev, &range);
-	if (!err)
-		d->ranges[i] = (struct range){ io->offset, range.bytes };
-	return err;
+	leap_dmabuf_put(range.buf);
+	if (err)
+		return err;
+	d->ranges[i] = (struct range){ io->offset, range.bytes };
+	d->holds = true;
+	leap_vdev_mem_sync(d->vdev, end_slow, d);
+	return 0;
 }
 
 static int unmap(struct vdev_dev *d, const struct leap__regio *io)
@@ -121,6 +136,16 @@ static void write_bytes(struct vdev_dev *d, const struct leap__regio *io)
 		leap_vdev_config_write(d->vdev, io->offset, &le, io->bytes);
 }
 
+static int irq(struct vdev_dev *d, const struct leap__regio *io)
+{
+	uint32_t vector = (uint32_t)io->value;
+	int err = leap_vdev_irq_fd(d->vdev, LEAP_VDEV_MSIX, vector, io->fd);
+
+	if (!err && vector >= d->nr_irqs)
+		d->nr_irqs = vector + 1;
+	return err;
+}
+
 static int run(struct vdev_dev *d, struct leap__regio *io)
 {
 	switch (io->op) {
@@ -137,7 +162,7 @@ static int run(struct vdev_dev *d, struct leap__regio *io)
 	case LEAP__REG_UNMAP:
 		return unmap(d, io);
 	case LEAP__REG_IRQ:
-		return leap_vdev_irq_fd(d->vdev, LEAP_VDEV_MSIX, 0, io->fd);
+		return irq(d, io);
 	default:
 		d->holds = true;
 		leap_vdev_reset(d->vdev, end_slow, d);
@@ -169,7 +194,8 @@ static void run_all(struct vdev_dev *d)
 			err = run(d, io);
 			if (err)
 				d->holds = false;
-			else if (io->op == LEAP__REG_UNMAP ||
+			else if (io->op == LEAP__REG_MAP ||
+				 io->op == LEAP__REG_UNMAP ||
 				 io->op == LEAP__REG_RESET)
 				continue;	/* perhaps it has ended */
 		}
@@ -193,7 +219,8 @@ static void drop_memory(struct vdev_dev *d)
 {
 	uint32_t i;
 
-	leap_vdev_irq_fd(d->vdev, LEAP_VDEV_MSIX, 0, -1);
+	for (i = 0; i < d->nr_irqs; i++)
+		leap_vdev_irq_fd(d->vdev, LEAP_VDEV_MSIX, i, -1);
 	d->dropping++;
 	d->dropping++;
 	leap_vdev_reset(d->vdev, part_ended, d);

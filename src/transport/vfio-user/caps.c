@@ -245,7 +245,7 @@ int leap__vfu_caps_parse(const char *text, size_t bytes,
 		.max_msg_fds = 1,
 		.max_data_xfer_size = 1u << 20,
 		.pgsizes = LEAP__VFU_PAGE,
-		.max_dma_maps = LEAP__VFU_MAX_MAPS,
+		.max_dma_maps = 65535,
 	};
 	if (!bytes)
 		return 0;

@@ -157,6 +157,7 @@ static void put_irq(struct vfu_dev *d, const struct leap__regio *io)
 {
 	struct leap__vfu_set_irqs set = {
 		.argsz = sizeof(set), .index = LEAP__VFU_IRQ_MSIX, .count = 1,
+		.start = (uint32_t)io->value,
 		.flags = LEAP__VFU_SET_EVENTFD | LEAP__VFU_SET_TRIGGER,
 	};
 

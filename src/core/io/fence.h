@@ -2,8 +2,8 @@
 /*
  * fence.h - make sure that a process does nothing any more
  */
-#ifndef LEAP_CORE_CTRL_FENCE_H
-#define LEAP_CORE_CTRL_FENCE_H
+#ifndef LEAP_CORE_IO_FENCE_H
+#define LEAP_CORE_IO_FENCE_H
 
 #include <stdint.h>
 
@@ -31,8 +31,9 @@ void leap__fence_init(struct leap__fence *f, struct leap_pollgroup *pg);
 /* @pidfd: taken over. 0; -EPERM it could not be killed. Context: owner */
 int leap__fence_process(struct leap__fence *f, int64_t pid, int pidfd);
 
-/* It holds the lock of @path, or (@released) no longer. 0, -ENOMEM, -ENOSPC
- * too many, -EINVAL no absolute path. Context: owner */
+/* It holds the lock of the file that is now at @path, or (@released) no longer.
+ * 0, -ENOMEM, -ENOSPC too many, -EINVAL no absolute path, -errno the file cannot
+ * be opened for reading. Context: owner */
 int leap__fence_leaf(struct leap__fence *f, const char *path, int released);
 
 /* Kill it, unless it exits by itself in @grace_ns, await its exit and then all
@@ -41,7 +42,9 @@ int leap__fence_leaf(struct leap__fence *f, const char *path, int released);
 void leap__fence_start(struct leap__fence *f, uint64_t grace_ns,
 		       void (*done)(struct leap__fence *f));
 
-/* Also while it runs: done does not come. Context: owner */
+/* While it runs: done does not come. Context: owner */
+void leap__fence_stop(struct leap__fence *f);
+/* The same, and what it has is freed. Context: owner */
 void leap__fence_fini(struct leap__fence *f);
 
 #endif

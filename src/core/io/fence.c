@@ -9,12 +9,14 @@
  * Knows nothing of links and queues. Descriptors here are ours for a moment
  * only: a lock that we held would be in the way of the successor.
  */
-#include "core/ctrl/fence.h"
+#define _GNU_SOURCE	/* O_PATH */
+#include "core/io/fence.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -29,9 +31,12 @@
 #define LOOK_NS		1000000u	/* between looks */
 #define MAX_LEAVES	4096u
 
+/* A path names the file to the runtime and us. What is waited for is the file
+ * itself: until then it may have lost its name, or given it to another. */
 struct leaf {
 	struct leap__list link;
 	uint32_t users;		/* stacks may share a file, read-only */
+	int fd;			/* O_PATH: opens nothing, locks nothing */
 	char path[];
 };
 
@@ -72,12 +77,54 @@ static void forget(struct leap__fence *f, struct leaf *l)
 {
 	leap__list_remove(&l->link);
 	f->nr_leaves--;
+	close(l->fd);
 	free(l);
+}
+
+/* The file behind @at, which is O_PATH, anew. */
+static int reopen(int at, int flags)
+{
+	char path[sizeof("/proc/self/fd/") + 12];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", at);
+	return open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY | flags);
+}
+
+/* A regular file or a block device; of others no lock says anything. */
+static int has_lock(int at, int *is_block)
+{
+	struct stat st;
+
+	*is_block = 0;
+	if (fstat(at, &st))
+		return 0;
+	*is_block = S_ISBLK(st.st_mode);
+	return S_ISREG(st.st_mode) || S_ISBLK(st.st_mode);
+}
+
+/* O_PATH; what cannot be looked at in the end is refused now. */
+static int open_leaf(const char *path)
+{
+	int is_block, fd, at = open(path, O_PATH | O_CLOEXEC);
+
+	if (at < 0)
+		return -errno;
+	if (!has_lock(at, &is_block))
+		return at;
+	fd = reopen(at, 0);
+	if (fd < 0) {
+		fd = -errno;
+		close(at);
+		return fd;
+	}
+	close(fd);
+	return at;
 }
 
 int leap__fence_leaf(struct leap__fence *f, const char *path, int released)
 {
 	struct leaf *l = find(f, path);
+	int err;
 
 	if (released) {
 		if (l && !--l->users)
@@ -95,6 +142,12 @@ int leap__fence_leaf(struct leap__fence *f, const char *path, int released)
 	l = calloc(1, sizeof(*l) + strlen(path) + 1);
 	if (!l)
 		return -ENOMEM;
+	l->fd = open_leaf(path);
+	if (l->fd < 0) {
+		err = l->fd;
+		free(l);
+		return err;
+	}
 	strcpy(l->path, path);
 	l->users = 1;
 	leap__list_push_back(&f->leaves, &l->link);
@@ -103,21 +156,16 @@ int leap__fence_leaf(struct leap__fence *f, const char *path, int released)
 }
 
 /* Could we have the lock? Then whoever had it is done. */
-static int is_free(const char *path)
+static int is_free(const struct leaf *l)
 {
-	struct stat st;
-	int fd, rc;
+	int fd, is_block, rc;
 
-	/* A file that is gone cannot be opened by a successor either. */
-	if (stat(path, &st))
-		return errno == ENOENT || errno == ENOTDIR;
-	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+	if (!has_lock(l->fd, &is_block))
 		return 1;
-	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY |
-		  (S_ISBLK(st.st_mode) ? O_EXCL : 0));
+	fd = reopen(l->fd, is_block ? O_EXCL : 0);
 	if (fd < 0)
 		return 0;
-	rc = S_ISBLK(st.st_mode) || !flock(fd, LOCK_EX | LOCK_NB);
+	rc = is_block || !flock(fd, LOCK_EX | LOCK_NB);
 	close(fd);
 	return rc;
 }
@@ -151,7 +199,7 @@ static void look(struct leap_timer *timer)
 			struct leaf *l =
 				leap__list_entry(pos, struct leaf, link);
 
-			if (!is_free(l->path))
+			if (!is_free(l))
 				break;
 			forget(f, l);
 		}
@@ -177,10 +225,15 @@ void leap__fence_start(struct leap__fence *f, uint64_t grace_ns,
 	leap_timer_start(f->pg, &f->timer, 0);
 }
 
-void leap__fence_fini(struct leap__fence *f)
+void leap__fence_stop(struct leap__fence *f)
 {
 	leap_timer_stop(f->pg, &f->timer);
 	f->running = 0;
+}
+
+void leap__fence_fini(struct leap__fence *f)
+{
+	leap__fence_stop(f);
 	while (!leap__list_empty(&f->leaves))
 		forget(f, leap__list_entry(f->leaves.next, struct leaf, link));
 	if (f->pidfd >= 0)

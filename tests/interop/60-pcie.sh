@@ -1,0 +1,61 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# usage: 60-pcie.sh [--long] [--bench]
+#
+# A PCI drive in a guest with an IOMMU (QEMU's NVMe): taken from the kernel,
+# driven by this library with verified I/O, reset, unplugged and plugged in
+# again, and given back: what each of the two drivers wrote the other reads. TAP.
+# --bench: also against fio on the kernel's driver, as "#" lines.
+
+TARGET=pcie long='' bench=''
+while [ $# -gt 0 ]; do
+	case $1 in
+	--long) long=1 ;;
+	--bench) bench=1 ;;
+	*) sed -n '4s/^# //p' "$0" >&2; exit 2 ;;
+	esac
+	shift
+done
+. "$(dirname "$(realpath "$0")")/lib.sh"
+# QEMU says its own name first.
+NQN=nqn.2019-08.org.qemu:${NQN#nqn.*:}
+export NQN
+work_open
+. "$HERE/target-$TARGET.sh"
+# What a guest is given is the program itself, with the library that it finds.
+LD_LIBRARY_PATH=$BUILD/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+export LD_LIBRARY_PATH
+
+progs() {
+	local p
+
+	for p in leap-perf leap-hostd; do
+		echo --prog "$(real_program $p):/usr/bin/$p"
+	done
+	echo --prog "$(real_drive):/usr/bin/drive"
+}
+
+real_drive() {
+	local p=$BUILD/tests/interop/drive
+
+	[ -x "${p%/*}/.libs/drive" ] && p=${p%/*}/.libs/drive
+	echo "$p"
+}
+
+DRIVE=$(real_drive)
+target_program || bail "leap-perf, leap-hostd or drive is not built"
+lab_ready
+target_start
+# shellcheck disable=SC2046 # words
+guest pcie --script "$HERE/guest-pcie.sh" \
+	--file "$HERE/guest-lib.sh:/run/guest-lib.sh" \
+	--env "NQN=$NQN" --env "LONG=$long" --env "BENCH=$bench" \
+	--with nvme --with e2fs ${bench:+--with fio} --smp 2 --mem 1024 \
+	--timeout $((long ? 1200 : 400)) --module nvme --module ext4 \
+	--module crc32c_generic --module vfio_iommu_type1 --module vfio-pci \
+	--append "intel_iommu=on iommu=nopt" $(progs) --plug port0 \
+	--qmp "$WORK" --hook "$HERE/hook.sh" -- \
+	-device intel-iommu,intremap=on,caching-mode=on \
+	-machine kernel-irqchip=split $(drive_qemu)
+tap_done 48

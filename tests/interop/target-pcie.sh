@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=bash
+#
+# QEMU's NVMe drive behind an IOMMU, for a guest in which our own driver has it.
+# Namespace 1 has blocks of 512 bytes, 2 of 4096; they outlive the controller,
+# which comes and goes. Blocks are written whole, as a real drive does.
+
+MDTS_BLOCKS=1023	# 0's based, of 512 bytes
+
+target_program() {
+	[ -n "$LEAP_PERF" ] && [ -n "$LEAP_HOSTD" ] && [ -n "$DRIVE" ]
+}
+
+target_start() {
+	rm -f "$WORK/ns1.img" "$WORK/ns2.img"
+	truncate -s 64M "$WORK/ns1.img"
+	truncate -s 64M "$WORK/ns2.img"
+}
+
+drive_props() {
+	echo "serial=LEAP0,subsys=s0,max_ioqpairs=20,msix_qsize=21\
+,atomic.awun=$MDTS_BLOCKS,atomic.awupf=$MDTS_BLOCKS"
+}
+
+drive_qemu() {
+	echo -drive "file=$WORK/ns1.img,if=none,id=b1,format=raw,cache=unsafe" \
+		-drive "file=$WORK/ns2.img,if=none,id=b2,format=raw,cache=unsafe" \
+		-device "nvme-subsys,id=s0,nqn=${NQN#nqn.*:}" \
+		-device "nvme,id=drive0,bus=port0,$(drive_props)" \
+		-device "nvme-ns,drive=b1,nsid=1,shared=on" \
+		-device "nvme-ns,drive=b2,nsid=2,shared=on,logical_block_size=4096,physical_block_size=4096"
+}
+
+drive_json() {
+	drive_props | sed 's/,/","/g; s/=/":"/g
+		s/.*/{"driver":"nvme","id":"drive0","bus":"port0","&"}/
+		s/"\([0-9][0-9]*\)"/\1/g'
+}

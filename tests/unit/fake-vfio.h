@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * fake-vfio.h - a kernel that lends one PCI function: the state machine of
+ * group, container and device as VFIO keeps it, over a drive of this process
+ *
+ * Everything that is asked in the wrong order, twice, or not undone fails the
+ * test. Any one call can be made to fail.
+ */
+#ifndef LEAP_TESTS_FAKE_VFIO_H
+#define LEAP_TESTS_FAKE_VFIO_H
+
+#include "unit.h"
+
+#include <leapio/vdev.h>
+
+#include "transport/pcie/vfio.h"
+
+#define FAKE_ADDRESS	"0000:01:00.0"
+#define FAKE_BAR	16384u
+#define FAKE_DMA	64
+
+struct fake_dma {
+	uint64_t iova, bytes;	/* bytes 0 = free */
+	uint8_t *addr;
+	int gone;		/* the drive has still to hear of it */
+};
+
+struct fake_vfio {
+	/* what it is */
+	struct leap_vdev *vdev;	/* NULL: registers are plain memory */
+	int no_group;		/* the function is not there */
+	int unbound;		/* its group has no node */
+	int no_iommu;
+	int not_viable;
+	int taken;		/* open errno of the group's node */
+	int old_msix;		/* vectors cannot be added */
+	int map_bar;		/* BAR 0 may be mapped, all of it but a page */
+	int can_reset;
+	int short_ranges;	/* device addresses end at 4 GiB + 64 MiB */
+	uint64_t lockable;	/* bytes; 0 = no limit */
+	/* which call fails, counted from 1; 0 = none */
+	int fail_at, fail_err;
+	/* what it saw */
+	int calls;
+	int container, group, device;	/* open */
+	int set_container, set_iommu;
+	int mapped;		/* BAR 0 */
+	int resets;
+	int msix_on, msix_vectors;
+	int irq[8];
+	int req_fd, err_fd;
+	uint64_t locked;
+	struct fake_dma dma[FAKE_DMA];
+	uint8_t config[4096];
+	uint8_t bar[FAKE_BAR];
+};
+
+extern const struct leap__vfio_calls fake_vfio_calls;
+
+void fake_vfio_init(struct fake_vfio *f);
+/* Nothing is open, mapped or armed any more. */
+void fake_vfio_check_closed(const struct fake_vfio *f);
+
+#endif

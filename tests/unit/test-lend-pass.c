@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A guest's drive that is a relay to queue pairs lent from a drive in another
+ * process: its payload is never touched here, and memory that the guest takes
+ * back leaves the far drive before it is told so.
+ *
+ *	guest driver -> vdev -> relay -> lent: -> lender -> vfio-user: | process
+ */
+#include "guest-driver.h"
+#include "rand.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <leapio/leapio.h>
+
+#include "core/io/dispatch.h"
+#include "core/io/regctrl.h"
+
+#define FAR_NQN	"nqn.2026-01.org.example:far"
+#define NQN	"nqn.2026-01.org.example:near"
+#define NAME	"leap-payload"
+#define PAYLOAD	0x300000000ull		/* guest physical */
+#define BYTES	(2u << 20)
+#define BLOCKS	2048u			/* of 512 bytes */
+#define SECONDS(n) ((n) * 1000000000ull)
+
+static struct {
+	struct leap_pollgroup *pg;
+	struct leap_target *target;
+	struct leap_subsystem *ss;
+	struct leap_vdev *vdev;
+	struct leap_lender *lender;
+	struct leap_bdev *bdev;
+	struct leap_dmabuf *payload;
+	uint8_t *own;			/* the guest's mapping of it */
+	struct gd *g;
+	struct gd_cq cq;
+	struct gd_sq sq;
+	struct test_rand rnd;
+	char far_path[64], path[64];
+	int state, opened;
+	pid_t pid;
+} w;
+
+static void poll_all(void *arg)
+{
+	leap_pollgroup_wait(w.pg, 100000);
+}
+
+static void turn(const int *flag)
+{
+	uint64_t from = leap_pollgroup_now_ns(w.pg);
+
+	while (!*flag) {
+		poll_all(NULL);
+		assert_true(leap_pollgroup_now_ns(w.pg) - from < SECONDS(20));
+	}
+}
+
+static void set_flag(void *arg)
+{
+	*(int *)arg = 1;
+}
+
+static void set_err(void *arg, int err)
+{
+	*(int *)arg = err ? err : 1;
+}
+
+static void added(int err, void *arg)
+{
+	*(int *)arg = err ? -1 : 1;
+}
+
+/* ---- the process with the drive --------------------------------------------------- */
+
+static void must(int ok)
+{
+	if (!ok)
+		_exit(1);
+}
+
+static void serve(int ready, const char *stack)
+{
+	struct leap_subsystem_opts sopts = LEAP_SUBSYSTEM_OPTS_INIT;
+	struct leap_listener_opts lopts = LEAP_LISTENER_OPTS_INIT;
+	struct leap_ns_opts nopts = LEAP_NS_OPTS_INIT;
+	struct leap_listener *listener;
+	struct leap_subsystem *ss;
+	struct leap_target *target;
+	struct leap_pollgroup *pg;
+	char url[160];
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	sopts.nqn = FAR_NQN;
+	sopts.allow_any_host = 1;
+	must(!leap_pollgroup_create(NULL, &pg));
+	must(!leap_target_create(pg, NULL, &target));
+	must(!leap_subsystem_create(target, &sopts, &ss));
+	must(!leap_bdev_open(pg, stack, &nopts.bdev));
+	must(leap_ns_add(ss, &nopts, NULL, NULL) > 0);
+	snprintf(url, sizeof(url), "vfio-user:%s/" FAR_NQN, w.far_path);
+	lopts.url = url;
+	must(!leap_listener_create(target, &lopts, &listener));
+	must(write(ready, "r", 1) == 1);
+	for (;;)
+		leap_pollgroup_wait(pg, -1);
+}
+
+static void start_far(const char *stack)
+{
+	int pipes[2];
+	char c;
+
+	snprintf(w.far_path, sizeof(w.far_path), "/tmp/leap-far-%d.sock",
+		 getpid());
+	snprintf(w.path, sizeof(w.path), "/tmp/leap-near-%d.sock", getpid());
+	assert_int_equal(pipe(pipes), 0);
+	w.pid = fork();
+	assert_true(w.pid >= 0);
+	if (!w.pid)
+		serve(pipes[1], stack);
+	close(pipes[1]);
+	assert_int_equal(read(pipes[0], &c, 1), 1);
+	close(pipes[0]);
+}
+
+/* ---- this one ------------------------------------------------------------------------ */
+
+static void on_changed(struct leap_lender *l, enum leap_lender_state state,
+		       int err, void *arg)
+{
+	w.state = (int)state;
+}
+
+static void on_opened(int err, struct leap_bdev *bdev, void *arg)
+{
+	w.opened = err ? err : 1;
+	w.bdev = bdev;
+}
+
+static void start_relay(void)
+{
+	struct leap_lender_opts lopts = LEAP_LENDER_OPTS_INIT;
+	struct leap_relay_opts ropts = LEAP_RELAY_OPTS_INIT;
+	char url[160];
+
+	snprintf(url, sizeof(url), "vfio-user:%s/" FAR_NQN, w.far_path);
+	lopts.url = url;
+	lopts.path = w.path;
+	lopts.changed = on_changed;
+	assert_int_equal(leap_lender_create(w.pg, &lopts, &w.lender), 0);
+	while (w.state == LEAP_LENDER_OPENING)
+		poll_all(NULL);
+	assert_int_equal(w.state, LEAP_LENDER_LIVE);
+	snprintf(url, sizeof(url), "lent:%s/" FAR_NQN, w.path);
+	ropts.url = url;
+	ropts.nr_queues = 2;
+	assert_int_equal(leap_relay_open(w.pg, &ropts, on_opened, NULL), 0);
+	turn(&w.opened);
+	assert_int_equal(w.opened, 1);
+}
+
+static void start_guest(void)
+{
+	struct leap_subsystem_opts sopts = LEAP_SUBSYSTEM_OPTS_INIT;
+	struct leap_ns_opts nopts = LEAP_NS_OPTS_INIT;
+	int is_added = 0;
+
+	sopts.nqn = NQN;
+	sopts.allow_any_host = 1;
+	nopts.bdev = w.bdev;
+	assert_int_equal(leap_target_create(w.pg, NULL, &w.target), 0);
+	assert_int_equal(leap_subsystem_create(w.target, &sopts, &w.ss), 0);
+	assert_int_equal(leap_ns_add(w.ss, &nopts, added, &is_added), 1);
+	turn(&is_added);
+	assert_int_equal(is_added, 1);
+	assert_int_equal(leap_vdev_create(w.ss, NULL, &w.vdev), 0);
+	w.g = gd_new(w.vdev, 1 << 20, poll_all, NULL);
+	gd_up(w.g, &w.cq, &w.sq, 64);
+}
+
+static void start(const char *stack)
+{
+	struct leap_dmabuf_opts mopts = LEAP_DMABUF_OPTS_INIT;
+
+	memset(&w, 0, sizeof(w));
+	w.rnd.s = 5;
+	start_far(stack);
+	assert_int_equal(leap_pollgroup_create(NULL, &w.pg), 0);
+	start_relay();
+	start_guest();
+	mopts.bytes = BYTES;
+	mopts.huge = LEAP_HUGE_NEVER;
+	mopts.name = NAME;
+	assert_int_equal(leap_dmabuf_create(&mopts, &w.payload), 0);
+	w.own = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
+		     leap_dmabuf_fd(w.payload), 0);
+	assert_true(w.own != MAP_FAILED);
+}
+
+static int setup(void **state)
+{
+	start("memory:4M");
+	return 0;
+}
+
+static int setup_slow(void **state)
+{
+	start("delay[read_us=3000,write_us=3000] -> memory:4M");
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	int done = 0;
+
+	leap_vdev_destroy(w.vdev, set_flag, &done);
+	turn(&done);
+	done = 0;
+	leap_target_destroy(w.target, set_flag, &done);
+	turn(&done);
+	done = 0;
+	leap_lender_destroy(w.lender, set_flag, &done);
+	turn(&done);
+	gd_free(w.g);
+	leap_dmabuf_put(w.payload);
+	munmap(w.own, BYTES);
+	assert_int_equal(leap_pollgroup_destroy(w.pg), 0);
+	kill(w.pid, SIGKILL);
+	waitpid(w.pid, NULL, 0);
+	unlink(w.path);
+	unlink(w.far_path);
+	return 0;
+}
+
+static void mem_add(void)
+{
+	struct leap_ats_range range = LEAP_ATS_RANGE_INIT;
+
+	range.gpa.addr = PAYLOAD;
+	range.bytes = BYTES;
+	range.perm = LEAP_PERM_READ | LEAP_PERM_WRITE;
+	range.source = LEAP_ATS_DMABUF;
+	range.buf = w.payload;
+	assert_int_equal(leap_vdev_mem_add(w.vdev, &range), 0);
+}
+
+static struct leap_lender_info lent(void)
+{
+	struct leap_lender_info i = { .size = sizeof(i) };
+
+	assert_int_equal(leap_lender_info(w.lender, &i), 0);
+	return i;
+}
+
+/* Of the queue pairs that this process has. */
+static uint64_t bounced(void)
+{
+	struct leap__list *list = &leap__dispatch(w.pg)->regctrls, *pos, *q;
+	uint64_t n = 0;
+	uint32_t queues = 0;
+
+	leap__list_for_each(pos, list)
+		leap__list_for_each(q, &leap__list_entry(pos,
+				struct leap__regctrl, link)->queues) {
+			struct leap__regq *rq =
+				leap__list_entry(q, struct leap__regq, link);
+
+			queues += rq->qid != 0;
+			n += rq->qid ? rq->qp->bounced : 0;
+		}
+	assert_int_equal(queues, 2);
+	return n;
+}
+
+/* All mappings of the payload in this process but the guest's. Their number. */
+static int forbid(void)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	unsigned long from, to;
+	char line[512];
+	int n = 0;
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		if (!strstr(line, NAME) ||
+		    sscanf(line, "%lx-%lx", &from, &to) != 2 ||
+		    from == (unsigned long)(uintptr_t)w.own)
+			continue;
+		assert_int_equal(mprotect((void *)from, to - from, PROT_NONE),
+				 0);
+		n++;
+	}
+	fclose(f);
+	return n;
+}
+
+static struct leap_sqe command(uint8_t opc, uint32_t lba, uint32_t nr,
+			       uint32_t at)
+{
+	struct leap_sqe sqe = gd_sqe_rw(opc, 1, lba, nr);
+
+	gd_prp(w.g, &sqe, PAYLOAD + at, nr * 512);
+	return sqe;
+}
+
+static void one(int k)
+{
+	uint32_t nr = 1 + test_rand_below(&w.rnd, 255), i;
+	uint32_t lba = test_rand_below(&w.rnd, BLOCKS - nr);
+	uint32_t at = 4 * test_rand_below(&w.rnd, 1000);
+	uint32_t to = (1 << 20) + 4 * test_rand_below(&w.rnd, 1000);
+	struct leap_sqe sqe = command(LEAP_NVM_WRITE, lba, nr, at);
+
+	w.g->used = 256 << 10;	/* PRP lists: those of before are done */
+	for (i = 0; i < nr * 512; i++)
+		w.own[at + i] = (uint8_t)test_rand_below(&w.rnd, 256);
+	memset(w.own + to, k, nr * 512);
+	sqe = command(LEAP_NVM_WRITE, lba, nr, at);
+	assert_int_equal(gd_cmd(w.g, &w.sq, &sqe), 0);
+	sqe = command(LEAP_NVM_READ, lba, nr, to);
+	assert_int_equal(gd_cmd(w.g, &w.sq, &sqe), 0);
+	assert_memory_equal(w.own + to, w.own + at, nr * 512);
+}
+
+static void test_zero_copies(void **state)
+{
+	int k;
+
+	mem_add();
+	assert_int_equal(forbid(), 1);
+	one(1);
+	/* The lender's has come. */
+	assert_int_equal(forbid(), 2);
+	for (k = 0; k < 400; k++)
+		one(k);
+	assert_int_equal(forbid(), 2);
+	assert_int_equal(bounced(), 0);
+	assert_int_equal(lent().nr_borrowers, 1);
+}
+
+/* Commands are out when the guest takes the memory back. */
+static void test_taken_back(void **state)
+{
+	leap_gpa_t gpa = { PAYLOAD };
+	uint32_t before, seen = 0, k, i;
+	uint16_t cids[16];
+	struct leap_sqe sqe;
+	int done;
+
+	while (lent().nr_queues < 2)
+		poll_all(NULL);
+	before = lent().nr_maps;
+	for (k = 0; k < 10; k++) {
+		w.g->used = 256 << 10;
+		mem_add();
+		for (i = 0; i < 16; i++) {
+			sqe = command(i & 1 ? LEAP_NVM_READ : LEAP_NVM_WRITE,
+				      i * 64, 64, i * 65536);
+			cids[i] = gd_submit(w.g, &w.sq, &sqe);
+		}
+		for (i = 0; i < (k & 3) * 4; i++)
+			poll_all(NULL);
+		/* In some rounds the far drive surely knows it. */
+		for (i = 0; k % 3 == 2 && lent().nr_maps == before; i++) {
+			assert_true(i < 10000);
+			poll_all(NULL);
+		}
+		done = 0;
+		seen += lent().nr_maps > before;
+		assert_int_equal(leap_vdev_mem_del(w.vdev, gpa, BYTES, set_err,
+						   &done), 0);
+		turn(&done);
+		assert_int_equal(done, 1);
+		/* No mapping of it is left here but the guest's own two. */
+		assert_int_equal(lent().nr_maps, before);
+		assert_int_equal(forbid(), 1);
+		for (i = 0; i < 16; i++) {
+			leap_status_t status = gd_wait(w.g, &w.sq, cids[i]);
+
+			/* Fetched before, or too late. */
+			assert_true(!status ||
+				    status == LEAP_SC_DATA_TRANSFER ||
+				    status == LEAP_SC_PRP_OFFSET ||
+				    status == LEAP_SC_INVALID_FIELD);
+		}
+		assert_int_equal(mprotect(leap_dmabuf_addr(w.payload), BYTES,
+					  PROT_READ | PROT_WRITE), 0);
+	}
+	assert_true(seen > 0);
+	assert_int_equal(bounced(), 0);
+	mem_add();
+	for (i = 0; i < 20; i++)
+		one((int)i);
+	assert_int_equal(lent().nr_maps, before + 1);
+	assert_int_equal(lent().resets, 0);
+}
+
+#define T(f, s) cmocka_unit_test_setup_teardown(f, s, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_zero_copies, setup), T(test_taken_back, setup_slow),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A hypervisor that maps as much as it may, in the pieces and the order that
+ * cost most, beside others that are served by the same thread.
+ */
+#include "unit.h"
+#include "vfu-client.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <leapio/pollgroup.h>
+#include <leapio/target.h>
+
+#include "transport/vfio-user/proto.h"
+
+#define NQN	"nqn.2026-01.org.example:many"
+#define PAGE	4096u
+
+static struct {
+	struct leap_pollgroup *pg;
+	struct leap_target *target;
+	struct leap_subsystem *ss;
+	struct leap_listener *l;
+	char path[64];
+	struct vfu_client c;
+	uint64_t longest;	/* poll, ns */
+} t;
+
+static uint64_t now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static void set_flag(void *arg)
+{
+	*(int *)arg = 1;
+}
+
+static int setup(void **state)
+{
+	struct leap_subsystem_opts so = LEAP_SUBSYSTEM_OPTS_INIT;
+	struct leap_listener_opts lo = LEAP_LISTENER_OPTS_INIT;
+	char url[160];
+
+	(void)state;
+	memset(&t, 0, sizeof(t));
+	snprintf(t.path, sizeof(t.path), "/tmp/leap-many-%d.sock",
+		 (int)getpid());
+	snprintf(url, sizeof(url), "vfio-user:%s/" NQN, t.path);
+	so.nqn = NQN;
+	so.allow_any_host = 1;
+	lo.url = url;
+	assert_int_equal(leap_pollgroup_create(NULL, &t.pg), 0);
+	assert_int_equal(leap_target_create(t.pg, NULL, &t.target), 0);
+	assert_int_equal(leap_subsystem_create(t.target, &so, &t.ss), 0);
+	assert_int_equal(leap_listener_create(t.target, &lo, &t.l), 0);
+	assert_int_equal(vfu_connect(&t.c, t.pg, t.path), 0);
+	assert_int_equal(vfu_hello(&t.c), 0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	int destroyed = 0;
+
+	(void)state;
+	vfu_close(&t.c);
+	leap_target_destroy(t.target, set_flag, &destroyed);
+	while (!destroyed)
+		leap_pollgroup_poll(t.pg, 0);
+	assert_int_equal(leap_pollgroup_destroy(t.pg), 0);
+	return 0;
+}
+
+/* Poll until there is an answer; how long the longest poll was. */
+static int wait_answer(void)
+{
+	uint64_t from, took;
+	int n;
+
+	while ((n = vfu_peek(&t.c)) == -1) {
+		from = now();
+		leap_pollgroup_poll(t.pg, 0);
+		took = now() - from;
+		if (took > t.longest)
+			t.longest = took;
+	}
+	return n;
+}
+
+/* As many pages as it is given, from above, with holes; how many. */
+static uint32_t map_all(int fd)
+{
+	uint32_t n;
+	int err = 0;
+
+	for (n = 0; n < 70000; n++) {
+		err = vfu_map(&t.c, (1ull << 40) - 2ull * n * PAGE, PAGE, fd, 0,
+			      LEAP__VFU_MAP_READ | LEAP__VFU_MAP_WRITE);
+		if (err)
+			break;
+	}
+	assert_true(err > 0);
+	return n;
+}
+
+static void test_all_at_once(void **state)
+{
+	struct leap__vfu_dma_unmap all = {
+		.argsz = sizeof(all), .flags = LEAP__VFU_UNMAP_ALL,
+	};
+	uint64_t from = now();
+	uint32_t n = map_all(-1);
+
+	(void)state;
+	printf("# %u ranges mapped in %llu ms\n", n,
+	       (unsigned long long)(now() - from) / 1000000);
+	from = now();
+	vfu_send(&t.c, LEAP__VFU_DMA_UNMAP, 0, &all, sizeof(all), NULL, 0);
+	assert_int_equal(wait_answer(), sizeof(all));
+	printf("# unmapped in %llu ms, longest poll %llu ms\n",
+	       (unsigned long long)(now() - from) / 1000000,
+	       (unsigned long long)t.longest / 1000000);
+	/* Others are served by this thread: theirs must not stand still. */
+	assert_in_range(t.longest, 0, 250000000);
+	assert_int_equal(map_all(-1), n);
+	/* And its end, which is the same work. */
+	vfu_close(&t.c);
+	t.longest = 0;
+	for (from = now(); now() - from < 2000000000; ) {
+		uint64_t at = now();
+
+		leap_pollgroup_poll(t.pg, 0);
+		if (now() - at > t.longest)
+			t.longest = now() - at;
+	}
+	assert_in_range(t.longest, 0, 250000000);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_all_at_once, setup,
+						teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The host end of a PCI function over a kernel of our own: how it is opened and
+ * every way in which that fails, a drive of this process behind it with data of
+ * every shape, memory that may not be locked, and a device that is wanted back.
+ */
+#include "fake-vfio.h"
+#include "rand.h"
+
+#include <linux/vfio.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <leapio/leapio.h>
+
+#include "core/io/regctrl.h"
+#include "core/io/transport.h"
+
+#define NQN "nqn.2026-01.org.example:drive"
+#define URL "pcie:" FAKE_ADDRESS "/" NQN
+#define BLOCK 512u
+#define BLOCKS 8192u
+#define MOST 65536u
+#define MEM (4u << 20)
+
+static struct fake_vfio fake;
+static struct leap__regdev_ops fake_dev_ops;
+
+static struct {
+	struct leap_pollgroup *pg;
+	struct leap_target *target;
+	struct leap_subsystem *ss;
+	struct leap_host *host;
+	struct leap_dmabuf *mem;
+	uint8_t *base, *copy;
+	struct test_rand rnd;
+	char log[256];
+	int warned;
+} w;
+
+/* ---- the transport, over the fake ---- */
+
+static int fake_dev_open(struct leap__regdev *dev,
+			 const struct leap_qp_opts *opts, const char *address)
+{
+	return leap__vfio_open(dev, address, &fake_vfio_calls, &fake);
+}
+
+static int fake_connect(struct leap_qp *qp, const char *address)
+{
+	fake_dev_ops = leap__vfio_dev_ops;
+	fake_dev_ops.open = fake_dev_open;
+	return leap__regqp_connect(qp, address, &fake_dev_ops);
+}
+
+const struct leap_transport_ops *const *leap__transports(void)
+{
+	static struct leap_transport_ops ops;
+	static const struct leap_transport_ops *const all[] = { &ops, NULL };
+
+	ops = leap__pcie_transport;
+	ops.qp_connect = fake_connect;
+	return all;
+}
+
+/* ---- one link ---- */
+
+static struct leap__vfio_link link_of(void)
+{
+	struct leap__vfio_link l = { .calls = &fake_vfio_calls, .arg = &fake };
+
+	memcpy(l.address, FAKE_ADDRESS, sizeof(l.address));
+	return l;
+}
+
+static void refuse(int err, const char *text)
+{
+	struct leap__vfio_link l = link_of();
+
+	assert_int_equal(leap__vfio_link_open(&l), err);
+	assert_last_error(text);
+	fake_vfio_check_closed(&fake);
+	fake_vfio_init(&fake);
+}
+
+static void test_refusals(void **state)
+{
+	fake_vfio_init(&fake);
+	fake.no_group = 1;
+	refuse(-ENODEV, "is not there, or in no IOMMU group");
+	fake.unbound = 1;
+	refuse(-ENODEV, "is not bound to vfio-pci (leap-hostd devices bind");
+	fake.taken = -EBUSY;
+	refuse(-EBUSY, "is in use: IOMMU group 7 is open elsewhere");
+	fake.taken = -EACCES;
+	refuse(-EACCES, "/dev/vfio/7 may not be opened by this user");
+	fake.not_viable = 1;
+	refuse(-EBUSY, "another device of IOMMU group 7 has a driver");
+}
+
+static void test_addresses(void **state)
+{
+	static const char *const bad[] = {
+		"", "0000:01:00", "0000:01:00.8", "0000:01:00.0x", "01:00.0",
+		"../../../etc", "0000:01:00.0/..", "000g:01:00.0",
+		"0000-01-00.0",
+	};
+	size_t i;
+
+	assert_int_equal(leap__pci_check_address("x", "00aF:1f:0b.7"), 0);
+	for (i = 0; i < COUNT(bad); i++) {
+		assert_int_equal(leap__pci_check_address("x", bad[i]), -EINVAL);
+		assert_last_error("is not a PCI address");
+	}
+}
+
+/* Whichever call fails, nothing stays open. */
+static void test_every_step(void **state)
+{
+	struct leap__vfio_link l;
+	int n, err = -1;
+
+	fake_vfio_init(&fake);
+	for (n = 1; err; n++) {
+		fake_vfio_init(&fake);
+		fake.map_bar = 1;
+		fake.fail_at = n;
+		fake.fail_err = -EIO;
+		l = link_of();
+		err = leap__vfio_link_open(&l);
+		if (err) {
+			assert_true(strlen(leap_last_error()) > 20);
+			fake_vfio_check_closed(&fake);
+		}
+		assert_true(n < 100);
+		/* What is only good to know may fail. */
+		if (!err && fake.calls >= n)
+			err = -1;
+		if (fake.device)
+			leap__vfio_link_close(&l);
+	}
+	assert_true(n > 12);
+	fake_vfio_check_closed(&fake);
+}
+
+static void test_no_iommu_group(void **state)
+{
+	struct leap__vfio_link l;
+
+	fake_vfio_init(&fake);
+	fake.no_iommu = 1;
+	l = link_of();
+	assert_int_equal(leap__vfio_link_open(&l), 0);
+	assert_true(l.no_iommu);
+	assert_string_equal(l.group_name, "noiommu-7");
+	leap__vfio_link_close(&l);
+	fake_vfio_check_closed(&fake);
+}
+
+static void test_memory(void **state)
+{
+	struct leap__vfio_link l;
+	uint8_t *p = aligned_alloc(4096, 65536);
+
+	fake_vfio_init(&fake);
+	fake.short_ranges = 1;
+	fake.lockable = 32768;
+	l = link_of();
+	assert_int_equal(leap__vfio_link_open(&l), 0);
+	assert_int_equal(l.nr_ranges, 2);
+	/* Where interrupt messages go, and beyond the end. */
+	assert_int_equal(leap__vfio_link_map(&l, p, 4096, 0xfee00000), -ENOSPC);
+	assert_last_error("beyond what the IOMMU translates");
+	assert_int_equal(leap__vfio_link_map(&l, p, 8192, (1ull << 32) +
+					     (64u << 20) - 4096), -ENOSPC);
+	assert_int_equal(leap__vfio_link_map(&l, p, 32768, 1ull << 32), 0);
+	assert_int_equal(leap__vfio_link_map(&l, p, 4096, 2u << 20), -ENOMEM);
+	assert_int_equal(leap__vfio_link_unmap(&l, 4096, 77u << 12), -EIO);
+	assert_int_equal(leap__vfio_link_unmap(&l, 32768, 1ull << 32), 0);
+	assert_int_equal(leap__vfio_link_map(&l, p, 4096, 2u << 20), 0);
+	leap__vfio_link_close(&l);
+	fake_vfio_check_closed(&fake);
+	free(p);
+}
+
+/* A kernel that decides with the first vector how many there are. */
+static void test_vectors(void **state)
+{
+	struct leap__vfio_link l;
+	int old, i;
+
+	for (old = 0; old < 2; old++) {
+		fake_vfio_init(&fake);
+		fake.old_msix = old;
+		l = link_of();
+		assert_int_equal(leap__vfio_link_open(&l), 0);
+		assert_int_equal(l.nr_vectors, COUNT(fake.irq));
+		for (i = 0; i < (int)COUNT(fake.irq); i++)
+			assert_int_equal(leap__vfio_link_irq(&l,
+				VFIO_PCI_MSIX_IRQ_INDEX, (uint32_t)i, 40 + i),
+					 0);
+		for (i = 0; i < (int)COUNT(fake.irq); i++)
+			assert_int_equal(fake.irq[i], 40 + i);
+		assert_int_equal(leap__vfio_link_irq(&l,
+			VFIO_PCI_MSIX_IRQ_INDEX, 3, -1), 0);
+		assert_int_equal(fake.irq[3], -1);
+		leap__vfio_link_close(&l);
+	}
+}
+
+/* ---- a host over it ---- */
+
+static uint32_t below(uint32_t n)
+{
+	return test_rand_below(&w.rnd, n);
+}
+
+static void set_flag(void *arg)
+{
+	*(int *)arg = 1;
+}
+
+static void added(int err, void *arg)
+{
+	*(int *)arg = err ? -1 : 1;
+}
+
+static void turn(const int *flag)
+{
+	while (!*flag)
+		leap_pollgroup_wait(w.pg, 100000000);
+}
+
+static void log_line(void *arg, enum leap_log_level level, const char *text)
+{
+	if (level > LEAP_LOG_WARN)
+		return;
+	w.warned++;
+	snprintf(w.log, sizeof(w.log), "%s", text);
+}
+
+static int setup(void **state)
+{
+	struct leap_pollgroup_opts popts = LEAP_POLLGROUP_OPTS_INIT;
+	struct leap_subsystem_opts sopts = LEAP_SUBSYSTEM_OPTS_INIT;
+	struct leap_dmabuf_opts mopts = LEAP_DMABUF_OPTS_INIT;
+	struct leap_ns_opts nopts = LEAP_NS_OPTS_INIT;
+	int is_added = 0;
+
+	memset(&w, 0, sizeof(w));
+	fake_vfio_init(&fake);
+	w.rnd.s = 1;
+	popts.spin_ns = -1;	/* sleep whenever there is nothing to do */
+	popts.log = log_line;
+	sopts.nqn = NQN;
+	sopts.allow_any_host = 1;
+	assert_int_equal(leap_pollgroup_create(&popts, &w.pg), 0);
+	assert_int_equal(leap_target_create(w.pg, NULL, &w.target), 0);
+	assert_int_equal(leap_subsystem_create(w.target, &sopts, &w.ss), 0);
+	assert_int_equal(leap_bdev_open(w.pg, "memory:4M", &nopts.bdev), 0);
+	assert_true(leap_ns_add(w.ss, &nopts, added, &is_added) > 0);
+	turn(&is_added);
+	assert_int_equal(leap_vdev_create(w.ss, NULL, &fake.vdev), 0);
+	mopts.bytes = MEM;
+	mopts.huge = LEAP_HUGE_NEVER;
+	assert_int_equal(leap_dmabuf_create(&mopts, &w.mem), 0);
+	w.base = leap_dmabuf_addr(w.mem);
+	w.copy = calloc(BLOCKS, BLOCK);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	int done = 0;
+
+	leap_vdev_destroy(fake.vdev, set_flag, &done);
+	if (fake.vdev)
+		turn(&done);
+	done = 0;
+	leap_target_destroy(w.target, set_flag, &done);
+	turn(&done);
+	leap_dmabuf_put(w.mem);
+	free(w.copy);
+	assert_int_equal(leap_pollgroup_destroy(w.pg), 0);
+	return 0;
+}
+
+static int start(uint32_t flags)
+{
+	struct leap_host_opts o = LEAP_HOST_OPTS_INIT;
+
+	o.url = URL;
+	o.nr_io_queues = 2;
+	o.depth = 32;
+	o.flags = flags;
+	o.reconnect_ms = 1;
+	w.host = NULL;
+	return leap_host_connect(w.pg, &o, &w.host);
+}
+
+static void open_host(uint32_t flags)
+{
+	assert_int_equal(start(flags), 0);
+	while (leap_host_state(w.host) == LEAP_HOST_CONNECTING)
+		leap_pollgroup_wait(w.pg, 100000000);
+	assert_int_equal(leap_host_state(w.host), LEAP_HOST_LIVE);
+}
+
+/* The drive hears of memory that is gone in its own time. */
+static void close_host(void)
+{
+	size_t i;
+	int done = 0;
+
+	leap_host_close(w.host, set_flag, &done);
+	turn(&done);
+	fake_vfio_check_closed(&fake);
+	for (i = 0; i < FAKE_DMA; i++)
+		while (fake.dma[i].bytes)
+			leap_pollgroup_poll(w.pg, 0);
+}
+
+static void one(uint32_t queue)
+{
+	uint32_t nr = 1 + below(below(4) ? 16 : MOST / BLOCK), i;
+	uint32_t lba = below(BLOCKS - nr), n = nr * BLOCK;
+	int is_write = below(2) == 0;
+	uint8_t *here = w.copy + (size_t)lba * BLOCK;
+	struct leap_piece piece = {
+		.addr = w.base + below(1024) * 4, .len_bytes = n, .buf = w.mem,
+	};
+	struct leap_req req = { .pieces = &piece, .nr_pieces = 1 };
+	uint8_t *p = piece.addr;
+
+	req.sqe.opc = is_write ? LEAP_NVM_WRITE : LEAP_NVM_READ;
+	req.sqe.nsid = leap_to_le32(1);
+	req.sqe.cdw10 = leap_to_le32(lba);
+	req.sqe.cdw12 = leap_to_le32(nr - 1);
+	for (i = 0; i < n; i++) {
+		p[i] = is_write ? (uint8_t)below(256) : 0x5a;
+		if (is_write)
+			here[i] = p[i];
+	}
+	assert_int_equal(leap_host_sync(w.host, w.pg, queue, &req), 0);
+	assert_int_equal(leap_req_status(&req), 0);
+	assert_memory_equal(p, here, n);
+}
+
+static void some(int n)
+{
+	while (n--)
+		one(1 + below(2));
+}
+
+static void test_data(void **state)
+{
+	static const uint32_t flags[] = { 0, LEAP_QP_PRP };
+	size_t k;
+
+	for (k = 0; k < COUNT(flags); k++) {
+		open_host(flags[k]);
+		some(200);
+		assert_true(fake.locked >= MEM);
+		close_host();
+	}
+	assert_int_equal(w.warned, 0);
+}
+
+/* What may not be locked is bounced; somebody is told, with the way out. */
+static void test_memlock(void **state)
+{
+	open_host(0);
+	fake.lockable = fake.locked;
+	some(100);
+	assert_int_equal(fake.locked, fake.lockable);
+	assert_int_equal(w.warned, 1);
+	assert_non_null(strstr(w.log, FAKE_ADDRESS));
+	close_host();
+	/* Not even queues. */
+	fake.lockable = 4096;
+	assert_int_equal(start(0), 0);
+	while (leap_host_state(w.host) == LEAP_HOST_CONNECTING)
+		leap_pollgroup_wait(w.pg, 100000000);
+	assert_int_equal(leap_host_state(w.host), LEAP_HOST_FAILED);
+	close_host();
+}
+
+/* Any one call of bring-up fails: the host says so, or goes on without. */
+static void test_any_call(void **state)
+{
+	int n, calls, live = 0, failed = 0;
+
+	open_host(0);
+	calls = fake.calls;
+	close_host();
+	for (n = 1; n <= calls; n++) {
+		fake.calls = 0;
+		fake.fail_at = n;
+		fake.fail_err = -EIO;
+		if (start(0)) {
+			failed++;
+			fake_vfio_check_closed(&fake);
+			continue;
+		}
+		while (leap_host_state(w.host) == LEAP_HOST_CONNECTING)
+			leap_pollgroup_wait(w.pg, 100000000);
+		if (leap_host_state(w.host) == LEAP_HOST_LIVE) {
+			some(2);
+			live++;
+		} else {
+			failed++;
+		}
+		fake.fail_at = 0;
+		close_host();
+	}
+	assert_true(failed > 30);
+	assert_true(live > 0);
+}
+
+/* Half a second without a command: it sleeps, and does not wake up. */
+static void test_idle(void **state)
+{
+	struct leap_pollgroup_stats a = { .size = sizeof(a) }, b = a;
+	uint64_t from;
+
+	open_host(0);
+	some(10);
+	for (from = leap_pollgroup_now_ns(w.pg);
+	     leap_pollgroup_now_ns(w.pg) - from < 100000000;)
+		leap_pollgroup_wait(w.pg, 50000000);
+	assert_true(fake.irq[0] >= 0);
+	leap_pollgroup_stats(w.pg, &a);
+	for (from = leap_pollgroup_now_ns(w.pg);
+	     leap_pollgroup_now_ns(w.pg) - from < 500000000;)
+		leap_pollgroup_wait(w.pg, 250000000);
+	leap_pollgroup_stats(w.pg, &b);
+	assert_in_range(b.wakeups - a.wakeups, 0, 5);
+	some(10);
+	close_host();
+}
+
+/* Unplugged: let go at once; when it is there again, go on. */
+static void test_wanted_back(void **state)
+{
+	const uint64_t one_event = 1;
+	int k;
+
+	open_host(0);
+	for (k = 0; k < 2; k++) {
+		int fd = k ? fake.err_fd : fake.req_fd;
+
+		some(20);
+		assert_true(fd >= 0);
+		fake.no_group = 1;
+		assert_int_equal(write(fd, &one_event, 8), 8);
+		while (fake.device)
+			leap_pollgroup_wait(w.pg, 100000000);
+		assert_non_null(strstr(w.log, "the kernel wants it back"));
+		fake_vfio_check_closed(&fake);
+		fake.no_group = 0;
+		while (leap_host_state(w.host) != LEAP_HOST_LIVE)
+			leap_pollgroup_wait(w.pg, 100000000);
+	}
+	some(20);
+	close_host();
+}
+
+/* ---- registers that are mapped ---- */
+
+static uint32_t reg(uint32_t at)
+{
+	return leap_from_le32(*(volatile leap_le32 *)(void *)(fake.bar + at));
+}
+
+static void set_reg(uint32_t at, uint32_t value)
+{
+	*(volatile leap_le32 *)(void *)(fake.bar + at) = leap_to_le32(value);
+}
+
+static void test_mapped(void **state)
+{
+	struct leap_vdev *vdev = fake.vdev;
+	int done = 0;
+
+	fake.vdev = NULL;
+	fake.map_bar = 1;
+	fake.can_reset = 1;
+	fake.config[9] = 2;
+	fake.config[10] = 8;
+	fake.config[11] = 1;
+	set_reg(LEAP_REG_CAP, 0x02010fff);	/* 1 s; 4096 entries */
+	set_reg(LEAP_REG_CAP + 4, 0x20);	/* NVM command set */
+	set_reg(LEAP_REG_VS, 0x20000);
+	assert_int_equal(start(0), 0);
+	while (!reg(LEAP_REG_DBL)) {
+		leap_pollgroup_poll(w.pg, 0);
+		set_reg(LEAP_REG_CSTS, reg(LEAP_REG_CC) & 1);
+	}
+	/* Identify waits; nobody will do it. */
+	assert_int_equal(reg(LEAP_REG_DBL), 1);
+	assert_int_equal(fake.config[4], 6);
+	assert_int_equal(reg(LEAP_REG_ASQ + 4), 1);	/* from 4 GiB on */
+	assert_int_equal(reg(LEAP_REG_ASQ) & 4095, 0);
+	assert_int_equal(reg(LEAP_REG_ACQ + 4), 1);
+	assert_true(reg(LEAP_REG_ACQ) > reg(LEAP_REG_ASQ));
+	leap_host_close(w.host, set_flag, &done);
+	while (!done) {
+		leap_pollgroup_poll(w.pg, 0);
+		set_reg(LEAP_REG_CSTS, reg(LEAP_REG_CC) & 1);
+	}
+	assert_int_equal(reg(LEAP_REG_CC) & 1, 0);
+	assert_int_equal(fake.resets, 1);
+	fake_vfio_check_closed(&fake);
+	fake.vdev = vdev;
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_every_step),
+		cmocka_unit_test(test_no_iommu_group),
+		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_vectors),
+		T(test_data), T(test_memlock), T(test_any_call), T(test_idle),
+		T(test_wanted_back), T(test_mapped),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
