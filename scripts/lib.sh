@@ -55,7 +55,7 @@ need_packages() {
 
 base_packages="gcc libc6-dev make autoconf automake libtool pkg-config
 	libcmocka-dev liburing-dev libjansson-dev libisal-dev libssl-dev
-	libpci-dev"
+	libpci-dev libibverbs-dev librdmacm-dev"
 
 # logged LOG COMMAND... - run quietly; show the end of the log on failure
 logged() {

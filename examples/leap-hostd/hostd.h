@@ -30,13 +30,28 @@ struct hostd {
 	int restore_fd;		/* from the one before; -1 = none */
 	int trial;		/* only to see whether it would start */
 	unsigned int upgrades;
+	/* lend.c's */
+	struct lending *lendings;
+	unsigned int nr_lending;
 };
+
+/* lend.c */
+
+/* 0, or -errno and config.error. */
+int hostd_lend_start(struct hostd *h);
+/* Then hostd_lend_stopped, perhaps from within. */
+void hostd_lend_stop(struct hostd *h);
+json_t *hostd_lend_json(const struct hostd *h);
+/* main.c's. */
+void hostd_lend_stopped(struct hostd *h);
 
 /* upgrade.c */
 
 /* Start; main.c calls hostd_upgrade when the loop has been left for it. 0, or
  * -errno with leap_last_error. */
 int hostd_upgrade_start(struct hostd *h);
+/* Why that failed. */
+const char *hostd_upgrade_error(const struct hostd *h);
 /* Returns only when it failed: everything is as it was. */
 void hostd_upgrade(struct hostd *h);
 /* "FD,COUNT" of --restore, perhaps with ",trial". 0, -EINVAL */

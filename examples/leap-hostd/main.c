@@ -22,7 +22,7 @@
 #include "hostd.h"
 
 static const char help[] =
-"usage: leap-hostd --listen SOCKET [OPTION...]\n"
+"usage: leap-hostd [--listen SOCKET] [--lend URL=PATH...] [OPTION...]\n"
 "       leap-hostd devices list|bind|release ...\n"
 "Owns the drives of virtual machines; socp --agent SOCKET serves their I/O and\n"
 "may be killed, upgraded or replaced meanwhile. Options may stand in a JSON\n"
@@ -31,6 +31,10 @@ static const char help[] =
 "  --listen SOCKET       where socp attaches\n"
 "  --vfio-user PATH=NQN[,mode=OCTAL][,owner=USER[:GROUP]]\n"
 "                        a drive for a hypervisor\n"
+"  --lend URL=PATH[,mode=OCTAL][,owner=USER[:GROUP]][,queues=N][,kill=on]\n"
+"                        own the device at pcie:ADDRESS/NQN or another URL of\n"
+"                        registers; queue pairs of it are lent at PATH\n"
+"                        (relay:lent:PATH/NQN)\n"
 "  --subsystem NQN[,serial=TEXT][,model=TEXT]\n"
 "                        what a drive says of itself; made without it, too\n"
 "  --config FILE         read this configuration\n"
@@ -54,6 +58,7 @@ static const char help[] =
 static const struct option options[] = {
 	{ "listen", required_argument, NULL, 'a' },
 	{ "vfio-user", required_argument, NULL, 'd' },
+	{ "lend", required_argument, NULL, 'l' },
 	{ "subsystem", required_argument, NULL, 'c' },
 	{ "config", required_argument, NULL, 'c' },
 	{ "control", required_argument, NULL, 'c' },
@@ -89,6 +94,27 @@ static int drive_option(struct config *c, const char *value)
 	return rc;
 }
 
+/* URL=PATH,rest: paths begin with a slash, and queries URLs have none. */
+static int lend_option(struct config *c, const char *value)
+{
+	const char *eq = strstr(value, "=/");
+	char *text;
+	int rc;
+
+	if (!eq || eq == value) {
+		snprintf(c->error, sizeof(c->error),
+			 "--lend: \"%.128s\": expected URL=/PATH", value);
+		return -EINVAL;
+	}
+	text = malloc(strlen(value) + sizeof(",url="));
+	if (!text)
+		return -ENOMEM;
+	sprintf(text, "%s,url=%.*s", eq + 1, (int)(eq - value), value);
+	rc = config_option(c, "lend", text);
+	free(text);
+	return rc;
+}
+
 static int one_option(struct config *c, int opt, const char *name,
 		      const char *value)
 {
@@ -97,6 +123,8 @@ static int one_option(struct config *c, int opt, const char *name,
 		return config_option(c, "agent", value);
 	case 'd':
 		return drive_option(c, value);
+	case 'l':
+		return lend_option(c, value);
 	default:
 		return config_option(c, name, value);
 	}
@@ -135,7 +163,8 @@ static int read_options(struct hostd *h, int argc, char **argv)
 		return 2;
 	}
 	rc = config_finish(c);
-	if (!rc && !c->agent) {
+	if (!rc && !c->agent && (!json_array_size(c->lends) ||
+				 json_array_size(c->listeners))) {
 		rc = -EINVAL;
 		snprintf(c->error, sizeof(c->error), "expected --listen SOCKET");
 	}
@@ -264,7 +293,7 @@ static int start_agent(struct hostd *h)
 
 	topts.name = "leap-hostd";
 	rc = leap_target_create(h->home, &topts, &h->target);
-	if (rc || h->trial)
+	if (rc || h->trial || !c->agent)
 		goto out;
 	aopts.path = c->agent;
 	aopts.fence_ms = c->fence_ms;
@@ -291,6 +320,11 @@ static void stop(struct hostd *h)
 {
 	h->stopping = 1;
 	control_stop(&h->control);
+	hostd_lend_stop(h);
+}
+
+void hostd_lend_stopped(struct hostd *h)
+{
 	leap_target_destroy(h->target, target_gone, h);
 }
 
@@ -305,7 +339,7 @@ static void signalled(struct watch *watch, uint32_t events)
 	if (info.ssi_signo == SIGUSR2) {
 		if (!h->stopping && hostd_upgrade_start(h))
 			fprintf(stderr, "leap-hostd: upgrade: %s\n",
-				leap_last_error());
+				hostd_upgrade_error(h));
 		return;
 	}
 	if (h->stopping)
@@ -321,6 +355,7 @@ static void end(struct hostd *h)
 	while (h->target)
 		leap_pollgroup_wait(h->home, -1);
 	leap_agent_destroy(h->agent);
+	free(h->lendings);
 	while (h->home && leap_pollgroup_destroy(h->home) == -EBUSY)
 		leap_pollgroup_wait(h->home, -1);
 }
@@ -368,6 +403,8 @@ static int start(struct hostd *h)
 		rc = start_listeners(h);
 	if (!rc)
 		rc = leap_target_restore(h->target, -1);
+	if (!rc && !h->trial)
+		rc = hostd_lend_start(h);
 	if (!rc)
 		rc = loop_init(&h->loop, h->home, (uint64_t)c->spin_us * 1000);
 	if (!rc)
@@ -390,7 +427,11 @@ static void say_ready(const struct hostd *h)
 {
 	struct leap_listener *l = NULL;
 
-	printf("leap-hostd: socp attaches at %s, drives", h->config.agent);
+	if (!h->agent)
+		printf("leap-hostd: only lends");
+	else
+		printf("leap-hostd: socp attaches at %s, drives",
+		       h->config.agent);
 	while ((l = leap_listener_next(h->target, l)))
 		printf(" %s", leap_listener_url(l));
 	if (h->config.control)

@@ -56,10 +56,18 @@ static json_t *info_json(const struct hostd *h)
 			 "last", i.error);
 }
 
+static int has_agent(struct jsonrpc_call *call, const struct hostd *h)
+{
+	if (h->agent)
+		return 1;
+	jsonrpc_fail(call, JSONRPC_REFUSED, "it only lends: no --listen");
+	return 0;
+}
+
 static void agent_info(struct jsonrpc_call *call, const json_t *params,
 		       void *arg)
 {
-	if (no_params(call, params))
+	if (no_params(call, params) && has_agent(call, arg))
 		jsonrpc_result(call, info_json(arg));
 }
 
@@ -86,7 +94,7 @@ static void agent_handoff(struct jsonrpc_call *call, const json_t *params,
 	struct hostd *h = arg;
 	struct handoff *ho;
 
-	if (!no_params(call, params))
+	if (!no_params(call, params) || !has_agent(call, h))
 		return;
 	ho = calloc(1, sizeof(*ho));
 	if (!ho) {
@@ -110,9 +118,17 @@ static void agent_upgrade(struct jsonrpc_call *call, const json_t *params,
 	if (!no_params(call, params))
 		return;
 	if (hostd_upgrade_start(h))
-		jsonrpc_fail(call, JSONRPC_REFUSED, "%s", leap_last_error());
+		jsonrpc_fail(call, JSONRPC_REFUSED, "%s",
+			     hostd_upgrade_error(h));
 	else
 		jsonrpc_result(call, info_json(h));
+}
+
+static void lend_list(struct jsonrpc_call *call, const json_t *params,
+		      void *arg)
+{
+	if (no_params(call, params))
+		jsonrpc_result(call, hostd_lend_json(arg));
 }
 
 static void drives_list(struct jsonrpc_call *call, const json_t *params,
@@ -156,6 +172,7 @@ const struct jsonrpc_method hostd_methods[] = {
 	{ "agent.handoff", agent_handoff },
 	{ "agent.upgrade", agent_upgrade },
 	{ "drives.list", drives_list },
+	{ "lend.list", lend_list },
 	{ "drives.inspect", drives_inspect },
 	{ "process.info", process_info },
 	{ NULL, NULL },

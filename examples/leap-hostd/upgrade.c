@@ -58,9 +58,23 @@ static void rested(void *arg, int err)
 	h->loop.quit = 1;
 }
 
+/* The state of a lender cannot be handed on. */
+static int lends(const struct hostd *h)
+{
+	return !h->agent || h->nr_lending;
+}
+
 int hostd_upgrade_start(struct hostd *h)
 {
+	if (lends(h))
+		return -EBUSY;
 	return leap_agent_rest(h->agent, rested, h);
+}
+
+const char *hostd_upgrade_error(const struct hostd *h)
+{
+	return lends(h) ? "not while devices are lent: start it anew" :
+			  leap_last_error();
 }
 
 static int save(struct hostd *h, int *fd)

@@ -17,8 +17,9 @@ static const char help[] =
 "usage: leap-perf [options] URL\n"
 "       leap-perf [options] --discover tcp://HOST:PORT\n"
 "\n"
-"URL: tcp://HOST:PORT/NQN, shm:PATH/NQN, vfio-user:PATH/NQN,\n"
-"     pcie:DDDD:BB:DD.F/NQN, or loop://NAME/NQN with --stack\n"
+"URL: tcp://HOST:PORT/NQN, rdma://HOST:PORT/NQN, shm:PATH/NQN,\n"
+"     vfio-user:PATH/NQN, pcie:DDDD:BB:DD.F/NQN, or loop://NAME/NQN with\n"
+"     --stack\n"
 "\n"
 "  -m, --mix PERCENT     share of reads (default 100; --verify: 50)\n"
 "  -s, --seq             sequential, not random\n"
@@ -32,6 +33,8 @@ static const char help[] =
 "      --verify          patterns in what is written; check what is read, and\n"
 "                        at the end read back all that was written\n"
 "      --prp             behind registers: payload by PRPs, not SGLs\n"
+"      --zoned MODE      fill zones by write or append, read them back, reset\n"
+"                        them; they lose what was in them\n"
 "      --misalign        buffers begin anywhere in a page, at multiples of 4\n"
 "      --spin-us N       poll that long before sleeping; 0 = sleep at once\n"
 "      --seed N          of addresses and patterns (default: the clock)\n"
@@ -51,7 +54,7 @@ static const char help[] =
 enum {
 	OPT_VERIFY = 256, OPT_SEED, OPT_LOSS, OPT_RECONNECT, OPT_HOSTNQN,
 	OPT_DIGEST, OPT_HDGST, OPT_DDGST, OPT_STACK, OPT_DISCOVER, OPT_JSON,
-	OPT_QUIET, OPT_MISALIGN, OPT_SPIN, OPT_PRP,
+	OPT_QUIET, OPT_MISALIGN, OPT_SPIN, OPT_PRP, OPT_ZONED,
 };
 
 static const struct option long_opts[] = {
@@ -66,8 +69,8 @@ static const struct option long_opts[] = {
 	{ "digest", 0, NULL, OPT_DIGEST }, { "hdgst", 0, NULL, OPT_HDGST },
 	{ "ddgst", 0, NULL, OPT_DDGST }, { "stack", 1, NULL, OPT_STACK },
 	{ "discover", 1, NULL, OPT_DISCOVER }, { "json", 0, NULL, OPT_JSON },
-	{ "prp", 0, NULL, OPT_PRP }, { "misalign", 0, NULL, OPT_MISALIGN },
-	{ "spin-us", 1, NULL, OPT_SPIN },
+	{ "prp", 0, NULL, OPT_PRP }, { "zoned", 1, NULL, OPT_ZONED },
+	{ "misalign", 0, NULL, OPT_MISALIGN }, { "spin-us", 1, NULL, OPT_SPIN },
 	{ "quiet", 0, NULL, OPT_QUIET }, { "help", 0, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
@@ -139,9 +142,18 @@ static void parse_bs(struct opts *o, const char *text)
 	o->bs_max = (uint32_t)hi;
 }
 
+static void parse_zoned(struct opts *o, const char *text)
+{
+	o->zoned = !strcmp(text, "write") ? ZONED_WRITE :
+		   !strcmp(text, "append") ? ZONED_APPEND : ZONED_NOT;
+	if (!o->zoned)
+		usage("--zoned takes write or append, not", text);
+}
+
 static void parse_one(struct opts *o, int c, const char *arg)
 {
 	switch (c) {
+	case OPT_ZONED: parse_zoned(o, arg); break;
 	case 'm': o->read_percent = (uint32_t)number(arg, 0, 100); break;
 	case 's': o->sequential = 1; break;
 	case 'b': parse_bs(o, arg); break;
@@ -287,7 +299,8 @@ static void on_state(struct leap_host *host, enum leap_host_state state,
 			leap_status_str(status));
 }
 
-static int find_ns(struct leap_host *host, struct opts *o, struct ns_info *out)
+static int find_ns(struct leap_host *host, struct opts *o, struct ns_info *out,
+		   struct leap_host_ns *all)
 {
 	struct leap_host_ns ns = { sizeof(ns) };
 
@@ -305,6 +318,7 @@ static int find_ns(struct leap_host *host, struct opts *o, struct ns_info *out)
 	out->nsid = ns.nsid;
 	out->block_bytes = ns.block_bytes;
 	out->nr_blocks = ns.nr_blocks;
+	*all = ns;
 	if (o->queues > leap_host_nr_queues(host))
 		o->queues = leap_host_nr_queues(host);
 	return 0;
@@ -315,13 +329,14 @@ static int load(struct leap_pollgroup *pg, struct leap_host *host,
 {
 	static struct result r;
 	struct verify *v = NULL;
+	struct leap_host_ns all;
 	struct ns_info ns;
 	uint64_t blocks;
 	int rc;
 
-	if (find_ns(host, o, &ns))
+	if (find_ns(host, o, &ns, &all))
 		return PERF_USAGE;
-	if (o->verify) {
+	if (o->verify && !o->zoned) {
 		if (!o->range)
 			o->range = 1ull << 30;
 		blocks = o->range / ns.block_bytes;
@@ -333,7 +348,8 @@ static int load(struct leap_pollgroup *pg, struct leap_host *host,
 			return PERF_IO_ERROR;
 		}
 	}
-	rc = load_run(pg, host, o, &ns, v, &r);
+	rc = o->zoned ? zoned_run(pg, host, o, &all, &r) :
+			load_run(pg, host, o, &ns, v, &r);
 	if (!rc && v && !r.lost)
 		rc = load_read_back(pg, host, o, &ns, v, &r);
 	report(o, &ns, v, &r);

@@ -19,6 +19,8 @@ enum {
 	PERF_NO_CONNECTION = 4,
 };
 
+enum { ZONED_NOT = 0, ZONED_WRITE, ZONED_APPEND };
+
 struct opts {
 	const char *url;
 	const char *discover;
@@ -38,6 +40,7 @@ struct opts {
 	uint32_t reconnect_ms;
 	uint32_t qp_flags;
 	int verify;
+	int zoned;		/* ZONED_* */
 	int misalign;
 	int64_t spin_ns;	/* as of a poll group */
 	int json;
@@ -117,6 +120,11 @@ int load_run(struct leap_pollgroup *pg, struct leap_host *host,
 int load_read_back(struct leap_pollgroup *pg, struct leap_host *host,
 		   const struct opts *o, const struct ns_info *ns,
 		   struct verify *v, struct result *r);
+
+/* zoned.c: always verified */
+int zoned_run(struct leap_pollgroup *pg, struct leap_host *host,
+	      const struct opts *o, const struct leap_host_ns *ns,
+	      struct result *r);
 
 /* discover.c */
 int discover_run(const struct opts *o);

@@ -126,11 +126,11 @@ static void report_json(const struct opts *o, const struct ns_info *ns,
 	       (unsigned long long)r->errors,
 	       (unsigned long long)r->reconnects,
 	       (unsigned long long)r->redriven);
-	if (v) {
+	if (v || o->zoned) {
 		printf(",\"verify\":{\"blocks\":%llu,\"bad\":%llu",
 		       (unsigned long long)r->verified,
 		       (unsigned long long)r->bad);
-		for (f = FAULT_TORN; f < FAULT_NR; f++) {
+		for (f = FAULT_TORN; v && f < FAULT_NR; f++) {
 			printf(",");
 			json_string(verify_fault_name((enum fault)f));
 			printf(":%llu", (unsigned long long)
@@ -141,7 +141,8 @@ static void report_json(const struct opts *o, const struct ns_info *ns,
 	printf("}\n");
 }
 
-static void report_text(const struct verify *v, const struct result *r)
+static void report_text(const struct opts *o, const struct verify *v,
+			const struct result *r)
 {
 	int f;
 
@@ -155,11 +156,11 @@ static void report_text(const struct verify *v, const struct result *r)
 		printf("reconnects %llu, commands sent again %llu\n",
 		       (unsigned long long)r->reconnects,
 		       (unsigned long long)r->redriven);
-	if (!v)
+	if (!v && !o->zoned)
 		return;
 	printf("verify: %llu blocks read, %llu bad",
 	       (unsigned long long)r->verified, (unsigned long long)r->bad);
-	for (f = FAULT_TORN; f < FAULT_NR; f++)
+	for (f = FAULT_TORN; v && f < FAULT_NR; f++)
 		if (verify_faults(v, (enum fault)f))
 			printf(", %llu %s", (unsigned long long)
 			       verify_faults(v, (enum fault)f),
@@ -173,5 +174,5 @@ void report(const struct opts *o, const struct ns_info *ns,
 	if (o->json)
 		report_json(o, ns, v, r);
 	else
-		report_text(v, r);
+		report_text(o, v, r);
 }

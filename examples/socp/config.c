@@ -60,6 +60,16 @@ const struct field config_listener_fields[] = {
 	{ NULL },
 };
 
+const struct field config_lend_fields[] = {
+	{ "url", FIELD_STR, 1, offsetof(struct config_lend, url) },
+	{ "path", FIELD_STR, 1, offsetof(struct config_lend, path), 107 },
+	{ "mode", FIELD_STR, 0, offsetof(struct config_lend, mode), 4 },
+	{ "owner", FIELD_STR, 0, offsetof(struct config_lend, owner), 64 },
+	{ "queues", FIELD_U32, 0, offsetof(struct config_lend, queues), 1023 },
+	{ "kill", FIELD_BOOL, 0, offsetof(struct config_lend, kill) },
+	{ NULL },
+};
+
 /* --vfio-user: a listener whose URL has to wait for its subsystem. */
 static const struct field drive_fields[] = {
 	{ "path", FIELD_STR, 1, offsetof(struct config_listener, url), 107 },
@@ -82,6 +92,7 @@ struct top {
 	uint32_t spin_us;
 	json_t *subsystems;
 	json_t *listeners;
+	json_t *lends;
 };
 
 static const struct field top_fields[] = {
@@ -98,6 +109,7 @@ static const struct field top_fields[] = {
 	{ "spin_us", FIELD_U32, 0, offsetof(struct top, spin_us), 1000000 },
 	{ "subsystems", FIELD_ARRAY, 0, offsetof(struct top, subsystems) },
 	{ "listeners", FIELD_ARRAY, 0, offsetof(struct top, listeners) },
+	{ "lends", FIELD_ARRAY, 0, offsetof(struct top, lends) },
 	{ NULL },
 };
 
@@ -106,11 +118,13 @@ static const char *const levels[] = { "error", "warn", "info", "debug" };
 int config_init(struct config *c)
 {
 	memset(c, 0, sizeof(*c));
-	c->root = json_pack("{s:[], s:[]}", "subsystems", "listeners");
+	c->root = json_pack("{s:[], s:[], s:[]}", "subsystems", "listeners",
+			    "lends");
 	if (!c->root)
 		return -ENOMEM;
 	c->subsystems = json_object_get(c->root, "subsystems");
 	c->listeners = json_object_get(c->root, "listeners");
+	c->lends = json_object_get(c->root, "lends");
 	c->drives = json_array();
 	return c->drives ? 0 : -ENOMEM;
 }
@@ -205,6 +219,7 @@ static int check_all(struct config *c, const json_t *root)
 	struct where_step path[8] = { { NULL, -1 } };
 	struct top top = { 0 };
 	struct config_listener l;
+	struct config_lend lend;
 	const json_t *one;
 	size_t i;
 	int rc;
@@ -225,6 +240,14 @@ static int check_all(struct config *c, const json_t *root)
 		memset(&l, 0, sizeof(l));
 		rc = check_section(c, path, 2, one, config_listener_fields,
 				   &l);
+	}
+	path[0] = (struct where_step){ "lends", -1 };
+	json_array_foreach(top.lends, i, one) {
+		if (rc)
+			return rc;
+		path[1] = (struct where_step){ NULL, (int)i };
+		memset(&lend, 0, sizeof(lend));
+		rc = check_section(c, path, 2, one, config_lend_fields, &lend);
 	}
 	return rc;
 }
@@ -274,6 +297,9 @@ int config_parse(struct config *c, const char *file, const char *text,
 	if (!rc)
 		rc = adopt(c->listeners, json_object_get(root, "listeners"),
 			   &c->file_listeners);
+	if (!rc)
+		rc = adopt(c->lends, json_object_get(root, "lends"),
+			   &c->file_lends);
 	/* An option is stronger than the file, wherever it stands. */
 	for (i = 0; !rc && i < sizeof(scalars) / sizeof(*scalars); i++) {
 		json_t *from = json_object_get(root, scalars[i]);
@@ -355,6 +381,7 @@ static int option_section(struct config *c, const char *name,
 		struct config_subsystem subsystem;
 		struct config_ns ns;
 		struct config_listener listener;
+		struct config_lend lend;
 	} out;
 	struct field_error err;
 	json_t *object;
@@ -408,6 +435,9 @@ int config_option(struct config *c, const char *name, const char *value)
 	if (!strcmp(name, "listen"))
 		return option_section(c, name, value, c->listeners,
 				      config_listener_fields, "url", NULL);
+	if (!strcmp(name, "lend"))
+		return option_section(c, name, value, c->lends,
+				      config_lend_fields, "path", NULL);
 	if (!strcmp(name, "vfio-user"))
 		return option_section(c, name, value, c->drives, drive_fields,
 				      "path", NULL);
@@ -491,7 +521,8 @@ int config_finish(struct config *c)
 	c->threads = top.threads;
 	c->spin_us = top.spin_us;
 	log_level(top.log_level, &c->log_level);
-	if (json_array_size(c->listeners) || c->control || c->agent)
+	if (json_array_size(c->listeners) || json_array_size(c->lends) ||
+	    c->control || c->agent)
 		return 0;
 	snprintf(c->error, sizeof(c->error), "nothing to do: expected "
 		 "--listen, --vfio-user, --agent, --control, or a --config "
@@ -575,6 +606,18 @@ void config_blame_listener(struct config *c, int listener, const char *text)
 
 	if ((size_t)listener >= c->file_listeners)
 		option_error(c, "listen", text);
+	else
+		blame(c, path, text);
+}
+
+void config_blame_lend(struct config *c, int lend, const char *text)
+{
+	struct where_step path[] = {
+		{ "lends", -1 }, { NULL, lend }, { NULL, -1 },
+	};
+
+	if ((size_t)lend >= c->file_lends)
+		option_error(c, "lend", text);
 	else
 		blame(c, path, text);
 }

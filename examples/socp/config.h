@@ -37,6 +37,16 @@ struct config_listener {
 	uint32_t trust_memory;
 };
 
+/* leap-hostd: a device whose queue pairs it lends. */
+struct config_lend {
+	const char *url;	/* of the device, with NQN */
+	const char *path;	/* where borrowers connect */
+	const char *mode;	/* of the socket, octal */
+	const char *owner;	/* of it: USER or USER:GROUP */
+	uint32_t queues;	/* asked of the device; 0 = 64 */
+	uint32_t kill;		/* borrowers that break the rules */
+};
+
 /* "0660" and "USER:GROUP" as numbers: 0, or -EINVAL and *@why. */
 int config_mode(const char *text, uint32_t *mode, const char **why);
 int config_owner(const char *text, uint32_t *uid, uint32_t *gid,
@@ -46,6 +56,7 @@ extern const struct field config_subsystem_fields[];
 extern const struct field config_ns_fields[];
 extern const struct field config_listener_fields[];
 extern const struct field config_ns_request_fields[];
+extern const struct field config_lend_fields[];
 
 /*
  * All of it, as one JSON object: the file's, with what the options said added
@@ -64,11 +75,13 @@ struct config {
 	uint32_t log_level;
 	json_t *subsystems;	/* arrays, borrowed from root, never NULL */
 	json_t *listeners;
+	json_t *lends;
 	json_t *drives;		/* --vfio-user; listeners in the end */
 	char *file;		/* its name and text, for error messages; */
 	char *text;		/* NULL without a file */
 	size_t file_subsystems;	/* how many of them the file has */
 	size_t file_listeners;
+	size_t file_lends;
 	char error[512];	/* what failed last, with its place */
 };
 
@@ -96,5 +109,6 @@ int config_finish(struct config *c);
  */
 void config_blame_ns(struct config *c, int sub, int ns, const char *text);
 void config_blame_listener(struct config *c, int listener, const char *text);
+void config_blame_lend(struct config *c, int lend, const char *text);
 
 #endif

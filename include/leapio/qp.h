@@ -67,6 +67,7 @@ struct leap_qp_opts {
 	size_t size;
 	/*
 	 * Where to: "tcp://127.0.0.1:4420/NQN", "tcp://[::1]:4420/NQN",
+	 * "rdma://192.0.2.1:4420/NQN",
 	 * "shm:/run/leap.sock/NQN", "vfio-user:/run/drive.sock/NQN",
 	 * "pcie:0000:01:00.0/NQN" (see pci.h),
 	 * "loop://NAME/NQN", "vdev://NAME/NQN", "lent:/run/ssd.sock/NQN". The

@@ -223,7 +223,8 @@ LEAP_API uint32_t leap_ns_next(const struct leap_subsystem *ss,
 
 struct leap_listener_opts {
 	size_t size;
-	/* "tcp://0.0.0.0:4420", "tcp://[::]:4420", "shm:/run/leap.sock",
+	/* "tcp://0.0.0.0:4420", "tcp://[::]:4420", "rdma://192.0.2.1:4420",
+	 * "shm:/run/leap.sock",
 	 * "loop://"; "vfio-user:/run/vm.sock/NQN" is one drive of that
 	 * subsystem, for one virtual machine at a time */
 	const char *url;

@@ -93,12 +93,25 @@ LEAP_API void leap_vdev_destroy(struct leap_vdev *vdev,
 /**
  * leap_vdev_mem_add - the guest has memory here
  *
- * Rings whose memory went away and has come back go on where they were.
+ * Rings whose memory went away and has come back go on where they were. A
+ * runtime in another process has it a little later: leap_vdev_mem_sync.
  * Context: owner of home
  * Returns: 0, or as leap_ats_map
  */
 LEAP_API int leap_vdev_mem_add(struct leap_vdev *vdev,
 			       const struct leap_ats_range *range);
+
+/**
+ * leap_vdev_mem_sync - what was added is known wherever commands are served
+ *
+ * Before the guest is told of memory, so that the first command that uses it
+ * finds it.
+ * @done: runs once, perhaps before this returns: 0; -ENOMEM; -ETIMEDOUT a
+ *        runtime that still serves has not said so within 2 s
+ * Context: owner of home
+ */
+LEAP_API void leap_vdev_mem_sync(struct leap_vdev *vdev,
+				 void (*done)(void *arg, int err), void *arg);
 
 /**
  * leap_vdev_mem_del - and takes it back

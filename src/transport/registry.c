@@ -14,6 +14,8 @@ const struct leap_transport_ops *const *leap__transports(void)
 		&leap__loop_transport,
 		&leap__vdev_transport,
 		&leap__lent_transport,
+		/* Without the libraries, it says so when it is used. */
+		&leap__rdma_transport,
 #ifdef LEAP_WITH_TCP
 		&leap__tcp_transport,
 #endif

@@ -10,29 +10,14 @@
  * and counted. The payload lies in a dmabuf, so nothing bounces.
  */
 #define _GNU_SOURCE
-#include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 
-#include <leapio/leapio.h>
+#include "pair.h"
 
-#include "bench.h"
-
-#define NQN "nqn.2014-08.org.example:bench"
 #define MAX_QD 128u
 #define SAMPLES 7
 #define DISK_BLOCKS 4096u	/* of 4 KiB: the part that is used */
-
-/* What the two processes share beside the queue pairs. */
-struct shared {
-	_Alignas(64) uint32_t ping;
-	_Alignas(64) uint32_t pong;
-	_Alignas(64) uint32_t mode;	/* 0 serve, 1 ping-pong, 2 end */
-	_Alignas(64) uint32_t ready;
-};
 
 struct io {
 	struct leap_req req;
@@ -40,7 +25,6 @@ struct io {
 	uint64_t start;
 };
 
-static struct shared *sh;
 static char path[64];
 static unsigned int samples = SAMPLES;
 
@@ -55,93 +39,7 @@ static struct {
 	int stamps;
 } h;
 
-static void die(const char *what)
-{
-	fprintf(stderr, "bench-shm: %s: %s\n", what, leap_last_error());
-	exit(1);
-}
-
-/* ---- the serving process --------------------------------------------------- */
-
-static void add_ns(struct leap_pollgroup *pg, struct leap_subsystem *ss,
-		   const char *stack)
-{
-	struct leap_ns_opts opts = LEAP_NS_OPTS_INIT;
-
-	if (leap_bdev_open(pg, stack, &opts.bdev) ||
-	    leap_ns_add(ss, &opts, NULL, NULL) < 0)
-		die(stack);
-}
-
-static void answer_pings(void)
-{
-	uint32_t v, last = 0;
-
-	while (__atomic_load_n(&sh->mode, __ATOMIC_RELAXED) == 1) {
-		v = __atomic_load_n(&sh->ping, __ATOMIC_ACQUIRE);
-		if (v == last)
-			continue;
-		last = v;
-		__atomic_store_n(&sh->pong, v, __ATOMIC_RELEASE);
-	}
-}
-
-static void serve(void)
-{
-	struct leap_subsystem_opts sopts = LEAP_SUBSYSTEM_OPTS_INIT;
-	struct leap_listener_opts lopts = LEAP_LISTENER_OPTS_INIT;
-	struct leap_target_opts topts = LEAP_TARGET_OPTS_INIT;
-	struct leap_listener *listener;
-	struct leap_subsystem *ss;
-	struct leap_target *target;
-	struct leap_pollgroup *pg;
-	char url[80];
-	uint32_t mode;
-
-	bench_pin(1);
-	topts.queue_depth = 256;
-	sopts.nqn = NQN;
-	sopts.allow_any_host = 1;
-	snprintf(url, sizeof(url), "shm:%s", path);
-	lopts.url = url;
-	if (leap_pollgroup_create(NULL, &pg) ||
-	    leap_target_create(pg, &topts, &target) ||
-	    leap_subsystem_create(target, &sopts, &ss))
-		die("target");
-	add_ns(pg, ss, "null:16M[block=4096]");
-	add_ns(pg, ss, "memory:16M[block=4096]");
-	if (leap_listener_create(target, &lopts, &listener))
-		die("listener");
-	__atomic_store_n(&sh->ready, 1, __ATOMIC_RELEASE);
-	while ((mode = __atomic_load_n(&sh->mode, __ATOMIC_RELAXED)) != 2) {
-		if (mode == 1)
-			answer_pings();
-		leap_pollgroup_poll(pg, 0);
-	}
-	_exit(0);
-}
-
 /* ---- floors ------------------------------------------------------------------ */
-
-static double line_round_trip(uint32_t n)
-{
-	uint64_t start;
-	uint32_t i, base = sh->ping;
-
-	__atomic_store_n(&sh->mode, 1, __ATOMIC_RELEASE);
-	__atomic_store_n(&sh->ping, ++base, __ATOMIC_RELEASE);
-	while (__atomic_load_n(&sh->pong, __ATOMIC_ACQUIRE) != base)
-		;
-	start = bench_now_ns();
-	for (i = 1; i <= n; i++) {
-		__atomic_store_n(&sh->ping, base + i, __ATOMIC_RELEASE);
-		while (__atomic_load_n(&sh->pong, __ATOMIC_ACQUIRE) != base + i)
-			;
-	}
-	start = bench_now_ns() - start;
-	__atomic_store_n(&sh->mode, 0, __ATOMIC_RELEASE);
-	return (double)start / n;
-}
 
 static double copy_block(uint32_t n)
 {
@@ -218,17 +116,14 @@ static void host_open(void)
 	char url[200];
 	uint32_t i;
 
-	bench_pin(0);
 	mopts.bytes = MAX_QD * 4096u;
-	snprintf(url, sizeof(url), "shm:%s/%s", path, NQN);
+	snprintf(url, sizeof(url), "shm:%s/%s", path, PAIR_NQN);
 	opts.url = url;
 	opts.depth = MAX_QD + 1;
 	if (leap_pollgroup_create(NULL, &h.pg) ||
-	    leap_dmabuf_create(&mopts, &h.mem) ||
-	    leap_host_connect(h.pg, &opts, &h.host))
-		die("host");
-	while (leap_host_state(h.host) == LEAP_HOST_CONNECTING)
-		leap_pollgroup_poll(h.pg, 0);
+	    leap_dmabuf_create(&mopts, &h.mem))
+		pair_die("memory");
+	h.host = pair_host(h.pg, &opts);
 	for (i = 0; i < MAX_QD; i++) {
 		struct io *io = &h.io[i];
 
@@ -265,9 +160,9 @@ static void one(const struct row *r, uint32_t n, int json, int first)
 
 	for (i = 0; i < samples; i++) {
 		int line = r->floor[0] == 'l';
-		double a = line ? line_round_trip(n) : copy_block(n);
+		double a = line ? pair_line_ns(n) : copy_block(n);
 		double v = run(r->nsid, r->opc, r->qd, n);
-		double b = line ? line_round_trip(n) : copy_block(n);
+		double b = line ? pair_line_ns(n) : copy_block(n);
 
 		if (a > b * 1.2 || b > a * 1.2) {
 			dropped++;
@@ -302,16 +197,16 @@ static void one(const struct row *r, uint32_t n, int json, int first)
 	fflush(stdout);
 }
 
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
 int main(int argc, char **argv)
 {
-	int json = 0, closed = 0, i;
+	char url[80];
+	const char *const urls[] = { url, NULL };
+	const struct pair_opts pair = {
+		.name = "bench-shm", .queue_depth = 256, .urls = urls,
+		.ns = { "null:16M[block=4096]", "memory:16M[block=4096]" },
+	};
+	int json = 0, i;
 	uint32_t n = 1000000;
-	pid_t pid;
 
 	for (i = 1; i < argc; i++) {
 		json |= !strcmp(argv[i], "--json");
@@ -320,15 +215,9 @@ int main(int argc, char **argv)
 			samples = 3;
 		}
 	}
-	sh = mmap(NULL, sizeof(*sh), PROT_READ | PROT_WRITE,
-		  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	snprintf(path, sizeof(path), "/tmp/leap-bench-%d.sock", (int)getpid());
-	pid = fork();
-	if (!pid)
-		serve();
-	while (!__atomic_load_n(&sh->ready, __ATOMIC_ACQUIRE))
-		if (waitpid(pid, NULL, WNOHANG))
-			return 1;
+	snprintf(url, sizeof(url), "shm:%s", path);
+	pair_start(&pair);
 	host_open();
 	if (json)
 		printf("{\"bench\": \"shm\", \"results\": [");
@@ -342,11 +231,8 @@ int main(int argc, char **argv)
 		one(&rows[i], n, json, !i);
 	if (json)
 		printf("\n]}\n");
-	leap_host_close(h.host, set_flag, &closed);
-	while (!closed)
-		leap_pollgroup_poll(h.pg, 0);
-	__atomic_store_n(&sh->mode, 2, __ATOMIC_RELEASE);
-	waitpid(pid, NULL, 0);
+	pair_host_close(h.pg, h.host);
+	pair_end();
 	leap_dmabuf_put(h.mem);
 	unlink(path);
 	return h.errors || leap_pollgroup_destroy(h.pg) ? 1 : 0;

@@ -15,30 +15,17 @@
  * each, and the fastest, which is the one that nothing interrupted.
  */
 #define _GNU_SOURCE
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 
-#include <leapio/leapio.h>
+#include "pair.h"
 
-#include "bench.h"
-
-#define NQN "nqn.2014-08.org.example:bench"
 #define MAX_QD 128u
 #define BIG 131072u
 #define SAMPLES 7
 #define BUSY_SAMPLES 100
 #define DISK_BLOCKS 4096u	/* of 4 KiB: the part that is used */
 #define NR_WAYS 3
-
-struct shared {
-	_Alignas(64) uint32_t ping;
-	_Alignas(64) uint32_t pong;
-	_Alignas(64) uint32_t mode;	/* 0 serve, 1 ping-pong, 2 end */
-	_Alignas(64) uint32_t ready;
-};
 
 struct io {
 	struct leap_req req;
@@ -55,7 +42,6 @@ static const struct {
 	{ "vfio-user PRP", "vfio-user", "prp", LEAP_QP_PRP },
 };
 
-static struct shared *sh;
 static unsigned int samples = SAMPLES;
 static int busy;
 static int pid_of_test;
@@ -69,109 +55,10 @@ static struct {
 	uint32_t rnd, errors, blocks;
 } h;
 
-static void die(const char *what)
-{
-	fprintf(stderr, "bench-vfio-user: %s: %s\n", what, leap_last_error());
-	exit(1);
-}
-
 static void path_of(char *path, size_t max, unsigned int way)
 {
 	snprintf(path, max, "/tmp/leap-bench-%d-%s.sock", pid_of_test,
 		 ways[way].suffix);
-}
-
-/* ---- the serving process --------------------------------------------------- */
-
-static void add_ns(struct leap_pollgroup *pg, struct leap_subsystem *ss,
-		   const char *stack)
-{
-	struct leap_ns_opts opts = LEAP_NS_OPTS_INIT;
-
-	if (leap_bdev_open(pg, stack, &opts.bdev) ||
-	    leap_ns_add(ss, &opts, NULL, NULL) < 0)
-		die(stack);
-}
-
-static void answer_pings(void)
-{
-	uint32_t v, last = 0;
-
-	while (__atomic_load_n(&sh->mode, __ATOMIC_RELAXED) == 1) {
-		v = __atomic_load_n(&sh->ping, __ATOMIC_ACQUIRE);
-		if (v == last)
-			continue;
-		last = v;
-		__atomic_store_n(&sh->pong, v, __ATOMIC_RELEASE);
-	}
-}
-
-static void listen_all(struct leap_target *target)
-{
-	struct leap_listener_opts lopts = LEAP_LISTENER_OPTS_INIT;
-	struct leap_listener *listener;
-	char url[200], path[80];
-	unsigned int i;
-
-	for (i = 0; i < NR_WAYS; i++) {
-		path_of(path, sizeof(path), i);
-		snprintf(url, sizeof(url), "%s:%s%s", ways[i].scheme, path,
-			 i ? "/" NQN : "");
-		lopts.url = url;
-		if (leap_listener_create(target, &lopts, &listener))
-			die("listener");
-	}
-}
-
-static void serve(void)
-{
-	struct leap_subsystem_opts sopts = LEAP_SUBSYSTEM_OPTS_INIT;
-	struct leap_target_opts topts = LEAP_TARGET_OPTS_INIT;
-	struct leap_subsystem *ss;
-	struct leap_target *target;
-	struct leap_pollgroup *pg;
-	uint32_t mode;
-
-	bench_pin(1);
-	topts.queue_depth = 1024;
-	sopts.nqn = NQN;
-	sopts.allow_any_host = 1;
-	if (leap_pollgroup_create(NULL, &pg) ||
-	    leap_target_create(pg, &topts, &target) ||
-	    leap_subsystem_create(target, &sopts, &ss))
-		die("target");
-	add_ns(pg, ss, "null:32M[block=4096]");
-	add_ns(pg, ss, "memory:32M[block=4096]");
-	listen_all(target);
-	__atomic_store_n(&sh->ready, 1, __ATOMIC_RELEASE);
-	while ((mode = __atomic_load_n(&sh->mode, __ATOMIC_RELAXED)) != 2) {
-		if (mode == 1)
-			answer_pings();
-		leap_pollgroup_poll(pg, 0);
-	}
-	_exit(0);
-}
-
-/* ---- the host's process ------------------------------------------------------ */
-
-static double line_round_trip(uint32_t n)
-{
-	uint64_t start;
-	uint32_t i, base = sh->ping;
-
-	__atomic_store_n(&sh->mode, 1, __ATOMIC_RELEASE);
-	__atomic_store_n(&sh->ping, ++base, __ATOMIC_RELEASE);
-	while (__atomic_load_n(&sh->pong, __ATOMIC_ACQUIRE) != base)
-		;
-	start = bench_now_ns();
-	for (i = 1; i <= n; i++) {
-		__atomic_store_n(&sh->ping, base + i, __ATOMIC_RELEASE);
-		while (__atomic_load_n(&sh->pong, __ATOMIC_ACQUIRE) != base + i)
-			;
-	}
-	start = bench_now_ns() - start;
-	__atomic_store_n(&sh->mode, 0, __ATOMIC_RELEASE);
-	return (double)start / n;
 }
 
 static void send_next(struct io *io)
@@ -234,16 +121,11 @@ static void host_open(unsigned int way)
 	char url[200], path[80];
 
 	path_of(path, sizeof(path), way);
-	snprintf(url, sizeof(url), "%s:%s/%s", ways[way].scheme, path, NQN);
+	snprintf(url, sizeof(url), "%s:%s/%s", ways[way].scheme, path, PAIR_NQN);
 	opts.url = url;
 	opts.depth = MAX_QD + 1;
 	opts.flags = ways[way].flags;
-	if (leap_host_connect(h.pg, &opts, &h.host[way]))
-		die("host");
-	while (leap_host_state(h.host[way]) == LEAP_HOST_CONNECTING)
-		leap_pollgroup_poll(h.pg, 0);
-	if (leap_host_state(h.host[way]) != LEAP_HOST_LIVE)
-		die(ways[way].name);
+	h.host[way] = pair_host(h.pg, &opts);
 }
 
 static void open_all(void)
@@ -254,11 +136,10 @@ static void open_all(void)
 	};
 	unsigned int i;
 
-	bench_pin(0);
 	mopts.bytes = MAX_QD * BIG;
 	if (leap_pollgroup_create(NULL, &h.pg) ||
 	    leap_dmabuf_create(&mopts, &h.mem))
-		die("memory");
+		pair_die("memory");
 	memset(leap_dmabuf_addr(h.mem), 1, MAX_QD * BIG);
 	for (i = 0; i < MAX_QD; i++) {
 		h.io[i].piece.buf = h.mem;
@@ -305,11 +186,11 @@ static void measure(const struct row *r, uint32_t n, struct result *res)
 		n = 4 * r->qd;
 	memset(res, 0, sizeof(*res));
 	for (i = 0; i < samples; i++) {
-		double a = line_round_trip(busy ? 200 : 20000), b;
+		double a = pair_line_ns(busy ? 200 : 20000), b;
 
 		for (k = 0; k < NR_WAYS; k++)
 			res->ns[k][res->kept] = run(k, r, n);
-		b = line_round_trip(busy ? 200 : 20000);
+		b = pair_line_ns(busy ? 200 : 20000);
 		if (!busy && (a > b * 1.2 || b > a * 1.2))
 			res->dropped++;
 		else
@@ -348,22 +229,13 @@ static void report(const struct row *r, struct result *res, int json,
 	fflush(stdout);
 }
 
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
 static void close_all(void)
 {
 	unsigned int i;
 	char path[80];
 
 	for (i = 0; i < NR_WAYS; i++) {
-		int closed = 0;
-
-		leap_host_close(h.host[i], set_flag, &closed);
-		while (!closed)
-			leap_pollgroup_poll(h.pg, 0);
+		pair_host_close(h.pg, h.host[i]);
 		path_of(path, sizeof(path), i);
 		unlink(path);
 	}
@@ -373,9 +245,15 @@ int main(int argc, char **argv)
 {
 	int json = bench_flag(argc, argv, "--json");
 	uint32_t n = 400000;
+	static char urls[NR_WAYS][200];
+	const char *list[NR_WAYS + 1] = { NULL };
+	const struct pair_opts pair = {
+		.name = "bench-vfio-user", .queue_depth = 1024, .urls = list,
+		.ns = { "null:32M[block=4096]", "memory:32M[block=4096]" },
+	};
 	static struct result res;
 	unsigned int i;
-	pid_t pid;
+	char path[80];
 
 	if (bench_flag(argc, argv, "--smoke")) {
 		n = 4000;
@@ -387,14 +265,13 @@ int main(int argc, char **argv)
 		samples = BUSY_SAMPLES;
 	}
 	pid_of_test = (int)getpid();
-	sh = mmap(NULL, sizeof(*sh), PROT_READ | PROT_WRITE,
-		  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	pid = fork();
-	if (!pid)
-		serve();
-	while (!__atomic_load_n(&sh->ready, __ATOMIC_ACQUIRE))
-		if (waitpid(pid, NULL, WNOHANG))
-			return 1;
+	for (i = 0; i < NR_WAYS; i++) {
+		path_of(path, sizeof(path), i);
+		snprintf(urls[i], sizeof(urls[i]), "%s:%s%s", ways[i].scheme,
+			 path, i ? "/" PAIR_NQN : "");
+		list[i] = urls[i];
+	}
+	pair_start(&pair);
 	open_all();
 	if (json)
 		printf("{\"bench\": \"vfio-user\", \"results\": [");
@@ -412,8 +289,7 @@ int main(int argc, char **argv)
 	if (json)
 		printf("\n]}\n");
 	close_all();
-	__atomic_store_n(&sh->mode, 2, __ATOMIC_RELEASE);
-	waitpid(pid, NULL, 0);
+	pair_end();
 	leap_dmabuf_put(h.mem);
 	return h.errors || leap_pollgroup_destroy(h.pg) ? 1 : 0;
 }

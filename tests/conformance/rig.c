@@ -8,9 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <leapio/lend.h>
 #include <leapio/nvmf.h>
 #include <leapio/vdev.h>
 
+#include "../unit/fake-verbs.h"
+#include "transport/rdma/group.h"
 #include "util/atomic.h"
 
 #define MAX_THREADS 4
@@ -33,12 +36,15 @@ struct rig_server {
 	/* "vdev": home is the hosts' group, on the caller's thread. */
 	struct leap_pollgroup *here;
 	struct leap_vdev *vdev;
+	struct leap_lender *lender;	/* "lent": queue pairs of vdev */
+	int is_lent;
 	const char *kind;
 	uint32_t mdts_bytes;
 	struct leap_target *target;
 	struct leap_listener *listener;
 	char url[200];
 	char path[64];
+	struct fake_fabric *fabric;	/* "rdma" */
 	int is_far;
 	struct rig_server *far;		/* "relay": what stands behind it */
 	int pending;
@@ -61,6 +67,8 @@ static void *run(void *arg)
 
 	if (leap_pollgroup_create(NULL, &t->pg))
 		t->pg = NULL;
+	if (t->pg && t->s->fabric)
+		leap__rdma_use(t->pg, &t->s->fabric->v);
 	leap__store_release(&t->ready, 1u);
 	while (t->pg && !leap__load_acquire(&t->stop))
 		leap_pollgroup_wait(t->pg, 10000000);
@@ -124,7 +132,39 @@ static int on_vdev(const struct rig_server *s)
 /* A drive behind registers: one controller, and nothing that discovers it. */
 static int registers(const struct rig_server *s)
 {
-	return !strcmp(s->kind, "vfio-user") || on_vdev(s);
+	return !strcmp(s->kind, "vfio-user") || !strcmp(s->kind, "lent") ||
+	       on_vdev(s);
+}
+
+static void on_lender(struct leap_lender *lender, enum leap_lender_state state,
+		      int err, void *arg)
+{
+	struct rig_server *s = arg;
+
+	(void)lender;
+	if (s->is_lent)
+		return;
+	s->is_lent = 1;
+	added(state == LEAP_LENDER_LIVE ? 0 : err ? err : -EIO, s);
+}
+
+/* The drive is the home thread's; the host borrows from it. */
+static int lend(struct rig_server *s, struct leap_subsystem *ss)
+{
+	struct leap_lender_opts o = LEAP_LENDER_OPTS_INIT;
+	int err = leap_vdev_create(ss, NULL, &s->vdev);
+
+	o.url = "vdev://rig/" RIG_NQN;
+	o.vdev = s->vdev;
+	o.path = s->path;
+	o.changed = on_lender;
+	o.arg = s;
+	snprintf(s->url, sizeof(s->url), "lent:%s", s->path);
+	if (!err)
+		err = leap_lender_create(s->thread[0].pg, &o, &s->lender);
+	if (!err)
+		s->pending++;
+	return err;
 }
 
 static int on_loop(const struct rig_server *s)
@@ -141,11 +181,15 @@ static int listen_on(struct rig_server *s, struct leap_subsystem *ss)
 		snprintf(s->url, sizeof(s->url), "vdev://rig");
 		return leap_vdev_create(ss, NULL, &s->vdev);
 	}
+	if (!strcmp(s->kind, "lent"))
+		return lend(s, ss);
 	o.url = s->url;
 	if (on_loop(s))
 		snprintf(s->url, sizeof(s->url), "loop://");
 	else if (!strcmp(s->kind, "tcp"))
 		snprintf(s->url, sizeof(s->url), "tcp://127.0.0.1:0");
+	else if (!strcmp(s->kind, "rdma"))
+		snprintf(s->url, sizeof(s->url), "rdma://127.0.0.1:0");
 	else if (!strcmp(s->kind, "shm"))
 		snprintf(s->url, sizeof(s->url), "shm:%s", s->path);
 	else
@@ -224,15 +268,25 @@ static void vdev_gone(void *arg)
 		target_gone(s);
 }
 
+static void lender_gone(void *arg)
+{
+	struct rig_server *s = arg;
+
+	if (s->vdev)
+		leap_vdev_destroy(s->vdev, vdev_gone, s);
+	else
+		vdev_gone(s);
+}
+
 static void end_msg(struct leap_msg *msg)
 {
 	struct thread *t = (struct thread *)(void *)
 		((char *)msg - offsetof(struct thread, msg));
 
-	if (t->s->vdev)
-		leap_vdev_destroy(t->s->vdev, vdev_gone, t->s);
+	if (t->s->lender)
+		leap_lender_destroy(t->s->lender, lender_gone, t->s);
 	else
-		vdev_gone(t->s);
+		lender_gone(t->s);
 }
 
 /* A millisecond, in which a target on this thread goes on. */
@@ -370,6 +424,8 @@ static int start_server(const char *kind, unsigned int nr_groups,
 		s->here = pg;
 	s->nr_threads = 1 + nr_groups;
 	s->mdts_bytes = mdts_bytes;
+	if (!strcmp(kind, "rdma"))
+		s->fabric = fake_fabric_create();
 	snprintf(s->path, sizeof(s->path), "/tmp/leap-conf-%d.sock",
 		 (int)getpid());
 	err = start_threads(s);
@@ -407,10 +463,13 @@ int rig_start(struct rig *rig, const char *kind, unsigned int nr_io,
 	if (!err)
 		err = start_server(kind, nr_groups, mdts_bytes, far, rig->pg,
 				   &rig->server);
+	if (!err && rig->server->fabric)
+		err = leap__rdma_use(rig->pg, &rig->server->fabric->v);
 	if (!err)
 		err = run_server(rig->server);
 	if (!err)
 		rig->registers = registers(rig->server);
+	rig->lent = !strcmp(kind, "lent");
 	return err ? err : connect_all(rig, nr_io);
 }
 
@@ -451,6 +510,14 @@ static unsigned int stop_server(struct rig_server *s)
 		pthread_join(s->thread[i].id, NULL);
 	}
 	unlink(s->path);
+	return bad;
+}
+
+/* When nobody uses them any more. */
+static unsigned int free_server(struct rig_server *s)
+{
+	unsigned int bad = s && s->fabric ? fake_fabric_destroy(s->fabric) : 0;
+
 	free(s);
 	return bad;
 }
@@ -466,6 +533,8 @@ int rig_stop(struct rig *rig)
 	bad += stop_server(rig->server);
 	bad += stop_server(rig->far);
 	bad += rig->pg && leap_pollgroup_destroy(rig->pg) != 0;
+	bad += free_server(rig->server);
+	bad += free_server(rig->far);
 	return (int)bad;
 }
 

@@ -73,6 +73,9 @@ static inline void fuzz_target_init(struct fuzz_target *f, const char *url)
 	fuzz_ns(f, ss, "memory:256K", 0);
 	fuzz_ns(f, ss, "error[op=any,every=3] -> memory:256K[block=4096]", 0);
 	fuzz_ns(f, ss, "memory:256K", 1);
+	fuzz_ns(f, ss, "zoned:256K[zone=32K,cap=24K,max_active=3,max_open=2]",
+		0);
+	fuzz_ns(f, ss, "ocssd[groups=2,pus=2,chunks=5,blocks=8,cunits=4]", 0);
 	lo.url = url;
 	FUZZ_CHECK(!leap_listener_create(f->target, &lo, &f->listener));
 }
@@ -124,7 +127,7 @@ static inline void fuzz_enable(struct leap_fab_prop_set *set)
 	set->flags = LEAP_SQE_PSDT_SGL;
 	set->fctype = LEAP_FCTYPE_PROP_SET;
 	set->ofst = leap_to_le32(LEAP_REG_CC);
-	set->value = leap_to_le64(0x00460001);
+	set->value = leap_to_le64(0x00460061);
 }
 
 #endif

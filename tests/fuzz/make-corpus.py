@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# Writes the seeds of fuzz-ats, fuzz-command, fuzz-guest, fuzz-shm-attach,
-# fuzz-link and fuzz-vfio-user:
+# Writes the seeds of fuzz-ats, fuzz-command, fuzz-device, fuzz-guest, fuzz-lend,
+# fuzz-shm-attach, fuzz-link and fuzz-vfio-user:
 # make-corpus.py CORPUS-FOLDER
 import os
 import struct
@@ -16,19 +16,36 @@ def write(kind, name, data):
 
 
 def sqe(opc, nsid=1, length=0, sgl=0x5a, dw10=0, dw11=0, dw12=0, addr=0,
-        fctype=None, flags=0x40):
+        fctype=None, flags=0x40, dw13=0):
     raw = bytearray(64)
     raw[0], raw[1] = opc, flags
     struct.pack_into('<HI', raw, 2, 1, nsid)
     if fctype is not None:
         raw[4] = fctype
     struct.pack_into('<QI3xB', raw, 24, addr, length, sgl)
-    struct.pack_into('<III', raw, 40, dw10, dw11, dw12)
+    struct.pack_into('<IIII', raw, 40, dw10, dw11, dw12, dw13)
     return bytes(raw)
 
 
 def command(how, raw, data=b''):
     return bytes([how]) + struct.pack('<H', len(data)) + raw + data
+
+
+def devices():
+    """flags, fault, step, then what the drive answers: 0 is honest."""
+    for fault in range(18):
+        write('device', 'fault-%d' % fault,
+              bytes((fault & 3, fault, 20 + 3 * fault, 0)))
+    write('device', 'honest', bytes(4) + bytes(200))
+    write('device', 'no-abort', bytes((0x10, 6, 30, 0)))
+    write('device', 'sticky', bytes((0x0c, 3, 60, 0)))
+    write('device', 'quirk', bytes((0x40, 0, 0, 0)))
+    write('device', 'registers', bytes((0, 0, 0, 0)) +
+          bytes(b for i in range(60) for b in (230 if i % 9 == 8 else 0, i)))
+    write('device', 'completions', bytes((3, 0, 0, 0)) + bytes(80) +
+          bytes(200 + i * 7 % 56 if i % 5 == 0 else 0 for i in range(200)))
+    write('device', 'identify', bytes((1, 0, 0, 0)) +
+          bytes(i * 37 & 255 if i > 30 else 0 for i in range(400)))
 
 
 def commands():
@@ -57,6 +74,46 @@ def commands():
           command(5, sqe(1, 2, 8192, dw12=1)) +
           command(1, sqe(2, 2, 65536, dw12=15)) +
           command(1, sqe(1, 3, 512, 1), bytes(512)))
+    # NSID 4 has 8 zones of 64 LBAs of 512 bytes (fuzz-target.h)
+    page = bytes(range(256)) * 16
+    write('command', 'zones', b'\x07' +
+          command(1, sqe(1, 4, 4096, 1, dw12=7), page) +
+          command(1, sqe(1, 4, 4096, 1, dw10=8, dw12=7), page) +
+          command(5, sqe(1, 4, 16384, dw10=16, dw12=31)) +
+          command(1, sqe(1, 4, 512, 1, dw10=48), bytes(512)) +
+          command(1, sqe(0x7d, 4, 4096, 1, dw10=64, dw12=7), page) +
+          command(5, sqe(0x7d, 4, 16384, dw10=64, dw12=31)) +
+          command(1, sqe(0x7d, 4, 512, 1, dw10=65), bytes(512)) +
+          command(1, sqe(8, 4, dw10=128, dw12=3)) +
+          b''.join(command(1, sqe(0x79, 4, dw10=lba, dw13=action))
+                   for lba in (0, 64, 192, 448, 1) for action in range(7)) +
+          b''.join(command(1, sqe(0x79, 4, dw13=0x100 | action))
+                   for action in (3, 1, 2, 4, 5)))
+    write('command', 'zone-reports', b'\x07' +
+          b''.join(command(1, sqe(0x7a, nsid, length, dw10=lba,
+                                  dw12=length // 4 - 1, dw13=what))
+                   for nsid, lba, length, what in (
+                       (4, 0, 576, 0), (4, 100, 64, 0), (4, 0, 4096, 0x10000),
+                       (4, 511, 128, 0x300), (4, 512, 128, 0), (4, 0, 32, 0),
+                       (4, 0, 128, 1), (4, 0, 128, 0x800), (1, 0, 128, 0))) +
+          b''.join(command(0, sqe(6, 4, 4096, dw10=cns, dw11=csi << 24))
+                   for cns in (5, 6, 7) for csi in (0, 1, 2)) +
+          b''.join(command(0, sqe(2, nsid, 4096, dw10=0xbf | 1023 << 16))
+                   for nsid in (4, 1, 9, 0xffffffff)))
+    # NSID 5: 2 groups of 2 units of 5 chunks of 8 blocks of 4096 bytes
+    write('command', 'vectors', b'\x07' +
+          b''.join(command(5, sqe(0x91, 5, 4096, 1, dw10=lba), page)
+                   for lba in (0, 64, 7, 1 << 31)) +
+          b''.join(command(1, sqe(opc, 5, 4096 if opc == 0x92 else 0, dw10=lba,
+                                  dw12=nlb))
+                   for opc in (0x90, 0x92, 0x93) for lba in (0, 8, 40, 255)
+                   for nlb in (0, 3, 64)) +
+          b''.join(command(0, sqe(opc, 5, 4096, dw10=lba, dw12=8))
+                   for opc in (0xe2, 0xea, 0xf1, 0xf2) for lba in (0, 99)) +
+          b''.join(command(0, sqe(2, 5, 64, dw10=lid | 15 << 16, dw12=at))
+                   for lid in (0xca, 0xd0) for at in (0, 4, 640, 9999)) +
+          command(0, sqe(9, 5, dw10=0xca, dw11=1)) +
+          command(0, sqe(10, 5, dw10=0xca)))
     write('command', 'connect', b'\x00' + command(2, bytes(64)) +
           command(3, bytes(64)))
     for at, bit in ((0x28, 1), (0x2a, 1), (0x2c, 0xff), (0x2e, 4), (0x1f, 2)):
@@ -110,6 +167,33 @@ def shm():
     write('shm-attach', 'indexes', b'\x03' + b''.join(
         bytes([5, i]) + struct.pack('<I', v) + bytes([6])
         for i in range(5) for v in (0xffffffff, 0, 7, 0x10000)) + bytes(9))
+
+
+def lend():
+    pad = [0] * 13
+    message = [bytes([0, t, fds, a, b, 0, 0, 0, 0, k, 0, 0, 0])
+               for t in range(1, 12) for fds, a, b, k in
+               ((0, 0, 0, 0), (1, 0, 16, 0), (1, 4, 64, 2), (5, 0, 16, 3))]
+    io = [bytes([2, opc, i, 1, 64, 65, i, 0, 0, 0, 1, i]) + bytes([3, i + 1])
+          for i, opc in enumerate((1, 2, 0, 8, 9, 5))]
+    admin = [bytes([1, opc, 0, 1, 64, 0, dw10, hi, dw11, 0, 0])
+             for opc, dw10, hi, dw11 in
+             ((6, 1, 0, 0), (2, 2, 127, 0), (9, 7, 0, 3), (9, 6, 0, 0),
+              (10, 7, 0, 0), (0, 1, 0, 0), (4, 1, 0, 0), (5, 2, 7, 1),
+              (1, 2, 7, 1), (8, 1, 0, 0), (12, 0, 0, 0), (0x80, 0, 0, 0))]
+    end = bytes(pad)
+    write('lend', 'messages', b'\x00' + b''.join(message) + end)
+    write('lend', 'hello', b'\x01' + b''.join(message[4:]) + end)
+    for i in range(3):
+        write('lend', 'queue-%d' % i, b'\x03' + b''.join(io) + b'\x07' * i +
+              message[4 * (4, 5, 10)[i]] + b'\x07' * 9 + end)
+    write('lend', 'admin', b'\x03' + b''.join(admin) + b'\x07' * 9 + end)
+    write('lend', 'deleted', b'\x03' + b''.join(io) + admin[5] + admin[6] +
+          b'\x07' * 9 + io[0] + end)
+    for good in (0, 2, 6, 12, 20, 30):
+        write('lend', 'lender-%d' % good, bytes([128 | good]) + bytes(
+            [2, 1, 5, 4, 0, 9, 1, 0, 0, 0, 0, 0, 0] * 3) + bytes(
+            [1, 2, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0] * 2))
 
 
 def operation(*args):
@@ -186,7 +270,7 @@ def link():
             write('link', '%02d-%d' % (kind, size),
                   struct.pack('<I', size) + msg[4:] + bytes(size))
     # Bodies as long as each type's is.
-    qp, cq, mem, ns, ctrl = 72, 40, 40, 72 + 256, 256 + 16
+    qp, cq, mem, ns, ctrl = 72, 40, 40, 96 + 256, 256 + 16
     bodies = {1: 16, 2: mem, 3: mem, 4: qp, 5: qp, 6: ns, 7: ns, 8: ns, 9: mem,
               10: mem, 11: 8, 12: qp, 13: qp, 14: 0, 15: 0, 16: 0, 17: 0,
               18: 8, 19: 24, 20: 48 + 256 + 8, 21: 16, 22: 0, 23: ctrl,
@@ -259,7 +343,9 @@ def vfio_user():
 if len(sys.argv) != 2:
     sys.exit('usage: make-corpus.py CORPUS-FOLDER')
 commands()
+devices()
 shm()
+lend()
 ats()
 guest()
 link()

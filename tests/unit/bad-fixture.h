@@ -48,7 +48,7 @@ struct bad_world {
 	struct leap_req adm;
 	struct leap_piece adm_piece;
 	int adm_done;
-	uint8_t page[4096];
+	_Alignas(64) uint8_t page[4096];
 };
 
 /* bad_init has been called; opts are good for a short life. */

@@ -96,6 +96,7 @@ void fake_target_init(struct leap_target *t, struct leap_pollgroup *home)
 	t->opts.mdts_bytes = 1 << 20;
 	t->opts.inline_bytes = 8192;
 	t->opts.queue_depth = 128;
+	t->opts.max_io_queues = 64;
 }
 
 int leap_listener_accepted(struct leap_listener *l, struct leap_vqp *vqp)
@@ -124,7 +125,7 @@ const char *leap_listener_url(const struct leap_listener *l)
 
 void *leap_listener_priv(struct leap_listener *l)
 {
-	return NULL;
+	return l->priv;
 }
 
 struct leap_pollgroup *leap_listener_pollgroup(const struct leap_listener *l)
@@ -135,7 +136,9 @@ struct leap_pollgroup *leap_listener_pollgroup(const struct leap_listener *l)
 const struct leap_listener_opts *
 leap_listener_opts(const struct leap_listener *l)
 {
-	return NULL;
+	static const struct leap_listener_opts opts = LEAP_LISTENER_OPTS_INIT;
+
+	return &opts;
 }
 
 const struct leap_target_opts *
@@ -154,6 +157,7 @@ const struct leap_transport_ops *const *leap__transports(void)
 {
 	static const struct leap_transport_ops *const all[] = {
 		&leap__loop_transport,
+		&leap__rdma_transport,
 #ifdef LEAP_WITH_TCP
 		&leap__tcp_transport,
 #endif

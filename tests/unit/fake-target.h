@@ -15,6 +15,7 @@ struct fake_target;
 
 struct leap_listener {
 	struct leap_target *target;
+	void *priv[4];			/* of transports that listen */
 };
 
 struct leap_target {

@@ -86,6 +86,12 @@ static int mem_add(struct leap_vdev *vdev, const struct leap_ats_range *range)
 	return 0;
 }
 
+static void mem_sync(struct leap_vdev *vdev, void (*done)(void *arg, int err),
+		     void *arg)
+{
+	later(of(vdev), -1, done, arg);
+}
+
 static int mem_del(struct leap_vdev *vdev, leap_gpa_t gpa, uint64_t bytes,
 		   void (*done)(void *arg, int err), void *arg)
 {
@@ -157,6 +163,7 @@ static int intx_level(const struct leap_vdev *vdev)
 const struct leap__vfu_vdev_ops fake_vdev_ops = {
 	.destroy = destroy,
 	.mem_add = mem_add,
+	.mem_sync = mem_sync,
 	.mem_del = mem_del,
 	.config_read = config_read,
 	.config_write = config_write,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tcp-fixture.h"
 
+#include "core/io/inet.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -128,7 +130,7 @@ void tcp_fixture_start(struct tcp_fixture *f, struct leap_pollgroup *pg,
 
 	init(f, pg);
 	snprintf(text, sizeof(text), "%s:0", address);
-	assert_int_equal(leap__tcp_address("test", text, &addr, &len), 0);
+	assert_int_equal(leap__inet_parse("test", text, &addr, &len), 0);
 	assert_int_equal(w->ops->listen(w, (struct sockaddr *)&addr, len, 16, 0,
 					&f->listener), 0);
 	assert_int_equal(w->ops->local_addr(f->listener, &addr), 0);

@@ -167,6 +167,31 @@ static void test_numbers(void **state)
 	still_good(f, l);
 }
 
+/* Those who were refused and stay do not keep others out for good. */
+static void test_refused_stay(void **state)
+{
+	struct af *f = af_new(1);
+	struct leap_link_msg m;
+	struct liar *l[16];
+	uint64_t from;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 16; i++) {
+		l[i] = liar_attach(f);
+		liar_say_hello(l[i], 99, LEAP_LINK_RUNTIME);
+		assert_int_equal(liar_wait_msg(f, l[i], &m), 1);
+		assert_int_equal(m.err, -EPROTONOSUPPORT);
+	}
+	for (i = 0, from = af_ms(); i < 16; i++) {
+		assert_int_equal(liar_serve(f, l[i], 3000), -1);
+		liar_end(l[i]);
+		free(l[i]);
+	}
+	assert_in_range(af_ms() - from, 0, 3000);
+	still_good(f, liar_active(f));
+}
+
 /* ---- the agent ends while a runtime is being fenced ---- */
 
 /* A process that serves and holds the lock of @path, or says so. */
@@ -297,6 +322,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_does_not_read),
 		cmocka_unit_test(test_hello_twice),
 		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_refused_stay),
 		cmocka_unit_test(test_end_in_fence),
 		cmocka_unit_test(test_end_in_fence_idle),
 	};

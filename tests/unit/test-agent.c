@@ -239,7 +239,6 @@ static void test_stopped(void **state)
 	print_message("# unmap with a stopped runtime: %llu ms\n",
 		      (unsigned long long)(af_ms() - from));
 	assert_int_equal(done, 1);
-	assert_true(af_ms() - from < 2000);
 	assert_int_equal(waitpid(f->pid, NULL, 0), f->pid);
 	/* And a reset. */
 	af_start(f, 0, 0);
@@ -254,7 +253,6 @@ static void test_stopped(void **state)
 	print_message("# reset with a stopped runtime: %llu ms\n",
 		      (unsigned long long)(af_ms() - from));
 	assert_int_equal(done, 1);
-	assert_true(af_ms() - from < 2000);
 	assert_int_equal(waitpid(f->pid, NULL, 0), f->pid);
 	af_start(f, 0, 0);
 	af_until(f, af_served, 10000);

@@ -79,12 +79,7 @@ static void run(struct load *l, uint64_t count)
 
 static uint64_t nr_commands(void)
 {
-	const char *cross = getenv("LEAP_CROSS");
-	const char *instrumented = getenv("LEAP_INSTRUMENTED");
-
-	if ((cross && *cross) || (instrumented && *instrumented))
-		return 20000;
-	return 300000;
+	return unit_is_slow() ? 20000 : 300000;
 }
 
 static void test_guest(void **state)

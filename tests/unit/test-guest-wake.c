@@ -100,16 +100,6 @@ static void *guest(void *arg)
 	return NULL;
 }
 
-static uint32_t rounds(void)
-{
-	const char *slow = getenv("LEAP_INSTRUMENTED");
-	const char *cross = getenv("LEAP_CROSS");
-
-	if ((slow && *slow) || (cross && *cross))
-		return 1000;
-	return 6000;
-}
-
 static void both_sides(bool shadow)
 {
 	struct leap_pollgroup_stats stats = { .size = sizeof(stats) };
@@ -119,7 +109,7 @@ static void both_sides(bool shadow)
 	struct both b;
 
 	memset(&b, 0, sizeof(b));
-	b.rounds = rounds();
+	b.rounds = unit_is_slow() ? 1000 : 6000;
 	gx_init(&b.gx);
 	gx_cq(&b.gx, &b.cq, 1, CQ_DEPTH, 0);
 	gx_sq(&b.gx, &b.sq, 1, &b.cq, SQ_DEPTH);

@@ -51,45 +51,15 @@ static void poll_home(void *arg)
 	leap_pollgroup_poll(((struct w *)arg)->pg, 0);
 }
 
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
-static void set_err(void *arg, int err)
-{
-	*(int *)arg = err ? err : 1;
-}
-
-static void on_added(int err, void *arg)
-{
-	*(int *)arg = err ? err : 1;
-}
-
-static void wait_for(struct w *w, const int *flag)
-{
-	uint64_t from = leap_pollgroup_now_ns(w->pg);
-
-	while (!*flag) {
-		leap_pollgroup_poll(w->pg, 0);
-		assert_true(leap_pollgroup_now_ns(w->pg) - from <
-			    20000000000ull);
-	}
-}
-
 static struct leap_subsystem *add_ss(struct w *w, const char *nqn)
 {
 	struct leap_subsystem_opts ss = LEAP_SUBSYSTEM_OPTS_INIT;
-	struct leap_ns_opts ns = LEAP_NS_OPTS_INIT;
 	struct leap_subsystem *out;
-	int added = 0;
 
 	ss.nqn = nqn;
 	ss.allow_any_host = 1;
 	assert_int_equal(leap_subsystem_create(w->target, &ss, &out), 0);
-	assert_int_equal(leap_bdev_open(w->pg, "memory:4M", &ns.bdev), 0);
-	assert_int_equal(leap_ns_add(out, &ns, on_added, &added), 1);
-	wait_for(w, &added);
+	gd_add_ns(w->pg, out, "memory:4M", 1);
 	return out;
 }
 
@@ -185,15 +155,15 @@ static int tear_down(void **state)
 	int gone = 0;
 
 	check_guards(w);
-	leap_vdev_destroy(w->bad, set_flag, &gone);
-	wait_for(w, &gone);
+	leap_vdev_destroy(w->bad, gd_set_flag, &gone);
+	gd_await(w->pg, &gone);
 	gone = 0;
-	leap_vdev_destroy(w->v2, set_flag, &gone);
-	wait_for(w, &gone);
+	leap_vdev_destroy(w->v2, gd_set_flag, &gone);
+	gd_await(w->pg, &gone);
 	gd_free(w->g2);
 	gone = 0;
-	leap_target_destroy(w->target, set_flag, &gone);
-	wait_for(w, &gone);
+	leap_target_destroy(w->target, gd_set_flag, &gone);
+	gd_await(w->pg, &gone);
 	leap_dmabuf_put(w->mem);
 	leap_dmabuf_put(w->rom);
 	assert_int_equal(leap_pollgroup_destroy(w->pg), 0);
@@ -493,8 +463,8 @@ static void check_reformed(struct w *w)
 	struct gd_sq sq;
 	int done = 0;
 
-	leap_vdev_reset(w->bad, set_err, &done);
-	wait_for(w, &done);
+	leap_vdev_reset(w->bad, gd_set_err, &done);
+	gd_await(w->pg, &done);
 	assert_int_equal(done, 1);
 	g->v = w->bad;
 	g->poll = poll_home;
@@ -524,12 +494,17 @@ static void check_reached(struct w *w)
 	assert_true(info.commands > 100);
 }
 
+static uint32_t nr_harms(void)
+{
+	return unit_is_emulated() ? 40000 : 200000;
+}
+
 static void test_noise(void **state)
 {
 	struct w *w = *state;
-	uint32_t i;
+	uint32_t i, n = nr_harms();
 
-	for (i = 0; i < 200000; i++) {
+	for (i = 0; i < n; i++) {
 		one_harm(w);
 		if (!(i % 500))
 			check_good(w);
@@ -544,10 +519,10 @@ static void test_noise(void **state)
 static void test_scribble(void **state)
 {
 	struct w *w = *state;
-	uint32_t i;
+	uint32_t i, n = nr_harms();
 
 	assert_int_equal(pthread_create(&w->scribbler, NULL, scribble, w), 0);
-	for (i = 0; i < 200000; i++) {
+	for (i = 0; i < n; i++) {
 		one_harm(w);
 		if (!(i % 500))
 			check_good(w);

@@ -368,6 +368,11 @@ static void test_taken_back(void **state)
 		}
 		for (i = 0; i < (k & 3) * 4; i++)
 			poll_all(NULL);
+		/* In some rounds the far drive surely knows it. */
+		for (i = 0; k % 3 == 2 && lent().nr_maps == before; i++) {
+			assert_true(i < 10000);
+			poll_all(NULL);
+		}
 		done = 0;
 		seen += lent().nr_maps > before;
 		assert_int_equal(leap_vdev_mem_del(w.vdev, gpa, BYTES, set_err,

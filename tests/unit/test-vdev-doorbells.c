@@ -62,11 +62,6 @@ static void poll_group(void *arg)
 	turn(arg, 0);
 }
 
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
 static void on_added(int err, void *arg)
 {
 	*(int *)arg = err ? err : 1;
@@ -132,10 +127,10 @@ static void stop(struct world *w)
 {
 	int gone = 0;
 
-	leap_vdev_destroy(w->v, set_flag, &gone);
+	leap_vdev_destroy(w->v, gd_set_flag, &gone);
 	wait_for(w, &gone);
 	gone = 0;
-	leap_target_destroy(w->target, set_flag, &gone);
+	leap_target_destroy(w->target, gd_set_flag, &gone);
 	wait_for(w, &gone);
 	assert_int_equal(leap_pollgroup_destroy(w->pg), 0);
 	assert_int_equal(leap_pollgroup_destroy(w->guest), 0);

@@ -402,6 +402,45 @@ static void test_replay(void **state)
 	assert_int_equal(done, -EPROTO);
 }
 
+/* Who adds memory learns when the other process has it. */
+static void test_mem_sync(void **state)
+{
+	struct w *w = *state;
+	struct far *f = w->far;
+	struct leap_ats_range r = LEAP_ATS_RANGE_INIT;
+	int done = 0, late = 0;
+
+	leap_vdev_mem_sync(w->v, set_err, &done);
+	wait_for(w, &done);
+	assert_int_equal(done, 1);
+	r.gpa.addr = GD_BASE + RAM_BYTES;
+	r.bytes = RAM_BYTES;
+	r.perm = LEAP_PERM_READ | LEAP_PERM_WRITE;
+	r.source = LEAP_ATS_DMABUF;
+	r.buf = w->g->ram;
+	f->mute = LEAP_LINK_MEM_ADD;
+	assert_int_equal(leap_vdev_mem_add(w->v, &r), 0);
+	done = 0;
+	leap_vdev_mem_sync(w->v, set_err, &done);
+	leap_vdev_mem_sync(w->v, set_err, &late);
+	settle(w);
+	assert_int_equal(done, 0);
+	leap__link_answer(f->held, 0);
+	wait_for(w, &done);
+	assert_int_equal(done, 1);
+	assert_int_equal(late, 1);
+	/* One that does not say so in time: the guest's drive is as it was. */
+	r.gpa.addr += RAM_BYTES;
+	assert_int_equal(leap_vdev_mem_add(w->v, &r), 0);
+	done = 0;
+	leap_vdev_mem_sync(w->v, set_err, &done);
+	wait_for(w, &done);
+	assert_int_equal(done, -ETIMEDOUT);
+	assert_false(gd_rd4(w->g, LEAP_REG_CSTS) & LEAP_CSTS_CFS);
+	leap__link_answer(f->held, 0);
+	f->mute = 0;
+}
+
 static void test_mem_del(void **state)
 {
 	struct w *w = *state;
@@ -514,6 +553,7 @@ int main(void)
 		T(test_refused),
 		T(test_features),
 		T(test_replay),
+		T(test_mem_sync),
 		T(test_mem_del),
 		T(test_mem_offset),
 		T(test_reset),

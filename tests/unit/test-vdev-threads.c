@@ -62,45 +62,6 @@ static void poll_home(void *arg)
 	leap_pollgroup_poll(((struct world *)arg)->home, 0);
 }
 
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
-static void set_err(void *arg, int err)
-{
-	*(int *)arg = err ? err : 1;
-}
-
-static void on_added(int err, void *arg)
-{
-	*(int *)arg = err ? err : 1;
-}
-
-static void wait_for(struct world *w, const int *flag)
-{
-	uint64_t from = leap_pollgroup_now_ns(w->home);
-
-	while (!*flag) {
-		leap_pollgroup_poll(w->home, 0);
-		assert_true(leap_pollgroup_now_ns(w->home) - from <
-			    20000000000ull);
-	}
-}
-
-static void add_ns(struct world *w, uint32_t nsid, const char *stack)
-{
-	struct leap_ns_opts opts = LEAP_NS_OPTS_INIT;
-	int added = 0;
-
-	opts.nsid = nsid;
-	assert_int_equal(leap_bdev_open(w->home, stack, &opts.bdev), 0);
-	assert_int_equal(leap_ns_add(w->ss, &opts, on_added, &added),
-			 (int)nsid);
-	wait_for(w, &added);
-	assert_int_equal(added, 1);
-}
-
 static int set_up(void **state)
 {
 	struct leap_subsystem_opts ss = LEAP_SUBSYSTEM_OPTS_INIT;
@@ -122,8 +83,9 @@ static int set_up(void **state)
 	ss.allow_any_host = 1;
 	ss.max_nsid = 16;
 	assert_int_equal(leap_subsystem_create(w->target, &ss, &w->ss), 0);
-	add_ns(w, 1, "memory:16M");
-	add_ns(w, 2, "delay[read_us=3000,jitter_us=3000] -> memory:16M");
+	gd_add_ns(w->home, w->ss, "memory:16M", 1);
+	gd_add_ns(w->home, w->ss,
+		  "delay[read_us=3000,jitter_us=3000] -> memory:16M", 2);
 	w->r.s = 99;
 	*state = w;
 	return 0;
@@ -135,8 +97,8 @@ static int tear_down(void **state)
 	int gone = 0;
 	uint32_t i;
 
-	leap_target_destroy(w->target, set_flag, &gone);
-	wait_for(w, &gone);
+	leap_target_destroy(w->target, gd_set_flag, &gone);
+	gd_await(w->home, &gone);
 	for (i = 0; i < NR_GROUPS; i++) {
 		atomic_store(&w->group[i].stop, 1);
 		pthread_join(w->group[i].thread, NULL);
@@ -242,8 +204,8 @@ static void unplug(struct guest *x)
 {
 	int gone = 0;
 
-	leap_vdev_destroy(x->v, set_flag, &gone);
-	wait_for(x->w, &gone);
+	leap_vdev_destroy(x->v, gd_set_flag, &gone);
+	gd_await(x->w->home, &gone);
 	gd_free(x->g);
 	x->v = NULL;
 }
@@ -307,8 +269,8 @@ static void test_resets(void **state)
 		done = 0;
 		switch (test_rand_below(&w->r, 4)) {
 		case 0:
-			leap_vdev_reset(one->v, set_err, &done);
-			wait_for(w, &done);
+			leap_vdev_reset(one->v, gd_set_err, &done);
+			gd_await(w->home, &done);
 			assert_int_equal(done, 1);
 			break;
 		case 1:
@@ -347,8 +309,8 @@ static void test_memory(void **state)
 	for (n = 0; n < 200; n++) {
 		done = 0;
 		assert_int_equal(leap_vdev_mem_del(x.v, base, RAM_BYTES,
-						   set_err, &done), 0);
-		wait_for(w, &done);
+						   gd_set_err, &done), 0);
+		gd_await(w->home, &done);
 		assert_int_equal(done, 1);
 		assert_int_equal(leap_vdev_mem_add(x.v, &r), 0);
 		write_and_read(&x, n % NR_QUEUES);
@@ -366,8 +328,8 @@ static void test_target_goes(void **state)
 	plug_in(&x);
 	bring_up(&x, 0);
 	start_slow(&x, 0);
-	leap_subsystem_destroy(w->ss, set_flag, &gone);
-	wait_for(w, &gone);
+	leap_subsystem_destroy(w->ss, gd_set_flag, &gone);
+	gd_await(w->home, &gone);
 	assert_int_equal(gd_rd4(x.g, LEAP_REG_CSTS), 0xffffffff);
 	unplug(&x);
 }

@@ -119,6 +119,34 @@ static void test_bad_unmap(void **state)
 
 /* ---- what ends later ----------------------------------------------------- */
 
+/* A guest is told of memory when whoever serves it knows it. */
+static void test_map_waits(void **state)
+{
+	struct leap__vfu_dma_map m = {
+		.argsz = 32, .flags = RW, .addr = 0x10000, .bytes = 0x1000,
+	};
+	uint32_t v = 7;
+	int i;
+
+	(void)state;
+	vf.vdev.hold = 1;
+	for (i = 0; i < 2; i++, m.addr += 0x1000) {
+		vfu_send(&vf.c, LEAP__VFU_DMA_MAP, 0, &m, sizeof(m), NULL, 0);
+		assert_int_equal(vfu_peek(&vf.c), -1);
+		vfu_write(&vf.c, 0, 0x1000, &v, 4, LEAP__VFU_NO_REPLY);
+		vfu_settle(vf.pg);
+		assert_int_equal(vf.vdev.writes, i);
+		/* One that was not told in time is by its successor. */
+		fake_vdev_end(&vf.vdev, i ? -ETIMEDOUT : 0);
+		assert_int_equal(vfu_peek(&vf.c), 0);
+		assert_int_equal(vf.c.hdr.flags, LEAP__VFU_REPLY);
+		vfu_settle(vf.pg);
+		assert_int_equal(vf.vdev.writes, i + 1);
+	}
+	assert_int_equal(vf.vdev.nr_maps, 2);
+	vf.vdev.hold = 0;
+}
+
 static void test_unmap_waits(void **state)
 {
 	struct leap__vfu_dma_unmap u = {
@@ -369,6 +397,7 @@ int main(void)
 		VF_LIVE(test_bad_map),
 		VF_LIVE(test_unsealed),
 		VF_LIVE(test_bad_unmap),
+		VF_LIVE(test_map_waits),
 		VF_LIVE(test_unmap_waits),
 		VF_LIVE(test_unmap_all_waits),
 		VF_LIVE(test_reset_waits),

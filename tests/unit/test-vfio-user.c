@@ -382,11 +382,10 @@ static void test_multi(void **state)
 
 static void test_too_many_fds(void **state)
 {
-	const char *cross = getenv("LEAP_CROSS");
 	int fds[17], i;
 
 	(void)state;
-	if (cross && *cross) {
+	if (unit_env("LEAP_CROSS")) {
 		print_message("skip: qemu-user does not tell that descriptors "
 			      "were cut off\n");
 		skip();

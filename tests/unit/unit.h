@@ -25,6 +25,28 @@
 #define assert_last_error(part) \
 	assert_non_null(strstr(leap_last_error(), part))
 
+static inline int unit_env(const char *name)
+{
+	const char *text = getenv(name);
+
+	return text && *text;
+}
+
+/*
+ * Under an emulator or instruments, which make a program ten times as slow:
+ * what only adds numbers is left to native builds, and to long runs.
+ */
+static inline int unit_is_emulated(void)
+{
+	return unit_env("LEAP_CROSS") && !unit_env("LEAP_LONG");
+}
+
+static inline int unit_is_slow(void)
+{
+	return (unit_env("LEAP_CROSS") || unit_env("LEAP_INSTRUMENTED")) &&
+	       !unit_env("LEAP_LONG");
+}
+
 /*
  * A copy of @n bytes in its own allocation: sanitizers and valgrind then see
  * any read or write one byte outside.

@@ -24,27 +24,6 @@ void vx_settle(struct vx *w)
 		idle = leap_pollgroup_poll(w->pg, 0) > 0 ? 0 : idle + 1;
 }
 
-void vx_wait_for(struct vx *w, const int *flag)
-{
-	uint64_t from = leap_pollgroup_now_ns(w->pg);
-
-	while (!*flag) {
-		leap_pollgroup_poll(w->pg, 0);
-		assert_true(leap_pollgroup_now_ns(w->pg) - from <
-			    10000000000ull);
-	}
-}
-
-void vx_set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
-void vx_set_err(void *arg, int err)
-{
-	*(int *)arg = err ? err : 1;
-}
-
 static void on_raise(void *arg, uint32_t vector)
 {
 	((struct vx *)arg)->raised[vector]++;
@@ -57,24 +36,6 @@ static void on_intx(void *arg, int level)
 	assert_int_not_equal(w->level, level);
 	w->level = level;
 	w->intx_changes++;
-}
-
-static void on_added(int err, void *arg)
-{
-	assert_int_equal(err, 0);
-	*(int *)arg = 1;
-}
-
-void vx_add_ns(struct vx *w, const char *stack, uint32_t nsid)
-{
-	struct leap_ns_opts opts = LEAP_NS_OPTS_INIT;
-	int added = 0;
-
-	opts.nsid = nsid;
-	assert_int_equal(leap_bdev_open(w->pg, stack, &opts.bdev), 0);
-	assert_int_equal(leap_ns_add(w->ss, &opts, on_added, &added),
-			 (int)nsid);
-	vx_wait_for(w, &added);
 }
 
 struct leap_vdev_opts vx_opts(struct vx *w)
@@ -97,8 +58,8 @@ void vx_drop(struct vx *w)
 {
 	int gone = 0;
 
-	leap_vdev_destroy(w->v, vx_set_flag, &gone);
-	vx_wait_for(w, &gone);
+	leap_vdev_destroy(w->v, gd_set_flag, &gone);
+	gd_await(w->pg, &gone);
 	gd_free(w->g);
 	w->v = NULL;
 	w->g = NULL;
@@ -115,7 +76,7 @@ int vx_set_up_bare(void **state)
 	ss.allow_any_host = 1;
 	ss.max_nsid = 16;
 	assert_int_equal(leap_subsystem_create(w->target, &ss, &w->ss), 0);
-	vx_add_ns(w, "memory:16M", 1);
+	gd_add_ns(w->pg, w->ss, "memory:16M", 1);
 	*state = w;
 	return 0;
 }
@@ -139,8 +100,8 @@ int vx_tear_down(void **state)
 
 	if (w->v)
 		vx_drop(w);
-	leap_target_destroy(w->target, vx_set_flag, &gone);
-	vx_wait_for(w, &gone);
+	leap_target_destroy(w->target, gd_set_flag, &gone);
+	gd_await(w->pg, &gone);
 	assert_int_equal(leap_pollgroup_destroy(w->pg), 0);
 	free(w);
 	return 0;

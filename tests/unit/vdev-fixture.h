@@ -32,15 +32,10 @@ int vx_tear_down(void **state);
 #define VX_T(f) cmocka_unit_test_setup_teardown(f, vx_set_up, vx_tear_down)
 #define VX_B(f) cmocka_unit_test_setup_teardown(f, vx_set_up_bare, vx_tear_down)
 
-/* Poll once; until nothing happens any more; until *@flag. */
+/* Poll once; until nothing happens any more. */
 void vx_poll(void *arg);
 void vx_settle(struct vx *w);
-void vx_wait_for(struct vx *w, const int *flag);
-/* Callbacks that set an int: to 1, or to the error. */
-void vx_set_flag(void *arg);
-void vx_set_err(void *arg, int err);
 
-void vx_add_ns(struct vx *w, const char *stack, uint32_t nsid);
 struct leap_vdev_opts vx_opts(struct vx *w);
 void vx_make(struct vx *w, const struct leap_vdev_opts *o);
 void vx_drop(struct vx *w);

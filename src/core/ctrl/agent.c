@@ -26,6 +26,7 @@
 
 #define MS		1000000ull
 #define HELLO_NS	(5000 * MS)
+#define REFUSED_NS	(500 * MS)
 #define SHORT_NS	(50 * MS)
 #define BYE_NS		(500 * MS)	/* to exit by itself */
 #define RETRY_NS	(100 * MS)	/* a runtime that could not start */
@@ -99,6 +100,9 @@ static void welcome(struct leap__session *s, int err)
 	s->welcome = 1;
 	s->refused = err != 0;
 	send_plain(s, LEAP_LINK_HELLO, LEAP_LINK_REPLY, s->hello_id, err);
+	/* Time to read it, and then it makes room. */
+	if (err)
+		leap_timer_start(s->agent->pg, &s->timer, REFUSED_NS);
 }
 
 /* Another serves, and it lives. */
@@ -234,6 +238,7 @@ static const struct leap__lchan_end session_end = {
 	.gone = session_gone,
 };
 
+/* It has not said HELLO, or was refused and is still there. */
 static void hello_timeout(struct leap_timer *timer)
 {
 	struct leap__session *s =

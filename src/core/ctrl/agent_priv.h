@@ -38,7 +38,7 @@ struct leap__session {
 	uint8_t gone;			/* the connection is */
 	uint8_t fenced;
 	uint8_t bye;			/* it has drained, and ends */
-	struct leap_timer timer;	/* for HELLO */
+	struct leap_timer timer;	/* for HELLO; to go when refused */
 };
 
 /* A controller, as runtimes know it. */

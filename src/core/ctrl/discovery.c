@@ -98,6 +98,15 @@ static int fill_entry(struct leap_disc_entry *e, const struct leap__ctrl *c,
 	    (is_wildcard(host) && expand(host, sizeof(host), c, l)))
 		return -EINVAL;
 	e->trtype = l->ops->trtype;
+	if (e->trtype == LEAP_TRTYPE_RDMA) {
+		const struct leap_tsas_rdma tsas = {
+			.qptype = LEAP_RDMA_QPTYPE_RC,
+			.prtype = LEAP_RDMA_PRTYPE_NONE,
+			.cms = LEAP_RDMA_CMS_RDMA_CM,
+		};
+
+		memcpy(e->tsas, &tsas, sizeof(tsas));
+	}
 	e->adrfam = strchr(host, ':') ? LEAP_ADRFAM_IPV6 : LEAP_ADRFAM_IPV4;
 	e->subtype = LEAP_DISC_SUB_NVM;
 	if (ss->discovery) {

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include <leapio/ocssd.h>
+
 #define MAX_TRANSPORT_DESCS 1
 #define ANY_CSI 256u
 
@@ -79,6 +81,13 @@ static uint32_t max_transfer(const struct leap__ctrl *c)
 	return bytes;
 }
 
+/* Hosts over RDMA name their memory by keys. */
+static int keyed(const struct leap__ctrl *c)
+{
+	return c->conn && c->conn->vqp &&
+	       c->conn->vqp->ops->trtype == LEAP_TRTYPE_RDMA;
+}
+
 static leap_status_t id_ctrl(struct leap__ctrl *c, struct leap_cmd *cmd,
 			     uint8_t *buf)
 {
@@ -103,7 +112,8 @@ static leap_status_t id_ctrl(struct leap__ctrl *c, struct leap_cmd *cmd,
 		 LEAP_GET(c->cap, LEAP_CAP_MQES) + 1 : 0xffff));
 	if (!c->front)
 		id->sgls = leap_to_le32(LEAP_SGLS_BYTE | LEAP_SGLS_OFFSET |
-					LEAP_SGLS_TRANSPORT);
+					(keyed(c) ? LEAP_SGLS_KEYED :
+					 LEAP_SGLS_TRANSPORT));
 	memcpy(id->subnqn, c->ss->nqn, strlen(c->ss->nqn));
 	if (c->ss->discovery) {
 		id->cntrltype = LEAP_CNTRLTYPE_DISCOVERY;
@@ -185,6 +195,8 @@ static leap_status_t id_ns(struct leap__ctrl *c, struct leap_cmd *cmd,
 		id->msrc = LEAP__COPY_RANGES - 1;
 	}
 	id->nsattr = d->read_only ? LEAP_NSATTR_WP : 0;
+	if (d->caps & LEAP_BDEV_VECTOR)
+		id->vs[0] = LEAP_OCSSD_NS_VENDOR;
 	memcpy(id->nguid, d->nguid, 16);
 	memcpy(id->eui64, d->eui64, 8);
 	return 0;

@@ -161,6 +161,53 @@ static void f_stats(struct walk *w, struct leap_io_counters *c)
 	f64(w, &c->busy_ns);
 }
 
+/* What is not about one controller's memory and queues. 0, or -EINVAL: no such
+ * type. */
+static int other_body(struct walk *w, struct leap_link_msg *m)
+{
+	switch (m->type) {
+	case LEAP_LINK_NS_ADD:
+	case LEAP_LINK_NS_DEL:
+	case LEAP_LINK_NS_CHANGED:
+		f_ns(w, &m->u.ns_of.desc);
+		text(w, m->u.ns_of.nqn, sizeof(m->u.ns_of.nqn));
+		return 0;
+	case LEAP_LINK_IRQ:
+		f32(w, &m->u.irq.vector);
+		f32(w, &m->u.irq.reserved);
+		return 0;
+	case LEAP_LINK_QUIESCE:
+	case LEAP_LINK_RESUME:
+	case LEAP_LINK_HANDOFF:
+	case LEAP_LINK_KEEPALIVE:
+		return 0;
+	case LEAP_LINK_ABORT:
+		f16(w, &m->u.abort.qid);
+		f16(w, &m->u.abort.cid);
+		f32(w, &m->u.abort.found);
+		return 0;
+	case LEAP_LINK_ERROR:
+		f_error(w, &m->u.error);
+		return 0;
+	case LEAP_LINK_FLUSH:
+		return 0;
+	case LEAP_LINK_STATS:
+		f_stats(w, &m->u.stats_of.count);
+		text(w, m->u.stats_of.nqn, sizeof(m->u.stats_of.nqn));
+		f32(w, &m->u.stats_of.qid);
+		f32(w, &m->u.stats_of.reserved);
+		return 0;
+	case LEAP_LINK_FEATURE:
+		f32(w, &m->u.feature.fid);
+		f32(w, &m->u.feature.nsid);
+		f32(w, &m->u.feature.value);
+		f32(w, &m->u.feature.reserved);
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
 /* 0, or -EINVAL: no such type. */
 static int body(struct walk *w, struct leap_link_msg *m)
 {
@@ -208,45 +255,8 @@ static int body(struct walk *w, struct leap_link_msg *m)
 		f16(w, &m->u.fatal.reserved);
 		f32(w, (uint32_t *)&m->u.fatal.err);
 		return 0;
-	case LEAP_LINK_NS_ADD:
-	case LEAP_LINK_NS_DEL:
-	case LEAP_LINK_NS_CHANGED:
-		f_ns(w, &m->u.ns_of.desc);
-		text(w, m->u.ns_of.nqn, sizeof(m->u.ns_of.nqn));
-		return 0;
-	case LEAP_LINK_IRQ:
-		f32(w, &m->u.irq.vector);
-		f32(w, &m->u.irq.reserved);
-		return 0;
-	case LEAP_LINK_QUIESCE:
-	case LEAP_LINK_RESUME:
-	case LEAP_LINK_HANDOFF:
-	case LEAP_LINK_KEEPALIVE:
-		return 0;
-	case LEAP_LINK_ABORT:
-		f16(w, &m->u.abort.qid);
-		f16(w, &m->u.abort.cid);
-		f32(w, &m->u.abort.found);
-		return 0;
-	case LEAP_LINK_ERROR:
-		f_error(w, &m->u.error);
-		return 0;
-	case LEAP_LINK_FLUSH:
-		return 0;
-	case LEAP_LINK_STATS:
-		f_stats(w, &m->u.stats_of.count);
-		text(w, m->u.stats_of.nqn, sizeof(m->u.stats_of.nqn));
-		f32(w, &m->u.stats_of.qid);
-		f32(w, &m->u.stats_of.reserved);
-		return 0;
-	case LEAP_LINK_FEATURE:
-		f32(w, &m->u.feature.fid);
-		f32(w, &m->u.feature.nsid);
-		f32(w, &m->u.feature.value);
-		f32(w, &m->u.feature.reserved);
-		return 0;
 	default:
-		return -EINVAL;
+		return other_body(w, m);
 	}
 }
 

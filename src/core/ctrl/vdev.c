@@ -44,12 +44,12 @@ static int waits_over(const struct leap_vdev *v)
 }
 
 /* Those who wait now; who is told may wait for another one. */
-static void finish_waits(struct leap_vdev *v)
+static void finish_waits(struct leap_vdev *v, struct leap__list *waits)
 {
 	struct leap__list over, *item;
 
 	leap__list_init(&over);
-	while ((item = leap__list_pop(&v->waits)))
+	while ((item = leap__list_pop(waits)))
 		leap__list_push_back(&over, item);
 	while ((item = leap__list_pop(&over))) {
 		struct leap__vwait *w =
@@ -119,7 +119,9 @@ static void settle(struct leap_timer *timer)
 
 	/* Who is told may destroy it: then, and not before, it is known how. */
 	if (waits_over(v))
-		finish_waits(v);
+		finish_waits(v, &v->waits);
+	if (!v->mem_out)
+		finish_waits(v, &v->mem_waits);
 	if (v->c && is_quiet(v)) {
 		leap__vdev_irq_trim(v);
 		if (v->ended)
@@ -242,6 +244,7 @@ static void init_fields(struct leap_vdev *v, struct leap_target *t)
 	leap__list_init(&v->ranges);
 	leap__list_init(&v->memops);
 	leap__list_init(&v->waits);
+	leap__list_init(&v->mem_waits);
 	leap__list_init(&v->admins);
 	v->target = t;
 	v->home = t->home;
@@ -530,28 +533,32 @@ void leap__vdev_do_reset(struct leap_vdev *v)
 	leap__vdev_settle(v);
 }
 
-static void wait_late(struct leap_timer *timer)
+static void mem_wait_late(struct leap_timer *timer)
 {
 	struct leap__vwait *w =
 		leap__list_entry(timer, struct leap__vwait, timer);
-	struct leap_vdev *v = w->v;
 
 	leap__list_remove(&w->link);
-	if (v->c)
-		v->c->csts |= LEAP_CSTS_CFS;
 	w->done(w->arg, -ETIMEDOUT);
 	free(w);
 }
 
-void leap_vdev_reset(struct leap_vdev *v, void (*done)(void *arg, int err),
-		     void *arg)
+static void wait_late(struct leap_timer *timer)
 {
-	struct leap__vwait *w;
+	struct leap_vdev *v =
+		leap__list_entry(timer, struct leap__vwait, timer)->v;
 
-	leap__vdev_do_reset(v);
-	if (!done)
-		return;
-	w = calloc(1, sizeof(*w));
+	if (v->c)
+		v->c->csts |= LEAP_CSTS_CFS;
+	mem_wait_late(timer);
+}
+
+static void wait_in(struct leap_vdev *v, struct leap__list *waits,
+		    void (*late)(struct leap_timer *timer),
+		    void (*done)(void *arg, int err), void *arg)
+{
+	struct leap__vwait *w = calloc(1, sizeof(*w));
+
 	if (!w) {
 		done(arg, -ENOMEM);
 		return;
@@ -559,11 +566,28 @@ void leap_vdev_reset(struct leap_vdev *v, void (*done)(void *arg, int err),
 	w->v = v;
 	w->done = done;
 	w->arg = arg;
-	w->timer.run = wait_late;
-	leap__list_push_back(&v->waits, &w->link);
+	w->timer.run = late;
+	leap__list_push_back(waits, &w->link);
 	leap_timer_start(v->home, &w->timer,
 			 LEAP__VDEV_FENCE_MS * 1000000ull);
 	leap__vdev_settle(v);
+}
+
+void leap_vdev_mem_sync(struct leap_vdev *v, void (*done)(void *arg, int err),
+			void *arg)
+{
+	if (v->mem_out)
+		wait_in(v, &v->mem_waits, mem_wait_late, done, arg);
+	else
+		done(arg, 0);
+}
+
+void leap_vdev_reset(struct leap_vdev *v, void (*done)(void *arg, int err),
+		     void *arg)
+{
+	leap__vdev_do_reset(v);
+	if (done)
+		wait_in(v, &v->waits, wait_late, done, arg);
 }
 
 /* ---- info ---- */

@@ -28,6 +28,7 @@ static void note_arrived(struct leap__lmsg *m)
 	if (m->fd >= 0)
 		close(m->fd);
 	v->out--;
+	v->mem_out -= m->link.type == LEAP_LINK_MEM_ADD;
 	if (n->answered)
 		n->answered(n->arg, m->link.err);
 	free(n);
@@ -51,6 +52,7 @@ static struct note *note_make(struct leap_vdev *v, uint16_t type)
 static void note_send(struct note *n, struct leap__iogroup *g)
 {
 	n->v->out++;
+	n->v->mem_out += n->m.link.type == LEAP_LINK_MEM_ADD;
 	leap__link_ask(g, &n->m);
 }
 
@@ -64,9 +66,8 @@ static int note_fd(struct note *n, int fd)
 }
 
 /* A group that could not be told would serve something else than there is. */
-static void note_failed(struct leap_vdev *v, struct note *n)
+static void note_failed(struct leap_vdev *v)
 {
-	free(n);
 	leap__vdev_fatal(v, 0, -ENOMEM);
 }
 
@@ -142,7 +143,7 @@ static void send_or_fail(struct leap_vdev *v, struct note *n,
 	if (n)
 		note_send(n, g);
 	else
-		note_failed(v, NULL);
+		note_failed(v);
 }
 
 /* ---- to all of them ---- */
@@ -190,7 +191,7 @@ int leap__vdev_tell_mem_del(struct leap_vdev *v, leap_gpa_t gpa,
 		nr++;
 		if (!n) {
 			/* Never answered: it times out, as it must. */
-			note_failed(v, NULL);
+			note_failed(v);
 			continue;
 		}
 		n->m.link.u.mem.gpa = gpa;

@@ -92,7 +92,7 @@ static inline int leap__vrange_fd(const struct leap__vrange *r, uint64_t *offset
 	return leap_dmabuf_fd(r->range.buf);
 }
 
-/* Somebody waits until a reset is over. */
+/* Somebody waits: for the end of a reset, or until memory is known. */
 struct leap__vwait {
 	struct leap__list link;
 	struct leap_vdev *v;
@@ -117,6 +117,7 @@ struct leap_vdev {
 	uint32_t told_end;		/* CTRL_DEL is out, or back */
 	uint32_t dying;			/* leap_vdev_destroy */
 	uint32_t out;			/* messages of vdev_link.c */
+	uint32_t mem_out;		/* of those, MEM_ADD */
 	struct leap_timer settle_timer;
 	void (*destroyed)(void *arg);
 	void *destroyed_arg;
@@ -125,7 +126,8 @@ struct leap_vdev {
 	struct leap__list memops;	/* vdev.c's */
 	uint64_t nr_ranges, mem_bytes;
 	struct leap_ats_view *view;	/* of the home, for shadow heads */
-	struct leap__list waits;
+	struct leap__list waits;	/* struct leap__vwait, of a reset */
+	struct leap__list mem_waits;	/* the same, of MEM_ADD */
 	/* Queues. */
 	struct leap__list admins;
 	uint32_t admin_tail;

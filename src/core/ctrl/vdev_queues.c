@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Queues of a virtual function: the admin queue pair of every time that it is
- * enabled, Create and Delete I/O Queue, Doorbell Buffer Config, and doorbells
- * on their way to whoever serves the queue. The queues themselves are
- * core/guest's on some poll group, or those of another process; here is what
- * the guest was promised about them, and in which order they come and go:
+ * enabled, Create and Delete I/O Queue, Doorbell Buffer Config. The queues
+ * themselves are core/guest's on some poll group, or those of another process;
+ * here is what the guest was promised about them, and in which order they come
+ * and go:
  *
  *	CQ_ADD --> QP_ADD ... QP_DEL, gone --> CQ_DEL --> the group is free
  *

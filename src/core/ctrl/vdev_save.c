@@ -12,13 +12,10 @@
 #include "core/ctrl/vdev_priv.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define MAGIC 0x56454150u
-#define NO_FD UINT32_MAX
 
 enum {
 	T_HEAD = 1, T_CONFIG, T_VECTOR, T_RANGE, T_CQ, T_SQ,
@@ -65,66 +62,22 @@ static const struct { size_t at, bytes; } ctrl_fields[] = {
 
 struct box {
 	struct leap__saved *s;
-	size_t room;
-	uint32_t fd_room;
-	int err;
+	int err;		/* the first one */
 };
 
 static void put(struct box *b, uint32_t tag, const void *data, uint32_t len)
 {
-	size_t need = b->s->len + 8 + len;
-	uint8_t *p;
-
-	if (need > b->room && !b->err) {
-		b->room = need * 2;
-		p = realloc(b->s->bytes, b->room);
-		if (!p)
-			b->err = -ENOMEM;
-		else
-			b->s->bytes = p;
-	}
-	if (b->err)
-		return;
-	p = b->s->bytes + b->s->len;
-	memcpy(p, &tag, 4);
-	memcpy(p + 4, &len, 4);
-	memcpy(p + 8, data, len);
-	b->s->len = need;
+	if (!b->err)
+		b->err = leap__saved_put(b->s, tag, data, len);
 }
 
 static uint32_t put_fd(struct box *b, int fd)
 {
-	struct leap__saved *s = b->s;
-	int *p;
+	uint32_t index = LEAP__SAVED_NO_FD;
 
-	if (fd < 0 || b->err)
-		return NO_FD;
-	if (s->nr_fds == b->fd_room) {
-		b->fd_room = b->fd_room * 2 + 16;
-		p = realloc(s->fds, b->fd_room * sizeof(*p));
-		if (!p) {
-			b->err = -ENOMEM;
-			return NO_FD;
-		}
-		s->fds = p;
-	}
-	s->fds[s->nr_fds] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (s->fds[s->nr_fds] < 0) {
-		b->err = -errno;
-		return NO_FD;
-	}
-	return s->nr_fds++;
-}
-
-void leap__saved_free(struct leap__saved *s)
-{
-	uint32_t i;
-
-	for (i = 0; i < s->nr_fds; i++)
-		close(s->fds[i]);
-	free(s->fds);
-	free(s->bytes);
-	memset(s, 0, sizeof(*s));
+	if (!b->err)
+		b->err = leap__saved_put_fd(b->s, fd, &index);
+	return index;
 }
 
 static void put_head(struct box *b, const struct leap_vdev *v)
@@ -176,7 +129,7 @@ static void put_ranges(struct box *b, const struct leap_vdev *v)
 				   .perm = r->range.perm };
 
 		o.fd = put_fd(b, leap__vrange_fd(r, &o.offset));
-		if (o.fd != NO_FD)
+		if (o.fd != LEAP__SAVED_NO_FD)
 			put(b, T_RANGE, &o, sizeof(o));
 	}
 }
@@ -301,7 +254,7 @@ static int take_vector(struct leap_vdev *v, const struct leap__saved *s,
 	x->data = o->data;
 	leap__store_relaxed(&x->ctrl, o->ctrl & 1);
 	leap__exchange(&x->pending, o->pending & 1);
-	return o->fd == NO_FD ? 0 :
+	return o->fd == LEAP__SAVED_NO_FD ? 0 :
 	       leap_vdev_irq_fd(v, LEAP_VDEV_MSIX, o->index, fd_of(s, o->fd));
 }
 
@@ -504,7 +457,7 @@ int leap__vdev_restore(struct leap_subsystem *ss,
 	if (err)
 		return err;
 	err = carry_on(v, s, &h);
-	if (!err && h.pin_fd != NO_FD)
+	if (!err && h.pin_fd != LEAP__SAVED_NO_FD)
 		err = leap_vdev_irq_fd(v, LEAP_VDEV_INTX, 0,
 				       fd_of(s, h.pin_fd));
 	if (err) {

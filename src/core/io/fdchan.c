@@ -5,7 +5,7 @@
  *
  * Receives the head of a message and then exactly its body, so that a
  * descriptor cannot be taken for another message's. A head that the user
- * refuses, and any descriptor too many, ends the connection.
+ * refuses, a socket, and any descriptor too many, end the connection.
  */
 #include "core/io/fdchan.h"
 
@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "util/list.h"
@@ -87,14 +88,24 @@ static void part_done(struct leap__fdchan *chan)
 		chan->in_want = (uint32_t)n;
 }
 
-/* 0, -EPROTO: more than a message has */
+/* A peer that passes its own end of this socket, or one that has that in its
+ * queue, would keep it open, when it is gone, for as long as we have it. */
+static bool is_socket(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) || S_ISSOCK(st.st_mode);
+}
+
+/* 0, -EPROTO: more than a message has, or a socket */
 static int take_fds(struct leap__fdchan *chan)
 {
 	uint32_t i;
 	int err = 0;
 
 	for (i = 0; i < chan->rx.nr_fds; i++) {
-		if (chan->nr_in_fds < chan->end->max_fds) {
+		if (chan->nr_in_fds < chan->end->max_fds &&
+		    !is_socket(chan->rx_fds[i])) {
 			chan->in_fds[chan->nr_in_fds++] = chan->rx_fds[i];
 			continue;
 		}

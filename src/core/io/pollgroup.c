@@ -156,6 +156,33 @@ static const char *in_use(const struct leap_pollgroup *pg)
 	return NULL;
 }
 
+struct leap__pg_ext *leap__pollgroup_ext(const struct leap_pollgroup *pg,
+					 const void *key)
+{
+	struct leap__pg_ext *ext = pg->exts;
+
+	while (ext && ext->key != key)
+		ext = ext->next;
+	return ext;
+}
+
+void leap__pollgroup_add_ext(struct leap_pollgroup *pg,
+			     struct leap__pg_ext *ext)
+{
+	ext->next = pg->exts;
+	pg->exts = ext;
+}
+
+static void free_exts(struct leap_pollgroup *pg)
+{
+	struct leap__pg_ext *ext;
+
+	while ((ext = pg->exts)) {
+		pg->exts = ext->next;
+		ext->free(ext);
+	}
+}
+
 int leap_pollgroup_destroy(struct leap_pollgroup *pg)
 {
 	const char *why;
@@ -169,6 +196,7 @@ int leap_pollgroup_destroy(struct leap_pollgroup *pg)
 	/* A few instructions of another thread; see leap_pollgroup_send. */
 	while (leap__load_acquire(&pg->senders))
 		sched_yield();
+	free_exts(pg);
 	if (pg->dispatch_free)
 		pg->dispatch_free(pg);
 	pg->world->ops->destroy(pg->world);

@@ -36,6 +36,13 @@ struct leap__pollgroup_head {
 	uint32_t reserved;
 };
 
+/* What a transport keeps for each poll group that it is used in. */
+struct leap__pg_ext {
+	const void *key;		/* the transport's ops */
+	void (*free)(struct leap__pg_ext *ext);	/* when the group goes */
+	struct leap__pg_ext *next;	/* poll group's */
+};
+
 /* One per kind of message that a peer can provoke; zero it. */
 struct leap__log_limit {
 	uint64_t window_ns;	/* start of the current one */
@@ -63,6 +70,7 @@ struct leap_pollgroup {
 	struct leap_pollgroup_stats stats;
 	/* Freed at destroy before the world; set with head.dispatch. */
 	void (*dispatch_free)(struct leap_pollgroup *pg);
+	struct leap__pg_ext *exts;
 	/* Protocol errors of peers. */
 	struct leap__log_limit peer_limit;
 	char name[32];
@@ -103,6 +111,17 @@ leap__pollgroup_opts(const struct leap_pollgroup *pg)
 {
 	return &pg->opts;
 }
+
+/*
+ * leap__pollgroup_ext - what was added by leap__pollgroup_add_ext with @key, or
+ * NULL
+ *
+ * Context: owner
+ */
+struct leap__pg_ext *leap__pollgroup_ext(const struct leap_pollgroup *pg,
+					 const void *key);
+void leap__pollgroup_add_ext(struct leap_pollgroup *pg,
+			     struct leap__pg_ext *ext);
 
 /*
  * leap__pollgroup_defer - have @defer->run called once at the end of this poll,

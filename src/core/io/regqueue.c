@@ -440,10 +440,34 @@ bool leap__regq_uses(const struct leap__regq *q,
 	return false;
 }
 
+/*
+ * What may not pass what, and who sees to it. "Device" is one that is no
+ * processor of this machine (regdev.h), for which ARM needs the outer shareable
+ * domain; the other side's half is in brackets.
+ *
+ *	entry, PRP list -> doorbell	release store of a shadow word; for a
+ *		device leap__dma_publish before it and, in its table's doorbell,
+ *		before the register [it reads the entry after the doorbell]
+ *	shadow word -> EventIdx		leap__full_fence in leap__sqp_ring [it
+ *		stores EventIdx, then looks at the word: one of us sees the
+ *		other's store, so no entry waits unseen]
+ *	phase -> rest of a completion, payload	acquire load; for a device
+ *		leap__dma_observe behind it [it writes the phase last]
+ *	completion, bounced payload -> doorbells that let it be overwritten
+ *		leap__dma_observe here, as leap__dma_publish orders stores
+ *		alone [it writes after it saw the doorbell]
+ */
+static void before_doorbell(bool window)
+{
+	if (window)
+		leap__dma_observe();
+}
+
 void leap__regq_kick(struct leap__regq *q)
 {
 	struct leap__regdev *dev = q->c->dev;
 
+	before_doorbell(q->sqp.window);
 	if (q->live && leap__sqp_ring(&q->sqp))
 		dev->ops->doorbell(dev, q->sq_db, q->sqp.tail);
 }
@@ -479,6 +503,7 @@ static int finish(struct leap__regq *q, const struct leap__cqe *cqe)
 	uint16_t i = cqe->cid & q->cid_mask;
 	struct leap__regslot *slot;
 	struct leap_req *req;
+	int err = 0;
 	bool own;
 
 	if (i >= q->sq_size || !q->slots[i].req || q->slots[i].parked ||
@@ -498,10 +523,15 @@ static int finish(struct leap__regq *q, const struct leap__cqe *cqe)
 	    reads(&req->sqe) && !cqe->status)
 		bounce(q, req, slot->chunks, false);
 	leap__regq_put_slot(q, i);
+	/* All that went out has been fetched: an SQHD that says otherwise would
+	 * leave a ring that is full of nothing. */
+	if (__builtin_expect(q->nr_free_slots == q->sq_size, 0) &&
+	    q->sqp.head != q->sqp.rung)
+		err = -EPROTO;
 	if (__builtin_expect(!q->qid, 0) && !own)
 		leap__regfab_seen(q->c, req);
 	give_back(q, req, own);
-	return 0;
+	return err;
 }
 
 /* The CQ has room for all that can be out, and cq_lazy more. */
@@ -512,6 +542,7 @@ static void ring_cq(struct leap__regq *q)
 	if (leap__ring_dist(q->cqc.rung, q->cqc.head, q->cq_size) <=
 	    q->cq_lazy)
 		return;
+	before_doorbell(q->cqc.window);
 	if (leap__cqc_ring(&q->cqc))
 		dev->ops->doorbell(dev, q->cq_db, q->cqc.head);
 }

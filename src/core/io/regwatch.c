@@ -109,7 +109,8 @@ static void send_abort(struct leap__regctrl *c, struct leap__regq *q,
 	q->slots[cid].tick = (uint16_t)(c->age - c->limit_ticks / 2);
 	memset(sqe, 0, sizeof(*sqe));
 	sqe->opc = LEAP_ADM_ABORT;
-	sqe->cdw10 = leap_to_le32(LEAP_PUT((uint32_t)q->qid,
+	/* By the id of its creation, as Delete: not by the device's name. */
+	sqe->cdw10 = leap_to_le32(LEAP_PUT((uint32_t)q->qp->opts.qid,
 					   LEAP_ABORT_CDW10_SQID) |
 				  LEAP_PUT(name, LEAP_ABORT_CDW10_CID));
 	c->abort.req.nr_pieces = 0;
@@ -155,7 +156,7 @@ static bool too_old(struct leap__regctrl *c, struct leap__regq *q,
 {
 	struct leap__regslot *slot = &q->slots[cid];
 
-	if (q == c->admin || slot->abort) {
+	if (q == c->admin || slot->abort || slot->parked) {
 		leap__regctrl_reset(c, -ETIMEDOUT, "queue %u, opcode %#x: no "
 				    "answer in %llu ms", q->qid,
 				    slot->req->sqe.opc,

@@ -13,7 +13,7 @@
 
 struct leap__saved {
 	uint8_t *bytes;
-	size_t len;
+	size_t len, room;
 	int *fds;
 	uint32_t nr_fds;
 };

@@ -17,6 +17,7 @@ extern const struct leap_transport_ops leap__vdev_transport;
 extern const struct leap_transport_ops leap__lent_transport;
 extern const struct leap_transport_ops leap__tcp_transport;
 extern const struct leap_transport_ops leap__shm_transport;
+extern const struct leap_transport_ops leap__rdma_transport;
 extern const struct leap_transport_ops leap__vfio_user_transport;
 extern const struct leap_transport_ops leap__pcie_transport;
 

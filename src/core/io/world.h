@@ -46,13 +46,16 @@ enum leap__io_op {
 	LEAP__IO_DISCARD,	/* punch @len at @offset */
 	LEAP__IO_ZERO,		/* zero @len at @offset, keep the size;
 				 * LEAP__IO_PUNCH: may deallocate */
-	LEAP__IO_WATCH,		/* res 0 once @wfd is readable (eventfd) */
+	LEAP__IO_WATCH,		/* res 0 once @wfd is readable (eventfd), and
+				 * what is in it read; LEAP__IO_PEEK: left for
+				 * whoever submitted it to read */
 };
 
 #define LEAP__IO_FDS_MAX	16	/* with one message */
 
 #define LEAP__IO_FUA	1u
 #define LEAP__IO_PUNCH	2u
+#define LEAP__IO_PEEK	4u
 
 struct leap__io {
 	uint8_t op;			/* enum leap__io_op */

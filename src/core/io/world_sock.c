@@ -10,6 +10,7 @@
 #include "core/io/world_real.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -319,6 +320,16 @@ static void try_accept(struct leap__real *r, struct leap__real_fd *f)
 	}
 }
 
+/* Edges are not enough where somebody else reads: there may be more. */
+static bool peek(struct leap__real *r, struct leap__real_fd *f)
+{
+	struct pollfd p = { .fd = f->fd, .events = POLLIN };
+
+	r->w.syscalls++;
+	f->may_read = poll(&p, 1, 0) != 0;
+	return f->may_read;
+}
+
 static void try_event(struct leap__real *r, struct leap__real_fd *f)
 {
 	struct leap__io *io;
@@ -326,6 +337,13 @@ static void try_event(struct leap__real *r, struct leap__real_fd *f)
 	ssize_t n;
 
 	while ((io = f->rx.head) && f->may_read) {
+		if (io->flags & LEAP__IO_PEEK) {
+			if (!peek(r, f))
+				return;
+			leap__ioq_pop(&f->rx);
+			leap__real_done(r, io, 0);
+			return;
+		}
 		r->w.syscalls++;
 		n = read(f->fd, &count, sizeof(count));
 		if (n < 0 && errno == EINTR)

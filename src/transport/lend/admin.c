@@ -208,12 +208,44 @@ static leap_status_t prepare_sq(struct leap__lend_cmd *c)
 	return 0;
 }
 
-/* A Create that may go to the device now. */
-static void create_now(struct leap__lend_cmd *c)
+static void set_queues(struct leap__borrower *b, uint32_t id, uint32_t cdw11)
+{
+	uint32_t nsq = LEAP_GET(cdw11, LEAP_FEAT_NQ_NSQ) + 1;
+	uint32_t ncq = LEAP_GET(cdw11, LEAP_FEAT_NQ_NCQ) + 1;
+	uint32_t n, i;
+
+	if (nsq == 65536 || ncq == 65536) {
+		leap__borrower_done(b, id, DNR(LEAP_SC_INVALID_FIELD), 0, 0);
+		return;
+	}
+	for (i = 1; i <= LEAP__LEND_MAX_QUEUES; i++)
+		if (b->queues[i].cq)
+			break;
+	if (i <= LEAP__LEND_MAX_QUEUES) {
+		leap__borrower_done(b, id, DNR(LEAP_SC_CMD_SEQUENCE), 0, 0);
+		return;
+	}
+	n = grant(b, nsq < ncq ? nsq : ncq);
+	/* There is no way to say none; another try may get some. */
+	if (!n)
+		leap__borrower_done(b, id, LEAP_SC_INTERNAL, 0, 0);
+	else
+		leap__borrower_done(b, id, 0,
+				    LEAP_PUT(n - 1, LEAP_FEAT_NQ_NSQ) |
+				    LEAP_PUT(n - 1, LEAP_FEAT_NQ_NCQ), 0);
+}
+
+/* What nobody gets while another is being fenced. */
+static void get_now(struct leap__lend_cmd *c)
 {
 	struct leap__borrower *b = c->b;
 	leap_status_t status;
 
+	if (c->cmd.req.sqe.opc == LEAP_ADM_SET_FEATURES) {
+		c->busy = false;
+		set_queues(b, c->id, leap_from_le32(c->cmd.req.sqe.cdw11));
+		return;
+	}
 	status = c->cmd.req.sqe.opc == LEAP_ADM_CREATE_CQ ? prepare_cq(c) :
 							    prepare_sq(c);
 	if (!status) {
@@ -224,16 +256,11 @@ static void create_now(struct leap__lend_cmd *c)
 	leap__borrower_done(b, c->id, status, 0, 0);
 }
 
-static int create(struct leap__borrower *b, uint32_t id,
-		  const struct leap_sqe *sqe)
+static int get(struct leap__borrower *b, uint32_t id,
+	       const struct leap_sqe *sqe, uint16_t queue)
 {
-	uint16_t queue = (uint16_t)leap_from_le32(sqe->cdw10);
 	struct leap__lend_cmd *c;
 
-	if (!queue || queue > LEAP__LEND_MAX_QUEUES) {
-		leap__borrower_done(b, id, DNR(LEAP_SC_QID_INVALID), 0, 0);
-		return 0;
-	}
 	leap__lender_sweep(b->l);
 	if (b->ending)
 		return 0;
@@ -244,7 +271,18 @@ static int create(struct leap__borrower *b, uint32_t id,
 	if (b->l->nr_fencing)
 		leap__list_push_back(&b->l->held, &c->held);
 	else
-		create_now(c);
+		get_now(c);
+	return 0;
+}
+
+static int create(struct leap__borrower *b, uint32_t id,
+		  const struct leap_sqe *sqe)
+{
+	uint16_t queue = (uint16_t)leap_from_le32(sqe->cdw10);
+
+	if (queue && queue <= LEAP__LEND_MAX_QUEUES)
+		return get(b, id, sqe, queue);
+	leap__borrower_done(b, id, DNR(LEAP_SC_QID_INVALID), 0, 0);
 	return 0;
 }
 
@@ -254,7 +292,7 @@ void leap__lend_release_held(struct leap_lender *l)
 
 	while (!l->nr_fencing && leap__lender_live(l) &&
 	       (pos = leap__list_pop(&l->held)))
-		create_now(leap__list_entry(pos, struct leap__lend_cmd, held));
+		get_now(leap__list_entry(pos, struct leap__lend_cmd, held));
 }
 
 static int delete(struct leap__borrower *b, uint32_t id,
@@ -335,20 +373,6 @@ static void answer(struct leap__borrower *b, uint32_t id, leap_status_t status,
 	leap__borrower_done(b, id, status, dw0, 0);
 }
 
-static void set_queues(struct leap__borrower *b, uint32_t id, uint32_t cdw11)
-{
-	uint32_t nsq = LEAP_GET(cdw11, LEAP_FEAT_NQ_NSQ) + 1;
-	uint32_t ncq = LEAP_GET(cdw11, LEAP_FEAT_NQ_NCQ) + 1;
-	uint32_t n = grant(b, nsq < ncq ? nsq : ncq);
-
-	/* There is no way to say none; another try may get some. */
-	if (!n)
-		answer(b, id, LEAP_SC_INTERNAL, 0);
-	else
-		answer(b, id, 0, LEAP_PUT(n - 1, LEAP_FEAT_NQ_NSQ) |
-				 LEAP_PUT(n - 1, LEAP_FEAT_NQ_NCQ));
-}
-
 static int set_features(struct leap__borrower *b, uint32_t id,
 			const struct leap_sqe *sqe)
 {
@@ -361,8 +385,7 @@ static int set_features(struct leap__borrower *b, uint32_t id,
 	}
 	switch (cdw10 & 0xff) {
 	case LEAP_FID_NUM_QUEUES:
-		set_queues(b, id, cdw11);
-		return 0;
+		return get(b, id, sqe, 0);
 	case LEAP_FID_ASYNC_EVENT:
 		b->aec = cdw11;
 		answer(b, id, 0, 0);
@@ -503,6 +526,10 @@ int leap__lend_admin(struct leap__borrower *b, uint32_t id,
 	struct leap_sqe sqe = *from;
 
 	b->commands++;
+	if (sqe.flags & LEAP_SQE_FUSE_MASK) {
+		answer(b, id, DNR(LEAP_SC_INVALID_FIELD), 0);
+		return 0;
+	}
 	sqe.flags = 0;
 	sqe.mptr = leap_to_le64(0);
 	switch (sqe.opc) {

@@ -99,6 +99,8 @@ void leap__borrower_welcome(struct leap__borrower *b)
 	fd = !c->dev->ops->doorbell_fd ? -EOPNOTSUPP :
 		c->dev->ops->doorbell_fd(c->dev, &offset, &bytes);
 	if (fd >= 0) {
+		if (bytes > LEAP__LEND_MAX_PAGE)
+			bytes = LEAP__LEND_MAX_PAGE;
 		fds[nr++] = fd;
 		flags |= LEAP__LEND_PAGE;
 		msg.welcome.page_offset = leap_to_le64(offset);
@@ -106,6 +108,7 @@ void leap__borrower_welcome(struct leap__borrower *b)
 	}
 	msg.welcome.cap = leap_to_le64(c->cap);
 	msg.welcome.vs = b->l->host->id->ver;
+	msg.welcome.crto = leap_to_le32(c->crto);
 	msg.welcome.flags = leap_to_le32(flags);
 	leap__fdchan_send(&b->chan, &msg, sizeof(msg), fds, nr);
 }
@@ -428,12 +431,7 @@ static void free_borrower(struct leap__borrower *b)
 	struct leap_lender *l = b->l;
 	void (*evicted)(void *arg) = b->evicted;
 	void *arg = b->evicted_arg;
-	uint32_t i;
 
-	for (i = 1; i <= LEAP__LEND_MAX_QUEUES; i++)
-		leap__lend_put_qid(l, &b->queues[i]);
-	if (b->vector)
-		leap__bitmap_clear(l->vectors, b->vector);
 	leap__fence_fini(&b->fence);
 	leap__list_remove(&b->link);
 	l->nr_borrowers--;
@@ -447,10 +445,16 @@ static void free_borrower(struct leap__borrower *b)
 /* Nothing of it is at the device any more. */
 static void clean(struct leap__borrower *b)
 {
-	if (!b->clean) {
-		b->clean = true;
-		b->l->nr_fencing--;
-	}
+	struct leap_lender *l = b->l;
+	uint32_t i;
+
+	b->clean = true;
+	l->nr_fencing--;
+	for (i = 1; i <= LEAP__LEND_MAX_QUEUES; i++)
+		leap__lend_put_qid(l, &b->queues[i]);
+	if (b->vector)
+		leap__bitmap_clear(l->vectors, b->vector);
+	leap__lender_look(l);
 	if (b->chan_gone)
 		free_borrower(b);
 	else

@@ -36,12 +36,19 @@
 #define BYE_NS		10000000000ull	/* a lender that does not let go */
 #define PCI_CLASS	0x08
 #define PCI_CLASS_NVME	0x01080200u
+#define MAX_CREATES	64u		/* at once */
 #define MAX_DBS		(2 * LEAP__LEND_MAX_QUEUES)
 
 struct memory {
 	uint64_t at;
 	uint64_t bytes;		/* 0 = free */
 	uint8_t *addr;
+};
+
+/* Create I/O CQ that is out: the answer names the queue. */
+struct create {
+	uint16_t cid;
+	uint16_t queue;		/* 0 = free */
 };
 
 struct db {
@@ -65,12 +72,12 @@ struct lent_dev {
 	uint32_t next_id;
 	/* Registers. */
 	uint64_t cap, asq, acq;
-	uint32_t vs, cc, csts, aqa;
+	uint32_t vs, crto, cc, csts, aqa;
 	/* Admin rings, as the controller sees them. */
 	struct leap__sqc sqc;
 	struct leap__cqp cqp;
 	uint16_t era;			/* of CC.EN: older answers are late */
-	uint16_t creates[LEAP_AQ_MAX_ENTRIES];	/* by CID: queue, or 0 */
+	struct create creates[MAX_CREATES];
 	uint16_t qids[65536 / 16];	/* as the device names them */
 	struct memory mem[LEAP__REG_REGIONS];
 	/* Doorbells. */
@@ -190,16 +197,30 @@ static void ask_unmap(struct lent_dev *d, const struct leap__regio *io)
 
 /* ---- the admin queue --------------------------------------------------------------- */
 
+static struct create *find_create(struct lent_dev *d, uint16_t cid, bool is_new)
+{
+	uint32_t i;
+
+	for (i = 0; i < MAX_CREATES; i++)
+		if (is_new ? !d->creates[i].queue :
+			     d->creates[i].queue && d->creates[i].cid == cid)
+			return &d->creates[i];
+	return NULL;
+}
+
 static void send_admin(struct lent_dev *d, const struct leap_sqe *sqe)
 {
 	uint16_t cid = leap_from_le16(sqe->cid);
 	struct leap__lend_msg msg = leap__lend_msg(LEAP__LEND_ADMIN,
 					(uint32_t)d->era << 16 | cid);
 
+	struct create *c;
+
 	msg.sqe = *sqe;
-	if (cid < LEAP_AQ_MAX_ENTRIES)
-		d->creates[cid] = sqe->opc == LEAP_ADM_CREATE_CQ ?
-			(uint16_t)leap_from_le32(sqe->cdw10) : 0;
+	c = sqe->opc == LEAP_ADM_CREATE_CQ ? find_create(d, cid, true) : NULL;
+	if (c)
+		*c = (struct create){
+			cid, (uint16_t)leap_from_le32(sqe->cdw10) };
 	say(d, &msg, -1);
 }
 
@@ -225,16 +246,17 @@ static int admin_done(struct lent_dev *d, const struct leap__lend_msg *msg)
 		.dw0 = (uint32_t)result, .dw1 = (uint32_t)(result >> 32),
 		.cid = (uint16_t)id, .status = leap_from_le16(msg->done.status),
 	};
-	uint16_t queue;
+	struct create *c;
 
 	if (id >> 16 != d->era || !(d->csts & LEAP_CSTS_RDY))
 		return 0;	/* of before it was disabled */
-	if (!leap__cqp_room(&d->cqp) || cqe.cid >= LEAP_AQ_MAX_ENTRIES ||
-	    cqe.status >> 15)
+	if (!leap__cqp_room(&d->cqp) || cqe.status >> 15)
 		return -EPROTO;
-	queue = d->creates[cqe.cid];
-	if (queue && queue < sizeof(d->qids) / sizeof(d->qids[0]))
-		d->qids[queue] = leap_from_le16(msg->done.qid);
+	c = find_create(d, cqe.cid, false);
+	if (c && c->queue < sizeof(d->qids) / sizeof(d->qids[0]))
+		d->qids[c->queue] = leap_from_le16(msg->done.qid);
+	if (c)
+		c->queue = 0;
 	cqe.sqhd = leap__sqc_sqhd(&d->sqc);
 	leap__cqp_post(&d->cqp, &cqe);
 	return 0;
@@ -260,6 +282,7 @@ static void enable(struct lent_dev *d)
 	if (leap__sqc_init(&d->sqc, &so) || leap__cqp_init(&d->cqp, &co))
 		return;
 	d->era++;
+	memset(d->creates, 0, sizeof(d->creates));
 	d->csts = LEAP_CSTS_RDY;
 }
 
@@ -313,6 +336,8 @@ static uint64_t read_reg(const struct lent_dev *d, uint64_t offset)
 		return d->cap;
 	case LEAP_REG_VS:
 		return d->vs;
+	case LEAP_REG_CRTO:
+		return d->crto;
 	case LEAP_REG_CC:
 		return d->cc;
 	case LEAP_REG_CSTS:
@@ -479,8 +504,7 @@ static int welcome(struct lent_dev *d, const struct leap__lend_msg *msg,
 	if (d->open)
 		return -EPROTO;
 	d->cap = leap_from_le64(msg->welcome.cap);
-	/* What the lender took time for is over. */
-	d->cap &= ~(uint64_t)LEAP_CAP_CRMS_RWM;
+	d->crto = leap_from_le32(msg->welcome.crto);
 	d->vs = leap_from_le32(msg->welcome.vs);
 	map_doorbells(d, msg, fds);
 	d->open = true;
@@ -719,6 +743,7 @@ static uint16_t lent_queue_id(struct leap__regdev *dev, uint16_t qid)
 
 static const struct leap__regdev_ops lent_dev_ops = {
 	.dev_bytes = sizeof(struct lent_dev),
+	.device = true,		/* whatever the lender has */
 	.open = lent_open,
 	.submit = lent_submit,
 	.doorbell = lent_doorbell,

@@ -114,8 +114,8 @@ struct leap_lender {
 	uint32_t nr_queues;		/* that exist */
 	uint64_t qids[(LEAP__LEND_QID_MAX + 64) / 64];	/* 1 = taken */
 	uint64_t vectors[2048 / 64];
-	struct leap__list held;		/* Create I/O CQ, while somebody is
-					 * being fenced */
+	struct leap__list held;		/* what asks for queues, while somebody
+					 * is being fenced */
 	struct leap_timer timer;
 	struct leap_msg work;
 	bool work_sent;

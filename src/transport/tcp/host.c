@@ -13,6 +13,7 @@
  */
 #include "transport/tcp/tcp.h"
 
+#include "core/io/inet.h"
 #include "util/err.h"
 
 #include <leapio/nvmf.h>
@@ -545,7 +546,7 @@ static int qp_connect(struct leap_qp *qp, const char *address)
 	uint32_t i;
 	int err;
 
-	err = leap__tcp_address("leap_qp_connect", address, &h->addr, &len);
+	err = leap__inet_parse("leap_qp_connect", address, &h->addr, &len);
 	if (err)
 		return err;
 	h->nr_slots = qp->depth;

@@ -14,6 +14,7 @@
  */
 #include "transport/tcp/target.h"
 
+#include "core/io/inet.h"
 #include "util/crc32c.h"
 
 #include <leapio/nvmf.h>
@@ -445,7 +446,7 @@ int leap__tcp_vqp_local(struct leap_vqp *vqp, char *text, size_t max)
 	int err = c->wfd ? c->world->ops->local_addr(c->wfd, &addr) : -ENOTCONN;
 
 	if (!err)
-		leap__tcp_address_text(&addr, text, max);
+		leap__inet_text(&addr, text, max);
 	return err;
 }
 

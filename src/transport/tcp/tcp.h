@@ -29,14 +29,6 @@ int leap__tcp_target_start(struct leap_pollgroup *pg,
 			   struct leap_listener *listener,
 			   struct leap__wfd *wfd, struct leap_vqp **out);
 
-/* "HOST:PORT" or "[HOST]:PORT", numeric. 0, or -EINVAL with last error. */
-int leap__tcp_address(const char *call, const char *text,
-		      struct sockaddr_storage *addr, socklen_t *len);
-
-/* And back. */
-void leap__tcp_address_text(const struct sockaddr_storage *addr, char *text,
-			    size_t max);
-
 /* target.c */
 void leap__tcp_cmd_pull(struct leap_cmd *cmd, uint32_t len_bytes);
 void leap__tcp_cmd_complete(struct leap_cmd *cmd);

@@ -91,9 +91,12 @@ static int map(struct vdev_dev *d, const struct leap__regio *io)
 	range.source = LEAP_ATS_DMABUF;
 	err = leap_vdev_mem_add(d->vdev, &range);
 	leap_dmabuf_put(range.buf);
-	if (!err)
-		d->ranges[i] = (struct range){ io->offset, range.bytes };
-	return err;
+	if (err)
+		return err;
+	d->ranges[i] = (struct range){ io->offset, range.bytes };
+	d->holds = true;
+	leap_vdev_mem_sync(d->vdev, end_slow, d);
+	return 0;
 }
 
 static int unmap(struct vdev_dev *d, const struct leap__regio *io)
@@ -191,7 +194,8 @@ static void run_all(struct vdev_dev *d)
 			err = run(d, io);
 			if (err)
 				d->holds = false;
-			else if (io->op == LEAP__REG_UNMAP ||
+			else if (io->op == LEAP__REG_MAP ||
+				 io->op == LEAP__REG_UNMAP ||
 				 io->op == LEAP__REG_RESET)
 				continue;	/* perhaps it has ended */
 		}

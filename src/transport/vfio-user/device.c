@@ -294,6 +294,27 @@ static void late_answer(struct leap__vfu_dev *dev, int rc)
 		answer(dev, rc);
 }
 
+/* What is mapped stays so, even if a runtime that hangs does not know it yet:
+ * its successor will. */
+static void map_finished(struct leap__vfu_dev *dev)
+{
+	late_answer(dev, 0);
+}
+
+static void map(struct leap__vfu_dev *dev)
+{
+	const struct leap__vfu_chan *chan = &dev->chan;
+	int err = leap__vfu_map(dev, &dev->req.map,
+				chan->nr_fds ? chan->fds[0] : -1);
+
+	if (err) {
+		answer(dev, err);
+		return;
+	}
+	leap__vfu_dev_begin(dev, map_finished);
+	dev->ops->mem_sync(dev->vdev, leap__vfu_dev_end, dev);
+}
+
 static void unmap_finished(struct leap__vfu_dev *dev)
 {
 	int err = dev->err;
@@ -340,9 +361,6 @@ static int serve(struct leap__vfu_dev *dev)
 	switch (dev->req.hdr.cmd) {
 	case LEAP__VFU_VERSION:
 		return version(dev);
-	case LEAP__VFU_DMA_MAP:
-		return leap__vfu_map(dev, &dev->req.map,
-				     chan->nr_fds ? chan->fds[0] : -1);
 	case LEAP__VFU_GET_INFO:
 		return device_info(dev);
 	case LEAP__VFU_REGION_INFO:
@@ -392,6 +410,8 @@ void leap__vfu_dev_message(struct leap__vfu_dev *dev, uint32_t bytes)
 	leap__vfu_chan_hold(chan);
 	if (err)
 		answer(dev, err);
+	else if (dev->req.hdr.cmd == LEAP__VFU_DMA_MAP)
+		map(dev);
 	else if (dev->req.hdr.cmd == LEAP__VFU_DMA_UNMAP)
 		unmap(dev);
 	else if (dev->req.hdr.cmd == LEAP__VFU_RESET)

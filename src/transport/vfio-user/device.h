@@ -28,6 +28,8 @@ struct leap__vfu_vdev_ops {
 			void *arg);
 	int (*mem_add)(struct leap_vdev *vdev,
 		       const struct leap_ats_range *range);
+	void (*mem_sync)(struct leap_vdev *vdev,
+			 void (*done)(void *arg, int err), void *arg);
 	int (*mem_del)(struct leap_vdev *vdev, leap_gpa_t gpa, uint64_t bytes,
 		       void (*done)(void *arg, int err), void *arg);
 	void (*config_read)(struct leap_vdev *vdev, uint64_t offset, void *buf,

@@ -9,6 +9,7 @@
 #include "transport/vfio-user/server.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -27,7 +28,32 @@ struct vector {
 	uint32_t index, fd;
 };
 
+/* A range, whatever bytes it is read from. */
+struct map {
+	uint64_t addr, bytes;
+	uint32_t perm, by_message;
+};
+
 /* ---- save ---- */
+
+static int put_maps(const struct leap__vfu_dev *dev, struct leap__saved *s)
+{
+	struct map *maps = calloc(dev->nr_maps + 1, sizeof(*maps));
+	uint32_t i;
+	int err;
+
+	if (!maps)
+		return -ENOMEM;
+	for (i = 0; i < dev->nr_maps; i++)
+		maps[i] = (struct map){
+			dev->maps[i].addr, dev->maps[i].bytes,
+			dev->maps[i].perm, dev->maps[i].by_message,
+		};
+	err = leap__saved_put(s, T_MAPS, maps,
+			      dev->nr_maps * (uint32_t)sizeof(*maps));
+	free(maps);
+	return err;
+}
 
 static int put_client(const struct leap__vfu_dev *dev, struct leap__saved *s)
 {
@@ -79,9 +105,7 @@ int leap__vfu_dev_save(struct leap__vfu_dev *dev, struct leap__saved *s)
 		if (!err)
 			err = leap__saved_put(s, T_VECTOR, &v, sizeof(v));
 	}
-	return err ? err :
-	       leap__saved_put(s, T_MAPS, dev->maps,
-			       dev->nr_maps * (uint32_t)sizeof(*dev->maps));
+	return err ? err : put_maps(dev, s);
 }
 
 /* ---- restore ---- */
@@ -106,7 +130,7 @@ static int take_vectors(struct leap__vfu_dev *dev, const struct leap__saved *s)
 
 static int take_maps(struct leap__vfu_dev *dev, const struct leap__saved *s)
 {
-	struct leap__vfu_map m;
+	struct map m;
 	const uint8_t *p;
 	uint32_t at, len;
 	int err = 0;
@@ -116,7 +140,9 @@ static int take_maps(struct leap__vfu_dev *dev, const struct leap__saved *s)
 		return -EPROTO;
 	for (at = 0; !err && at < len; at += (uint32_t)sizeof(m)) {
 		memcpy(&m, p + at, sizeof(m));
-		err = leap__vfu_remap(dev, &m);
+		err = leap__vfu_remap(dev, &(struct leap__vfu_map){
+			.addr = m.addr, .bytes = m.bytes, .perm = m.perm,
+			.by_message = m.by_message != 0 });
 	}
 	return err;
 }
@@ -131,7 +157,9 @@ int leap__vfu_dev_restore(struct leap__vfu_dev *dev,
 
 	*sock = -1;
 	p = leap__saved_find(s, T_CLIENT, 0, &len);
-	if (!p || len < sizeof(c))
+	/* Any other value is no bool. */
+	if (!p || len < sizeof(c) ||
+	    p[offsetof(struct client, caps.write_multiple)] > 1)
 		return -EPROTO;
 	memcpy(&c, p, sizeof(c));
 	dev->caps = c.caps;

@@ -24,6 +24,7 @@
 static const struct leap__vfu_vdev_ops vdev_ops = {
 	.destroy = leap_vdev_destroy,
 	.mem_add = leap_vdev_mem_add,
+	.mem_sync = leap_vdev_mem_sync,
 	.mem_del = leap_vdev_mem_del,
 	.config_read = leap_vdev_config_read,
 	.config_write = leap_vdev_config_write,

@@ -1,0 +1,565 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The life of a connection, whichever end it is, and its queues: batches go out
+ * with one call, completions come in with one, and whoever sleeps is told.
+ *
+ * Only the last descriptor of a batch is signalled: a completion stands for all
+ * that were posted before it. Before the poll group sleeps, the completion
+ * queue is armed and then looked at once more; what is found in that look waits
+ * for the next poll, because nothing is called back from arm.
+ */
+#include "transport/rdma/conn.h"
+
+#include "util/atomic.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RECV_ID		(UINT64_C(1) << 63)
+
+static struct leap__rdma_conn *of_poller(struct leap_poller *p)
+{
+	return (struct leap__rdma_conn *)
+		((char *)p - offsetof(struct leap__rdma_conn, poller));
+}
+
+/* ---- posting ---- */
+
+struct leap__v_wr *leap__rdma_post(struct leap__rdma_conn *c, uint32_t op,
+				   uint32_t nr_sge, struct leap__v_sge **sge,
+				   uint32_t flags)
+{
+	struct leap__v_wr *wr;
+
+	if (__builtin_expect(c->nr_wr == LEAP__RDMA_BATCH ||
+			     c->nr_sge + nr_sge > LEAP__RDMA_SGES, 0))
+		leap__rdma_flush(c);
+	wr = &c->wr[c->nr_wr++];
+	wr->id = c->sq_tail;
+	wr->op = (uint8_t)op;
+	wr->flags = (uint8_t)flags;
+	wr->sge = &c->sge[c->nr_sge];
+	wr->nr_sge = (uint16_t)nr_sge;
+	*sge = &c->sge[c->nr_sge];
+	c->nr_sge += nr_sge;
+	c->ring[c->sq_tail++ & c->ring_mask].kind = 0;
+	return wr;
+}
+
+void leap__rdma_post_recv(struct leap__rdma_conn *c, uint32_t slot)
+{
+	if (__builtin_expect(c->nr_recv == LEAP__RDMA_BATCH, 0))
+		leap__rdma_flush(c);
+	c->recv[c->nr_recv++] = slot;
+}
+
+static int flush_recvs(struct leap__rdma_conn *c)
+{
+	struct leap__v_recv r[LEAP__RDMA_BATCH];
+	struct leap__v_sge sge[2 * LEAP__RDMA_BATCH], *s = sge;
+	uint32_t i, k, n = c->nr_recv;
+
+	for (i = 0; i < n; i++) {
+		r[i].id = RECV_ID | c->recv[i];
+		r[i].sge = s;
+		r[i].nr_sge = c->recv_bytes[1] ? 2 : 1;
+		for (k = 0; k < r[i].nr_sge; k++, s++) {
+			s->addr = c->recv_at[k] +
+				  (uint64_t)c->recv[i] * c->recv_bytes[k];
+			s->len = c->recv_bytes[k];
+			s->lkey = c->recv_lkey;
+		}
+	}
+	c->nr_recv = 0;
+	return c->srq ? c->v->srq_post(c->srq, r, n) :
+	       c->v->post_recv(c->qp, r, n);
+}
+
+/* Receives first: the answer may be a message for one of them. */
+void leap__rdma_flush(struct leap__rdma_conn *c)
+{
+	uint32_t n = c->nr_wr;
+	int err = 0;
+
+	if (c->state >= LEAP__RDMA_DEAD) {
+		c->nr_wr = c->nr_sge = c->nr_recv = 0;
+		return;
+	}
+	if (c->nr_recv)
+		err = flush_recvs(c);
+	if (n && !err) {
+		c->wr[n - 1].flags |= LEAP__V_SIGNALED;
+		err = c->v->post_send(c->qp, c->wr, n);
+	}
+	c->nr_wr = 0;
+	c->nr_sge = 0;
+	if (__builtin_expect(err < 0, 0))
+		leap__rdma_kill(c, err);
+}
+
+void leap__rdma_push(struct leap__rdma_conn *c)
+{
+	if (c->state >= LEAP__RDMA_DEAD || c->handling)
+		return;
+	c->end->gather(c);
+	leap__rdma_flush(c);
+}
+
+/* ---- completions ---- */
+
+static int wc_errno(uint32_t status)
+{
+	switch (status) {
+	case LEAP__V_FLUSHED:
+		return -ECONNRESET;
+	case LEAP__V_LOCAL:
+		return -EMSGSIZE;
+	case LEAP__V_ACCESS:
+		return -EACCES;
+	case LEAP__V_REMOTE:
+		return -EREMOTEIO;
+	case LEAP__V_RETRY:
+	case LEAP__V_RNR:
+		return -ETIMEDOUT;
+	default:
+		return -EIO;
+	}
+}
+
+__attribute__((cold))
+static void wc_failed(struct leap__rdma_conn *c, const struct leap__v_wc *wc)
+{
+	int err = wc_errno(wc->status);
+
+	/* What was in flight when the peer left is flushed: not worth a word */
+	if (wc->status != LEAP__V_FLUSHED)
+		leap__pg_log_limited(c->pg, &c->pg->peer_limit, LEAP_LOG_WARN,
+				     "rdma: a %s failed: %s",
+				     wc->id & RECV_ID ? "receive" : "transfer",
+				     strerror(-err));
+	leap__rdma_kill(c, err);
+}
+
+static void retire(struct leap__rdma_conn *c, uint32_t upto)
+{
+	/* Of a batch, a READ in the middle has said so before. */
+	while ((int32_t)(upto - c->sq_head) >= 0) {
+		struct leap__rdma_sent s = c->ring[c->sq_head & c->ring_mask];
+
+		c->sq_head++;
+		if (s.kind)
+			c->end->sent(c, s.kind, s.ptr);
+		if (c->state >= LEAP__RDMA_DEAD)
+			return;
+	}
+}
+
+static int handle(struct leap__rdma_conn *c, uint32_t n)
+{
+	uint32_t i;
+
+	c->handling = 1;
+	for (i = 0; i < n && c->state < LEAP__RDMA_DEAD; i++) {
+		const struct leap__v_wc *wc = &c->wc[i];
+
+		if (__builtin_expect(wc->status != LEAP__V_OK, 0))
+			wc_failed(c, wc);
+		else if (wc->id & RECV_ID)
+			c->end->recv(c, (uint32_t)wc->id, wc->bytes,
+				     wc->flags);
+		else
+			retire(c, (uint32_t)wc->id);
+	}
+	c->handling = 0;
+	leap__rdma_work(c);
+	return (int)n;
+}
+
+static int conn_poll(struct leap_poller *p, unsigned int budget)
+{
+	struct leap__rdma_conn *c = of_poller(p);
+	unsigned int done = 0;
+	int n;
+
+	if (c->state >= LEAP__RDMA_DEAD)
+		return 0;
+	if (c->nr_wc) {
+		n = (int)c->nr_wc;
+		c->nr_wc = 0;
+		done += (unsigned int)handle(c, (uint32_t)n);
+	}
+	while (done < budget && c->state < LEAP__RDMA_DEAD) {
+		n = c->v->cq_poll(c->cq, c->wc, LEAP__RDMA_WCS);
+		if (__builtin_expect(n < 0, 0))
+			leap__rdma_kill(c, n);
+		if (n <= 0)
+			break;
+		done += (unsigned int)handle(c, (uint32_t)n);
+		if ((uint32_t)n < LEAP__RDMA_WCS)
+			break;
+	}
+	return (int)done;
+}
+
+static int conn_arm(struct leap_poller *p)
+{
+	struct leap__rdma_conn *c = of_poller(p);
+	int n;
+
+	if (c->state >= LEAP__RDMA_DEAD)
+		return 0;
+	if (c->nr_wc)
+		return 1;
+	if (!c->armed) {
+		if (c->v->cq_arm(c->cq))
+			return 1;	/* it will say so when polled */
+		c->armed = 1;
+	}
+	/* The second look: what came before it was armed tells nobody. */
+	n = c->v->cq_poll(c->cq, c->wc, LEAP__RDMA_WCS);
+	if (n > 0)
+		c->nr_wc = (uint32_t)n;
+	return n != 0;
+}
+
+/* ---- events ---- */
+
+static int event_err(const struct leap__v_cm *cm, int otherwise)
+{
+	return cm->status < 0 && cm->status > -4096 ? cm->status : otherwise;
+}
+
+static void on_event(struct leap__rdma_conn *c, const struct leap__v_cm *cm)
+{
+	switch (cm->type) {
+	case LEAP__V_DISCONNECTED:
+		leap__rdma_kill(c, c->state == LEAP__RDMA_CLOSING ? 0 :
+				-ECONNRESET);
+		return;
+	case LEAP__V_DEVICE_REMOVAL:
+		if (c->dev)
+			leap__store_relaxed(&c->dev->gone, 1u);
+		leap__rdma_kill(c, -ENODEV);
+		return;
+	case LEAP__V_ADDR_CHANGE:
+		leap__rdma_kill(c, -EADDRNOTAVAIL);
+		return;
+	case LEAP__V_ADDR_ERROR:
+	case LEAP__V_ROUTE_ERROR:
+		leap__rdma_kill(c, event_err(cm, -EHOSTUNREACH));
+		return;
+	case LEAP__V_UNREACHABLE:
+	case LEAP__V_CONNECT_ERROR:
+		leap__rdma_kill(c, event_err(cm, -ETIMEDOUT));
+		return;
+	case LEAP__V_TIMEWAIT_EXIT:
+	case LEAP__V_OTHER:
+	case LEAP__V_CONNECT_REQUEST:
+		return;
+	default:
+		c->end->event(c, cm);
+	}
+}
+
+void leap__rdma_events(struct leap__rdma_conn *c)
+{
+	struct leap__v_cm cm;
+	int n;
+
+	while (c->state < LEAP__RDMA_DEAD) {
+		n = c->v->chan_get(c->chan, &cm);
+		if (n < 0)
+			leap__rdma_kill(c, n);
+		if (n <= 0)
+			return;
+		on_event(c, &cm);
+	}
+}
+
+static void conn_fired(void *arg)
+{
+	struct leap__rdma_conn *c = arg;
+
+	if (c->comp) {
+		c->v->comp_drain(c->comp);
+		c->armed = 0;
+	}
+	leap__rdma_events(c);
+}
+
+/* ---- the life of it ---- */
+
+static void watch_ended(void *arg)
+{
+	struct leap__rdma_conn *c = arg;
+
+	c->watch_out = 0;
+	leap__rdma_work(c);
+}
+
+static void unhook(struct leap__rdma_conn *c)
+{
+	leap_timer_stop(c->pg, &c->timer);
+	leap__pollgroup_undefer(c->pg, &c->defer);
+	if (c->polled)
+		leap_pollgroup_del_poller(c->pg, &c->poller);
+	c->polled = 0;
+	leap__rdma_unwatch(c->watch, NULL);
+	c->watch = NULL;
+}
+
+void leap__rdma_conn_fini(struct leap__rdma_conn *c)
+{
+	const struct leap__verbs *v = c->v;
+
+	unhook(c);
+	if (c->linked)
+		v->disconnect(c->id);
+	if (c->qp)
+		v->qp_destroy(c->id, c->qp);
+	if (c->mr[0])
+		v->mr_destroy(c->mr[0]);
+	if (c->mr[1])
+		v->mr_destroy(c->mr[1]);
+	if (c->cq)
+		v->cq_destroy(c->cq);
+	if (c->comp)
+		v->comp_destroy(c->comp);
+	if (c->id)
+		v->id_destroy(c->id);
+	if (c->chan)
+		v->chan_destroy(c->chan);
+	leap__rdma_pool_put(c->pg, c->pool);
+	leap__rdma_dev_put(c->dev);
+	free(c->ring);
+	c->qp = NULL;
+	c->mr[0] = NULL;
+	c->mr[1] = NULL;
+	c->cq = NULL;
+	c->comp = NULL;
+	c->id = NULL;
+	c->chan = NULL;
+	c->pool = NULL;
+	c->dev = NULL;
+	c->ring = NULL;
+	c->linked = 0;
+}
+
+/* The end may free the connection, and has registrations in the pool. */
+static void conn_gone(struct leap__rdma_conn *c)
+{
+	struct leap__rdma_pool *pool = c->pool;
+	struct leap__rdma_dev *dev = c->dev;
+	struct leap_pollgroup *pg = c->pg;
+
+	c->pool = NULL;
+	c->dev = NULL;
+	leap__pollgroup_hold(pg);
+	leap__rdma_conn_fini(c);
+	c->state = LEAP__RDMA_GONE;
+	c->end->gone(c);
+	leap__rdma_pool_put(pg, pool);
+	leap__rdma_dev_put(dev);
+	leap__pollgroup_release(pg);
+}
+
+static void conn_run(struct leap__defer *defer)
+{
+	struct leap__rdma_conn *c = (struct leap__rdma_conn *)
+		((char *)defer - offsetof(struct leap__rdma_conn, defer));
+
+	if (c->state < LEAP__RDMA_DEAD) {
+		c->end->gather(c);
+		leap__rdma_flush(c);
+		if (c->state == LEAP__RDMA_CLOSING && c->sq_tail == c->sq_head)
+			leap__rdma_kill(c, 0);
+	}
+	/* Whoever called kill is off the stack. */
+	if (c->state == LEAP__RDMA_DEAD && c->watch) {
+		c->watch_out = 1;
+		leap__rdma_unwatch(c->watch, watch_ended);
+		c->watch = NULL;
+	}
+	if (c->state == LEAP__RDMA_DEAD && !c->watch_out)
+		conn_gone(c);
+}
+
+static void conn_timer(struct leap_timer *timer)
+{
+	struct leap__rdma_conn *c = (struct leap__rdma_conn *)
+		((char *)timer - offsetof(struct leap__rdma_conn, timer));
+
+	if (c->state == LEAP__RDMA_CLOSING)
+		leap__rdma_kill(c, 0);
+	else
+		c->end->timeout(c);
+}
+
+void leap__rdma_timer(struct leap__rdma_conn *c, uint32_t ms)
+{
+	leap_timer_start(c->pg, &c->timer, (uint64_t)ms * 1000000u);
+}
+
+static int watch(struct leap__rdma_conn *c)
+{
+	int fds[2] = { c->v->chan_fd(c->chan), -1 };
+
+	if (c->comp)
+		fds[1] = c->v->comp_fd(c->comp);
+	return leap__rdma_watch(c->pg, fds, conn_fired, c, &c->watch);
+}
+
+int leap__rdma_conn_init(struct leap__rdma_conn *c,
+			 const struct leap__rdma_end *end,
+			 struct leap_pollgroup *pg, struct leap__v_id *id)
+{
+	int err;
+
+	c->end = end;
+	c->pg = pg;
+	c->v = leap__rdma_verbs(pg, "rdma");
+	c->state = LEAP__RDMA_SETUP;
+	c->defer.run = conn_run;
+	c->timer.run = conn_timer;
+	c->poller.poll = conn_poll;
+	c->poller.arm = conn_arm;
+	if (!c->v)
+		return -EPROTONOSUPPORT;
+	err = c->v->chan_create(c->v, &c->chan);
+	if (!err)
+		err = id ? c->v->id_move(id, c->chan, c) :
+		      c->v->id_create(c->chan, c, &c->id);
+	/* On failure @id stays the caller's. */
+	if (!err && id)
+		c->id = id;
+	if (!err)
+		err = watch(c);
+	return err;
+}
+
+static int make_ring(struct leap__rdma_conn *c)
+{
+	uint32_t n = 1;
+
+	while (n < c->sq_size)
+		n *= 2;
+	c->ring = calloc(n, sizeof(*c->ring));
+	c->ring_mask = n - 1;
+	return c->ring ? 0 : -ENOMEM;
+}
+
+int leap__rdma_conn_qp(struct leap__rdma_conn *c, uint32_t sends,
+		       uint32_t recvs, uint32_t max_inline)
+{
+	struct leap__v_dev *dev = c->v->id_dev(c->id);
+	struct leap__v_qp_caps caps;
+	int err;
+
+	err = leap__rdma_pool_get(c->pg, dev, c->dev, &c->pool);
+	if (err)
+		return err;
+	if (!c->dev) {
+		c->dev = c->pool->dev;
+		leap__fetch_add(&c->dev->refs, 1u);
+	}
+	if (sends > c->dev->caps.max_wr)
+		sends = c->dev->caps.max_wr;
+	caps.max_send = sends;
+	caps.max_recv = c->srq ? 0 : recvs;
+	caps.max_sge = c->dev->caps.max_sge < LEAP__RDMA_MAX_SGE ?
+		       c->dev->caps.max_sge : LEAP__RDMA_MAX_SGE;
+	caps.max_inline = max_inline;
+	if (recvs > c->dev->caps.max_wr || caps.max_sge < 2 ||
+	    sends + recvs > c->dev->caps.max_cqe)
+		return -ENOSPC;
+	err = c->v->comp_create(dev, &c->comp);
+	if (!err)
+		err = c->v->cq_create(dev, sends + recvs, c->comp, &c->cq);
+	if (!err)
+		err = c->v->qp_create(c->id, c->dev->pd, c->cq, c->srq, &caps,
+				      &c->qp);
+	if (err)
+		return err;
+	c->sq_size = sends;
+	c->max_sge = caps.max_sge;
+	c->inline_ok = caps.max_inline;
+	err = make_ring(c);
+	if (!err) {
+		leap__rdma_unwatch(c->watch, NULL);
+		c->watch = NULL;
+		err = watch(c);
+	}
+	if (!err) {
+		leap_pollgroup_add_poller(c->pg, &c->poller);
+		c->polled = 1;
+	}
+	return err;
+}
+
+__attribute__((cold))
+void leap__rdma_fatal(struct leap__rdma_conn *c, const char *what)
+{
+	if (c->state >= LEAP__RDMA_DEAD)
+		return;
+	leap__pg_log_limited(c->pg, &c->pg->peer_limit, LEAP_LOG_WARN,
+			     "rdma: protocol error of the peer: %s", what);
+	leap__rdma_kill(c, -EPROTO);
+}
+
+void leap__rdma_close(struct leap__rdma_conn *c)
+{
+	if (c->state >= LEAP__RDMA_CLOSING)
+		return;
+	if (c->state == LEAP__RDMA_SETUP) {
+		leap__rdma_kill(c, 0);
+		return;
+	}
+	c->state = LEAP__RDMA_CLOSING;
+	leap__rdma_timer(c, LEAP__RDMA_LINGER_MS);
+	leap__rdma_work(c);
+}
+
+void leap__rdma_kill(struct leap__rdma_conn *c, int err)
+{
+	if (c->state >= LEAP__RDMA_DEAD)
+		return;
+	c->state = LEAP__RDMA_DEAD;
+	c->err = err;
+	leap_timer_stop(c->pg, &c->timer);
+	leap__rdma_work(c);
+}
+
+void leap__rdma_conn_detach(struct leap__rdma_conn *c)
+{
+	unhook(c);
+	leap__rdma_pool_put(c->pg, c->pool);
+	c->pool = NULL;
+	c->armed = 0;
+}
+
+int leap__rdma_conn_attach(struct leap__rdma_conn *c,
+			   struct leap_pollgroup *pg)
+{
+	int err;
+
+	c->pg = pg;
+	if (c->state == LEAP__RDMA_DEAD) {
+		leap__rdma_work(c);
+		return 0;
+	}
+	err = leap__rdma_pool_get(pg, c->dev->dev, c->dev, &c->pool);
+	if (!err)
+		err = leap__rdma_pool_bufs(pg, c->pool);
+	if (!err)
+		err = watch(c);
+	if (err) {
+		leap__rdma_conn_fini(c);
+		c->state = LEAP__RDMA_GONE;
+		return err;
+	}
+	leap_pollgroup_add_poller(pg, &c->poller);
+	c->polled = 1;
+	leap__rdma_work(c);
+	return 0;
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * conn.h - one RDMA connection: a queue pair with a completion queue of its own
+ *
+ * What both ends have in common. An end embeds a conn and gives it a table of
+ * what is its own. Everything runs on the thread of conn->pg, in poll.
+ *
+ *	SETUP -> READY -> CLOSING -> DEAD -> GONE
+ *	    \________\__________/
+ *
+ * DEAD to GONE takes until the end of the poll: then the queue pair has been
+ * destroyed, and with it every descriptor that was posted. That is the fence:
+ * after it nobody moves bytes through this connection, and memory goes back.
+ *
+ * Completion queue, completion channel and event channel belong to this one
+ * connection, because the thread that will serve a queue is known only when its
+ * Connect command has arrived, while a queue pair keeps its completion queue
+ * for life. So all of them move together.
+ */
+#ifndef LEAP_RDMA_CONN_H
+#define LEAP_RDMA_CONN_H
+
+#include "transport/rdma/group.h"
+
+#define LEAP__RDMA_HELLO_MS	10000u	/* from accept to Connect */
+#define LEAP__RDMA_RESOLVE_MS	2000u	/* address and route, each */
+#define LEAP__RDMA_LINGER_MS	1000u	/* for the last answers to get out */
+#define LEAP__RDMA_BATCH	64u	/* descriptors of one post */
+#define LEAP__RDMA_SGES		256u	/* of them all */
+#define LEAP__RDMA_MAX_SGE	16u	/* of one */
+#define LEAP__RDMA_WCS		32u	/* completions of one poll */
+
+enum leap__rdma_state {
+	LEAP__RDMA_SETUP,
+	LEAP__RDMA_READY,
+	LEAP__RDMA_CLOSING,	/* what is posted goes out, then close */
+	LEAP__RDMA_DEAD,
+	LEAP__RDMA_GONE,
+};
+
+struct leap__rdma_conn;
+
+struct leap__rdma_end {
+	/* A message of @bytes has come into receive @slot. */
+	void (*recv)(struct leap__rdma_conn *c, uint32_t slot, uint32_t bytes,
+		     uint32_t flags);
+	/* What was posted with @kind and @ptr is done with. In order. */
+	void (*sent)(struct leap__rdma_conn *c, uint32_t kind, void *ptr);
+	/* Post what there is. */
+	void (*gather)(struct leap__rdma_conn *c);
+	/* An event that is not the end of the connection. */
+	void (*event)(struct leap__rdma_conn *c, const struct leap__v_cm *cm);
+	/* The queue pair is no more; conn->err says why. */
+	void (*gone)(struct leap__rdma_conn *c);
+	/* conn->timer ran out in state SETUP or READY. */
+	void (*timeout)(struct leap__rdma_conn *c);
+};
+
+struct leap__rdma_sent {
+	void *ptr;
+	uint32_t kind;
+};
+
+struct leap__rdma_conn {
+	const struct leap__rdma_end *end;
+	const struct leap__verbs *v;
+	struct leap_pollgroup *pg;
+	struct leap__rdma_dev *dev;
+	struct leap__rdma_pool *pool;
+	struct leap__v_chan *chan;
+	struct leap__v_id *id;
+	struct leap__v_qp *qp;
+	struct leap__v_cq *cq;
+	struct leap__v_comp *comp;
+	struct leap__v_srq *srq;	/* borrowed */
+	struct leap__v_mr *mr[2];	/* of the end; go after the queue */
+	uint8_t state;			/* enum leap__rdma_state */
+	uint8_t polled;			/* the poller is in */
+	uint8_t armed;			/* the queue will tell */
+	uint8_t watch_out;		/* its operation is to come back */
+	uint8_t linked;			/* connect or accept was called */
+	uint8_t handling;		/* completions: a post follows */
+	int err;
+	struct leap_poller poller;
+	struct leap__defer defer;
+	struct leap_timer timer;
+	struct leap__rdma_watch *watch;
+	uint32_t max_sge;
+	uint32_t inline_ok;	/* bytes that a descriptor may carry itself */
+	/* The send queue: what is posted or in the batch, by sequence. */
+	struct leap__rdma_sent *ring;
+	uint32_t sq_size, ring_mask;
+	uint32_t sq_tail, sq_head;
+	/* The batch that is being filled. */
+	uint32_t nr_wr, nr_sge, nr_recv;
+	struct leap__v_wr wr[LEAP__RDMA_BATCH];
+	struct leap__v_sge sge[LEAP__RDMA_SGES];
+	uint32_t recv[LEAP__RDMA_BATCH];	/* slots */
+	/* Where the ends' receives are: two parts, the second may be empty. */
+	uint64_t recv_at[2];
+	uint32_t recv_bytes[2], recv_lkey;
+	/* Seen while arming. */
+	uint32_t nr_wc;
+	struct leap__v_wc wc[LEAP__RDMA_WCS];
+};
+
+/* An event channel, with @id on it or a new id. */
+int leap__rdma_conn_init(struct leap__rdma_conn *c,
+			 const struct leap__rdma_end *end,
+			 struct leap_pollgroup *pg, struct leap__v_id *id);
+
+/*
+ * leap__rdma_conn_qp - queue pair and completion queue, once the device is
+ * known; events and completions are looked at from here on
+ *
+ * @sends: descriptors posted at once; fewer when the device has fewer
+ */
+int leap__rdma_conn_qp(struct leap__rdma_conn *c, uint32_t sends,
+		       uint32_t recvs, uint32_t max_inline);
+
+/* Frees all but what the end owns, now; no callback. */
+void leap__rdma_conn_fini(struct leap__rdma_conn *c);
+
+/* Something is to be posted or ended: look at the end of this poll. */
+static inline void leap__rdma_work(struct leap__rdma_conn *c)
+{
+	leap__pollgroup_defer(c->pg, &c->defer);
+}
+
+/* Descriptors that the send queue has room for. */
+static inline uint32_t leap__rdma_room(const struct leap__rdma_conn *c)
+{
+	return c->sq_size - (c->sq_tail - c->sq_head);
+}
+
+/*
+ * leap__rdma_post - a descriptor of @nr_sge parts, which the caller fills
+ *
+ * Only while there is room. The last of each batch is signalled; @flags asks
+ * for more.
+ */
+struct leap__v_wr *leap__rdma_post(struct leap__rdma_conn *c, uint32_t op,
+				   uint32_t nr_sge, struct leap__v_sge **sge,
+				   uint32_t flags);
+
+/* What happens when the descriptor posted last is done. */
+static inline void leap__rdma_post_end(struct leap__rdma_conn *c,
+				       uint32_t kind, void *ptr)
+{
+	struct leap__rdma_sent *s = &c->ring[(c->sq_tail - 1) & c->ring_mask];
+
+	s->kind = kind;
+	s->ptr = ptr;
+}
+
+/* Receive @slot may be filled again. */
+void leap__rdma_post_recv(struct leap__rdma_conn *c, uint32_t slot);
+
+/* Push the batches out; gather first, and not from a completion. */
+void leap__rdma_push(struct leap__rdma_conn *c);
+void leap__rdma_flush(struct leap__rdma_conn *c);
+
+/* The peer broke a rule. */
+void leap__rdma_fatal(struct leap__rdma_conn *c, const char *what);
+
+/* When what is posted has gone out, close with error 0. */
+void leap__rdma_close(struct leap__rdma_conn *c);
+
+/* Close now. */
+void leap__rdma_kill(struct leap__rdma_conn *c, int err);
+
+/* Read events that nobody has read yet. */
+void leap__rdma_events(struct leap__rdma_conn *c);
+
+void leap__rdma_timer(struct leap__rdma_conn *c, uint32_t ms);
+
+/* To another poll group: on the old thread, then on the new one. */
+void leap__rdma_conn_detach(struct leap__rdma_conn *c);
+int leap__rdma_conn_attach(struct leap__rdma_conn *c,
+			   struct leap_pollgroup *pg);
+
+/* watch.c */
+
+/*
+ * leap__rdma_watch - @fired runs in poll when one of @fds (-1 = none) is
+ * readable, and again while it stays so
+ */
+int leap__rdma_watch(struct leap_pollgroup *pg, const int fds[2],
+		     void (*fired)(void *arg), void *arg,
+		     struct leap__rdma_watch **out);
+/* Safe from @fired. @ended, if any, runs later in poll, with the same argument:
+ * then the poll group is not used any more. NULL is a no-op. */
+void leap__rdma_unwatch(struct leap__rdma_watch *w, void (*ended)(void *arg));
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * group.h - what a poll group keeps of RDMA: the way to it, devices, and its
+ * payload buffers as each device knows them
+ */
+#ifndef LEAP_RDMA_GROUP_H
+#define LEAP_RDMA_GROUP_H
+
+#include <leapio/plugin/transport_ops.h>
+
+#include "core/io/pollgroup.h"
+#include "transport/rdma/verbs.h"
+
+/*
+ * A protection domain, and what its device can do. Queue pairs of one target
+ * move between threads, so it counts its users across threads; otherwise it
+ * does not change, but for gone.
+ */
+struct leap__rdma_dev {
+	const struct leap__verbs *v;
+	struct leap__v_dev *dev;
+	struct leap__v_pd *pd;
+	struct leap__v_caps caps;
+	uint32_t refs;
+	uint32_t gone;		/* removed: nothing new on it */
+};
+
+/* A device as one poll group uses it. */
+struct leap__rdma_pool {
+	struct leap__rdma_dev *dev;
+	struct leap__v_mr *mr;	/* of the group's buffers; NULL = not yet */
+	uint32_t lkey;
+	uint32_t users;
+	struct leap__rdma_cache *cache;	/* host ends' registrations, or NULL */
+	struct leap__rdma_pool *next;
+};
+
+struct leap__rdma_group {
+	struct leap__pg_ext ext;	/* first */
+	struct leap_pollgroup *pg;
+	const struct leap__verbs *v;	/* NULL = not in this build */
+	struct leap__rdma_pool *pools;
+};
+
+/* leap__rdma_group - of @pg, made when it is not there; NULL = no memory.
+ * Context: owner */
+struct leap__rdma_group *leap__rdma_group(struct leap_pollgroup *pg);
+
+/* leap__rdma_use - instead of what is built in, for tests. 0, -ENOMEM.
+ * Context: owner, before the first use */
+int leap__rdma_use(struct leap_pollgroup *pg, const struct leap__verbs *v);
+
+/* leap__rdma_verbs - the way to RDMA, or NULL with last error text. Context:
+ * owner */
+const struct leap__verbs *leap__rdma_verbs(struct leap_pollgroup *pg,
+					   const char *call);
+
+void leap__rdma_dev_put(struct leap__rdma_dev *d);
+
+/*
+ * leap__rdma_pool_get - @dev as this poll group uses it
+ *
+ * @d: its domain when that is made already, in another group; or NULL
+ * Context: owner
+ * Returns: 0; -ENOMEM, -ENODEV and what the device answers
+ */
+int leap__rdma_pool_get(struct leap_pollgroup *pg, struct leap__v_dev *dev,
+			struct leap__rdma_dev *d, struct leap__rdma_pool **out);
+void leap__rdma_pool_put(struct leap_pollgroup *pg,
+			 struct leap__rdma_pool *pool);
+
+/* leap__rdma_pool_bufs - have the group's buffers registered. Context: owner */
+int leap__rdma_pool_bufs(struct leap_pollgroup *pg,
+			 struct leap__rdma_pool *pool);
+
+/* cache.c; @pg_goes: its poll group is being destroyed */
+void leap__rdma_cache_free(struct leap__rdma_cache *cache, int pg_goes);
+
+#endif

@@ -1,0 +1,605 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The controller end of the RDMA transport against a host that does what it
+ * likes: private data, descriptors, capsules too short, queues flooded, keys
+ * that are wrong, receives that are missing, and its end at any moment.
+ */
+#include "rdma-peer.h"
+
+#define DEPTH 16
+
+struct world {
+	struct fake_fabric *fabric;
+	struct leap_pollgroup *pg;
+	struct rdma_fixture f;
+	struct peer p;
+};
+
+static void begin(struct world *w)
+{
+	memset(w, 0, sizeof(*w));
+	w->fabric = fake_fabric_create();
+	w->pg = rdma_pollgroup(w->fabric, 0, 0, 0);
+	rdma_start(&w->f, w->fabric, w->pg, "127.0.0.1");
+	peer_init(&w->p, w->fabric);
+}
+
+static void finish(struct world *w)
+{
+	peer_fini(&w->p);
+	rdma_stop(&w->f);
+	rdma_no_leak(w->pg);
+	assert_int_equal(fake_fabric_destroy(w->fabric), 0);
+}
+
+static void polls(struct world *w)
+{
+	int i;
+
+	/* Who is busy asks for events only now and then. */
+	for (i = 0; i < 80; i++)
+		rdma_poll(&w->f);
+}
+
+/* ---- private data ---- */
+
+static void rejected(const void *priv, uint32_t len, uint8_t ird,
+		     unsigned int sts)
+{
+	struct leap_rdma_cm_rej rej;
+	struct world w;
+
+	begin(&w);
+	peer_ask(&w.p, w.f.url, priv, len, ird, DEPTH);
+	polls(&w);
+	assert_int_equal(peer_event(&w.p), 1);
+	assert_int_equal(w.p.cm.type, LEAP__V_REJECTED);
+	memcpy(&rej, w.p.cm.priv, sizeof(rej));
+	assert_int_equal(leap_from_le16(rej.recfmt), 0);
+	assert_int_equal(leap_from_le16(rej.sts), sts);
+	assert_int_equal(w.f.target.accepted, 0);
+	finish(&w);
+}
+
+static void test_rejections(void **state)
+{
+	struct leap_rdma_cm_req req = peer_req(1, DEPTH);
+
+	rejected(&req, 31, 16, LEAP_RDMA_REJ_LENGTH);
+	rejected(&req, 4, 16, LEAP_RDMA_REJ_LENGTH);
+	req.recfmt = leap_to_le16(1);
+	rejected(&req, 32, 16, LEAP_RDMA_REJ_RECFMT);
+	req = peer_req(65, DEPTH);
+	rejected(&req, 32, 16, LEAP_RDMA_REJ_QID);
+	req = peer_req(1, 129);
+	rejected(&req, 32, 16, LEAP_RDMA_REJ_HSQSIZE);
+	req = peer_req(0, 129);
+	rejected(&req, 32, 16, LEAP_RDMA_REJ_HSQSIZE);
+	req = peer_req(1, 1);
+	rejected(&req, 32, 16, LEAP_RDMA_REJ_HSQSIZE);
+	req = peer_req(1, DEPTH);
+	req.hsqsize = leap_to_le16(0xffff);
+	rejected(&req, 32, 16, LEAP_RDMA_REJ_HSQSIZE);
+	req = peer_req(1, DEPTH);
+	req.hrqsize = leap_to_le16(0);
+	rejected(&req, 32, 16, LEAP_RDMA_REJ_HRQSIZE);
+	req = peer_req(1, DEPTH);
+	rejected(&req, 32, 0, LEAP_RDMA_REJ_IRD);
+}
+
+/* Whatever of its own it cannot make, it says that it has none. */
+static void test_no_resources(void **state)
+{
+	struct leap_rdma_cm_req req = peer_req(1, DEPTH);
+	struct leap_rdma_cm_rej rej;
+	int n, refused = 0, accepted = 0;
+	struct world w;
+
+	for (n = 1; !accepted; n++) {
+		begin(&w);
+		peer_ask(&w.p, w.f.url, &req, 32, 16, DEPTH);
+		w.fabric->fail_calls = n;
+		polls(&w);
+		w.fabric->fail_calls = 0;
+		assert_int_equal(peer_event(&w.p), 1);
+		if (w.p.cm.type == LEAP__V_ESTABLISHED) {
+			accepted = 1;
+		} else {
+			assert_int_equal(w.p.cm.type, LEAP__V_REJECTED);
+			memcpy(&rej, w.p.cm.priv, sizeof(rej));
+			/* That of accept itself has no room for words. */
+			refused += leap_from_le16(rej.sts) ==
+				   LEAP_RDMA_REJ_RESOURCES;
+		}
+		finish(&w);
+	}
+	assert_true(refused >= 6);
+	begin(&w);
+	w.f.target.refuse = -EMFILE;
+	peer_ask(&w.p, w.f.url, &req, 32, 16, DEPTH);
+	polls(&w);
+	assert_int_equal(peer_event(&w.p), 1);
+	assert_int_equal(w.p.cm.type, LEAP__V_REJECTED);
+	finish(&w);
+}
+
+/* ---- capsules ---- */
+
+static struct leap_sqe *sqe_of(struct peer *p)
+{
+	memset(p->out, 0, PEER_SLOT);
+	return (struct leap_sqe *)(void *)p->out;
+}
+
+static void keyed(struct leap_sqe *sqe, uint64_t addr, uint32_t len,
+		  uint32_t key, uint8_t sub)
+{
+	struct leap_sgl_keyed k;
+
+	leap_sgl_keyed_set(&k, addr, len, key,
+			   LEAP_SGL_ID(LEAP_SGL_TYPE_KEYED, sub));
+	memcpy(&sqe->sgl1, &k, sizeof(k));
+	sqe->flags = LEAP_SQE_PSDT_SGL;
+}
+
+static void in_capsule(struct leap_sqe *sqe, uint64_t at, uint32_t len)
+{
+	sqe->sgl1.addr = leap_to_le64(at);
+	sqe->sgl1.len = leap_to_le32(len);
+	sqe->sgl1.type = LEAP_SGL_ID(LEAP_SGL_TYPE_DATA, LEAP_SGL_SUB_OFFSET);
+	sqe->flags = LEAP_SQE_PSDT_SGL;
+}
+
+static void connect_sqe(struct peer *p, uint16_t qid)
+{
+	struct leap_fab_connect *c = (void *)sqe_of(p);
+
+	c->opc = LEAP_ADM_FABRICS;
+	c->fctype = LEAP_FCTYPE_CONNECT;
+	c->qid = leap_to_le16(qid);
+	c->sqsize = leap_to_le16(DEPTH - 1);
+	keyed((struct leap_sqe *)(void *)c, (uintptr_t)p->data, 1024,
+	      p->data_keys.rkey, LEAP_SGL_SUB_ADDRESS);
+}
+
+/* The next message, or NULL: none comes, or the connection is over. */
+static const struct leap_cqe *answer(struct world *w)
+{
+	int i;
+
+	for (i = 0; i < 50; i++) {
+		rdma_poll(&w->f);
+		while (peer_completion(&w->p)) {
+			const struct leap_cqe *cqe = (void *)
+				(w->p.in + (w->p.wc.id - 1000) * PEER_SLOT);
+
+			if (w->p.wc.status)
+				return NULL;
+			if (w->p.wc.id < 1000)
+				continue;
+			assert_int_equal(w->p.wc.bytes, LEAP_CQE_SIZE);
+			return cqe;
+		}
+	}
+	return NULL;
+}
+
+static void link_up(struct world *w, uint32_t recvs)
+{
+	struct leap_rdma_cm_req req = peer_req(1, DEPTH);
+	struct leap_rdma_cm_rep rep;
+
+	begin(w);
+	peer_ask(&w->p, w->f.url, &req, 32, 16, recvs);
+	polls(w);
+	assert_int_equal(peer_event(&w->p), 1);
+	assert_int_equal(w->p.cm.type, LEAP__V_ESTABLISHED);
+	memcpy(&rep, w->p.cm.priv, sizeof(rep));
+	assert_int_equal(leap_from_le16(rep.recfmt), 0);
+	assert_int_equal(leap_from_le16(rep.crqsize), DEPTH);
+}
+
+static void live(struct world *w)
+{
+	const struct leap_cqe *cqe;
+
+	link_up(w, DEPTH);
+	connect_sqe(&w->p, 1);
+	peer_send(&w->p, LEAP_SQE_SIZE);
+	cqe = answer(w);
+	assert_non_null(cqe);
+	assert_int_equal(leap_cqe_status(cqe), 0);
+	peer_recv(&w->p, (uint32_t)(w->p.wc.id - 1000));
+}
+
+static void gone(struct world *w)
+{
+	RDMA_WAIT(w->f.target.gone == 1, rdma_poll(&w->f));
+	assert_int_equal(w->f.target.lost, 1);
+}
+
+static struct leap_sqe *io(struct peer *p, uint8_t opc, uint32_t at,
+			   uint32_t len, uint16_t cid)
+{
+	struct leap_sqe *sqe = sqe_of(p);
+
+	sqe->opc = opc;
+	sqe->cid = leap_to_le16(cid);
+	sqe->cdw10 = leap_to_le32(at);
+	sqe->cdw12 = leap_to_le32(len);
+	return sqe;
+}
+
+static void status_is(struct world *w, uint16_t cid, leap_status_t status)
+{
+	const struct leap_cqe *cqe = answer(w);
+
+	assert_non_null(cqe);
+	assert_int_equal(leap_from_le16(cqe->cid), cid);
+	assert_int_equal(LEAP_STATUS_CODE(leap_cqe_status(cqe)), status);
+	peer_recv(&w->p, (uint32_t)(w->p.wc.id - 1000));
+}
+
+static void test_truncated(void **state)
+{
+	static const uint32_t sizes[] = { 0, 1, 63 };
+	struct world w;
+	unsigned int i;
+
+	for (i = 0; i < COUNT(sizes); i++) {
+		link_up(&w, DEPTH);
+		connect_sqe(&w.p, 1);
+		peer_send(&w.p, sizes[i]);
+		gone(&w);
+		finish(&w);
+	}
+	/* And one that is longer than any capsule. */
+	link_up(&w, DEPTH);
+	connect_sqe(&w.p, 1);
+	peer_send(&w.p, 64 + 8192 + 1);
+	gone(&w);
+	finish(&w);
+}
+
+static void test_other_queue(void **state)
+{
+	struct world w;
+
+	link_up(&w, DEPTH);
+	connect_sqe(&w.p, 2);
+	peer_send(&w.p, LEAP_SQE_SIZE);
+	status_is(&w, 0, LEAP_SC_FAB_PARAM);
+	finish(&w);
+}
+
+/* More commands than the queue holds, while none of them ends. */
+static void test_flood(void **state)
+{
+	struct world w;
+	int i;
+
+	live(&w);
+	w.f.delay = 1000000;
+	for (i = 0; i < DEPTH + 1; i++) {
+		keyed(io(&w.p, LEAP_NVM_READ, 0, 512, (uint16_t)i),
+		      (uintptr_t)w.p.data, 512, w.p.data_keys.rkey, 0);
+		peer_send(&w.p, LEAP_SQE_SIZE);
+		rdma_poll(&w.f);
+	}
+	RDMA_WAIT(w.f.target.lost == 1, rdma_poll(&w.f));
+	assert_true(w.f.executed <= DEPTH);
+	w.f.delay = 0;
+	for (i = 0; i < (int)w.f.nr_delayed; i++)
+		w.f.due[i] = 1;
+	gone(&w);
+	finish(&w);
+}
+
+/* Those that it should refuse, it refuses, and goes on. */
+static void test_descriptors(void **state)
+{
+	struct leap_sqe *sqe;
+	struct world w;
+
+	live(&w);
+	/* Not an SGL. */
+	sqe = io(&w.p, LEAP_NVM_WRITE, 0, 512, 1);
+	keyed(sqe, (uintptr_t)w.p.data, 512, w.p.data_keys.rkey, 0);
+	sqe->flags = 0;
+	peer_send(&w.p, LEAP_SQE_SIZE);
+	status_is(&w, 1, LEAP_SC_INVALID_FIELD);
+	/* A type, and a subtype, that there are not. */
+	sqe = io(&w.p, LEAP_NVM_WRITE, 0, 512, 2);
+	keyed(sqe, (uintptr_t)w.p.data, 512, w.p.data_keys.rkey, 0);
+	sqe->sgl1.type = LEAP_SGL_ID(LEAP_SGL_TYPE_TRANSPORT, 0xa);
+	peer_send(&w.p, LEAP_SQE_SIZE);
+	status_is(&w, 2, LEAP_SC_SGL_TYPE);
+	sqe = io(&w.p, LEAP_NVM_WRITE, 0, 512, 3);
+	keyed(sqe, (uintptr_t)w.p.data, 512, w.p.data_keys.rkey, 3);
+	peer_send(&w.p, LEAP_SQE_SIZE);
+	status_is(&w, 3, LEAP_SC_INVALID_FIELD);
+	/* Shorter than what it moves. */
+	keyed(io(&w.p, LEAP_NVM_READ, 0, 512, 4), (uintptr_t)w.p.data, 511,
+	      w.p.data_keys.rkey, 0);
+	peer_send(&w.p, LEAP_SQE_SIZE);
+	status_is(&w, 4, LEAP_SC_SGL_DATA_LEN);
+	/* In-capsule data that reads, that is not there, or not all there. */
+	in_capsule(io(&w.p, LEAP_NVM_READ, 0, 512, 5), 0, 512);
+	peer_send(&w.p, LEAP_SQE_SIZE + 512);
+	status_is(&w, 5, LEAP_SC_INVALID_FIELD);
+	in_capsule(io(&w.p, LEAP_NVM_WRITE, 0, 512, 6), 0, 512);
+	peer_send(&w.p, LEAP_SQE_SIZE);
+	status_is(&w, 6, LEAP_SC_SGL_DATA_LEN);
+	in_capsule(io(&w.p, LEAP_NVM_WRITE, 0, 512, 7), 1, 512);
+	peer_send(&w.p, LEAP_SQE_SIZE + 512);
+	status_is(&w, 7, LEAP_SC_SGL_OFFSET);
+	in_capsule(io(&w.p, LEAP_NVM_WRITE, 0, 512, 8), UINT64_MAX, 512);
+	peer_send(&w.p, LEAP_SQE_SIZE + 512);
+	status_is(&w, 8, LEAP_SC_SGL_OFFSET);
+	/* Data in the middle of what came. */
+	in_capsule(io(&w.p, LEAP_NVM_WRITE, 0, 4, 9), 8, 4);
+	memcpy(w.p.out + LEAP_SQE_SIZE + 8, "data", 4);
+	peer_send(&w.p, LEAP_SQE_SIZE + 512);
+	status_is(&w, 9, 0);
+	assert_memory_equal(w.f.disk, "data", 4);
+	/* Larger than all that there is. */
+	keyed(io(&w.p, LEAP_NVM_READ, 0, 2 << 20, 10), (uintptr_t)w.p.data,
+	      (2 << 20), w.p.data_keys.rkey, 0);
+	peer_send(&w.p, LEAP_SQE_SIZE);
+	status_is(&w, 10, LEAP_SC_INVALID_FIELD);
+	assert_int_equal(w.f.target.lost, 0);
+	finish(&w);
+}
+
+/* The host wants its key invalidated; others stay as they are. */
+static void test_invalidate(void **state)
+{
+	struct world w;
+	uint32_t key;
+
+	live(&w);
+	key = w.p.data_keys.rkey;
+	/* Which the transport may not do to a command's failure, either. */
+	memset(w.f.disk, 0x5a, 512);
+	keyed(io(&w.p, LEAP_NVM_READ, 0, 512, 1), (uintptr_t)w.p.data, 512, key,
+	      LEAP_SGL_SUB_ADDRESS);
+	peer_send(&w.p, LEAP_SQE_SIZE);
+	status_is(&w, 1, 0);
+	assert_int_equal(w.p.wc.flags, 0);
+	assert_false(fake_is_invalid(w.fabric, key));
+	fake_may_invalidate(w.fabric, key);
+	keyed(io(&w.p, LEAP_NVM_READ, 0, 512, 2), (uintptr_t)w.p.data, 512, key,
+	      LEAP_SGL_SUB_INVALIDATE);
+	peer_send(&w.p, LEAP_SQE_SIZE);
+	status_is(&w, 2, 0);
+	assert_int_equal(w.p.wc.flags, LEAP__V_WITH_INV);
+	assert_true(fake_is_invalid(w.fabric, key));
+	assert_memory_equal(w.p.data, w.f.disk, 512);
+	finish(&w);
+}
+
+/* Keys and places that are not the host's to name. */
+static void test_wrong_keys(void **state)
+{
+	struct world w;
+	unsigned int i;
+
+	for (i = 0; i < 8; i++) {
+		uint32_t key, len = 4096;
+		uint64_t at;
+
+		live(&w);
+		key = w.p.data_keys.rkey;
+		at = (uintptr_t)w.p.data;
+		if (i / 2 == 0)
+			key ^= 0x10000;
+		else if (i / 2 == 1)
+			at += PEER_DATA - 100;
+		else if (i / 2 == 2)
+			at = UINT64_MAX - 100;
+		else
+			key = w.p.keys.rkey;	/* not for remote use */
+		keyed(io(&w.p, i & 1 ? LEAP_NVM_READ : LEAP_NVM_WRITE, 0, len,
+			 1), at, len, key, 0);
+		peer_send(&w.p, LEAP_SQE_SIZE);
+		gone(&w);
+		assert_null(answer(&w));
+		finish(&w);
+	}
+}
+
+/* A host that posts no receive for its answer: it waits, and gets it. */
+static void test_slow_peer(void **state)
+{
+	struct world w;
+	int i;
+
+	link_up(&w, 1);
+	connect_sqe(&w.p, 1);
+	peer_send(&w.p, LEAP_SQE_SIZE);
+	assert_non_null(answer(&w));
+	for (i = 0; i < DEPTH - 1; i++) {
+		keyed(io(&w.p, LEAP_NVM_READ, 0, 512, (uint16_t)i),
+		      (uintptr_t)w.p.data, 512, w.p.data_keys.rkey, 0);
+		peer_send(&w.p, LEAP_SQE_SIZE);
+	}
+	polls(&w);
+	assert_int_equal(w.f.executed, DEPTH - 1);
+	assert_null(answer(&w));
+	for (i = 0; i < DEPTH - 1; i++) {
+		peer_recv(&w.p, 0);
+		assert_non_null(answer(&w));
+	}
+	assert_int_equal(w.f.target.lost, 0);
+	/* And one that never does, ends the day with the connection. */
+	keyed(io(&w.p, LEAP_NVM_READ, 0, 512, 99), (uintptr_t)w.p.data, 512,
+	      w.p.data_keys.rkey, 0);
+	peer_send(&w.p, LEAP_SQE_SIZE);
+	polls(&w);
+	leap_vqp_close(w.f.target.vqp);
+	gone(&w);
+	finish(&w);
+}
+
+/* One that says nothing after the connection is there. */
+static void test_silent(void **state)
+{
+	struct world w;
+
+	link_up(&w, DEPTH);
+	polls(&w);
+	assert_int_equal(w.f.target.lost, 0);
+	assert_int_equal(w.p.v->disconnect(w.p.id), 0);
+	gone(&w);
+	finish(&w);
+}
+
+/* ---- events ---- */
+
+/*
+ * Every event in every state of a connection: those that end it end it, the
+ * others are without effect or end it; nothing is left, nothing is answered
+ * twice, and the next host is served.
+ */
+static void event_in(unsigned int type, unsigned int state)
+{
+	struct leap_rdma_cm_req req = peer_req(1, DEPTH);
+	struct leap__v_id *id;
+	struct world w;
+	int ends;
+
+	if (state == 0) {
+		link_up(&w, DEPTH);	/* accepted, nothing has come */
+	} else if (state == 1) {
+		link_up(&w, DEPTH);	/* Connect waits */
+		w.f.target.hold_connect = 1;
+		connect_sqe(&w.p, 1);
+		peer_send(&w.p, LEAP_SQE_SIZE);
+		polls(&w);
+	} else {
+		live(&w);
+		w.f.delay = state == 2 ? 0 : 1000000;
+		w.fabric->paused = state == 4;	/* READ is out */
+		keyed(io(&w.p, LEAP_NVM_WRITE, 0, 8192, 1),
+		      (uintptr_t)w.p.data, 8192, w.p.data_keys.rkey, 0);
+		if (state > 2)
+			peer_send(&w.p, LEAP_SQE_SIZE);
+		polls(&w);
+		if (state == 4) {
+			w.fabric->paused = 0;
+			fake_resume(w.fabric);
+			w.fabric->paused = 1;
+			polls(&w);
+		}
+		if (state == 5) {
+			keyed(io(&w.p, LEAP_NVM_READ, 0, 512, 2),
+			      (uintptr_t)w.p.data, 512, w.p.data_keys.rkey, 0);
+			leap_vqp_close(w.f.target.vqp);
+		}
+	}
+	id = fake_id(w.fabric, 1, 0);
+	if (id)
+		fake_event(id, type, 0, NULL, 0);
+	polls(&w);
+	w.fabric->paused = 0;
+	fake_resume(w.fabric);
+	polls(&w);
+	w.f.delay = 0;
+	while (w.f.nr_delayed) {
+		w.f.due[0] = 1;
+		rdma_poll(&w.f);
+	}
+	if (w.f.target.held) {
+		leap_cmd_complete(w.f.target.held, 0);
+		w.f.target.held = NULL;
+	}
+	polls(&w);
+	ends = type == LEAP__V_DISCONNECTED || type == LEAP__V_ADDR_CHANGE ||
+	       type == LEAP__V_DEVICE_REMOVAL;
+	if (ends || state == 5)
+		gone(&w);
+	if (type == LEAP__V_TIMEWAIT_EXIT || type == LEAP__V_OTHER ||
+	    type == LEAP__V_ESTABLISHED)
+		assert_int_equal(w.f.target.lost, state == 5);
+	/* The next one. */
+	w.f.target.hold_connect = 0;
+	peer_fini(&w.p);
+	peer_init(&w.p, w.fabric);
+	peer_ask(&w.p, w.f.url, &req, 32, 16, DEPTH);
+	polls(&w);
+	assert_int_equal(peer_event(&w.p), 1);
+	assert_int_equal(w.p.cm.type, LEAP__V_ESTABLISHED);
+	finish(&w);
+}
+
+static void test_events(void **state)
+{
+	unsigned int type, s;
+
+	for (type = 0; type < LEAP__V_NR_EVENTS; type++)
+		for (s = 0; s < 6; s++)
+			event_in(type, s);
+}
+
+/* A listener's device goes, or changes: it listens again. */
+static void test_listener_events(void **state)
+{
+	struct leap_rdma_cm_req req = peer_req(1, DEPTH);
+	unsigned int type;
+
+	for (type = 0; type < LEAP__V_NR_EVENTS; type++) {
+		struct leap__v_id *id;
+		struct world w;
+		int restarts = type == LEAP__V_DEVICE_REMOVAL ||
+			       type == LEAP__V_ADDR_CHANGE;
+
+		if (type == LEAP__V_CONNECT_REQUEST)
+			continue;
+		begin(&w);
+		for (id = w.fabric->ids; id->state != FAKE_LISTENING;)
+			id = id->next;
+		fake_event(id, type, 0, NULL, 0);
+		polls(&w);
+		if (restarts) {
+			assert_int_equal(w.fabric->nr_ids, 0);
+			RDMA_WAIT(w.fabric->nr_ids == 1, rdma_poll(&w.f));
+		}
+		peer_ask(&w.p, w.f.url, &req, 32, 16, DEPTH);
+		polls(&w);
+		assert_int_equal(peer_event(&w.p), 1);
+		assert_int_equal(w.p.cm.type, LEAP__V_ESTABLISHED);
+		finish(&w);
+	}
+}
+
+/* Requests that nobody has looked at when the listener stops. */
+static void test_unlisten(void **state)
+{
+	struct leap_rdma_cm_req req = peer_req(1, DEPTH);
+	struct world w;
+
+	begin(&w);
+	peer_ask(&w.p, w.f.url, &req, 32, 16, DEPTH);
+	finish(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rejections),
+		cmocka_unit_test(test_no_resources),
+		cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_other_queue),
+		cmocka_unit_test(test_flood),
+		cmocka_unit_test(test_descriptors),
+		cmocka_unit_test(test_invalidate),
+		cmocka_unit_test(test_wrong_keys),
+		cmocka_unit_test(test_slow_peer),
+		cmocka_unit_test(test_silent),
+		cmocka_unit_test(test_events),
+		cmocka_unit_test(test_listener_events),
+		cmocka_unit_test(test_unlisten),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
