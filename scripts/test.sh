@@ -197,7 +197,7 @@ part_unit() {
 	# Debian has none of the libraries for musl, cmocka neither.
 	built "musl" musl --enable-werror CC=musl-gcc CXX=no \
 		CPPFLAGS="$(kernel_headers)" --disable-uring --disable-isal \
-		--disable-programs --disable-unit-tests --disable-pcie \
+		--disable-programs --disable-unit-tests --disable-pcie --disable-rdma \
 		--disable-shared &&
 		check_in "musl" musl \
 			TESTS="$(quick_tests musl) tests/conformance/conformance"

@@ -153,10 +153,10 @@ struct leap_ocssd12_bad {
 	uint8_t rsvd8[4];
 	leap_le32 total, factory, grown, device, host;
 	uint8_t rsvd32[32];
-	uint8_t block[];	/* LEAP_OCSSD12_* */
+	/* A byte of each block follows, LEAP_OCSSD12_*. */
 };
+LEAP_ASSERT_SIZE(struct leap_ocssd12_bad, 64);
 LEAP_ASSERT_AT(struct leap_ocssd12_bad, total, 12);
-LEAP_ASSERT_AT(struct leap_ocssd12_bad, block, 64);
 #define LEAP_OCSSD12_GOOD	0u
 #define LEAP_OCSSD12_BAD	1u
 #define LEAP_OCSSD12_GROWN	2u

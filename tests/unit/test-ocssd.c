@@ -385,7 +385,7 @@ static void version_1_2(void **state)
 	assert_int_equal(leap_from_le32(head->total), 12);
 	assert_int_equal(leap_from_le32(head->grown), 1);
 	for (i = 0; i < 12; i++)
-		assert_int_equal(head->block[i], i == 6 ? LEAP_OCSSD12_GROWN :
+		assert_int_equal(table[64 + i], i == 6 ? LEAP_OCSSD12_GROWN :
 				 LEAP_OCSSD12_GOOD);
 	at[0] = ppa(1, 2, 6, 0);
 	assert_int_equal(vec(w, LEAP_OCSSD_RESET, at, NULL, 1, NULL, &bad),

@@ -25,6 +25,9 @@
 #include "dmabuf/region.h"
 #include "util/list.h"
 
+/* Connected to by its address alone: whatever its name is. */
+#define LEAP__NQN_ANY		"nqn.2014-08.org.nvmexpress:any"
+
 #define LEAP__REG_PAGE		4096u
 #define LEAP__REG_MAX_DATA	(1u << 20)
 #define LEAP__REG_CHUNK		16384u	/* bounce memory comes in these */
