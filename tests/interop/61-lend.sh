@@ -40,10 +40,10 @@ KILLS=$((long ? 20 : 5))
 guest lend --script "$HERE/guest-lend.sh" \
 	--file "$HERE/guest-lib.sh:/run/guest-lib.sh" \
 	--env "NQN=$NQN" --env "KILLS=$KILLS" --with nvme \
-	--smp 2 --mem 1024 --timeout 300 --module nvme \
+	--smp 2 --mem 1024 --timeout $((long ? 600 : 300)) --module nvme \
 	--module vfio_iommu_type1 --module vfio-pci \
 	--append "intel_iommu=on iommu=nopt" $(progs) --plug port0 \
 	--qmp "$WORK" --hook "$HERE/hook.sh" -- \
 	-device intel-iommu,intremap=on,caching-mode=on \
 	-machine kernel-irqchip=split $(drive_qemu)
-tap_done $((17 + KILLS))
+tap_done $((18 + KILLS))

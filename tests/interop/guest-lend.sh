@@ -66,12 +66,12 @@ killed() {
 
 	check "socp borrows" serve
 	leap-perf --verify --quiet --range 16m --queues 2 --depth 16 --json \
-		--reconnect 200 --time $((KILLS * 2 + 4)) \
+		--reconnect 200 --time $((KILLS * 5 + 5)) \
 		"tcp://127.0.0.1:4420/$NEAR" >/tmp/perf.out 2>&1 &
 	perf=$!
 	while [ $k -lt "$KILLS" ]; do
 		k=$((k + 1))
-		sleep 1
+		sleep 3		# the host has to be back, and at work
 		kill -9 $socp_pid
 		wait $socp_pid 2>/dev/null
 		t=$(cut -d' ' -f1 /proc/uptime)
@@ -82,6 +82,8 @@ killed() {
 	wait $perf
 	ok $? "the host saw pauses, and its data" || cat /tmp/perf.out
 	tail -n 3 /tmp/perf.out
+	grep -q '"commands": *[0-9][0-9][0-9][0-9]' /tmp/perf.out
+	ok $? "... and was at work meanwhile"
 	kill $socp_pid
 	wait $socp_pid
 	! dmesg | grep -i "DMAR.*fault"
