@@ -375,7 +375,7 @@ static void measure(uint32_t qd, uint32_t samples, uint32_t n, int json,
 	uint32_t i, k;
 	double over;
 
-	/* All ways in turn: what disturbs one sample disturbs its neighbours. */
+	/* All in turn: what disturbs one sample disturbs its neighbours. */
 	for (i = 0; i < samples; i++) {
 		for (k = 0; k < NR_WAYS; k++)
 			if (k == HOST || b.qp[k])
