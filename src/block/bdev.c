@@ -179,6 +179,37 @@ static leap_status_t check_copy(const struct leap_bdev *bdev,
 	return status ? status : check_list(bio, caps, bytes);
 }
 
+static leap_status_t check_vector(const struct leap_bdev *bdev,
+				  struct leap_bio *bio, uint32_t caps)
+{
+	uint64_t bytes = leap_pieces_bytes(bio->pieces, bio->nr_pieces);
+	uint64_t nr_blocks = leap__load_relaxed(&bdev->nr_blocks);
+	const struct leap_bio_vector *v = bio->vector;
+	uint32_t i;
+
+	if (!(caps & LEAP_BDEV_VECTOR))
+		return DNR(LEAP_SC_INVALID_OPCODE);
+	if (!v || !v->nr || v->nr > LEAP_VECTOR_MAX || bio->nr_blocks ||
+	    v->op > LEAP_VECTOR_COPY)
+		return DNR(LEAP_SC_INVALID_FIELD);
+	if (v->op != LEAP_VECTOR_READ && caps & LEAP_BDEV_READONLY)
+		return DNR(LEAP_SC_NS_WRITE_PROTECTED);
+	bio->result = 0;
+	for (i = 0; i < v->nr; i++)
+		if (v->at[i] >= nr_blocks ||
+		    (v->op == LEAP_VECTOR_COPY && v->to[i] >= nr_blocks))
+			bio->result |= 1ull << i;
+	if (bio->result)
+		return DNR(LEAP_SC_LBA_RANGE);
+	for (i = 0; i < bio->nr_pieces; i++)
+		if (bio->pieces[i].reach != LEAP_REACH_DIRECT)
+			return DNR(LEAP_SC_INVALID_FIELD);
+	if (bytes != (v->op == LEAP_VECTOR_WRITE || v->op == LEAP_VECTOR_READ ?
+		      (uint64_t)v->nr << bdev->block_shift : 0))
+		return DNR(LEAP_SC_SGL_DATA_LEN);
+	return 0;
+}
+
 static leap_status_t check_report(const struct leap_bdev *bdev,
 				  const struct leap_bio *bio)
 {
@@ -233,13 +264,15 @@ static leap_status_t check_zone(const struct leap_bdev *bdev,
 }
 
 static leap_status_t check(const struct leap_bdev *bdev,
-			   const struct leap_bio *bio, uint32_t caps)
+			   struct leap_bio *bio, uint32_t caps)
 {
 	leap_status_t status;
 
 	if (bio->flags & ~(bio->op == LEAP_BIO_ZONE_SEND ? LEAP_BIO_ZONE_ALL :
 			   LEAP_BIO_FUA | LEAP_BIO_DEAC))
 		return DNR(LEAP_SC_INVALID_FIELD);
+	if (bio->op == LEAP_BIO_VECTOR)
+		return check_vector(bdev, bio, caps);
 	if (bio->op >= LEAP_BIO_ZONE_APPEND && bio->op <= LEAP_BIO_ZONE_REPORT)
 		return check_zone(bdev, bio, caps);
 	if (bio->op == LEAP_BIO_FLUSH)

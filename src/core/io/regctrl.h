@@ -27,6 +27,9 @@
 #include "dmabuf/region.h"
 #include "util/list.h"
 
+/* Connected to by its address alone: whatever its name is. */
+#define LEAP__NQN_ANY		"nqn.2014-08.org.nvmexpress:any"
+
 #define LEAP__REG_PAGE		4096u
 #define LEAP__REG_MAX_DATA	(1u << 20)
 /* PRP list or SGL segment of a slot; never crosses a page. */
@@ -195,6 +198,7 @@ struct leap__regctrl {
 	uint64_t cap;
 	uint32_t cc;		/* as last written */
 	uint64_t to_ns;		/* CAP.TO, CRTO */
+	uint32_t crto;
 	uint64_t shutdown_ns;	/* RTD3E */
 	struct leap_id_ctrl *id;
 	struct leap__list qps;		/* struct leap__regqp, admin too */

@@ -212,8 +212,20 @@ static void set_queues(struct leap__borrower *b, uint32_t id, uint32_t cdw11)
 {
 	uint32_t nsq = LEAP_GET(cdw11, LEAP_FEAT_NQ_NSQ) + 1;
 	uint32_t ncq = LEAP_GET(cdw11, LEAP_FEAT_NQ_NCQ) + 1;
-	uint32_t n = grant(b, nsq < ncq ? nsq : ncq);
+	uint32_t n, i;
 
+	if (nsq == 65536 || ncq == 65536) {
+		leap__borrower_done(b, id, DNR(LEAP_SC_INVALID_FIELD), 0, 0);
+		return;
+	}
+	for (i = 1; i <= LEAP__LEND_MAX_QUEUES; i++)
+		if (b->queues[i].cq)
+			break;
+	if (i <= LEAP__LEND_MAX_QUEUES) {
+		leap__borrower_done(b, id, DNR(LEAP_SC_CMD_SEQUENCE), 0, 0);
+		return;
+	}
+	n = grant(b, nsq < ncq ? nsq : ncq);
 	/* There is no way to say none; another try may get some. */
 	if (!n)
 		leap__borrower_done(b, id, LEAP_SC_INTERNAL, 0, 0);
@@ -514,6 +526,10 @@ int leap__lend_admin(struct leap__borrower *b, uint32_t id,
 	struct leap_sqe sqe = *from;
 
 	b->commands++;
+	if (sqe.flags & LEAP_SQE_FUSE_MASK) {
+		answer(b, id, DNR(LEAP_SC_INVALID_FIELD), 0);
+		return 0;
+	}
 	sqe.flags = 0;
 	sqe.mptr = leap_to_le64(0);
 	switch (sqe.opc) {

@@ -99,6 +99,8 @@ void leap__borrower_welcome(struct leap__borrower *b)
 	fd = !c->dev->ops->doorbell_fd ? -EOPNOTSUPP :
 		c->dev->ops->doorbell_fd(c->dev, &offset, &bytes);
 	if (fd >= 0) {
+		if (bytes > LEAP__LEND_MAX_PAGE)
+			bytes = LEAP__LEND_MAX_PAGE;
 		fds[nr++] = fd;
 		flags |= LEAP__LEND_PAGE;
 		msg.welcome.page_offset = leap_to_le64(offset);
@@ -106,6 +108,7 @@ void leap__borrower_welcome(struct leap__borrower *b)
 	}
 	msg.welcome.cap = leap_to_le64(c->cap);
 	msg.welcome.vs = b->l->host->id->ver;
+	msg.welcome.crto = leap_to_le32(c->crto);
 	msg.welcome.flags = leap_to_le32(flags);
 	leap__fdchan_send(&b->chan, &msg, sizeof(msg), fds, nr);
 }

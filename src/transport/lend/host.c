@@ -72,7 +72,7 @@ struct lent_dev {
 	uint32_t next_id;
 	/* Registers. */
 	uint64_t cap, asq, acq;
-	uint32_t vs, cc, csts, aqa;
+	uint32_t vs, crto, cc, csts, aqa;
 	/* Admin rings, as the controller sees them. */
 	struct leap__sqc sqc;
 	struct leap__cqp cqp;
@@ -336,6 +336,8 @@ static uint64_t read_reg(const struct lent_dev *d, uint64_t offset)
 		return d->cap;
 	case LEAP_REG_VS:
 		return d->vs;
+	case LEAP_REG_CRTO:
+		return d->crto;
 	case LEAP_REG_CC:
 		return d->cc;
 	case LEAP_REG_CSTS:
@@ -502,8 +504,7 @@ static int welcome(struct lent_dev *d, const struct leap__lend_msg *msg,
 	if (d->open)
 		return -EPROTO;
 	d->cap = leap_from_le64(msg->welcome.cap);
-	/* What the lender took time for is over. */
-	d->cap &= ~(uint64_t)LEAP_CAP_CRMS_RWM;
+	d->crto = leap_from_le32(msg->welcome.crto);
 	d->vs = leap_from_le32(msg->welcome.vs);
 	map_doorbells(d, msg, fds);
 	d->open = true;

@@ -27,8 +27,9 @@
 #define LEAP__LEND_MAGIC	0x444e454cu	/* "LEND" */
 #define LEAP__LEND_VERSION	1u
 #define LEAP__LEND_DOORBELLS	7u		/* in one message */
+#define LEAP__LEND_MAX_PAGE	(1u << 20)	/* of doorbells, bytes */
 #define LEAP__LEND_MAX_QUEUES	64u		/* of a borrower */
-#define LEAP__LEND_MAX_MAPS	64u		/* memories of a borrower */
+#define LEAP__LEND_MAX_MAPS	128u		/* memories of a borrower */
 #define LEAP__LEND_MAX_CMDS	64u		/* admin, at once */
 
 enum leap__lend_type {

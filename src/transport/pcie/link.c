@@ -415,6 +415,7 @@ void leap__vfio_link_close(struct leap__vfio_link *l)
 	if (l->bar)
 		l->calls->unmap(l->arg, l->bar, (size_t)l->map_bytes);
 	l->bar = NULL;
+	l->map_bytes = 0;
 	close_fd(l, &l->device);
 	close_fd(l, &l->group);
 	close_fd(l, &l->container);

@@ -141,7 +141,8 @@ static void name_of(struct pci_access *pci, const struct pci_dev *dev,
 	if (setjmp(out) ||
 	    !pci_lookup_name(pci, name, (int)max,
 			     PCI_LOOKUP_VENDOR | PCI_LOOKUP_DEVICE |
-			     PCI_LOOKUP_NO_NUMBERS, dev->vendor_id,
+			     PCI_LOOKUP_NO_NUMBERS | PCI_LOOKUP_NO_HWDB,
+			     dev->vendor_id,
 			     dev->device_id) || !strcmp(name, "???"))
 		name[0] = 0;
 	way_out = NULL;

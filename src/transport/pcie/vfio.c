@@ -374,6 +374,8 @@ static void vfio_submit(struct leap__regdev *dev, struct leap__regio *io)
 	wake(d);
 }
 
+/* A kick that was put off may come when the device is closed already: then
+ * nothing is mapped any more. */
 static void vfio_doorbell(struct leap__regdev *dev, uint32_t offset,
 			  uint32_t value)
 {
@@ -385,7 +387,7 @@ static void vfio_doorbell(struct leap__regdev *dev, uint32_t offset,
 
 	if (__builtin_expect((uint64_t)offset + 4 <= d->link.map_bytes, 1))
 		store(d, offset, value);
-	else if (bar_access(d, &io) && !d->lost) {
+	else if (!d->closing && bar_access(d, &io) && !d->lost) {
 		d->lost = true;		/* nobody else would hear of it */
 		wake(d);
 	}

@@ -7,6 +7,7 @@
 
 #include <leapio/dmabuf.h>
 
+#include "dmabuf/region.h"
 #include "transport/rdma/group.h"
 
 #define LEAP__RDMA_REGS	64u
@@ -16,7 +17,10 @@ struct leap__rdma_reg {
 	struct leap_dmabuf *buf;	/* a reference; NULL = free */
 	struct leap__v_mr *mr;		/* NULL = the device refuses it */
 	struct leap__v_keys keys;
-	uint32_t users;
+	struct leap__dmabuf_holder holder;
+	struct leap__rdma_cache *cache;
+	uint32_t wanted;		/* back; any thread sets it */
+	uint32_t users;			/* commands in flight */
 	uint64_t used;			/* when, for whom to let go */
 };
 
@@ -27,16 +31,11 @@ struct leap__rdma_reg {
  * in use: the caller copies.
  * Context: owner
  */
-struct leap__rdma_reg *leap__rdma_reg_get(struct leap__rdma_pool *pool,
+struct leap__rdma_reg *leap__rdma_reg_get(struct leap_pollgroup *pg,
+					  struct leap__rdma_pool *pool,
 					  struct leap_dmabuf *buf);
 
-static inline void leap__rdma_reg_put(struct leap__rdma_reg *reg)
-{
-	reg->users--;
-}
-
-/* leap__rdma_reg_drop - let go of @buf unless it is in use. Context: owner */
-void leap__rdma_reg_drop(struct leap__rdma_pool *pool,
-			 const struct leap_dmabuf *buf);
+/* leap__rdma_reg_put - a command is done with it. Context: owner */
+void leap__rdma_reg_put(struct leap__rdma_reg *reg);
 
 #endif
