@@ -11,8 +11,8 @@
  *
  * Payload in a dmabuf that the device knows is named where it is: by SGLs when
  * the controller takes them, which also tells it the length, else by PRPs if
- * its pieces meet at page borders. What cannot be named passes through chunks; a
- * command whose payload the device is being told of is parked until it answers.
+ * its pieces meet at page borders. What cannot be named passes through chunks;
+ * a command whose payload the device is being told of is parked until it answers.
  * PRPs carry no length: a command that moves more than its payload has must not
  * be sent with them. Admin payload is always bounced for that reason.
  *
