@@ -37,6 +37,7 @@ static struct {
 	struct leap_id_ctrl_nvm nvm;
 	struct leap_id_ns ns;
 	uint8_t desc[32];
+	uint32_t max_bytes, max_segments;
 	int nsid, open_err, hold_err, read_only, opened, rings;
 	uint8_t media[FAR_BLOCKS * 512];
 	struct out out[TAGS];
@@ -76,6 +77,14 @@ static int fake_hold(void *dev, const char *path)
 static int fake_nsid(void *dev)
 {
 	return k.nsid;
+}
+
+static void fake_limits(const char *path, uint32_t *bytes, uint32_t *segments)
+{
+	if (k.max_bytes)
+		*bytes = k.max_bytes;
+	if (k.max_segments)
+		*segments = k.max_segments;
 }
 
 static int fake_admin(void *dev, const struct leap_sqe *sqe, void *data,
@@ -238,7 +247,7 @@ static int fake_arm(void *ring, bool on)
 }
 
 static const struct leap__ng_kernel fake = {
-	fake_open, fake_close, fake_hold, fake_nsid, fake_admin,
+	fake_open, fake_close, fake_hold, fake_nsid, fake_limits, fake_admin,
 	fake_ring_open, fake_ring_close, fake_submit, fake_push, fake_reap,
 	fake_arm,
 };
@@ -350,12 +359,39 @@ static void test_many(void **state)
 	assert_int_equal(blk_run(&b, LEAP_BIO_WRITE, 0, 10, 512, pieces, 512),
 			 0);
 	assert_memory_equal(k.media + (START + 10) * 512, big, sizeof(big));
-	assert_int_equal(k.most_iov, 128);
+	/* 128 KiB are 32 pages, of 127 segments. */
+	assert_int_equal(k.most_iov, 47);
 	assert_true(k.most_bytes <= 128 << 10);
 	assert_int_equal(leap_relay_info(b.bdev, &info), 0);
 	assert_int_equal(info.split, 1);
 	assert_int_equal(info.groups_live, 1);
 	close_ng(&b);
+}
+
+/* As many bytes and segments as the kernel says, whatever the drive says. */
+static void test_kernel_limits(void **state)
+{
+	static const struct {
+		uint32_t bytes, segments, want;
+	} t[] = {
+		{ 64 << 10, 127, 64 << 10 }, { 1 << 20, 1024, 128 << 10 },
+		{ 1 << 20, 33, 64 << 10 }, { 4096, 1, 4096 },
+		{ 512, 127, 4096 }, { 1 << 20, 2, 4096 },
+	};
+	static uint8_t buf[512 << 10];
+	struct blk b;
+	size_t i;
+
+	for (i = 0; i < sizeof(t) / sizeof(*t); i++) {
+		k.max_bytes = t[i].bytes;
+		k.max_segments = t[i].segments;
+		k.most_bytes = 0;
+		open_ng(&b, STACK(""));
+		assert_int_equal(blk_io(&b, LEAP_BIO_WRITE, 0, 0, 1024, buf),
+				 0);
+		assert_int_equal(k.most_bytes, t[i].want);
+		close_ng(&b);
+	}
 }
 
 static void test_copy_in_parts(void **state)
@@ -609,7 +645,8 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup(name, set_up)
 	const struct CMUnitTest tests[] = {
-		CASE(test_model), CASE(test_many), CASE(test_copy_in_parts),
+		CASE(test_model), CASE(test_many), CASE(test_kernel_limits),
+		CASE(test_copy_in_parts),
 		CASE(test_failures), CASE(test_resets), CASE(test_wakes),
 		CASE(test_open_fails), CASE(test_read_only),
 		CASE(test_real_nodes), CASE(test_real_ring),

@@ -71,6 +71,39 @@ static void test_scarce(void **state)
 	exchange(0, 0, 3, 0, 0, 0);
 }
 
+/* A pool smaller than the largest transfer, here or where the queue moves. */
+static void test_tiny_pool(void **state)
+{
+	struct fake_fabric *fabric = fake_fabric_create();
+	struct leap_pollgroup *home = rdma_pollgroup(fabric, 8, 4096, 0);
+	struct leap_pollgroup *io = rdma_pollgroup(fabric, 4, 4096, 0);
+	struct rdma_run r = { 0 };
+	struct rdma_fixture f;
+
+	rdma_start(&f, fabric, home, "127.0.0.1");
+	f.target.io = io;
+	f.io = io;
+	rdma_open(&r, &f, home, 1, 0, 0);
+	rdma_connect(&r);
+	assert_int_equal(f.target.vqp->max_data_bytes, 8 * 4096);
+	r.max = 4 * 4096;
+	rdma_ios(&r, 1);
+	r.max = 1000;
+	rdma_ios(&r, 100);
+	/* What the pool cannot hold is refused, and nobody waits for ever. */
+	r.max = 8 * 4096;
+	r.may_fail = 1;
+	rdma_load(&r, 1000);
+	RDMA_WAIT(r.done + r.left >= 1000, rdma_run_poll(&r));
+	assert_true(r.failed > 0);
+	assert_int_equal(r.lost, 0);
+	rdma_close(&r);
+	rdma_stop(&f);
+	rdma_no_leak(io);
+	rdma_no_leak(home);
+	end(fabric);
+}
+
 /* READs one at a time and of one part each, and no data in descriptors. */
 static void test_narrow_device(void **state)
 {
@@ -385,6 +418,7 @@ int main(void)
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_v6),
 		cmocka_unit_test(test_scarce),
+		cmocka_unit_test(test_tiny_pool),
 		cmocka_unit_test(test_narrow_device),
 		cmocka_unit_test(test_registered),
 		cmocka_unit_test(test_recall),

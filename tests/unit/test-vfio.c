@@ -299,6 +299,14 @@ static int start(uint32_t flags)
 	return leap_host_connect(w.pg, &o, &w.host);
 }
 
+static void test_no_iommu(void **state)
+{
+	fake.no_iommu = 1;
+	assert_int_equal(start(0), -EOPNOTSUPP);
+	assert_last_error("an IOMMU is needed");
+	fake_vfio_check_closed(&fake);
+}
+
 static void open_host(uint32_t flags)
 {
 	assert_int_equal(start(flags), 0);
@@ -566,7 +574,7 @@ int main(void)
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_vectors),
 		T(test_data), T(test_memlock), T(test_any_call), T(test_idle),
-		T(test_wanted_back), T(test_mapped),
+		T(test_wanted_back), T(test_mapped), T(test_no_iommu),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,8 +29,11 @@
 #include "util/err.h"
 
 #define MS		1000000ull
-#define IOVS		128u	/* of a command; the kernel's usual limit */
+#define IOVS		128u	/* of a command */
 #define MAX_BYTES	(256u << 10)
+/* Where the kernel does not say: what it takes behind an IOMMU, too. */
+#define SAFE_BYTES	(128u << 10)
+#define SAFE_SEGMENTS	127u
 #define REAP		64u
 #define AGAIN_MS	100u
 
@@ -378,6 +381,26 @@ static uint8_t command_set(const struct leap__ng_kernel *kernel, void *dev,
 	return LEAP_CSI_NVM;
 }
 
+/* A piece that begins and ends anywhere has two segments more than pages. */
+static void set_limits(const struct leap__ng_kernel *kernel,
+		       struct leap__relay *relay)
+{
+	uint32_t bytes = SAFE_BYTES, segments = SAFE_SEGMENTS, pages, n;
+
+	kernel->limits(relay->url, &bytes, &segments);
+	if (bytes > MAX_BYTES)
+		bytes = MAX_BYTES;
+	if (bytes / 4096 > segments / 2)
+		bytes = segments / 2 * 4096;
+	if (bytes < 4096)
+		bytes = 4096;
+	if (relay->far.max_bytes > bytes)
+		relay->far.max_bytes = bytes;
+	pages = relay->far.max_bytes / 4096;
+	n = segments > pages ? (segments - pages) / 2 : 1;
+	relay->far.max_pieces = !n ? 1 : n < IOVS ? n : IOVS;
+}
+
 static int ask(const struct leap__ng_kernel *kernel, struct leap__relay *relay,
 	       uint8_t *pages)
 {
@@ -406,9 +429,7 @@ static int ask(const struct leap__ng_kernel *kernel, struct leap__relay *relay,
 		return leap__err(-EOPNOTSUPP, "ng: %s: a format that is none",
 				 relay->url);
 	leap__relay_far(id, nvm, &ns, &relay->far);
-	if (relay->far.max_bytes > MAX_BYTES)
-		relay->far.max_bytes = MAX_BYTES;
-	relay->far.max_pieces = IOVS;
+	set_limits(kernel, relay);
 	return 0;
 }
 

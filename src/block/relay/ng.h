@@ -27,6 +27,9 @@ struct leap__ng_kernel {
 	/* Nobody else is to use the namespace: -EBUSY somebody does. */
 	int (*hold)(void *dev, const char *path);
 	int (*nsid)(void *dev);
+	/* What the kernel takes as one command, where it says so: bytes, and
+	 * pages or parts of them. */
+	void (*limits)(const char *path, uint32_t *bytes, uint32_t *segments);
 	/* An NVMe status, or -errno. */
 	int (*admin)(void *dev, const struct leap_sqe *sqe, void *data,
 		     uint32_t bytes);

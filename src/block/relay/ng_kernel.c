@@ -121,6 +121,35 @@ static int kernel_hold(void *p, const char *path)
 	return dev->block_fd < 0 ? -errno : 0;
 }
 
+static void read_limit(const char *name, const char *what, uint32_t *value)
+{
+	char path[96];
+	unsigned int v;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/block/nvme%.32s/queue/%s", name,
+		 what);
+	f = fopen(path, "re");
+	if (f && fscanf(f, "%u", &v) == 1 && v && v < 1u << 20)
+		*value = v;
+	if (f)
+		fclose(f);
+}
+
+/* Of the block device beside it, which has the same limits. */
+static void kernel_limits(const char *path, uint32_t *bytes, uint32_t *segments)
+{
+	const char *name = strrchr(path, '/');
+	uint32_t kib = *bytes >> 10;
+
+	name = name ? name + 1 : path;
+	if (strncmp(name, "ng", 2))
+		return;
+	read_limit(name + 2, "max_hw_sectors_kb", &kib);
+	read_limit(name + 2, "max_segments", segments);
+	*bytes = kib << 10;
+}
+
 static int kernel_nsid(void *p)
 {
 	int nsid = ioctl(((struct dev *)p)->fd, IOC_ID);
@@ -273,6 +302,7 @@ const struct leap__ng_kernel leap__ng_kernel = {
 	.close = kernel_close,
 	.hold = kernel_hold,
 	.nsid = kernel_nsid,
+	.limits = kernel_limits,
 	.admin = kernel_admin,
 	.ring_open = kernel_ring_open,
 	.ring_close = kernel_ring_close,

@@ -4,7 +4,8 @@
  *
  *	leap_qp (transport slots, queue creation)	regqp.c
  *		fabrics commands, own answers		regfab.c
- *	  queue: rings, payload, completions		regqueue.c
+ *	  queue: rings, slots, completions		regqueue.c
+ *		payload: PRPs, SGLs, bounce		regdata.c
  *	  controller: enable, disable, admin commands	regctrl.c
  *		what is there, and its quirks		regprobe.c
  *		commands that take too long, health	regwatch.c
@@ -19,6 +20,7 @@
 #include <leapio/nvmf.h>
 #include <leapio/plugin/transport_ops.h>
 
+#include "core/io/chunks.h"
 #include "core/io/pollgroup.h"
 #include "core/io/regdev.h"
 #include "core/io/ring.h"
@@ -30,8 +32,6 @@
 
 #define LEAP__REG_PAGE		4096u
 #define LEAP__REG_MAX_DATA	(1u << 20)
-#define LEAP__REG_CHUNK		16384u	/* bounce memory comes in these */
-#define LEAP__REG_NR_CHUNKS	512u
 /* PRP list or SGL segment of a slot; never crosses a page. */
 #define LEAP__REG_DESC_BYTES	2048u
 #define LEAP__REG_OWN_CMDS	4u	/* admin commands of our own at once */
@@ -112,10 +112,8 @@ struct leap__regq {
 	bool bounce_all;
 	struct leap__regslot *slots;
 	uint16_t *free_slots;
-	uint16_t *next_chunk;
+	struct leap__chunks chunks;
 	uint32_t nr_free_slots;
-	uint32_t nr_free_chunks;
-	uint16_t free_chunk;
 	uint16_t map;			/* of its memory */
 	/* Commands that wait for their payload to be mapped, oldest first. */
 	uint16_t parked, parked_last;
@@ -156,6 +154,11 @@ void leap__regq_abort_over(struct leap__regq *q, uint16_t cid);
 /* Every command that is out fails; no callback for our own. @status 0: by
  * leap_qp_fail with @err. */
 void leap__regq_fail_all(struct leap__regq *q, int err, leap_status_t status);
+
+/* regdata.c: the DPTR of a command that has payload. 0; -EAGAIN: the device is
+ * being told of it; -ENOBUFS: no chunks. */
+int leap__regdata_name(struct leap__regq *q, struct leap_req *req,
+		       uint16_t cid);
 
 /* ---- controllers: regctrl.c ---- */
 
