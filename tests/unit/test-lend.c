@@ -202,7 +202,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* ---- a borrower that behaves, on any thread -------------------------------------- */
+/* ---- a borrower that behaves, on any thread ------------------------- */
 
 struct side {
 	struct leap_pollgroup *pg;
@@ -330,7 +330,7 @@ static uint64_t bounced(struct leap_pollgroup *pg)
 	return n;
 }
 
-/* ---- behaving --------------------------------------------------------------------- */
+/* ---- behaving ------------------------------------------------------- */
 
 static void one_after_the_other(int over)
 {
@@ -532,7 +532,7 @@ static void test_idle(void **state)
 	wait_unlent();
 }
 
-/* ---- threads ---------------------------------------------------------------------- */
+/* ---- threads -------------------------------------------------------- */
 
 #define NR_THREADS 3
 
@@ -598,7 +598,7 @@ static void test_threads_trapped(void **state)
 	threads();
 }
 
-/* ---- borrowers that do not behave -------------------------------------------------- */
+/* ---- borrowers that do not behave ----------------------------------- */
 
 struct raw {
 	int fd;
@@ -910,7 +910,7 @@ static void test_floods(void **state)
 }
 
 
-/* ---- fences ---------------------------------------------------------------------- */
+/* ---- fences --------------------------------------------------------- */
 
 /* Writes of a borrower that is gone the moment it has rung. */
 static void raw_writes(struct raw *r, uint32_t qid, uint32_t round)
@@ -1047,7 +1047,7 @@ static void test_lost(void **state)
 	wait_unlent();
 }
 
-/* ---- memory that is wanted back ----------------------------------------------------- */
+/* ---- memory that is wanted back ------------------------------------- */
 
 static void test_buffer_gone(void **state)
 {

@@ -137,8 +137,8 @@ void leap__regq_name(struct leap__regq *q, uint16_t qid);
 /* A slot's number, or -EAGAIN. */
 int leap__regq_slot(struct leap__regq *q, struct leap_req *req);
 void leap__regq_put_slot(struct leap__regq *q, uint16_t cid);
-/* Put a command into the ring, or park it; the slot is given back on failure. 0,
- * -EAGAIN. */
+/* Put a command into the ring, or park it; the slot is given back on failure.
+ * 0, -EAGAIN. */
 int leap__regq_push(struct leap__regq *q, uint16_t cid);
 /* Those that are parked: perhaps they can go now. */
 void leap__regq_unpark(struct leap__regq *q);

@@ -21,7 +21,7 @@
 #define DNR(status)	((leap_status_t)((status) | LEAP_STATUS_DNR))
 #define PAGE		LEAP__REG_PAGE
 
-/* ---- ids that the device knows --------------------------------------------- */
+/* ---- ids that the device knows -------------------------------------- */
 
 void leap__lend_put_qid(struct leap_lender *l, struct leap__lend_queue *q)
 {
@@ -60,7 +60,7 @@ static uint32_t grant(struct leap__borrower *b, uint32_t want)
 	return n;
 }
 
-/* ---- commands at the device ------------------------------------------------- */
+/* ---- commands at the device ----------------------------------------- */
 
 static struct leap__lend_cmd *take_cmd(struct leap__borrower *b, uint32_t id,
 				       const struct leap_sqe *sqe)
@@ -141,7 +141,7 @@ static int forward(struct leap__borrower *b, uint32_t id,
 	return 0;
 }
 
-/* ---- queues --------------------------------------------------------------- */
+/* ---- queues --------------------------------------------------------- */
 
 /* Spec: NVMe Base 2.0 s5.8: before the controller learns of a queue. */
 static void clear_shadow(const struct leap_lender *l, uint16_t qid)
@@ -317,7 +317,7 @@ static int delete(struct leap__borrower *b, uint32_t id,
 	return 0;
 }
 
-/* ---- the end of its queues ---------------------------------------------------- */
+/* ---- the end of its queues ------------------------------------------ */
 
 /* A device that keeps a queue is reset: that ends it as well. */
 static void del_done(struct leap__regcmd *cmd, leap_status_t status)
@@ -365,7 +365,7 @@ int leap__lend_delete(struct leap__borrower *b)
 	return 0;
 }
 
-/* ---- features, events ----------------------------------------------------------- */
+/* ---- features, events ----------------------------------------------- */
 
 static void answer(struct leap__borrower *b, uint32_t id, leap_status_t status,
 		   uint32_t dw0)
@@ -467,7 +467,7 @@ void leap__lend_drop(struct leap__borrower *b)
 	}
 }
 
-/* ---- what may pass ----------------------------------------------------------- */
+/* ---- what may pass -------------------------------------------------- */
 
 static bool data_is_own(const struct leap__borrower *b,
 			const struct leap_sqe *sqe)
