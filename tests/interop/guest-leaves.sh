@@ -81,8 +81,7 @@ umount /mnt
 
 serve "ng:/dev/${one}[start=$FIRST]" "ng:/dev/$two"
 ok $? "ng: served"
-mount -t ext4 "/dev/$(by_nsid 2)" /mnt 2>/dev/null
-[ $? != 0 ]
+! mount -t ext4 "/dev/$(by_nsid 2)" /mnt 2>/dev/null
 ok $? "ng: not mounted while it is served"
 data ng
 check "ng: written through it" drive "$URL" put 1 /tmp/image
