@@ -23,6 +23,8 @@
 #define SHUTDOWN_MAX_MS	60000u
 #define MAX_NS		65536u
 #define PAGE		4096u
+/* Critical warnings of the health log, all that are defined in Base 1.3. */
+#define SMART_WARNINGS	0x1fu
 /* CC: 64 B and 16 B entries, 4 KiB pages. */
 #define CC_VALUE (LEAP_PUT(6u, LEAP_CC_IOSQES) | LEAP_PUT(4u, LEAP_CC_IOCQES))
 
@@ -398,9 +400,12 @@ static void set_events(struct leap_host *h)
 	}
 	sqe = adm_prep(&h->adm, LEAP_ADM_SET_FEATURES);
 	sqe->cdw10 = leap_to_le32(LEAP_FID_ASYNC_EVENT);
-	sqe->cdw11 = leap_to_le32(oaes & (LEAP_AEC_NS_ATTR | LEAP_AEC_SHUTDOWN |
-					  LEAP_AEC_ZONE_DESC |
-					  LEAP_AEC_DISCOVERY));
+	oaes &= LEAP_AEC_NS_ATTR | LEAP_AEC_SHUTDOWN | LEAP_AEC_ZONE_DESC |
+		LEAP_AEC_DISCOVERY;
+	/* Whoever has a health log warns of it; OAES has no bits for that. */
+	if (!h->discovery)
+		oaes |= SMART_WARNINGS;
+	sqe->cdw11 = leap_to_le32(oaes);
 	adm_send(&h->adm, events_on);
 }
 
