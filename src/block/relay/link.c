@@ -31,7 +31,7 @@ static void set_live(struct leap__link *link, bool live)
 
 /* ---- size ---- */
 
-static void note_run(struct leap_msg *msg)
+void leap__relay_note_run(struct leap_msg *msg)
 {
 	struct leap__relay_note *note = (struct leap__relay_note *)msg;
 	struct leap_bdev_info info = { .size = sizeof(info) };
@@ -51,7 +51,6 @@ static void tell_size(struct leap__relay *relay, uint64_t nr_blocks)
 {
 	struct leap__relay_note *note = relay->note;
 
-	note->msg.run = note_run;
 	leap__store_relaxed(&note->nr_blocks, nr_blocks);
 	if (!leap__exchange(&note->sent, 1u))
 		leap_pollgroup_send(note->pg, &note->msg);

@@ -374,6 +374,7 @@ int leap__relay_note_make(struct leap_bdev *bdev, struct leap__relay *relay)
 	relay->note = calloc(1, sizeof(*relay->note));
 	if (!relay->note)
 		return leap__err(-ENOMEM, "%s: out of memory", relay->name);
+	relay->note->msg.run = leap__relay_note_run;
 	relay->note->bdev = bdev;
 	relay->note->pg = leap_bdev_pollgroup(bdev);
 	return 0;

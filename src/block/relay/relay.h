@@ -184,6 +184,8 @@ struct leap__link *leap__relay_link_alloc(struct leap__relay *relay,
 					  struct leap_pollgroup *pg);
 int leap__relay_link_open(struct leap__relay *relay, struct leap_pollgroup *pg,
 			  struct leap__link **out);
+/* Takes the size in a note over, on its bdev's thread. */
+void leap__relay_note_run(struct leap_msg *msg);
 /* No bio is out. It goes in a later poll. */
 void leap__relay_link_close(struct leap__link *link);
 
