@@ -174,6 +174,34 @@ static void test_read_write(void **state)
 	fx_close(fx, io);
 }
 
+/* A stack that cannot compare is read instead; each time from the start, even
+ * if the slot of the command was used for another one before. */
+static void test_compare_by_reading(void **state)
+{
+	struct fx *fx = *state;
+	static uint8_t zeroes[65536 * 3];
+	const uint32_t sizes[] = { sizeof(zeroes), 4096, 8192, sizeof(zeroes),
+				   512 };
+	struct leap_qp *io;
+	struct leap_sqe sqe;
+	uint32_t i;
+
+	/* Of which reads leave memory alone, that of the controller's too. */
+	fx_add_ns(fx, "null:1M", 9, 0, 0);
+	io = fx_io(fx, 1);
+	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		uint32_t last = sizes[i] - 1;
+
+		sqe = fx_rw(LEAP_NVM_COMPARE, 9, 0, sizes[i] / 512);
+		assert_int_equal(fx_cmd(fx, io, &sqe, zeroes, sizes[i]), 0);
+		zeroes[last] = 1;
+		assert_int_equal(fx_cmd(fx, io, &sqe, zeroes, sizes[i]),
+				 LEAP_SC_COMPARE_FAILED);
+		zeroes[last] = 0;
+	}
+	fx_close(fx, io);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -181,6 +209,8 @@ int main(void)
 						fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_hosts_allowed, fx_setup,
 						fx_teardown),
+		cmocka_unit_test_setup_teardown(test_compare_by_reading,
+						fx_setup_live, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_properties, fx_setup_live,
 						fx_teardown),
 		cmocka_unit_test_setup_teardown(test_reset, fx_setup_live,

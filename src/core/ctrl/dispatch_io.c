@@ -393,6 +393,7 @@ static inline void set_kind(const struct leap__ioqp *q,
 	} else if (unlikely(cmd->sqe.opc == LEAP_NVM_COMPARE)) {
 		if (!(ns->caps & LEAP_BDEV_COMPARE))
 			io->kind = LEAP__IOC_COMPARE;
+		io->done = 0;
 	} else if (unlikely(fua && (ns->caps & LEAP_BDEV_FLUSH))) {
 		io->kind = LEAP__IOC_FUA_READ;
 	}
