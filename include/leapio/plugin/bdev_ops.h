@@ -138,6 +138,17 @@ struct leap_bdev_ops {
 	 * says for how long; -ENAMETOOLONG.
 	 */
 	int (*lock_path)(const struct leap_bdev *bdev, char *path, size_t max);
+
+	/*
+	 * Somebody wants payload memory back, and the operations that are under
+	 * way in it are no longer worth waiting for: end them, at the latest a
+	 * second from now, in a way after which nothing of theirs can touch
+	 * it. Those that end by themselves until then need no help. For layers
+	 * whose operations may take as long as another machine likes; others
+	 * leave it out. Children are told by the dispatcher.
+	 * @buf: the memory; NULL = all operations
+	 */
+	void (*let_go)(struct leap_chan *chan, const struct leap_dmabuf *buf);
 };
 
 /* leap_bdev_priv - the bdev_bytes of a layer. Context: any, hot path */

@@ -417,6 +417,13 @@ static void relay_submit(struct leap_chan *chan, struct leap_bio *bio)
 	leap__relay_submit(*link, bio);
 }
 
+static void relay_let_go(struct leap_chan *chan, const struct leap_dmabuf *buf)
+{
+	struct leap__link **link = leap_chan_priv(chan);
+
+	leap__relay_let_go(*link, buf);
+}
+
 const struct leap_bdev_ops leap__relay_ops = {
 	.size = sizeof(struct leap_bdev_ops),
 	.name = "relay",
@@ -437,6 +444,7 @@ const struct leap_bdev_ops leap__relay_ops = {
 	.chan_open = relay_chan_open,
 	.chan_close = relay_chan_close,
 	.submit = relay_submit,
+	.let_go = relay_let_go,
 };
 
 /* ---- opening from options ---- */

@@ -6,14 +6,25 @@
  *
  * Bounded, and least recently used first out. A device that refuses one (out of
  * regions, or of lockable memory) is not asked again while the entry is there.
- * Knows nothing of what the memory is for.
+ * An entry is only a cache: who wants the memory back gets it as soon as no
+ * command uses it, and the device has forgotten it by then. Knows nothing of
+ * what the memory is for.
  */
 #include "transport/rdma/cache.h"
 
 #include <stdlib.h>
 
+/* Outlives the cache while it is on its way. */
+struct recall {
+	struct leap_msg msg;		/* first */
+	struct leap__rdma_cache *cache;	/* NULL: freed */
+	uint32_t sent;			/* exchanged */
+};
+
 struct leap__rdma_cache {
 	const struct leap__verbs *v;
+	struct leap_pollgroup *pg;
+	struct recall *recall;
 	uint64_t clock;
 	uint32_t last;		/* hit last: most payload is in one buffer */
 	struct leap__rdma_reg regs[LEAP__RDMA_REGS];
@@ -21,11 +32,49 @@ struct leap__rdma_cache {
 
 static void forget(struct leap__rdma_cache *cache, struct leap__rdma_reg *reg)
 {
+	struct leap_dmabuf *buf = reg->buf;
+
 	if (reg->mr)
 		cache->v->mr_destroy(reg->mr);
-	leap_dmabuf_put(reg->buf);
 	reg->mr = NULL;
 	reg->buf = NULL;
+	leap__dmabuf_unhold(buf, &reg->holder);
+	leap_dmabuf_put(buf);
+}
+
+/* Any thread, under the buffer's lock: the entry is there until that is ours. */
+static void wanted(struct leap__dmabuf_holder *holder)
+{
+	struct leap__rdma_reg *reg =
+		leap__list_entry(holder, struct leap__rdma_reg, holder);
+	struct recall *r = reg->cache->recall;
+
+	leap__store_release(&reg->wanted, 1u);
+	if (!leap__exchange(&r->sent, 1u))
+		leap_pollgroup_send(reg->cache->pg, &r->msg);
+}
+
+static void recalled(struct leap_msg *msg)
+{
+	struct recall *r = (struct recall *)msg;
+	struct leap__rdma_cache *cache = r->cache;
+	uint32_t i;
+
+	/* Before the look: what is wanted after it sends another. */
+	leap__exchange(&r->sent, 0u);
+	if (!cache) {
+		free(r);
+		return;
+	}
+	for (i = 0; i < LEAP__RDMA_REGS; i++)
+		if (cache->regs[i].buf && !cache->regs[i].users &&
+		    leap__load_acquire(&cache->regs[i].wanted))
+			forget(cache, &cache->regs[i]);
+}
+
+void leap__rdma_reg_idle(struct leap__rdma_reg *reg)
+{
+	forget(reg->cache, reg);
 }
 
 void leap__rdma_cache_free(struct leap__rdma_cache *cache)
@@ -37,7 +86,29 @@ void leap__rdma_cache_free(struct leap__rdma_cache *cache)
 	for (i = 0; i < LEAP__RDMA_REGS; i++)
 		if (cache->regs[i].buf)
 			forget(cache, &cache->regs[i]);
+	/* Nobody sends it any more; one that is on its way frees it. */
+	cache->recall->cache = NULL;
+	if (!leap__exchange(&cache->recall->sent, 1u))
+		free(cache->recall);
 	free(cache);
+}
+
+static struct leap__rdma_cache *create(const struct leap__rdma_pool *pool)
+{
+	struct leap__rdma_cache *cache = calloc(1, sizeof(*cache));
+	struct recall *r = calloc(1, sizeof(*r));
+
+	if (!cache || !r) {
+		free(cache);
+		free(r);
+		return NULL;
+	}
+	r->msg.run = recalled;
+	r->cache = cache;
+	cache->v = pool->dev->v;
+	cache->pg = pool->pg;
+	cache->recall = r;
+	return cache;
 }
 
 static struct leap__rdma_reg *find(struct leap__rdma_cache *cache,
@@ -80,10 +151,9 @@ struct leap__rdma_reg *leap__rdma_reg_get(struct leap__rdma_pool *pool,
 	struct leap__rdma_reg *reg;
 
 	if (!cache) {
-		cache = calloc(1, sizeof(*cache));
+		cache = create(pool);
 		if (!cache)
 			return NULL;
-		cache->v = pool->dev->v;
 		pool->cache = cache;
 	}
 	reg = find(cache, buf);
@@ -92,6 +162,10 @@ struct leap__rdma_reg *leap__rdma_reg_get(struct leap__rdma_pool *pool,
 		if (!reg)
 			return NULL;
 		reg->buf = leap_dmabuf_get(buf);
+		reg->cache = cache;
+		reg->holder.wanted = wanted;
+		leap__store_relaxed(&reg->wanted, 0u);
+		leap__dmabuf_hold(buf, &reg->holder);
 		if (cache->v->mr_create(pool->dev->pd, leap_dmabuf_addr(buf),
 					leap_dmabuf_bytes(buf),
 					LEAP__V_REMOTE_READ |
@@ -100,7 +174,7 @@ struct leap__rdma_reg *leap__rdma_reg_get(struct leap__rdma_pool *pool,
 			reg->mr = NULL;
 	}
 	reg->used = ++cache->clock;
-	if (!reg->mr)
+	if (!reg->mr || leap__load_relaxed(&reg->wanted))
 		return NULL;
 	reg->users++;
 	return reg;

@@ -7,7 +7,9 @@
 
 #include <leapio/dmabuf.h>
 
+#include "dmabuf/region.h"
 #include "transport/rdma/group.h"
+#include "util/atomic.h"
 
 #define LEAP__RDMA_REGS	64u
 
@@ -17,22 +19,29 @@ struct leap__rdma_reg {
 	struct leap__v_mr *mr;		/* NULL = the device refuses it */
 	struct leap__v_keys keys;
 	uint32_t users;
+	uint32_t wanted;		/* atomic: somebody wants it back */
 	uint64_t used;			/* when, for whom to let go */
+	struct leap__rdma_cache *cache;
+	struct leap__dmabuf_holder holder;
 };
 
 /*
  * leap__rdma_reg_get - @buf's registration, made when it is not there
  *
- * The oldest that nobody uses makes room. NULL: the device refuses, or all are
- * in use: the caller copies.
+ * The oldest that nobody uses makes room. NULL: the device refuses, all are in
+ * use, or the memory is being taken back: the caller copies.
  * Context: owner
  */
 struct leap__rdma_reg *leap__rdma_reg_get(struct leap__rdma_pool *pool,
 					  struct leap_dmabuf *buf);
 
+/* The last user of what is wanted back: the device forgets it. */
+void leap__rdma_reg_idle(struct leap__rdma_reg *reg);
+
 static inline void leap__rdma_reg_put(struct leap__rdma_reg *reg)
 {
-	reg->users--;
+	if (!--reg->users && leap__load_relaxed(&reg->wanted))
+		leap__rdma_reg_idle(reg);
 }
 
 /* leap__rdma_reg_drop - let go of @buf unless it is in use. Context: owner */
