@@ -14,14 +14,13 @@ trap 'kill -9 $hostd_pid $far_pid $perf_pid 2>/dev/null; rm -rf "$tmp"' EXIT
 "$perf" --help 2>&1 | grep -q vfio-user ||
 	{ echo "1..0 # SKIP leap-perf without vfio-user"; exit 0; }
 
-start_far() {	# listen URL; waits for the locks of the one before
-	"$socp" --listen "$1" --subsystem "$far" \
+start_far() {	# waits for the locks of the one before
+	rm -f "$tmp/far.out"	# what that one said
+	"$socp" --listen "$far_url" --subsystem "$far" \
 		--ns "stack=file:$tmp/disk[create=64M]" \
 		>"$tmp/far.out" 2>>"$tmp/far.err" &
 	far_pid=$!
-	wait_for 10 grep -q '^socp: listening' "$tmp/far.out" || return 1
-	far_url=$(sed -n 's/^socp: listening on \([^ ,]*\).*/\1/p' \
-		"$tmp/far.out")
+	wait_for 10 grep -q '^socp: listening' "$tmp/far.out"
 }
 
 kill_far() {
@@ -47,8 +46,8 @@ is "a stack that is no relay: exit code" $? 1
 has "... and what is expected" "$(cat "$tmp/out")" "relay:URL"
 
 # A port that no connection gets by itself, as it has to be free for the next.
-port=$((20000 + $$ % 10000))
-ok "a socp with a file starts" start_far "tcp://127.0.0.1:$port"
+far_url=tcp://127.0.0.1:$((20000 + $$ % 10000))
+ok "a socp with a file starts" start_far
 kill_far
 # Not there yet: the drive is, and its namespace comes with the far end.
 "$hostd" --subsystem "$nqn" --control "$hctl" --vfio-user "$vm=$nqn" \
@@ -59,7 +58,7 @@ ok "leap-hostd starts without it" wait_for 10 grep -q '^leap-hostd: drives' \
 	"$tmp/hostd.out"
 ok "... and says what is missing" wait_for 10 grep -q 'trying again' \
 	"$tmp/hostd.err"
-ok "the far end starts" start_far "$far_url"
+ok "the far end starts" start_far
 ok "the namespace comes" wait_for 10 has_ns
 ok "verified I/O" guest --count 4000
 ok "... which is in the file" sh -c "! cmp -s -n 33554432 '$tmp/disk' /dev/zero"
@@ -69,7 +68,7 @@ perf_pid=$!
 for i in 1 2 3 4 5; do
 	sleep 0.7
 	kill_far
-	ok "killed under load, round $i: the next starts" start_far "$far_url"
+	ok "killed under load, round $i: the next starts" start_far
 done
 ok "the guest saw pauses, right bytes and no error" wait "$perf_pid"
 sed 's/^/# /' "$tmp/perf.out"
