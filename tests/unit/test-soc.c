@@ -468,6 +468,48 @@ static void test_stopped_reset(void **state)
 		one((int)i);
 }
 
+/* Both, with a far end that is dead: commands wait for the next one, and are
+ * waited for no more than those that are out. */
+static void test_dead(void **state)
+{
+	leap_gpa_t gpa = { PAYLOAD };
+	uint16_t cids[OUT];
+	uint64_t from;
+	uint32_t i;
+	int done = 0;
+
+	one(1);
+	load(cids, 0x66);
+	far_kill();
+	pass(SECONDS(1) / 10);
+	from = leap_pollgroup_now_ns(w.pg);
+	assert_int_equal(leap_vdev_mem_del(w.vdev, gpa, BYTES, gd_set_err,
+					   &done), 0);
+	turn(&done);
+	assert_int_equal(done, 1);
+	assert_true(leap_pollgroup_now_ns(w.pg) - from < SECONDS(2));
+	mem_add();
+	for (i = 0; i < OUT; i++) {
+		leap_status_t status = gd_wait(w.g, &w.sq, cids[i]);
+
+		assert_true(status == LEAP_SC_PATH_CTRL || !status ||
+			    status == LEAP_SC_DATA_TRANSFER);
+	}
+	load(cids, 0x77);
+	pass(SECONDS(1) / 10);
+	from = leap_pollgroup_now_ns(w.pg);
+	gd_wr4(w.g, LEAP_REG_CC, 0);
+	while (gd_rd4(w.g, LEAP_REG_CSTS) & LEAP_CSTS_RDY) {
+		poll_all(NULL);
+		assert_true(leap_pollgroup_now_ns(w.pg) - from < SECONDS(2));
+	}
+	far_start();
+	w.g->used = 0;
+	gd_up(w.g, &w.cq, &w.sq, 64);
+	for (i = 0; i < 20; i++)
+		one((int)i);
+}
+
 /* Nothing is out: what the device knows is a cache, and goes with the range. */
 static void test_eviction(void **state)
 {
@@ -529,6 +571,7 @@ int main(void)
 		T(test_stopped_unmap, setup_tcp),
 		T(test_stopped_reset, setup_rdma),
 		T(test_stopped_reset, setup_tcp),
+		T(test_dead, setup_rdma), T(test_dead, setup_tcp),
 		T(test_other_memory, setup_rdma),
 		T(test_other_memory, setup_tcp),
 	};
