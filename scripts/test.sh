@@ -197,7 +197,7 @@ part_unit() {
 	# Debian has none of the libraries for musl, cmocka neither.
 	built "musl" musl --enable-werror CC=musl-gcc CXX=no \
 		CPPFLAGS="$(kernel_headers)" --disable-uring --disable-isal \
-		--disable-programs --disable-unit-tests --disable-pcie \
+		--disable-programs --disable-unit-tests --disable-pcie --disable-rdma \
 		--disable-shared &&
 		check_in "musl" musl \
 			TESTS="$(quick_tests musl) tests/conformance/conformance"
@@ -225,7 +225,8 @@ part_sanitize() {
 	built "asan+ubsan" asan --enable-asan --enable-ubsan --enable-werror \
 		--disable-shared && check_in "asan+ubsan" asan
 	built "tsan" tsan --enable-tsan --enable-werror --disable-shared &&
-		check_in "tsan" tsan TESTS="$(threaded_tests)"
+		check_in "tsan" tsan TESTS="$(threaded_tests)" \
+			check_PROGRAMS="$(threaded_tests)"
 	[ -n "$long" ] || return 0
 	# It does not know what io_uring has written.
 	built "valgrind" valgrind --disable-shared --disable-uring &&

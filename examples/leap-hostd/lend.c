@@ -153,7 +153,7 @@ void hostd_lend_stop(struct hostd *h)
 {
 	unsigned int i, n = h->nr_lending;
 
-	h->nr_lending++;	/* ours, so that it ends below at the earliest */
+	h->nr_lending++;	/* ours: it ends below at the earliest */
 	for (i = 0; i < n; i++) {
 		struct lending *x = &h->lendings[i];
 

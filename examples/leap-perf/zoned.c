@@ -25,6 +25,7 @@ struct zone {
 	uint64_t filled;	/* CHECK: what is to be read */
 	uint32_t out;
 	enum zstate state;
+	int begun;
 	int over;		/* at the end: nothing left to do */
 };
 
@@ -103,11 +104,27 @@ static void complain(struct zrun *u, uint64_t lba, const char *what)
 
 /* ---- zones ---- */
 
+static int is_taken(const struct zrun *u, const struct zone *but,
+		    uint64_t index)
+{
+	uint32_t i;
+
+	for (i = 0; i < u->nr_active; i++)
+		if (&u->zone[i] != but && u->zone[i].begun &&
+		    u->zone[i].index == index)
+			return 1;
+	return 0;
+}
+
 static void begin_zone(struct zrun *u, struct zone *z)
 {
 	uint64_t cap = z->cap;
 
-	z->index = u->next_zone++ % u->nr_zones;
+	/* One that is slow may have been overtaken by all others. */
+	do
+		z->index = u->next_zone++ % u->nr_zones;
+	while (is_taken(u, z, z->index));
+	z->begun = 1;
 	z->start = z->index * u->ns.zone_blocks;
 	z->cap = cap;
 	z->next = 0;

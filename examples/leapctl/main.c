@@ -48,6 +48,7 @@ static const char help[] =
 "  handoff               of leap-hostd: from that socp to the one on standby\n"
 "  upgrade               leap-hostd starts its own file again and goes on\n"
 "  drives                drives, and who uses them\n"
+"  lent                  of leap-hostd: devices that it lends, and to whom\n"
 "  inspect NQN [CNTLID]  a drive of virtual machines: memory, IOTLBs, rings,\n"
 "                        doorbells, commands in flight\n"
 "  top [SECONDS [COUNT]] rates, every so many seconds\n"
@@ -95,6 +96,7 @@ static const struct command commands[] = {
 	{ "handoff", NULL, "agent.handoff", "", show_agent },
 	{ "upgrade", NULL, "agent.upgrade", "", show_agent },
 	{ "drives", NULL, "drives.list", "", show_drives },
+	{ "lent", NULL, "lend.list", "", show_lent },
 	{ "inspect", NULL, "drives.inspect", "n?c", show_drive },
 	{ NULL },
 };

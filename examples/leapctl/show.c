@@ -287,6 +287,38 @@ void show_agent(const json_t *info)
 		printf("last      %s\n", text(info, "last"));
 }
 
+void show_lent(const json_t *result)
+{
+	static const char *const heads[] = { "DEVICE", "STATE", "FREE", "ID",
+					     "PID", "QUEUES", "MEMORY" };
+	const json_t *device, *b, *all;
+	struct table t;
+	char buf[32];
+	size_t i, j;
+
+	table_begin(&t, "llrrrrr", heads);
+	json_array_foreach(result, i, device) {
+		all = json_object_get(device, "borrowers");
+		for (j = 0; !j || j < json_array_size(all); j++) {
+			b = json_array_get(all, j);
+			table_cell(&t, "%s", j ? "" : text(device, "url"));
+			table_cell(&t, "%s", j ? "" : text(device, "state"));
+			table_cell(&t, "%llu", (unsigned long long)
+				   (number(device, "max_queues") -
+				    number(device, "queues")));
+			table_cell(&t, "%llu", (unsigned long long)
+				   number(b, "id"));
+			table_cell(&t, "%llu", (unsigned long long)
+				   number(b, "pid"));
+			table_cell(&t, "%llu", (unsigned long long)
+				   number(b, "queues"));
+			table_cell(&t, "%s", size_to_text(number(b,
+				   "map_bytes"), buf, sizeof(buf)));
+		}
+	}
+	table_end(&t);
+}
+
 void show_drives(const json_t *result)
 {
 	static const char *const heads[] = { "SUBSYSTEM", "NAMESPACES",

@@ -14,6 +14,7 @@ void show_stats(const json_t *stats);
 void show_info(const json_t *info);
 void show_agent(const json_t *info);
 void show_drives(const json_t *result);
+void show_lent(const json_t *result);
 void show_drive(const json_t *result);
 void show_nothing(const json_t *result);
 

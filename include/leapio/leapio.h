@@ -15,6 +15,7 @@
 #include <leapio/mem.h>
 #include <leapio/nvme.h>
 #include <leapio/nvmf.h>
+#include <leapio/ocssd.h>
 #include <leapio/pci.h>
 #include <leapio/pollgroup.h>
 #include <leapio/qp.h>

@@ -6,7 +6,8 @@
 #   --script FILE        shell script to run in the guest
 #   --cmd TEXT           the same, given as text
 #   --env NAME=VALUE     set for it (repeat)
-#   --with PIECE         add a cached initramfs piece: nvme, fio, e2fs (repeat)
+#   --with PIECE         add a cached initramfs piece: nvme, fio, e2fs, rdma
+#                        (repeat)
 #   --file HOST:GUEST    add a file (repeat)
 #   --prog HOST:GUEST    add a host program with its shared libraries (repeat)
 #   --module 'NAME ARG'  load a kernel module and what it needs (repeat)
@@ -150,7 +151,7 @@ add_prog() {
 }
 
 make_initrd() {
-	local dir=$D/root spec piece
+	local dir=$D/root spec piece path
 
 	mkdir -p "$dir/run"
 	add_modules "$dir"
@@ -173,8 +174,10 @@ make_initrd() {
 		done
 	} >"$dir/run/env.sh"
 	for piece in base "${pieces[@]}"; do
-		[ -r "$LAB_IMG/$piece.cpio" ] || lab_die "no such piece: $piece"
-		cat "$LAB_IMG/$piece.cpio" >>"$D/initrd"
+		path=$LAB_IMG/$piece.cpio
+		[ "$piece" != rdma ] || path=$LAB_RDMA/rdma.cpio
+		[ -r "$path" ] || lab_die "no such piece: $piece"
+		cat "$path" >>"$D/initrd"
 	done
 	lab_cpio "$dir" "$D/initrd"
 }

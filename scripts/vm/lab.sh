@@ -10,6 +10,7 @@ LAB_KERNEL=$LAB/kernel
 LAB_OLDER=$LAB/older
 LAB_BOOT=$LAB/boot
 LAB_IMG=$LAB/img
+LAB_RDMA=$LAB/rdma
 
 lab_die() {
 	printf '%s: %s\n' "${0##*/}" "$*" >&2

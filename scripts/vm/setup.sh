@@ -19,6 +19,8 @@ SUITE=trixie
 OLDER=bookworm
 PACKAGES="qemu-system-x86 busybox-static nvme-cli fio e2fsprogs kmod cpio
 zstd xz-utils libgcc-s1 ovmf mtools grub-common grub-pc-bin grub-efi-amd64-bin"
+# Soft RDMA's programs, a stage of their own beside the tree.
+RDMA_PACKAGES="rdmacm-utils ibverbs-utils ibverbs-providers iproute2"
 KERNEL=linux-image-amd64
 NEWER_KERNEL='6[.]12[.]'
 OLDER_KERNEL='6[.]1[.]'
@@ -186,25 +188,29 @@ make_boot() {
 	cp "$mods/i386-pc/boot.img" "$1/"
 }
 
-# piece OUT PROGRAM...: programs of the tree with their libraries.
-piece() {
-	local out=$1 stage prog path lib
+# piece_of TREE OUT PROGRAM...: programs of that tree with their libraries.
+piece_of() {
+	local tree=$1 out=$2 stage prog path lib
 
-	shift
+	shift 2
 	stage=$(mktemp -d -p "$APT")
 	mkdir -p "$stage/usr/bin"
 	for prog in "$@"; do
-		path=$(echo "$LAB_TREE"/usr/[s]bin/"$prog")
-		[ -e "$path" ] || path=$LAB_TREE/usr/bin/$prog
-		[ -e "$path" ] || lab_die "$prog is not in $LAB_TREE"
+		path=$(echo "$tree"/usr/[s]bin/"$prog")
+		[ -e "$path" ] || path=$tree/usr/bin/$prog
+		[ -e "$path" ] || lab_die "$prog is not in $tree"
 		cp -L "$path" "$stage/usr/bin/"
-		for lib in $(lab_libs "$path"); do
-			mkdir -p "$stage/$(dirname "${lib#"$LAB_TREE"/}")"
-			cp -Lu "$lib" "$stage/${lib#"$LAB_TREE"/}"
+		for lib in $(LAB_TREE=$tree lab_libs "$path"); do
+			mkdir -p "$stage/$(dirname "${lib#"$tree"/}")"
+			cp -Lu "$lib" "$stage/${lib#"$tree"/}"
 		done
 	done
 	lab_cpio "$stage" "$out"
 	rm -rf "$stage"
+}
+
+piece() {
+	piece_of "$LAB_TREE" "$@"
 }
 
 make_img() {
@@ -233,6 +239,26 @@ make_img() {
 	piece "$1/e2fs.cpio" mke2fs e2fsck
 }
 HOSTID=6c656170-696f-4c41-8000-766d6c616201
+
+# rdma.cpio: what makes a soft RDMA device and shows that it works by itself.
+make_rdma() {
+	local deb lib=usr/lib/x86_64-linux-gnu root=$1/tree
+
+	apt_open
+	say "downloading the RDMA programs (20 MB)"
+	# shellcheck disable=SC2086 # a list of words
+	apt_run apt-get -y --download-only install $RDMA_PACKAGES
+	for deb in "$APT"/archives/*.deb; do
+		skipped "${deb##*/}" || dpkg-deb -x "$deb" "$root"
+	done
+	rm -f "$APT"/archives/*.deb
+	piece_of "$root" "$1/rdma.cpio" rdma rping ibv_rc_pingpong ibv_devinfo
+	mkdir -p "$1/s/$lib/libibverbs" "$1/s/etc/libibverbs.d"
+	cp "$root/$lib"/libibverbs/librxe-* "$1/s/$lib/libibverbs/"
+	cp "$root/etc/libibverbs.d/rxe.driver" "$1/s/etc/libibverbs.d/"
+	lab_cpio "$1/s" "$1/rdma.cpio"
+	rm -rf "$1/s" "$root"
+}
 
 # A library left out shows only when the program starts in a guest.
 try_img() {
@@ -279,6 +305,7 @@ main() {
 	stage tree "1 $SUITE $PACKAGES $SKIP"
 	stage kernel "2 $SUITE $KERNEL $NEWER_KERNEL $NO_MODULES"
 	stage older "1 $OLDER $KERNEL $OLDER_KERNEL $NO_MODULES"
+	stage rdma "1 $SUITE $RDMA_PACKAGES"
 	stage boot "1 $(cksum <"$LAB/tree/.stamp")"
 	fresh=$(cat "$LAB_IMG/.stamp" 2>/dev/null || true)
 	stage img "1 $self $(cat "$LAB/tree/.stamp" "$LAB/kernel/.stamp" | cksum)"

@@ -179,69 +179,25 @@ static leap_status_t check_copy(const struct leap_bdev *bdev,
 	return status ? status : check_list(bio, caps, bytes);
 }
 
-static leap_status_t check_report(const struct leap_bdev *bdev,
-				  const struct leap_bio *bio)
-{
-	uint64_t bytes = leap_pieces_bytes(bio->pieces, bio->nr_pieces);
-	uint32_t what = (uint32_t)bio->result, i;
-
-	if (bio->block >= leap__load_relaxed(&bdev->nr_blocks))
-		return DNR(LEAP_SC_LBA_RANGE);
-	for (i = 0; i < bio->nr_pieces; i++)
-		if (bio->pieces[i].reach != LEAP_REACH_DIRECT)
-			return DNR(LEAP_SC_INVALID_FIELD);
-	if (bytes < sizeof(struct leap_zone_report) || bytes % 4 ||
-	    bio->nr_blocks ||
-	    LEAP_GET(what, LEAP_ZMR_CDW13_ZRA) != LEAP_ZRA_REPORT ||
-	    LEAP_GET(what, LEAP_ZMR_CDW13_ZRASF) > LEAP_ZRASF_OFFLINE)
-		return DNR(LEAP_SC_INVALID_FIELD);
-	return 0;
-}
-
-/* What is of zones but not of their states, which the layer knows. */
-static leap_status_t check_zone(const struct leap_bdev *bdev,
-				const struct leap_bio *bio, uint32_t caps)
-{
-	const struct leap_bdev_zones *zones = &bdev->zones;
-	leap_status_t status;
-
-	if (!(caps & LEAP_BDEV_ZONED))
-		return DNR(LEAP_SC_INVALID_OPCODE);
-	if (bio->op == LEAP_BIO_ZONE_REPORT)
-		return check_report(bdev, bio);
-	if (caps & LEAP_BDEV_READONLY)
-		return DNR(LEAP_SC_NS_WRITE_PROTECTED);
-	if (bio->op == LEAP_BIO_ZONE_SEND) {
-		if (bio->nr_pieces || bio->nr_blocks ||
-		    bio->result < LEAP_ZSA_CLOSE ||
-		    bio->result > LEAP_ZSA_OFFLINE)
-			return DNR(LEAP_SC_INVALID_FIELD);
-		if (bio->flags & LEAP_BIO_ZONE_ALL)
-			return 0;
-		if (bio->block >= leap__load_relaxed(&bdev->nr_blocks))
-			return DNR(LEAP_SC_LBA_RANGE);
-		return bio->block % zones->zone_blocks ?
-		       DNR(LEAP_SC_INVALID_FIELD) : 0;
-	}
-	status = check_range(bdev, bio);
-	if (status)
-		return status;
-	if (bio->block % zones->zone_blocks ||
-	    (zones->append_blocks && bio->nr_blocks > zones->append_blocks))
-		return DNR(LEAP_SC_INVALID_FIELD);
-	return check_pieces(bdev, bio, caps);
-}
-
 static leap_status_t check(const struct leap_bdev *bdev,
-			   const struct leap_bio *bio, uint32_t caps)
+			   struct leap_bio *bio, uint32_t caps)
 {
 	leap_status_t status;
 
 	if (bio->flags & ~(bio->op == LEAP_BIO_ZONE_SEND ? LEAP_BIO_ZONE_ALL :
 			   LEAP_BIO_FUA | LEAP_BIO_DEAC))
 		return DNR(LEAP_SC_INVALID_FIELD);
-	if (bio->op >= LEAP_BIO_ZONE_APPEND && bio->op <= LEAP_BIO_ZONE_REPORT)
-		return check_zone(bdev, bio, caps);
+	if (bio->op == LEAP_BIO_VECTOR)
+		return leap__check_vector(bdev, bio, caps);
+	if (bio->op >= LEAP_BIO_ZONE_APPEND &&
+	    bio->op <= LEAP_BIO_ZONE_REPORT) {
+		status = leap__check_zone(bdev, bio, caps);
+		if (!status && bio->op == LEAP_BIO_ZONE_APPEND)
+			status = check_range(bdev, bio);
+		if (!status && bio->op == LEAP_BIO_ZONE_APPEND)
+			status = check_pieces(bdev, bio, caps);
+		return status;
+	}
 	if (bio->op == LEAP_BIO_FLUSH)
 		return bio->nr_blocks ? DNR(LEAP_SC_INVALID_FIELD) : 0;
 	if (bio->op == LEAP_BIO_RANGES)

@@ -134,4 +134,10 @@ void leap__chan_retire(struct leap_chan *chan);
 /* options.c: 0, or -EINVAL when an option was not asked for by the layer. */
 int leap__bdev_opts_known(const struct leap_bdev *bdev);
 
+/* check.c: 0, or what the bio ends with. */
+leap_status_t leap__check_vector(const struct leap_bdev *bdev,
+				 struct leap_bio *bio, uint32_t caps);
+leap_status_t leap__check_zone(const struct leap_bdev *bdev,
+			       const struct leap_bio *bio, uint32_t caps);
+
 #endif

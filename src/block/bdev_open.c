@@ -52,6 +52,21 @@ static void follow_child(struct leap_bdev *bdev)
 			      bdev->children[0]->nr_blocks, bdev->caps);
 }
 
+static leap_status_t admin_child(struct leap_bdev *bdev,
+				 struct leap_bdev_admin *a)
+{
+	if (bdev->nr_children != 1)
+		return LEAP_SC_INVALID_OPCODE | LEAP_STATUS_DNR;
+	return leap_bdev_admin(bdev->children[0], a);
+}
+
+leap_status_t leap_bdev_admin(struct leap_bdev *bdev, struct leap_bdev_admin *a)
+{
+	if (!(leap__load_relaxed(&bdev->caps) & LEAP_BDEV_VECTOR))
+		return LEAP_SC_INVALID_OPCODE | LEAP_STATUS_DNR;
+	return bdev->ops.admin(bdev, a);
+}
+
 static int ops_take(struct leap_bdev *bdev, const struct leap_bdev_ops *ops)
 {
 	size_t size = ops->size < sizeof(bdev->ops) ? ops->size :
@@ -76,6 +91,8 @@ static int ops_take(struct leap_bdev *bdev, const struct leap_bdev_ops *ops)
 		bdev->ops.resize = resize_child;
 	if (!bdev->ops.child_resized)
 		bdev->ops.child_resized = follow_child;
+	if (!bdev->ops.admin)
+		bdev->ops.admin = admin_child;
 	return 0;
 }
 

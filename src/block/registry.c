@@ -13,7 +13,12 @@ extern const struct leap_bdev_ops leap__delay_ops;
 extern const struct leap_bdev_ops leap__error_ops;
 extern const struct leap_bdev_ops leap__file_ops;
 extern const struct leap_bdev_ops leap__memory_ops;
+#ifdef LEAP_WITH_URING
+extern const struct leap_bdev_ops leap__ng_ops;
+#endif
 extern const struct leap_bdev_ops leap__null_ops;
+extern const struct leap_bdev_ops leap__nvme_ops;
+extern const struct leap_bdev_ops leap__ocssd_ops;
 extern const struct leap_bdev_ops leap__relay_ops;
 extern const struct leap_bdev_ops leap__trace_ops;
 extern const struct leap_bdev_ops leap__zoned_ops;
@@ -23,7 +28,12 @@ static const struct leap_bdev_ops *const layers[] = {
 	&leap__error_ops,
 	&leap__file_ops,
 	&leap__memory_ops,
+#ifdef LEAP_WITH_URING
+	&leap__ng_ops,
+#endif
 	&leap__null_ops,
+	&leap__nvme_ops,
+	&leap__ocssd_ops,
 	&leap__relay_ops,
 	&leap__trace_ops,
 	&leap__zoned_ops,
@@ -36,7 +46,12 @@ static const char *const names[] = {
 	"error",
 	"file",
 	"memory",
+#ifdef LEAP_WITH_URING
+	"ng",
+#endif
 	"null",
+	"nvme",
+	"ocssd",
 	"relay",
 	"trace",
 	"zoned",

@@ -469,6 +469,7 @@ int rig_start(struct rig *rig, const char *kind, unsigned int nr_io,
 		err = run_server(rig->server);
 	if (!err)
 		rig->registers = registers(rig->server);
+	rig->lent = !strcmp(kind, "lent");
 	return err ? err : connect_all(rig, nr_io);
 }
 

@@ -20,6 +20,7 @@ struct rig {
 	struct leap_qp *io[RIG_MAX_QPS];
 	unsigned int nr_io;
 	int registers;			/* what differs, differs */
+	int lent;			/* and features are others' as well */
 	struct rig_server *server;
 	struct rig_server *far;		/* behind the relays */
 };

@@ -43,7 +43,7 @@ struct shared {
 	atomic_uint bad_version, bad_want;
 };
 
-/* ---- the borrower: a process of its own ------------------------------------------- */
+/* ---- the borrower: a process of its own ----------------------------- */
 
 struct slot {
 	struct leap_req req;	/* first */
@@ -221,7 +221,7 @@ static void borrow(const char *path, int fd, uint32_t seed)
 	load();
 }
 
-/* ---- the lender, its drive, and the killer ------------------------------------------ */
+/* ---- the lender, its drive, and the killer -------------------------- */
 
 static struct {
 	struct leap_pollgroup *pg;
@@ -357,7 +357,8 @@ static void spawn(void)
 	char *argv[] = { "test-lend-kill", "borrow", w.path, fd, seed, NULL };
 
 	snprintf(fd, sizeof(fd), "%d", w.fd);
-	snprintf(seed, sizeof(seed), "%u", 1 + test_rand_below(&w.rnd, 1 << 30));
+	snprintf(seed, sizeof(seed), "%u",
+		 1 + test_rand_below(&w.rnd, 1 << 30));
 	atomic_store(&w.sh->live, 0);
 	w.pid = fork();
 	assert_true(w.pid >= 0);

@@ -3,7 +3,7 @@
  * The driver against any drive: the bytes say what registers, Identify data and
  * completions are, in the simulator's time. A host with two queues writes and
  * reads; whatever the drive answers, each request comes back once, all ends in
- * bounded time, and the drive was never pointed at memory that it does not have.
+ * bounded time, and the drive was never pointed at memory that is not its own.
  *
  *	0	bit 0 shadow doorbells, 1 SGLs, 2 stays gone, 3 sticky, 4 no
  *		Abort, 5 PRPs alone, 6 another quirk

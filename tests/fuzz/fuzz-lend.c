@@ -83,7 +83,7 @@ static void init(void)
 	FUZZ_CHECK(!listen(listening, 1));
 }
 
-/* ---- messages ------------------------------------------------------------------- */
+/* ---- messages ------------------------------------------------------- */
 
 static void hear(void)
 {
@@ -206,7 +206,7 @@ static void any_message(const uint8_t *p, int from_borrower)
 			close(made[i]);
 }
 
-/* ---- a hostile borrower ------------------------------------------------------------- */
+/* ---- a hostile borrower --------------------------------------------- */
 
 static struct leap_sqe sqe_of(const uint8_t *p)
 {
@@ -332,7 +332,7 @@ static void borrower(const uint8_t *data, size_t size)
 	settle();
 }
 
-/* ---- a hostile lender ---------------------------------------------------------------- */
+/* ---- a hostile lender ----------------------------------------------- */
 
 static void set_flag(void *arg)
 {

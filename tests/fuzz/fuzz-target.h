@@ -75,6 +75,7 @@ static inline void fuzz_target_init(struct fuzz_target *f, const char *url)
 	fuzz_ns(f, ss, "memory:256K", 1);
 	fuzz_ns(f, ss, "zoned:256K[zone=32K,cap=24K,max_active=3,max_open=2]",
 		0);
+	fuzz_ns(f, ss, "ocssd[groups=2,pus=2,chunks=5,blocks=8,cunits=4]", 0);
 	lo.url = url;
 	FUZZ_CHECK(!leap_listener_create(f->target, &lo, &f->listener));
 }

@@ -100,6 +100,20 @@ def commands():
                    for cns in (5, 6, 7) for csi in (0, 1, 2)) +
           b''.join(command(0, sqe(2, nsid, 4096, dw10=0xbf | 1023 << 16))
                    for nsid in (4, 1, 9, 0xffffffff)))
+    # NSID 5: 2 groups of 2 units of 5 chunks of 8 blocks of 4096 bytes
+    write('command', 'vectors', b'\x07' +
+          b''.join(command(5, sqe(0x91, 5, 4096, 1, dw10=lba), page)
+                   for lba in (0, 64, 7, 1 << 31)) +
+          b''.join(command(1, sqe(opc, 5, 4096 if opc == 0x92 else 0, dw10=lba,
+                                  dw12=nlb))
+                   for opc in (0x90, 0x92, 0x93) for lba in (0, 8, 40, 255)
+                   for nlb in (0, 3, 64)) +
+          b''.join(command(0, sqe(opc, 5, 4096, dw10=lba, dw12=8))
+                   for opc in (0xe2, 0xea, 0xf1, 0xf2) for lba in (0, 99)) +
+          b''.join(command(0, sqe(2, 5, 64, dw10=lid | 15 << 16, dw12=at))
+                   for lid in (0xca, 0xd0) for at in (0, 4, 640, 9999)) +
+          command(0, sqe(9, 5, dw10=0xca, dw11=1)) +
+          command(0, sqe(10, 5, dw10=0xca)))
     write('command', 'connect', b'\x00' + command(2, bytes(64)) +
           command(3, bytes(64)))
     for at, bit in ((0x28, 1), (0x2a, 1), (0x2c, 0xff), (0x2e, 4), (0x1f, 2)):

@@ -49,6 +49,30 @@ socp_run() {
 	exec $SOCP --listen "$listen" --subsystem "$NQN" "$@" --control "$ctl"
 }
 
+# $1 address, $2 port, $3 control socket, then a stack per namespace
+rdma_socp_run() {
+	local listen=rdma://$1:$2 ctl=$3 nsid=0 last
+
+	shift 3
+	last=$#
+	while [ $nsid -lt "$last" ]; do
+		nsid=$((nsid + 1))
+		set -- "$@" --ns "nsid=$nsid,stack=$1"
+		shift
+	done
+	# shellcheck disable=SC2086 # SOCP may carry arguments
+	exec $SOCP --listen "$listen" --subsystem "$NQN" "$@" --control "$ctl"
+}
+
+# $1 address, $2 port, then more options
+rdma_perf_verify() {
+	local url=rdma://$1:$2/$NQN
+
+	shift 2
+	# shellcheck disable=SC2086
+	$LEAP_PERF --verify --bs 4k-128k --reconnect 500 --quiet "$@" "$url"
+}
+
 # $1 vfio-user socket, $2 control socket, $3 microseconds of polling, then a stack
 # per namespace, numbered from 1.
 socp_vm_run() {

@@ -7,7 +7,7 @@
  *	id-ns NSID		Identify Namespace
  *	put NSID FILE		a file to the front of a namespace
  *	get NSID FILE BYTES	and back
- *	shapes NSID		every size up to MDTS, every alignment, read back
+ *	shapes NSID		every size up to MDTS, every alignment
  *	list			namespaces: nsid, blocks, bytes of a block
  */
 #include <errno.h>

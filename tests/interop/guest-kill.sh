@@ -67,7 +67,7 @@ killed() {
 
 	load
 	for i in $(seq "$KILLS"); do
-		host kill || bad=1
+		host kill-busy || bad=1
 		moment "$i"
 	done
 	[ $bad = 0 ]

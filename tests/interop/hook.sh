@@ -33,6 +33,12 @@ unplug)
 plug) "$VM/qmp.sh" "$WORK" device_add "$(drive_json)" ;;
 counters) target_counters ;;
 kill) runtime_kill && runtime_start && slots_were "killed" ;;
+kill-busy)	# while it has commands, if the guest gives it any in a while
+	for _ in $(seq 100); do
+		io_is_under_way && break
+	done
+	runtime_kill && runtime_start && slots_were "killed"
+	;;
 kill-in)	# OPERATION: stopped now; killed and started in the middle of it
 	runtime_freeze
 	(

@@ -92,6 +92,14 @@ guest_is_at_reset() {
 
 guest_is_at_reboot() { guest_is_at_reset; }
 
+# Writes, which DELAY keeps for a while.
+io_is_under_way() {
+	ctl_inspect "$WORK/hostd.sock" | awk '
+		$1 == "SQ" { slots = $3 == "STATE" }
+		slots && $1 > 0 && $3 == "issued" && $5 == "01" { busy = 1 }
+		END { exit !busy }'
+}
+
 drive_args() {
 	echo --vfio-user "$DRIVE"
 }

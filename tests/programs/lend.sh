@@ -42,6 +42,9 @@ ok "socp borrows" start_socp --listen tcp://127.0.0.1:0 --subsystem "$nqn" \
 	--threads 2 \
 	--ns "stack=relay:lent:$tmp/lend.sock/$dev[nsid=1,queues=2]"
 near=$url
+out=$("$leapctl" --control "$hctl" lent)
+echo "$out" | sed 's/^/# /'
+has "leapctl says who has borrowed" "$out" " $pid "
 "$perf" --verify --quiet --time 8 --queues 2 --depth 16 --range 32m \
 	"$near/$nqn" >"$tmp/perf.out" 2>&1 &
 perf_pid=$!

@@ -365,6 +365,7 @@ static leap_status_t set_features(const struct leap_sqe *sqe, uint32_t *dw0)
 		*dw0 = (bad.nr_queues - 1) * 0x10001u;
 		return 0;
 	case LEAP_FID_ASYNC_EVENT:
+		bad.events = leap_from_le32(sqe->cdw11);
 		return 0;
 	default:
 		return LEAP_SC_INVALID_FIELD | LEAP_STATUS_DNR;

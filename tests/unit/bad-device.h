@@ -106,6 +106,7 @@ struct bad_device {
 	uint32_t nr_muted;
 	struct leap_sqe aer[16];
 	uint32_t nr_aers;
+	uint32_t events;		/* as configured */
 	uint32_t maps;			/* that it reaches now */
 	uint8_t *data[BAD_NS];
 };

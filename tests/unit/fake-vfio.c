@@ -209,13 +209,13 @@ static int set_irqs(struct fake_vfio *f, const struct vfio_irq_set *s)
 
 static int region_info(struct fake_vfio *f, struct vfio_region_info *r)
 {
-	struct {
-		struct vfio_region_info_cap_sparse_mmap cap;
-		struct vfio_region_sparse_mmap_area area;
-	} sparse = {
-		.cap.header.id = VFIO_REGION_INFO_CAP_SPARSE_MMAP,
-		.cap.nr_areas = 1, .area.size = FAKE_BAR - 4096,
+	const struct vfio_region_info_cap_sparse_mmap cap = {
+		.header.id = VFIO_REGION_INFO_CAP_SPARSE_MMAP, .nr_areas = 1,
 	};
+	const struct vfio_region_sparse_mmap_area area = {
+		.size = FAKE_BAR - 4096,
+	};
+	const uint32_t more = sizeof(cap) + sizeof(area);
 
 	r->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
 	r->offset = r->index == VFIO_PCI_CONFIG_REGION_INDEX ? CONFIG_AT : 0;
@@ -224,12 +224,13 @@ static int region_info(struct fake_vfio *f, struct vfio_region_info *r)
 	if (r->index || !f->map_bar)
 		return 0;
 	r->flags |= VFIO_REGION_INFO_FLAG_MMAP | VFIO_REGION_INFO_FLAG_CAPS;
-	if (r->argsz < sizeof(*r) + sizeof(sparse)) {
-		r->argsz = sizeof(*r) + sizeof(sparse);
+	if (r->argsz < sizeof(*r) + more) {
+		r->argsz = sizeof(*r) + more;
 		return 0;
 	}
 	r->cap_offset = sizeof(*r);
-	memcpy(r + 1, &sparse, sizeof(sparse));
+	memcpy(r + 1, &cap, sizeof(cap));
+	memcpy((uint8_t *)(r + 1) + sizeof(cap), &area, sizeof(area));
 	return 0;
 }
 
@@ -247,27 +248,26 @@ static int irq_info(struct fake_vfio *f, struct vfio_irq_info *i)
 
 static int iommu_info(struct fake_vfio *f, struct vfio_iommu_type1_info *i)
 {
-	struct {
-		struct vfio_iommu_type1_info_cap_iova_range cap;
-		struct vfio_iova_range ranges[2];
-	} c = {
-		.cap.header.id = VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
-		.cap.nr_iovas = 2,
-		.ranges = { { 0, 0xfedfffff },
-			    { 0xfef00000, (1ull << 39) - 1 } },
+	const struct vfio_iommu_type1_info_cap_iova_range cap = {
+		.header.id = VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
+		.nr_iovas = 2,
+	};
+	struct vfio_iova_range ranges[] = {
+		{ 0, 0xfedfffff }, { 0xfef00000, (1ull << 39) - 1 },
 	};
 	uint32_t room = i->argsz;
 
 	if (f->short_ranges)
-		c.ranges[1].end = (1ull << 32) + (64u << 20) - 1;
+		ranges[1].end = (1ull << 32) + (64u << 20) - 1;
 	i->flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
 	i->iova_pgsizes = 4096;
-	i->argsz = sizeof(*i) + sizeof(c);
+	i->argsz = sizeof(*i) + sizeof(cap) + sizeof(ranges);
 	i->cap_offset = 0;
 	if (room < i->argsz)
 		return 0;
 	i->cap_offset = sizeof(*i);
-	memcpy(i + 1, &c, sizeof(c));
+	memcpy(i + 1, &cap, sizeof(cap));
+	memcpy((uint8_t *)(i + 1) + sizeof(cap), ranges, sizeof(ranges));
 	return 0;
 }
 

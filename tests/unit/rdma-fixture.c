@@ -233,6 +233,7 @@ static void io_done(struct leap_req *req)
 {
 	struct rdma_io *io = (struct rdma_io *)req;
 	struct rdma_run *r = io->run;
+	uint8_t bad = 0;
 	uint32_t i;
 
 	assert_true(io->busy);
@@ -243,9 +244,9 @@ static void io_done(struct leap_req *req)
 		assert_true(r->may_fail);
 		return;
 	}
-	if (io->turn & 1)
-		for (i = 0; i < io->bytes; i++)
-			assert_int_equal(io->data[i], io->fill);
+	for (i = 0; (io->turn & 1) && i < io->bytes; i++)
+		bad |= io->data[i] ^ io->fill;
+	assert_int_equal(bad, 0);
 	assert_int_equal(leap_req_result(req), io->turn % 3 ? 0 : 77);
 	io->turn++;
 	next_io(io);

@@ -537,6 +537,7 @@ static void test_events(void **state)
 	up();
 	bad_pass(&w, SECOND);
 	assert_int_equal(bad.nr_aers, 4);
+	assert_int_equal(bad.events & LEAP_AEC_SMART_MASK, 0x1f);
 	assert_int_equal(bad_event(LEAP_AER_DW0(LEAP_AER_TYPE_SMART,
 			 LEAP_AER_SMART_SPARE, LEAP_LID_SMART)), 0);
 	bad_pass(&w, 2 * MS);

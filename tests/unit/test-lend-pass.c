@@ -78,7 +78,7 @@ static void added(int err, void *arg)
 	*(int *)arg = err ? -1 : 1;
 }
 
-/* ---- the process with the drive --------------------------------------------------- */
+/* ---- the process with the drive ------------------------------------- */
 
 static void must(int ok)
 {
@@ -131,7 +131,7 @@ static void start_far(const char *stack)
 	close(pipes[0]);
 }
 
-/* ---- this one ------------------------------------------------------------------------ */
+/* ---- this one ------------------------------------------------------- */
 
 static void on_changed(struct leap_lender *l, enum leap_lender_state state,
 		       int err, void *arg)

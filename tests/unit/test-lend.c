@@ -202,7 +202,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* ---- a borrower that behaves, on any thread -------------------------------------- */
+/* ---- a borrower that behaves, on any thread ------------------------- */
 
 struct side {
 	struct leap_pollgroup *pg;
@@ -330,7 +330,7 @@ static uint64_t bounced(struct leap_pollgroup *pg)
 	return n;
 }
 
-/* ---- behaving --------------------------------------------------------------------- */
+/* ---- behaving ------------------------------------------------------- */
 
 static void one_after_the_other(int over)
 {
@@ -532,7 +532,7 @@ static void test_idle(void **state)
 	wait_unlent();
 }
 
-/* ---- threads ---------------------------------------------------------------------- */
+/* ---- threads -------------------------------------------------------- */
 
 #define NR_THREADS 3
 
@@ -598,7 +598,7 @@ static void test_threads_trapped(void **state)
 	threads();
 }
 
-/* ---- borrowers that do not behave -------------------------------------------------- */
+/* ---- borrowers that do not behave ----------------------------------- */
 
 struct raw {
 	int fd;
@@ -910,7 +910,7 @@ static void test_floods(void **state)
 }
 
 
-/* ---- fences ---------------------------------------------------------------------- */
+/* ---- fences --------------------------------------------------------- */
 
 /* Writes of a borrower that is gone the moment it has rung. */
 static void raw_writes(struct raw *r, uint32_t qid, uint32_t round)
@@ -1047,7 +1047,7 @@ static void test_lost(void **state)
 	wait_unlent();
 }
 
-/* ---- memory that is wanted back ----------------------------------------------------- */
+/* ---- memory that is wanted back ------------------------------------- */
 
 static void test_buffer_gone(void **state)
 {
@@ -1079,6 +1079,73 @@ static void test_buffer_gone(void **state)
 	wait_unlent();
 }
 
+/* Another thread uses it meanwhile, and goes on: each wish is granted, and the
+ * device knows it again afterwards. */
+struct wish {
+	struct leap__dmabuf_recall recall;
+	atomic_int granted;
+};
+
+static void granted(struct leap__dmabuf_recall *recall)
+{
+	atomic_store(&leap__list_entry(recall, struct wish, recall)->granted,
+		     1);
+}
+
+static void *use(void *arg)
+{
+	struct worker *x = arg;
+	struct leap_pollgroup *pg;
+	int k;
+
+	MUST(!leap_pollgroup_create(NULL, &pg));
+	side_start(&x->s, pg, 0, 2, 0);
+	side_live(&x->s);
+	atomic_store(&x->ended, 1);
+	for (k = 0; atomic_load(&x->ended) == 1; k++)
+		check(&x->s, 10);
+	check(&x->s, 10);
+	side_stop(&x->s);
+	MUST(!leap_pollgroup_destroy(pg));
+	atomic_store(&x->ended, 3);
+	return NULL;
+}
+
+static void test_recall(void **state)
+{
+	static struct worker x;
+	struct leap_dmabuf *mem;
+	struct wish wish;
+	uint64_t from;
+	int k;
+
+	memset(&x, 0, sizeof(x));
+	assert_int_equal(pthread_create(&x.thread, NULL, use, &x), 0);
+	while (!atomic_load(&x.ended))
+		leap_pollgroup_wait(w.pg, 1000000);
+	mem = leap_dmabuf_get(x.s.mem);
+	for (k = 0; k < 50; k++) {
+		atomic_store(&wish.granted, 0);
+		wish.recall.done = granted;
+		from = leap_pollgroup_now_ns(w.pg);
+		leap__dmabuf_recall(mem, &wish.recall);
+		while (!atomic_load(&wish.granted)) {
+			leap_pollgroup_wait(w.pg, 100000);
+			assert_true(leap_pollgroup_now_ns(w.pg) - from <
+				    SECONDS(20));
+		}
+		while (leap_pollgroup_now_ns(w.pg) - from < (uint64_t)k * 50000)
+			leap_pollgroup_wait(w.pg, 10000);
+	}
+	leap_dmabuf_put(mem);
+	atomic_store(&x.ended, 2);
+	while (atomic_load(&x.ended) != 3)
+		leap_pollgroup_wait(w.pg, 1000000);
+	pthread_join(x.thread, NULL);
+	wait_unlent();
+	assert_int_equal(lent().resets, 0);
+}
+
 #define T(f, s) cmocka_unit_test_setup_teardown(f, s, teardown)
 
 int main(void)
@@ -1093,6 +1160,7 @@ int main(void)
 		T(test_bad_queues, setup), T(test_floods, setup),
 		T(test_fence, setup_slow), T(test_evict, setup_slow),
 		T(test_lost, setup), T(test_buffer_gone, setup),
+		T(test_recall, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,8 @@
  */
 #include "rdma-fixture.h"
 
+#include "dmabuf/region.h"
+
 #define MANY 90	/* dmabufs; the cache has 64 */
 
 static void end(struct fake_fabric *f)
@@ -69,6 +71,39 @@ static void test_scarce(void **state)
 	exchange(0, 0, 3, 0, 0, 0);
 }
 
+/* A pool smaller than the largest transfer, here or where the queue moves. */
+static void test_tiny_pool(void **state)
+{
+	struct fake_fabric *fabric = fake_fabric_create();
+	struct leap_pollgroup *home = rdma_pollgroup(fabric, 8, 4096, 0);
+	struct leap_pollgroup *io = rdma_pollgroup(fabric, 4, 4096, 0);
+	struct rdma_run r = { 0 };
+	struct rdma_fixture f;
+
+	rdma_start(&f, fabric, home, "127.0.0.1");
+	f.target.io = io;
+	f.io = io;
+	rdma_open(&r, &f, home, 1, 0, 0);
+	rdma_connect(&r);
+	assert_int_equal(f.target.vqp->max_data_bytes, 8 * 4096);
+	r.max = 4 * 4096;
+	rdma_ios(&r, 1);
+	r.max = 1000;
+	rdma_ios(&r, 100);
+	/* What the pool cannot hold is refused, and nobody waits for ever. */
+	r.max = 8 * 4096;
+	r.may_fail = 1;
+	rdma_load(&r, 1000);
+	RDMA_WAIT(r.done + r.left >= 1000, rdma_run_poll(&r));
+	assert_true(r.failed > 0);
+	assert_int_equal(r.lost, 0);
+	rdma_close(&r);
+	rdma_stop(&f);
+	rdma_no_leak(io);
+	rdma_no_leak(home);
+	end(fabric);
+}
+
 /* READs one at a time and of one part each, and no data in descriptors. */
 static void test_narrow_device(void **state)
 {
@@ -107,6 +142,58 @@ static void test_registered(void **state)
 	rdma_stop(&f);
 	rdma_no_leak(pg);
 	leap_dmabuf_put(r.buf);
+	end(fabric);
+}
+
+static void is_back(struct leap__dmabuf_recall *recall)
+{
+	recall->upto = UINT64_MAX;
+}
+
+/* Memory that somebody wants back is out of reach once no command names it. */
+static void test_recall(void **state)
+{
+	struct leap__dmabuf_recall recall = { .done = is_back };
+	struct leap_dmabuf_opts o = LEAP_DMABUF_OPTS_INIT;
+	struct fake_fabric *fabric = fake_fabric_create();
+	struct leap_pollgroup *pg = rdma_pollgroup(fabric, 0, 0, 0);
+	struct rdma_run r = { 0 };
+	struct rdma_fixture f;
+	uint32_t before;
+	int i;
+
+	o.bytes = RDMA_DISK;
+	assert_int_equal(leap_dmabuf_create(&o, &r.buf), 0);
+	rdma_start(&f, fabric, pg, "127.0.0.1");
+	rdma_open(&r, &f, pg, 1, 0, 0);
+	rdma_connect(&r);
+	before = fabric->nr_mrs;
+	/* Commands are out that do not end. */
+	f.delay = 1000000;
+	r.max = 4096;
+	rdma_load(&r, RDMA_DEPTH - 1);
+	RDMA_WAIT(f.nr_delayed, rdma_run_poll(&r));
+	assert_int_equal(fabric->nr_mrs, before + 1);
+	leap__dmabuf_recall(r.buf, &recall);
+	for (i = 0; i < 100; i++)
+		rdma_run_poll(&r);
+	assert_int_not_equal(recall.upto, UINT64_MAX);
+	assert_int_equal(fabric->nr_mrs, before + 1);
+	for (i = 0; i < (int)f.nr_delayed; i++)
+		f.due[i] = 1;
+	f.delay = 0;
+	RDMA_WAIT(r.done == RDMA_DEPTH - 1, rdma_run_poll(&r));
+	RDMA_WAIT(recall.upto == UINT64_MAX, rdma_run_poll(&r));
+	assert_int_equal(fabric->nr_mrs, before);
+	/* Used again, and then nobody has it but the cache. */
+	rdma_ios(&r, 40);
+	assert_int_equal(fabric->nr_mrs, before + 1);
+	r.stop = 1;
+	leap_dmabuf_put(r.buf);
+	RDMA_WAIT(fabric->nr_mrs == before, rdma_run_poll(&r));
+	rdma_close(&r);
+	rdma_stop(&f);
+	rdma_no_leak(pg);
 	end(fabric);
 }
 
@@ -331,8 +418,10 @@ int main(void)
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_v6),
 		cmocka_unit_test(test_scarce),
+		cmocka_unit_test(test_tiny_pool),
 		cmocka_unit_test(test_narrow_device),
 		cmocka_unit_test(test_registered),
+		cmocka_unit_test(test_recall),
 		cmocka_unit_test(test_registrations),
 		cmocka_unit_test(test_move),
 		cmocka_unit_test(test_kills),

@@ -49,8 +49,10 @@ enum leap_bio_op {
 	LEAP_BIO_ZONE_APPEND = 9,
 	LEAP_BIO_ZONE_SEND = 10,
 	LEAP_BIO_ZONE_REPORT = 11,
-	/* Only to layers with LEAP_BDEV_VECTOR: open-channel vector commands.
-	 * See there. */
+	/* Only to layers with LEAP_BDEV_VECTOR: bio.vector says what and where;
+	 * block and nr_blocks are 0. Pieces are the blocks of a write or read,
+	 * in the order of the list. result is a bit for each address that
+	 * failed; a write or copy that has one has done nothing. */
 	LEAP_BIO_VECTOR = 12,
 };
 
@@ -76,6 +78,44 @@ enum leap_bio_op {
 
 struct leap_chan;
 
+enum leap_vector_op {
+	LEAP_VECTOR_RESET = 0,	/* of the chunk of each address */
+	LEAP_VECTOR_WRITE = 1,
+	LEAP_VECTOR_READ = 2,
+	LEAP_VECTOR_COPY = 3,
+};
+
+#define LEAP_VECTOR_MAX 64u
+
+/* Addresses, a private copy: in blocks of the bdev, whose holes are its own. */
+struct leap_bio_vector {
+	uint8_t op;		/* enum leap_vector_op */
+	uint8_t nr;		/* 1 to LEAP_VECTOR_MAX */
+	uint8_t reserved[6];
+	uint64_t at[LEAP_VECTOR_MAX];
+	uint64_t to[LEAP_VECTOR_MAX];	/* of a copy */
+};
+
+/* What a host asks an open-channel drive beside I/O (ocssd.h). */
+enum leap_bdev_admin_op {
+	LEAP_BDEV_GEOMETRY = 0,	/* 4096 bytes, as the drive's version has it */
+	LEAP_BDEV_CHUNKS = 1,	/* log CAh from offset on */
+	LEAP_BDEV_NOTICES = 2,	/* log D0h from offset on */
+	LEAP_BDEV_SET_FEEDBACK = 3,	/* value */
+	LEAP_BDEV_GET_FEEDBACK = 4,
+	LEAP_BDEV_L2P = 5,	/* 8 bytes of each block from offset on */
+	LEAP_BDEV_GET_BAD = 6,	/* table of the unit of address offset */
+	LEAP_BDEV_SET_BAD = 7,	/* block at address offset is value */
+};
+
+struct leap_bdev_admin {
+	uint32_t op;		/* enum leap_bdev_admin_op */
+	uint32_t bytes;		/* of buf, which is zeroed */
+	uint64_t offset;
+	uint64_t value;		/* in, or out */
+	void *buf;
+};
+
 struct leap_bio {
 	uint8_t op;		/* enum leap_bio_op */
 	uint8_t flags;		/* LEAP_BIO_* */
@@ -96,6 +136,7 @@ struct leap_bio {
 	 * copy. In: of zone send and report what to do. A layer gives its
 	 * child's to the bio above. */
 	uint64_t result;
+	const struct leap_bio_vector *vector;	/* borrowed, or NULL */
 	/* scratch of the layers follows */
 };
 
@@ -140,6 +181,7 @@ struct leap_bdev_ops {
 	int (*lock_path)(const struct leap_bdev *bdev, char *path, size_t max);
 
 	/*
+<<<<<<< HEAD
 	 * Somebody wants payload memory back, and the operations that are under
 	 * way in it are no longer worth waiting for: end them, at the latest a
 	 * second from now, in a way after which nothing of theirs can touch
@@ -149,7 +191,19 @@ struct leap_bdev_ops {
 	 * @buf: the memory; NULL = all operations
 	 */
 	void (*let_go)(struct leap_chan *chan, const struct leap_dmabuf *buf);
+=======
+	 * With LEAP_BDEV_VECTOR: answered at once, on the control thread, while
+	 * I/O goes on. Default: the only child's.
+	 */
+	leap_status_t (*admin)(struct leap_bdev *bdev,
+			       struct leap_bdev_admin *a);
+>>>>>>> main
 };
+
+/* leap_bdev_admin - ask an open-channel drive; Invalid Opcode if it is none.
+ * Context: owner of the pg the stack was opened with */
+LEAP_API leap_status_t leap_bdev_admin(struct leap_bdev *bdev,
+				       struct leap_bdev_admin *a);
 
 /* leap_bdev_priv - the bdev_bytes of a layer. Context: any, hot path */
 LEAP_API void *leap_bdev_priv(const struct leap_bdev *bdev);

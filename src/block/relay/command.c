@@ -78,9 +78,9 @@ static bool take_wide(struct leap__rbio *r)
 
 /*
  * The part of the payload that begins at block r->done. As many of r->blocks as
- * there is room for in pieces; 0 = not even one.
+ * there is room for in @max pieces; 0 = not even one.
  */
-static void slice(struct leap__rbio *r, uint32_t shift)
+static void slice(struct leap__rbio *r, uint32_t shift, uint32_t max)
 {
 	uint64_t skip = (uint64_t)r->done << shift;
 	uint64_t want = (uint64_t)r->blocks << shift, have = 0;
@@ -90,7 +90,7 @@ static void slice(struct leap__rbio *r, uint32_t shift)
 
 	for (; skip >= p->len_bytes; p++)
 		skip -= p->len_bytes;
-	for (; have < want && nr < LEAP__RELAY_PIECES; p++, skip = 0) {
+	for (; have < want && nr < max; p++, skip = 0) {
 		if (p->len_bytes == skip)
 			continue;
 		out[nr] = *p;
@@ -184,7 +184,8 @@ static bool choose_part(struct leap__rbio *r)
 	r->req.pieces = bio->pieces;
 	r->req.nr_pieces = bio->nr_pieces;
 	r->blocks = bio->nr_blocks - r->done;
-	if (r->blocks <= max && !r->done)
+	if (r->blocks <= max && !r->done &&
+	    bio->nr_pieces <= relay->far.max_pieces)
 		return true;
 	if (!r->done)
 		leap__fetch_add(&relay->split, 1u);
@@ -194,7 +195,8 @@ static bool choose_part(struct leap__rbio *r)
 		return true;
 	if (!take_wide(r))
 		return false;
-	slice(r, relay->shift);
+	slice(r, relay->shift, relay->far.max_pieces < LEAP__RELAY_PIECES ?
+	      relay->far.max_pieces : LEAP__RELAY_PIECES);
 	return true;
 }
 
@@ -251,15 +253,30 @@ static int make(struct leap__rbio *r, leap_status_t *status)
 	return 1;
 }
 
-static int try_send(struct leap__rbio *r)
+int leap__relay_host_send(struct leap__link *link, struct leap_req *req)
 {
-	struct leap__link *link = r->link;
-	struct leap_req *req = &r->req;
-	leap_status_t status = 0;
-	uint32_t nr_queues, i;
+	uint32_t nr_queues = leap_host_nr_queues(link->host), i;
 	int sent = 0;
 
-	if (!link->host || link->dead || !link->was_live || link->unfit)
+	/* Round the queues; one that is full passes it to the next. */
+	for (i = 0; i < nr_queues && !sent; i++)
+		sent = leap_host_submit(link->host, 1 + link->next_queue++ %
+					nr_queues, &req, 1);
+	return sent;
+}
+
+static bool can_send(const struct leap__link *link)
+{
+	return link->ng || (link->host && !link->dead && link->was_live &&
+			    !link->unfit);
+}
+
+static int try_send(struct leap__rbio *r)
+{
+	leap_status_t status = 0;
+	int sent;
+
+	if (!can_send(r->link))
 		return SENT_WAIT;
 	if (!make(r, &status)) {
 		if (!status)
@@ -267,12 +284,8 @@ static int try_send(struct leap__rbio *r)
 		finish(r, status);
 		return SENT_GONE;
 	}
-	r->lost = r->refused ? r->lost : link->lost;
-	nr_queues = leap_host_nr_queues(link->host);
-	/* Round the queues; one that is full passes it to the next. */
-	for (i = 0; i < nr_queues && !sent; i++)
-		sent = leap_host_submit(link->host, 1 + link->next_queue++ %
-					nr_queues, &req, 1);
+	r->lost = r->refused ? r->lost : r->link->lost;
+	sent = r->link->send(r->link, &r->req);
 	if (sent == 1)
 		return SENT_GONE;
 	if (!sent || sent == -ENOTCONN)

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "block/relay/nvme.h"
 #include "block/relay/relay.h"
 #include "util/atomic.h"
 #include "util/list.h"
@@ -30,7 +31,7 @@ static void set_live(struct leap__link *link, bool live)
 
 /* ---- size ---- */
 
-static void note_run(struct leap_msg *msg)
+void leap__relay_note_run(struct leap_msg *msg)
 {
 	struct leap__relay_note *note = (struct leap__relay_note *)msg;
 	struct leap_bdev_info info = { .size = sizeof(info) };
@@ -50,7 +51,6 @@ static void tell_size(struct leap__relay *relay, uint64_t nr_blocks)
 {
 	struct leap__relay_note *note = relay->note;
 
-	note->msg.run = note_run;
 	leap__store_relaxed(&note->nr_blocks, nr_blocks);
 	if (!leap__exchange(&note->sent, 1u))
 		leap_pollgroup_send(note->pg, &note->msg);
@@ -87,6 +87,13 @@ static void retry_later(struct leap__link *link)
 	leap_timer_start(link->pg, &link->timer, link->reconnect_ms * MS);
 }
 
+static void let_go(struct leap__link *link)
+{
+	if (link->lease)
+		leap__nvme_put(link->lease);
+	link->lease = NULL;
+}
+
 static void host_closed(void *arg)
 {
 	struct leap__link *link = arg;
@@ -94,6 +101,7 @@ static void host_closed(void *arg)
 	link->host = NULL;
 	link->dead = false;
 	link->closing = false;
+	let_go(link);
 	if (link->relay)
 		retry_later(link);
 	else if (!link->work_sent)
@@ -209,28 +217,46 @@ static void connect_host(struct leap__link *link)
 	opts.event = host_event;
 	opts.arg = link;
 	link->was_live = false;
-	if (leap_host_connect(link->pg, &opts, &link->host)) {
+	if (link->relay->nvme) {
+		link->lease = leap__nvme_get(link->relay->nvme);
+		opts.lender = link->lease ? leap__lease_lender(link->lease) :
+			      NULL;
+	}
+	if ((link->relay->nvme && !link->lease) ||
+	    leap_host_connect(link->pg, &opts, &link->host)) {
 		link->host = NULL;
+		let_go(link);
 		retry_later(link);
 	}
 }
 
-int leap__relay_link_open(struct leap__relay *relay, struct leap_pollgroup *pg,
-			  struct leap__link **out)
+struct leap__link *leap__relay_link_alloc(struct leap__relay *relay,
+					  struct leap_pollgroup *pg)
 {
 	struct leap__link *link = calloc(1, sizeof(*link));
 	uint32_t i;
 
 	if (!link)
-		return -ENOMEM;
+		return NULL;
 	link->pg = pg;
 	link->relay = relay;
 	link->reconnect_ms = relay->reconnect_ms;
 	link->wait_tail = &link->wait;
+	link->send = leap__relay_host_send;
 	for (i = 0; i < LEAP__RELAY_WIDES; i++) {
 		link->wides[i].next = link->free_wides;
 		link->free_wides = &link->wides[i];
 	}
+	return link;
+}
+
+int leap__relay_link_open(struct leap__relay *relay, struct leap_pollgroup *pg,
+			  struct leap__link **out)
+{
+	struct leap__link *link = leap__relay_link_alloc(relay, pg);
+
+	if (!link)
+		return -ENOMEM;
 	link->away_ns = leap_pollgroup_now_ns(pg);
 	connect_host(link);
 	*out = link;

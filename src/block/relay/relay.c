@@ -48,6 +48,7 @@ struct look {
 	uint32_t nsid;
 	int err;
 	bool over;
+	bool was_there;		/* but may have had no such namespace */
 	void (*done)(struct look *look);
 };
 
@@ -150,6 +151,21 @@ bool leap__relay_fits(const struct leap__far *was, const struct leap__far *now)
 	       now->copy_blocks >= was->copy_blocks;
 }
 
+void leap__relay_far(const struct leap_id_ctrl *id,
+		     const struct leap_id_ctrl_nvm *nvm,
+		     const struct leap_host_ns *ns, struct leap__far *far)
+{
+	far->nr_blocks = ns->nr_blocks;
+	far->block_bytes = ns->block_bytes;
+	far->max_bytes = MAX_BYTES;
+	if (id->mdts && id->mdts < 8)
+		far->max_bytes = 4096u << id->mdts;
+	far->max_pieces = UINT32_MAX;
+	far->caps = far_caps(id, ns);
+	far_limits(nvm, ns, far);
+	far_zones(ns, far);
+}
+
 int leap__relay_look(struct leap_host *host, uint32_t nsid,
 		     struct leap__far *far)
 {
@@ -158,14 +174,7 @@ int leap__relay_look(struct leap_host *host, uint32_t nsid,
 
 	if (!id || leap_host_ns_next(host, nsid - 1, &ns) || ns.nsid != nsid)
 		return -ENOENT;
-	far->nr_blocks = ns.nr_blocks;
-	far->block_bytes = ns.block_bytes;
-	far->max_bytes = MAX_BYTES;
-	if (id->mdts && id->mdts < 8)
-		far->max_bytes = 4096u << id->mdts;
-	far->caps = far_caps(id, &ns);
-	far_limits(leap_host_identify_nvm(host), &ns, far);
-	far_zones(&ns, far);
+	leap__relay_far(id, leap_host_identify_nvm(host), &ns, far);
 	return 0;
 }
 
@@ -191,6 +200,7 @@ static void look_state(struct leap_host *host, enum leap_host_state state,
 
 	if (look->over)
 		return;
+	look->was_there = state == LEAP_HOST_LIVE;
 	if (state == LEAP_HOST_LIVE)
 		look->err = leap__relay_look(host, look->nsid, &look->far);
 	else if (state == LEAP_HOST_FAILED)
@@ -220,13 +230,15 @@ static int look_start(struct look *look, struct leap_pollgroup *pg,
 	return leap_host_connect(pg, &opts, &look->host);
 }
 
-static int look_error(const struct leap__relay *relay, int err)
+static int look_error(const struct leap__relay *relay, const struct look *look)
 {
-	if (err == -ENOENT)
-		return leap__err(err, "relay: %s has no namespace %u",
-				 relay->url, relay->nsid);
-	return leap__err(err, "relay: cannot reach %s: %s", relay->url,
-			 strerror(-err));
+	int err = look->err;
+
+	if (look->was_there && err == -ENOENT)
+		return leap__err(err, "%s: %s has no namespace %u",
+				 relay->name, relay->url, relay->nsid);
+	return leap__err(err, "%s: cannot reach %s: %s", relay->name,
+			 relay->url, strerror(-err));
 }
 
 static void look_is_over(struct look *look)
@@ -234,8 +246,8 @@ static void look_is_over(struct look *look)
 	look->pg = NULL;
 }
 
-/* For stacks opened from text. */
-static int look_and_wait(const struct leap__relay *relay, struct leap__far *far)
+int leap__relay_look_and_wait(const struct leap__relay *relay,
+			      struct leap__far *far)
 {
 	struct look look = { .done = look_is_over };
 	struct leap_pollgroup *pg;
@@ -253,7 +265,7 @@ static int look_and_wait(const struct leap__relay *relay, struct leap__far *far)
 	if (err)
 		return err;
 	if (look.err)
-		return look_error(relay, look.err);
+		return look_error(relay, &look);
 	*far = look.far;
 	return 0;
 }
@@ -270,14 +282,14 @@ static int u32_opt(struct leap_bdev *bdev, const char *key, uint32_t fallback,
 	return err;
 }
 
-static int read_opts(struct leap_bdev *bdev, struct leap__relay *relay)
+int leap__relay_opts(struct leap_bdev *bdev, struct leap__relay *relay)
 {
 	int err;
 
 	relay->url = leap_bdev_arg(bdev);
 	if (!relay->url)
-		return leap__err(-EINVAL, "relay: a URL is missing, as in "
-				 "relay:tcp://HOST:PORT/NQN");
+		return leap__err(-EINVAL, "%s: a URL is missing, as in "
+				 "relay:tcp://HOST:PORT/NQN", relay->name);
 	err = leap_bdev_opt_str(bdev, "hostnqn", NULL, &relay->hostnqn);
 	if (!err)
 		err = u32_opt(bdev, "nsid", 1, LEAP_NSID_ALL - 1, &relay->nsid);
@@ -298,8 +310,8 @@ static int read_opts(struct leap_bdev *bdev, struct leap__relay *relay)
 		err = u32_opt(bdev, "reconnect_ms", RECONNECT_MS, 3600000,
 			      &relay->reconnect_ms);
 	if (!err && (!relay->nsid || !relay->nr_queues || relay->depth < 2))
-		err = leap__err(-EINVAL, "relay: nsid and queues are at least "
-				"1, depth 2");
+		err = leap__err(-EINVAL, "%s: nsid and queues are at least "
+				"1, depth 2", relay->name);
 	return err;
 }
 
@@ -311,19 +323,19 @@ static int read_opts(struct leap_bdev *bdev, struct leap__relay *relay)
 static int check_format(const struct leap__relay *relay)
 {
 	if (relay->far.pi_type == 1)
-		return leap__err(-EOPNOTSUPP, "relay: namespace %u has "
+		return leap__err(-EOPNOTSUPP, "%s: namespace %u has "
 			"protection information type 1, whose reference tags "
-			"are its own LBAs", relay->nsid);
+			"are its own LBAs", relay->name, relay->nsid);
 	if (relay->far.metadata_bytes)
-		return leap__err(-EOPNOTSUPP, "relay: namespace %u has %u "
+		return leap__err(-EOPNOTSUPP, "%s: namespace %u has %u "
 			"bytes of metadata per block%s, which nobody here "
-			"carries", relay->nsid, relay->far.metadata_bytes,
-			relay->far.pi_type ? " and protection information" :
+			"carries", relay->name, relay->nsid,
+			relay->far.metadata_bytes, relay->far.pi_type ? " and protection information" :
 			"");
 	if (relay->far.block_bytes != 512 && relay->far.block_bytes != 4096)
-		return leap__err(-EOPNOTSUPP, "relay: namespace %u has blocks "
-			"of %u bytes, not 512 or 4096", relay->nsid,
-			relay->far.block_bytes);
+		return leap__err(-EOPNOTSUPP, "%s: namespace %u has blocks "
+			"of %u bytes, not 512 or 4096", relay->name,
+			relay->nsid, relay->far.block_bytes);
 	return 0;
 }
 
@@ -333,11 +345,52 @@ static int check_window(const struct leap__relay *relay)
 
 	if (relay->start < far && relay->blocks <= far - relay->start)
 		return 0;
-	return leap__err(-EINVAL, "relay: %llu blocks at %llu are not in the "
-			 "far namespace's %llu",
+	return leap__err(-EINVAL, "%s: %llu blocks at %llu are not in the "
+			 "far namespace's %llu", relay->name,
 			 (unsigned long long)relay->blocks,
 			 (unsigned long long)relay->start,
 			 (unsigned long long)far);
+}
+
+int leap__relay_describe(struct leap_bdev *bdev, struct leap__relay *relay)
+{
+	int err = check_format(relay);
+
+	if (!err)
+		err = check_window(relay);
+	if (!err)
+		err = leap__relay_zones_open(bdev, relay);
+	if (err)
+		return err;
+	relay->shift = (uint32_t)__builtin_ctz(relay->far.block_bytes);
+	leap_bdev_set(bdev, relay->far.block_bytes, relay->blocks ?
+		      relay->blocks : relay->far.nr_blocks - relay->start,
+		      relay->far.caps);
+	return 0;
+}
+
+int leap__relay_note_make(struct leap_bdev *bdev, struct leap__relay *relay)
+{
+	relay->note = calloc(1, sizeof(*relay->note));
+	if (!relay->note)
+		return leap__err(-ENOMEM, "%s: out of memory", relay->name);
+	relay->note->msg.run = leap__relay_note_run;
+	relay->note->bdev = bdev;
+	relay->note->pg = leap_bdev_pollgroup(bdev);
+	return 0;
+}
+
+void leap__relay_note_drop(struct leap__relay *relay)
+{
+	struct leap__relay_note *note = relay->note;
+
+	if (!note)
+		return;
+	relay->note = NULL;
+	note->bdev = NULL;
+	/* Nobody sends it any more; one that is on its way frees it. */
+	if (!leap__exchange(&note->sent, 1u))
+		free(note);
 }
 
 static int relay_open(struct leap_bdev *bdev)
@@ -346,7 +399,8 @@ static int relay_open(struct leap_bdev *bdev)
 	struct looked_at *known = NULL;
 	int err;
 
-	err = read_opts(bdev, relay);
+	relay->name = "relay";
+	err = leap__relay_opts(bdev, relay);
 	if (err)
 		return err;
 	if (bdev->table != &leap__relay_ops) {
@@ -354,37 +408,16 @@ static int relay_open(struct leap_bdev *bdev)
 		relay->target = known->target;
 		relay->far = known->far;
 	} else {
-		err = look_and_wait(relay, &relay->far);
+		err = leap__relay_look_and_wait(relay, &relay->far);
 	}
 	if (!err)
-		err = check_format(relay);
-	if (!err)
-		err = check_window(relay);
-	if (!err)
-		err = leap__relay_zones_open(bdev, relay);
-	if (err)
-		return err;
-	relay->note = calloc(1, sizeof(*relay->note));
-	if (!relay->note)
-		return leap__err(-ENOMEM, "relay: out of memory");
-	relay->note->bdev = bdev;
-	relay->note->pg = leap_bdev_pollgroup(bdev);
-	relay->shift = (uint32_t)__builtin_ctz(relay->far.block_bytes);
-	leap_bdev_set(bdev, relay->far.block_bytes, relay->blocks ?
-		      relay->blocks : relay->far.nr_blocks - relay->start,
-		      relay->far.caps);
-	return 0;
+		err = leap__relay_describe(bdev, relay);
+	return err ? err : leap__relay_note_make(bdev, relay);
 }
 
 static void relay_close(struct leap_bdev *bdev)
 {
-	struct leap__relay *relay = leap_bdev_priv(bdev);
-	struct leap__relay_note *note = relay->note;
-
-	note->bdev = NULL;
-	/* Nobody sends it any more; one that is on its way frees it. */
-	if (!leap__exchange(&note->sent, 1u))
-		free(note);
+	leap__relay_note_drop(leap_bdev_priv(bdev));
 	if (bdev->table != &leap__relay_ops) {
 		struct looked_at *known = (struct looked_at *)bdev->table;
 
@@ -395,7 +428,7 @@ static void relay_close(struct leap_bdev *bdev)
 	}
 }
 
-static int relay_chan_open(struct leap_chan *chan)
+int leap__relay_chan_open(struct leap_chan *chan)
 {
 	struct leap__link **link = leap_chan_priv(chan);
 
@@ -403,14 +436,14 @@ static int relay_chan_open(struct leap_chan *chan)
 				     leap_chan_pollgroup(chan), link);
 }
 
-static void relay_chan_close(struct leap_chan *chan)
+void leap__relay_chan_close(struct leap_chan *chan)
 {
 	struct leap__link **link = leap_chan_priv(chan);
 
 	leap__relay_link_close(*link);
 }
 
-static void relay_submit(struct leap_chan *chan, struct leap_bio *bio)
+void leap__relay_bio(struct leap_chan *chan, struct leap_bio *bio)
 {
 	struct leap__link **link = leap_chan_priv(chan);
 
@@ -441,10 +474,16 @@ const struct leap_bdev_ops leap__relay_ops = {
 	.bio_bytes = sizeof(struct leap__rbio),
 	.open = relay_open,
 	.close = relay_close,
+<<<<<<< HEAD
 	.chan_open = relay_chan_open,
 	.chan_close = relay_chan_close,
 	.submit = relay_submit,
 	.let_go = relay_let_go,
+=======
+	.chan_open = leap__relay_chan_open,
+	.chan_close = leap__relay_chan_close,
+	.submit = leap__relay_bio,
+>>>>>>> main
 };
 
 /* ---- opening from options ---- */
@@ -467,7 +506,7 @@ static void opening_looked(struct look *look)
 	int err = look->err;
 
 	if (err)
-		look_error(&o->relay, err);
+		look_error(&o->relay, look);
 	o->known->far = look->far;
 	if (!err)
 		err = leap_bdev_open_with(o->pg, o->text, own, &bdev);
@@ -510,6 +549,7 @@ static int opening_fill(struct opening *o, const struct leap_relay_opts *opts)
 
 	if (!opts->url)
 		return leap__err(-EINVAL, "leap_relay_open: no url");
+	r->name = "relay";
 	r->url = strdup(opts->url);
 	r->hostnqn = opts->hostnqn ? strdup(opts->hostnqn) : NULL;
 	o->known = calloc(1, sizeof(*o->known));
@@ -569,7 +609,7 @@ static const struct leap_bdev *find(const struct leap_bdev *bdev)
 	const struct leap_bdev *found;
 	uint32_t i;
 
-	if (bdev->ops.submit == relay_submit)
+	if (bdev->ops.submit == leap__relay_bio)
 		return bdev;
 	for (i = 0; i < bdev->nr_children; i++) {
 		found = find(bdev->children[i]);

@@ -21,6 +21,7 @@ struct leap__far {
 	uint64_t nr_blocks;
 	uint32_t block_bytes;
 	uint32_t max_bytes;	/* of one command */
+	uint32_t max_pieces;
 	uint32_t caps;		/* LEAP_BDEV_* */
 	/* Of one command of a kind; 65536 blocks is what a field can say. */
 	uint32_t verify_blocks;
@@ -52,7 +53,11 @@ struct leap__relay_note {
 
 /* Of a bdev. Not changed once it is open, but for the counters. */
 struct leap__relay {
+	const char *name;	/* of the layer */
 	const char *url, *hostnqn;
+	void *dev;		/* ng.c's */
+	struct leap__nvme *nvme;	/* nvme.c's: whose queues are lent */
+	char *own_url;
 	struct leap_target *target;
 	uint64_t start, blocks;		/* window; 0 blocks = to the end */
 	uint32_t nsid, nr_queues, depth, loss_ms, reconnect_ms;
@@ -129,6 +134,11 @@ struct leap__link {
 	struct leap_pollgroup *pg;
 	struct leap__relay *relay;	/* NULL: the channel is closed */
 	struct leap_host *host;	/* NULL: between two tries */
+	struct leap__lease *lease;	/* host's */
+	struct leap__ng *ng;	/* in place of a host */
+	/* One command on its way: 1, 0 when there is no room, or an error of
+	 * leap_host_submit. */
+	int (*send)(struct leap__link *link, struct leap_req *req);
 	struct leap_timer timer;
 	struct leap_msg work;
 	bool work_sent;
@@ -157,6 +167,20 @@ struct leap__link {
 extern const struct leap_bdev_ops leap__relay_ops;
 void leap__relay_host_opts(const struct leap__relay *relay,
 			   struct leap_host_opts *opts);
+void leap__relay_far(const struct leap_id_ctrl *id,
+		     const struct leap_id_ctrl_nvm *nvm,
+		     const struct leap_host_ns *ns, struct leap__far *far);
+/* relay->far is known: can it be served, and what is the bdev then? */
+int leap__relay_describe(struct leap_bdev *bdev, struct leap__relay *relay);
+int leap__relay_opts(struct leap_bdev *bdev, struct leap__relay *relay);
+/* For stacks opened from text: in a poll group that lasts as long as that. */
+int leap__relay_look_and_wait(const struct leap__relay *relay,
+			      struct leap__far *far);
+int leap__relay_note_make(struct leap_bdev *bdev, struct leap__relay *relay);
+void leap__relay_note_drop(struct leap__relay *relay);
+int leap__relay_chan_open(struct leap_chan *chan);
+void leap__relay_chan_close(struct leap_chan *chan);
+void leap__relay_bio(struct leap_chan *chan, struct leap_bio *bio);
 /* Can what was opened as @was be served by @now? */
 bool leap__relay_fits(const struct leap__far *was, const struct leap__far *now);
 /* The far namespace as @host sees it. 0, -ENOENT */
@@ -164,13 +188,18 @@ int leap__relay_look(struct leap_host *host, uint32_t nsid,
 		     struct leap__far *far);
 
 /* link.c */
+struct leap__link *leap__relay_link_alloc(struct leap__relay *relay,
+					  struct leap_pollgroup *pg);
 int leap__relay_link_open(struct leap__relay *relay, struct leap_pollgroup *pg,
 			  struct leap__link **out);
+/* Takes the size in a note over, on its bdev's thread. */
+void leap__relay_note_run(struct leap_msg *msg);
 /* No bio is out. It goes in a later poll. */
 void leap__relay_link_close(struct leap__link *link);
 
 /* command.c */
 void leap__relay_submit(struct leap__link *link, struct leap_bio *bio);
+int leap__relay_host_send(struct leap__link *link, struct leap_req *req);
 /* Send what waits, as far as it goes; or fail it. */
 void leap__relay_drive(struct leap__link *link);
 void leap__relay_refuse(struct leap__link *link);

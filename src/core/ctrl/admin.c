@@ -349,6 +349,9 @@ static void admin_execute(struct leap_vqp *vqp, struct leap_cmd *cmd)
 	if (!cmd->sqe.opc)
 		say_zeros(c, cmd);
 	op = find_op(c, cmd->sqe.opc);
+	if (!op && cmd->sqe.flags == flags && (c->csts & LEAP_CSTS_RDY) &&
+	    leap__ocssd_admin(c, cmd))
+		return;
 	if (!op)
 		leap__admin_fail(c, cmd, LEAP__DNR(LEAP_SC_INVALID_OPCODE));
 	else if (cmd->sqe.flags != flags)

@@ -421,6 +421,11 @@ void leap__zns_changed_log(struct leap__ctrl *c, uint32_t nsid, int forget,
 			   uint8_t *buf);
 void leap__zns_forget(struct leap__ctrl *c);
 
+/* ocssd.c; 1: the command was taken */
+int leap__ocssd_admin(struct leap__ctrl *c, struct leap_cmd *cmd);
+int leap__ocssd_log(struct leap__ctrl *c, struct leap_cmd *cmd, uint32_t len);
+int leap__ocssd_feature(struct leap__ctrl *c, struct leap_cmd *cmd);
+
 /* identify.c, features.c, logs.c, aer.c, discovery.c */
 void leap__admin_identify(struct leap__ctrl *c, struct leap_cmd *cmd);
 void leap__admin_set_features(struct leap__ctrl *c, struct leap_cmd *cmd);

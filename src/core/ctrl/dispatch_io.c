@@ -15,6 +15,8 @@
 
 #include <string.h>
 
+#include <leapio/ocssd.h>
+
 #include "util/plant.h"
 
 #define likely(x)	__builtin_expect(!!(x), 1)
@@ -147,6 +149,7 @@ static void bio_done(struct leap_bio *bio, leap_status_t status)
 	struct leap__iocmd *io = leap__iocmd(cmd);
 
 	if (unlikely(io->kind == LEAP__IOC_COPY ||
+		     io->kind == LEAP__IOC_VECTOR ||
 		     (io->kind == LEAP__IOC_ZONE_APPEND && !status)))
 		cmd->result = bio->result;
 	leap_bio_put(ns->chan, bio);
@@ -210,6 +213,8 @@ int leap__io_issue(struct leap__ioqp *q, struct leap__ions *ns,
 	bio->pieces = pieces;
 	bio->block = slba << ns->stack_shift;
 	bio->nr_blocks = nr_lbas << ns->stack_shift;
+	if (leap__iocmd(cmd)->kind == LEAP__IOC_VECTOR)
+		bio->vector = &q->group->vectors[cmd->tag];
 	if (leap__iocmd(cmd)->kind == LEAP__IOC_ZONE_OTHER)
 		bio->result = leap__iocmd(cmd)->done;
 	enter(q, ns, cmd, bio);
@@ -575,6 +580,9 @@ static void execute_other(struct leap__ioqp *q, struct leap_cmd *cmd)
 			io_fabrics(q, cmd);
 		break;
 	default:
+		if (!status && cmd->sqe.opc >= LEAP_OCSSD_RESET &&
+		    cmd->sqe.opc <= LEAP_OCSSD_COPY && leap__io_vector(q, cmd))
+			return;
 		status = DNR(LEAP_SC_INVALID_OPCODE);
 	}
 	if (status)

@@ -329,6 +329,8 @@ static int step(struct leap__ioqp *q, struct leap__ions *ns,
 		return compare_step(q, ns, cmd, status);
 	if (io->kind == LEAP__IOC_COPY)
 		return leap__io_copy_step(q, ns, cmd, status);
+	if (io->kind == LEAP__IOC_VECTOR)
+		return leap__vector_step(q, ns, cmd, status);
 	if (io->kind >= LEAP__IOC_ZONE_WAITS)
 		return leap__zns_step(q, ns, cmd, status);
 	if (!status && q->state == LEAP__IOQP_ENDED)

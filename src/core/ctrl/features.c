@@ -335,6 +335,8 @@ void leap__admin_set_features(struct leap__ctrl *c, struct leap_cmd *cmd)
 	uint32_t v = leap_from_le32(cmd->sqe.cdw11);
 	leap_status_t status = check_set(c, &cmd->sqe, f);
 
+	if (!f && leap__ocssd_feature(c, cmd))
+		return;
 	if (!status && (f->flags & DATA)) {
 		leap_cmd_pull(cmd, data_bytes(c, &cmd->sqe, f),
 			      set_data_ready);
@@ -462,6 +464,8 @@ void leap__admin_get_features(struct leap__ctrl *c, struct leap_cmd *cmd)
 	const struct feature *f = find(c, LEAP_GET(dw10, LEAP_FEAT_CDW10_FID));
 	leap_status_t status = check_get(c, &cmd->sqe, f);
 
+	if (!f && leap__ocssd_feature(c, cmd))
+		return;
 	if (!status &&
 	    LEAP_GET(dw10, LEAP_FEAT_CDW10_SEL) == LEAP_FEAT_SEL_CAPS) {
 		cmd->result = capabilities(c, f);

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include <leapio/ocssd.h>
+
 #define MAX_TRANSPORT_DESCS 1
 #define ANY_CSI 256u
 
@@ -193,6 +195,8 @@ static leap_status_t id_ns(struct leap__ctrl *c, struct leap_cmd *cmd,
 		id->msrc = LEAP__COPY_RANGES - 1;
 	}
 	id->nsattr = d->read_only ? LEAP_NSATTR_WP : 0;
+	if (d->caps & LEAP_BDEV_VECTOR)
+		id->vs[0] = LEAP_OCSSD_NS_VENDOR;
 	memcpy(id->nguid, d->nguid, 16);
 	memcpy(id->eui64, d->eui64, 8);
 	return 0;

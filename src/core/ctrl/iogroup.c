@@ -15,7 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+<<<<<<< HEAD
 #include "block/bdev.h"
+=======
+#include <leapio/ocssd.h>
+
+>>>>>>> main
 #include "core/io/dispatch.h"
 #include "util/plant.h"
 
@@ -62,7 +67,9 @@ static int writes(uint8_t opc)
 {
 	return opc == LEAP_NVM_WRITE || opc == LEAP_NVM_WRITE_ZEROES ||
 	       opc == LEAP_NVM_DSM || opc == LEAP_NVM_COPY ||
-	       opc == LEAP_NVM_ZONE_APPEND || opc == LEAP_NVM_ZONE_MGMT_SEND;
+	       opc == LEAP_NVM_ZONE_APPEND || opc == LEAP_NVM_ZONE_MGMT_SEND ||
+	       (opc >= LEAP_OCSSD_RESET && opc <= LEAP_OCSSD_COPY &&
+		opc != LEAP_OCSSD_READ);
 }
 
 static void make_orphan(struct leap__iogroup *g, struct leap__ioqp *q,
@@ -371,6 +378,10 @@ static void ns_add(struct leap__iogroup *g, struct leap__lmsg *m)
 	struct leap__ions *ns = m->subject;
 	int err;
 
+	if ((ns->caps & LEAP_BDEV_VECTOR) && leap__ocssd_prepare(g)) {
+		leap__link_answer(m, -ENOMEM);
+		return;
+	}
 	/* One bio a command, and one for each controller that shuts down. */
 	err = leap_chan_open(ns->bdev, g->pg, g->nr_cmds + 8, &ns->chan);
 	if (!err)
@@ -576,5 +587,6 @@ void leap__iogroup_destroy(struct leap__iogroup *g)
 	leap__ioguest_fini(g);
 	free(g->inflight);
 	free(g->scratch);
+	free(g->vectors);
 	free(g);
 }

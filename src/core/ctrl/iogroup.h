@@ -171,6 +171,7 @@ struct leap__iogroup {
 	struct leap_cmd *zone_wait;
 	struct leap_cmd **zone_wait_tail;
 	int zone_driving;
+	struct leap_bio_vector *vectors;	/* [nr_cmds], by tag; or NULL */
 	uint8_t *scratch;		/* LEAP__IOC_SCRATCH_BYTES */
 	struct leap_piece piece;	/* of the scratch buffer */
 	struct leap__copy_list copy;	/* of who has it, when that copies */
@@ -209,6 +210,7 @@ enum {
 	LEAP__IOC_ZONE_WRITE,	/* and one that has its zone */
 	LEAP__IOC_ZONE_APPEND,
 	LEAP__IOC_ZONE_OTHER,	/* send, report: done is for the bio's result */
+	LEAP__IOC_VECTOR,	/* dispatch_ocssd.c's */
 };
 
 static inline struct leap__iocmd *leap__iocmd(struct leap_cmd *cmd)
@@ -323,5 +325,13 @@ uint32_t leap__zns_abort(struct leap__iogroup *g, struct leap_vqp *vqp,
 			 int32_t cid);
 /* A namespace goes: before it is taken from the table. */
 void leap__zns_closing(struct leap__iogroup *g, struct leap__ions *ns);
+
+/* dispatch_ocssd.c: open-channel namespaces */
+/* Before the first one is opened. 0, or -1: out of memory. */
+int leap__ocssd_prepare(struct leap__iogroup *g);
+/* 0: of a namespace that knows no vectors. */
+int leap__io_vector(struct leap__ioqp *q, struct leap_cmd *cmd);
+int leap__vector_step(struct leap__ioqp *q, struct leap__ions *ns,
+		      struct leap_cmd *cmd, leap_status_t status);
 
 #endif

@@ -440,6 +440,8 @@ void leap__admin_get_log(struct leap__ctrl *c, struct leap_cmd *cmd)
 	const struct log_page *p = find(c, log_lid(cmd));
 	leap_status_t status = check_log(c, &cmd->sqe, p);
 
+	if (!p && leap__ocssd_log(c, cmd, log_len(&cmd->sqe)))
+		return;
 	if (status)
 		leap__admin_fail(c, cmd, status);
 	else

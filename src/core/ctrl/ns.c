@@ -176,12 +176,13 @@ static int describe_zones(struct leap_ns_desc *d, const struct leap_ns_opts *o,
 {
 	struct leap_bdev_zones zones = { .size = sizeof(zones) };
 
+	if ((info->caps & (LEAP_BDEV_ZONED | LEAP_BDEV_VECTOR)) &&
+	    d->block_bytes != info->block_bytes)
+		return leap__err(-EINVAL,
+			"leap_ns_add: block_bytes %u over zones or chunks of blocks of %u",
+			d->block_bytes, info->block_bytes);
 	if (leap_bdev_zones(o->bdev, &zones))
 		return 0;
-	if (d->block_bytes != info->block_bytes)
-		return leap__err(-EINVAL,
-			"leap_ns_add: block_bytes %u over zones of blocks of %u",
-			d->block_bytes, info->block_bytes);
 	d->csi = LEAP_CSI_ZNS;
 	d->zone_blocks = zones.zone_blocks;
 	d->max_active = zones.max_active;

@@ -160,4 +160,9 @@ void leap__guest_kick(struct leap_pollgroup *pg, struct leap_doorbell *db);
 
 extern const struct leap_transport_ops leap__guest_ops;
 
+/* @bytes of the memory of the guest that @vqp is of, once. 0, -EFAULT, -EACCES,
+ * -EAGAIN it is not mapped here. */
+int leap__guest_copy_in(struct leap_vqp *vqp, void *to, leap_gpa_t from,
+			uint64_t bytes);
+
 #endif

@@ -495,3 +495,9 @@ void leap__guest_vqp_info(const struct leap_vqp *vqp,
 		info->issued += sq->slots.slot[i].state == LEAP_RECORD_ISSUED;
 	}
 }
+
+int leap__guest_copy_in(struct leap_vqp *vqp, void *to, leap_gpa_t from,
+			uint64_t bytes)
+{
+	return leap_ats_copy_in(leap__guest_sq(vqp)->cq->view, to, from, bytes);
+}

@@ -131,6 +131,10 @@ void leap__host_let_go(struct leap_host *h,
 
 /* host_init.c */
 
+/* What Identify Namespace says of one. 0, or -EINVAL: nothing that anybody can
+ * use. */
+int leap__host_ns_set(struct leap_host_ns *ns, uint32_t nsid,
+		      const struct leap_id_ns *id);
 int leap__host_init_alloc(struct leap_host *h);
 void leap__host_init_free(struct leap_host *h);
 /* Queue @i is connected: the next step. */

@@ -23,6 +23,8 @@
 #define SHUTDOWN_MAX_MS	60000u
 #define MAX_NS		65536u
 #define PAGE		4096u
+/* Critical warnings of the health log, all that are defined in Base 1.3. */
+#define SMART_WARNINGS	0x1fu
 /* CC: 64 B and 16 B entries, 4 KiB pages. */
 #define CC_VALUE (LEAP_PUT(6u, LEAP_CC_IOSQES) | LEAP_PUT(4u, LEAP_CC_IOCQES))
 
@@ -237,25 +239,14 @@ static void desc_read(struct leap_host *h, struct leap__hadm *a,
 		scan_next(h);
 }
 
-static void ns_read(struct leap_host *h, struct leap__hadm *a,
-		    leap_status_t status)
+int leap__host_ns_set(struct leap_host_ns *ns, uint32_t nsid,
+		      const struct leap_id_ns *id)
 {
-	const struct leap_id_ns *id = a->data;
-	uint32_t nsid = leap_from_le32(h->list->nsid[h->list_at - 1]);
 	uint32_t format = (id->flbas & 0xfu) | (id->flbas >> 5 & 3u) << 4;
 	uint8_t shift = format <= id->nlbaf ? id->lbaf[format].lbads : 0;
-	struct leap_host_ns *ns;
 
-	/* Gone meanwhile, or nothing that this side can use. */
-	if (status || shift < 9 || shift > 16 || !leap_from_le64(id->nsze)) {
-		scan_next(h);
-		return;
-	}
-	ns = scan_add(h);
-	if (!ns) {
-		leap__host_fail(h, LEAP_SC_PATH_HOST, -ENOMEM);
-		return;
-	}
+	if (shift < 9 || shift > 16 || !leap_from_le64(id->nsze))
+		return -EINVAL;
 	ns->nsid = nsid;
 	ns->block_bytes = 1u << shift;
 	ns->nr_blocks = leap_from_le64(id->nsze);
@@ -270,6 +261,26 @@ static void ns_read(struct leap_host *h, struct leap__hadm *a,
 	ns->msrc = id->msrc;
 	ns->mssrl = leap_from_le16(id->mssrl);
 	ns->mcl = leap_from_le32(id->mcl);
+	return 0;
+}
+
+static void ns_read(struct leap_host *h, struct leap__hadm *a,
+		    leap_status_t status)
+{
+	uint32_t nsid = leap_from_le32(h->list->nsid[h->list_at - 1]);
+	struct leap_host_ns ns = { .size = sizeof(ns) }, *p;
+
+	/* Gone meanwhile, or nothing that this side can use. */
+	if (status || leap__host_ns_set(&ns, nsid, a->data)) {
+		scan_next(h);
+		return;
+	}
+	p = scan_add(h);
+	if (!p) {
+		leap__host_fail(h, LEAP_SC_PATH_HOST, -ENOMEM);
+		return;
+	}
+	*p = ns;
 	identify(h, LEAP_CNS_NS_DESC, nsid, a->data, desc_read);
 }
 
@@ -389,9 +400,12 @@ static void set_events(struct leap_host *h)
 	}
 	sqe = adm_prep(&h->adm, LEAP_ADM_SET_FEATURES);
 	sqe->cdw10 = leap_to_le32(LEAP_FID_ASYNC_EVENT);
-	sqe->cdw11 = leap_to_le32(oaes & (LEAP_AEC_NS_ATTR | LEAP_AEC_SHUTDOWN |
-					  LEAP_AEC_ZONE_DESC |
-					  LEAP_AEC_DISCOVERY));
+	oaes &= LEAP_AEC_NS_ATTR | LEAP_AEC_SHUTDOWN | LEAP_AEC_ZONE_DESC |
+		LEAP_AEC_DISCOVERY;
+	/* Whoever has a health log warns of it; OAES has no bits for that. */
+	if (!h->discovery)
+		oaes |= SMART_WARNINGS;
+	sqe->cdw11 = leap_to_le32(oaes);
 	adm_send(&h->adm, events_on);
 }
 

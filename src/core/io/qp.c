@@ -310,11 +310,12 @@ static int bad_req(const struct leap_qp *qp, const struct leap_req *req,
 
 static inline int check_req(struct leap_qp *qp, struct leap_req *req)
 {
-	const struct leap_piece *p = req->pieces, *end = p + req->nr_pieces;
+	const struct leap_piece *p = req->pieces;
+	uint32_t left = req->nr_pieces;
 	uint32_t reach = LEAP_REACH_DIRECT;
 	uint64_t bytes = 0;
 
-	for (; p < end; p++) {
+	for (; left; left--, p++) {
 		bytes += p->len_bytes;
 		reach |= p->reach;
 	}

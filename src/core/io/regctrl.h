@@ -4,7 +4,8 @@
  *
  *	leap_qp (transport slots, queue creation)	regqp.c
  *		fabrics commands, own answers		regfab.c
- *	  queue: rings, payload, completions		regqueue.c
+ *	  queue: rings, slots, completions		regqueue.c
+ *		payload: PRPs, SGLs, bounce		regdata.c
  *	  controller: enable, disable, admin commands	regctrl.c
  *		what is there, and its quirks		regprobe.c
  *		commands that take too long, health	regwatch.c
@@ -19,16 +20,18 @@
 #include <leapio/nvmf.h>
 #include <leapio/plugin/transport_ops.h>
 
+#include "core/io/chunks.h"
 #include "core/io/pollgroup.h"
 #include "core/io/regdev.h"
 #include "core/io/ring.h"
 #include "dmabuf/region.h"
 #include "util/list.h"
 
+/* Connected to by its address alone: whatever its name is. */
+#define LEAP__NQN_ANY		"nqn.2014-08.org.nvmexpress:any"
+
 #define LEAP__REG_PAGE		4096u
 #define LEAP__REG_MAX_DATA	(1u << 20)
-#define LEAP__REG_CHUNK		16384u	/* bounce memory comes in these */
-#define LEAP__REG_NR_CHUNKS	512u
 /* PRP list or SGL segment of a slot; never crosses a page. */
 #define LEAP__REG_DESC_BYTES	2048u
 #define LEAP__REG_OWN_CMDS	4u	/* admin commands of our own at once */
@@ -109,10 +112,8 @@ struct leap__regq {
 	bool bounce_all;
 	struct leap__regslot *slots;
 	uint16_t *free_slots;
-	uint16_t *next_chunk;
+	struct leap__chunks chunks;
 	uint32_t nr_free_slots;
-	uint32_t nr_free_chunks;
-	uint16_t free_chunk;
 	uint16_t map;			/* of its memory */
 	/* Commands that wait for their payload to be mapped, oldest first. */
 	uint16_t parked, parked_last;
@@ -136,8 +137,8 @@ void leap__regq_name(struct leap__regq *q, uint16_t qid);
 /* A slot's number, or -EAGAIN. */
 int leap__regq_slot(struct leap__regq *q, struct leap_req *req);
 void leap__regq_put_slot(struct leap__regq *q, uint16_t cid);
-/* Put a command into the ring, or park it; the slot is given back on failure. 0,
- * -EAGAIN. */
+/* Put a command into the ring, or park it; the slot is given back on failure.
+ * 0, -EAGAIN. */
 int leap__regq_push(struct leap__regq *q, uint16_t cid);
 /* Those that are parked: perhaps they can go now. */
 void leap__regq_unpark(struct leap__regq *q);
@@ -153,6 +154,11 @@ void leap__regq_abort_over(struct leap__regq *q, uint16_t cid);
 /* Every command that is out fails; no callback for our own. @status 0: by
  * leap_qp_fail with @err. */
 void leap__regq_fail_all(struct leap__regq *q, int err, leap_status_t status);
+
+/* regdata.c: the DPTR of a command that has payload. 0; -EAGAIN: the device is
+ * being told of it; -ENOBUFS: no chunks. */
+int leap__regdata_name(struct leap__regq *q, struct leap_req *req,
+		       uint16_t cid);
 
 /* ---- controllers: regctrl.c ---- */
 
@@ -192,6 +198,7 @@ struct leap__regctrl {
 	uint64_t cap;
 	uint32_t cc;		/* as last written */
 	uint64_t to_ns;		/* CAP.TO, CRTO */
+	uint32_t crto;
 	uint64_t shutdown_ns;	/* RTD3E */
 	struct leap_id_ctrl *id;
 	struct leap__list qps;		/* struct leap__regqp, admin too */

@@ -222,6 +222,7 @@ static void crto_read(struct leap__regctrl *c, uint64_t value)
 {
 	uint64_t ns = LEAP_GET((uint32_t)value, LEAP_CRTO_CRWMT) * 500 * MS;
 
+	c->crto = (uint32_t)value;
 	/* All ones is not a time. */
 	if ((uint32_t)value != ALL_ONES && ns > c->to_ns)
 		c->to_ns = ns;

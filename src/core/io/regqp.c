@@ -400,6 +400,7 @@ static bool name_fits(const struct leap__regctrl *c, const char *wanted)
 	const char *name = (const char *)c->id->subnqn;
 
 	return !name[0] || (c->quirks & LEAP__REGQ_NO_NAME) ||
+	       !strcmp(wanted, LEAP__NQN_ANY) ||
 	       !strncmp(name, wanted, sizeof(c->id->subnqn));
 }
 

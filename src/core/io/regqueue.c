@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A queue pair of a controller behind registers: its memory, the payload of its
- * commands, and their completions.
+ * A queue pair of a controller behind registers: its memory, its slots, and the
+ * completions of its commands.
  *
  *	0         submission ring
  *	cq_at     completion ring
@@ -9,17 +9,14 @@
  *	desc_at   a PRP list or SGL segment for each slot
  *	chunk_at  bounce chunks
  *
- * Payload in a dmabuf that the device knows is named where it is: by SGLs when
- * the controller takes them, which also tells it the length, else by PRPs if
- * its pieces meet at page borders. What cannot be named passes through chunks; a
- * command whose payload the device is being told of is parked until it answers.
- * PRPs carry no length: a command that moves more than its payload has must not
- * be sent with them. Admin payload is always bounced for that reason.
+ * Payload is named by regdata.c; a command whose payload the device is being
+ * told of is parked until it answers. Admin payload is always bounced: PRPs
+ * carry no length.
  *
  * What the controller writes is checked: a completion of a command that is not
  * out, of another queue, or with an SQHD that lies ends the controller.
  *
- * Spec: NVMe Base 2.0 s3.3.1 (queues), s4.1.1 (PRPs), s4.1.2 (SGLs)
+ * Spec: NVMe Base 2.0 s3.3.1 (queues), s5.8 (Doorbell Buffer Config)
  */
 #include "core/io/regctrl.h"
 
@@ -32,266 +29,21 @@
 #include "util/err.h"
 
 #define REAP_MAX	64
-#define NO_CHUNK	UINT16_MAX
+#define NO_CHUNK	LEAP__NO_CHUNK
 #define PAGE		LEAP__REG_PAGE
-#define CHUNK		LEAP__REG_CHUNK
-#define MAX_PRPS	(LEAP__REG_DESC_BYTES / 8)
-#define MAX_SGLS	(LEAP__REG_DESC_BYTES / 16)
 
 static uint64_t to_page(uint64_t n)
 {
 	return (n + PAGE - 1) & ~(uint64_t)(PAGE - 1);
 }
 
-/* ---- PRPs and SGLs ----------------------------------------------------- */
-
-/*
- * A short list starts at one of eight places of its slot's room: with all at
- * the same distance from a page's start, lists would share few cache sets.
- */
-static uint64_t desc_at(const struct leap__regq *q, uint16_t cid,
-			uint32_t bytes)
-{
-	uint32_t shift = (cid & 7u) * q->list_step;
-
-	if (shift + bytes > LEAP__REG_DESC_BYTES)
-		shift = 0;
-	return q->desc_at + (uint64_t)cid * LEAP__REG_DESC_BYTES + shift;
-}
-
-struct prps {
-	leap_le64 *list;	/* all but the first */
-	uint32_t nr;
-	uint32_t max;		/* of the list */
-	uint64_t first;
-	uint64_t end;
-};
-
-static bool add_prps(struct prps *p, uint64_t addr, uint32_t len)
-{
-	uint64_t end = addr + len;
-
-	if (!p->nr) {
-		if (addr & 3)
-			return false;
-		p->first = addr;
-		p->nr = 1;
-		addr = (addr | (PAGE - 1)) + 1;
-	} else if ((addr | p->end) & (PAGE - 1)) {
-		return false;
-	}
-	for (; addr < end; addr += PAGE) {
-		if (p->nr > p->max)
-			return false;
-		p->list[p->nr++ - 1] = leap_to_le64(addr);
-	}
-	p->end = end;
-	return true;
-}
-
-/* How much room the list of @len bytes takes, at most. */
-static uint32_t prp_bytes(uint64_t len)
-{
-	uint64_t n = len / PAGE + 1;
-
-	return (uint32_t)(n < MAX_PRPS ? n : MAX_PRPS) * 8;
-}
-
-static void start_prps(struct leap__regq *q, struct prps *p, uint64_t at,
-		       uint32_t bytes)
-{
-	p->list = (leap_le64 *)(void *)(q->base + at);
-	p->nr = 0;
-	p->max = bytes / 8;
-	p->first = 0;
-	p->end = 0;
-}
-
-static void set_prps(const struct leap__regq *q, struct leap_sqe *sqe,
-		     const struct prps *p, uint64_t at)
-{
-	sqe->prp1 = leap_to_le64(p->first);
-	if (p->nr == 2)
-		sqe->prp2 = p->list[0];
-	else if (p->nr > 2)
-		sqe->prp2 = leap_to_le64(q->iova + at);
-}
-
-static void set_sgl(struct leap_sgl_desc *desc, uint32_t type, uint64_t addr,
-		    uint32_t len)
-{
-	memset(desc, 0, sizeof(*desc));
-	desc->addr = leap_to_le64(addr);
-	desc->len = leap_to_le32(len);
-	desc->type = LEAP_SGL_ID(type, LEAP_SGL_SUB_ADDRESS);
-}
-
-/* 0 named; -EAGAIN park it; -EOPNOTSUPP bounce it. */
-static int in_place_prp(struct leap__regq *q, struct leap_req *req,
-			 uint16_t cid)
-{
-	uint32_t bytes = prp_bytes(req->lib[1]), i;
-	uint64_t at = desc_at(q, cid, bytes);
-	struct prps p;
-
-	start_prps(q, &p, at, bytes);
-	for (i = 0; i < req->nr_pieces; i++) {
-		const struct leap_piece *piece = &req->pieces[i];
-		uint64_t delta;
-
-		int err;
-
-		if (!piece->len_bytes)
-			continue;
-		if (!piece->buf)
-			return -EOPNOTSUPP;
-		err = leap__regmem_delta(q->c, piece->buf, &delta);
-		if (err)
-			return err;
-		if (!add_prps(&p, (uintptr_t)piece->addr + delta,
-			      piece->len_bytes))
-			return -EOPNOTSUPP;
-	}
-	set_prps(q, &req->sqe, &p, at);
-	return 0;
-}
-
-static int in_place_sgl(struct leap__regq *q, struct leap_req *req,
-			 uint16_t cid)
-{
-	uint32_t nr = req->nr_pieces, i;
-	struct leap_sgl_desc *desc = &req->sqe.sgl1;
-	uint64_t at = 0, delta;
-	int err;
-
-	if (nr > MAX_SGLS)
-		return -EOPNOTSUPP;
-	if (nr > 1) {
-		at = desc_at(q, cid, nr * 16);
-		desc = (struct leap_sgl_desc *)(void *)(q->base + at);
-	}
-	for (i = 0; i < nr; i++) {
-		const struct leap_piece *p = &req->pieces[i];
-
-		if (!p->buf)
-			return -EOPNOTSUPP;
-		err = leap__regmem_delta(q->c, p->buf, &delta);
-		if (err)
-			return err;
-		set_sgl(&desc[i], LEAP_SGL_TYPE_DATA,
-			(uintptr_t)p->addr + delta, p->len_bytes);
-	}
-	if (nr > 1)
-		set_sgl(&req->sqe.sgl1, LEAP_SGL_TYPE_LAST, q->iova + at,
-			nr * 16);
-	return 0;
-}
-
-/* ---- bounce ------------------------------------------------------------ */
-
-static uint8_t *chunk_addr(const struct leap__regq *q, uint16_t chunk)
-{
-	return q->base + q->chunk_at + (uint64_t)chunk * CHUNK;
-}
-
-/* Copy between pieces and chunks, chunk by chunk. */
-static void bounce(struct leap__regq *q, const struct leap_req *req,
-		   uint16_t chunk, bool in)
-{
-	uint32_t at = 0, i;
-
-	for (i = 0; i < req->nr_pieces; i++) {
-		uint8_t *p = req->pieces[i].addr;
-		uint32_t left = req->pieces[i].len_bytes, n;
-
-		while (left) {
-			if (at == CHUNK) {
-				chunk = q->next_chunk[chunk];
-				at = 0;
-			}
-			n = CHUNK - at;
-			n = n < left ? n : left;
-			if (in)
-				memcpy(chunk_addr(q, chunk) + at, p, n);
-			else
-				leap__copy_from_shared(p, chunk_addr(q, chunk) +
-						       at, n);
-			p += n;
-			at += n;
-			left -= n;
-		}
-	}
-}
+/* ---- slots and the ring ------------------------------------------------ */
 
 static void put_chunks(struct leap__regq *q, struct leap__regslot *slot)
 {
-	uint16_t chunk = slot->chunks;
-
-	while (chunk != NO_CHUNK) {
-		uint16_t next = q->next_chunk[chunk];
-
-		q->next_chunk[chunk] = q->free_chunk;
-		q->free_chunk = chunk;
-		q->nr_free_chunks++;
-		chunk = next;
-	}
+	leap__chunks_put(&q->chunks, slot->chunks);
 	slot->chunks = NO_CHUNK;
 }
-
-static void name_chunks(struct leap__regq *q, struct leap_req *req,
-			uint16_t cid, uint32_t nr)
-{
-	uint32_t bytes = q->sgl ? nr * 16 : prp_bytes(req->lib[1]), i;
-	uint64_t at = desc_at(q, cid, bytes), left = req->lib[1];
-	struct leap_sgl_desc *desc = (void *)(q->base + at);
-	uint16_t chunk = q->slots[cid].chunks;
-	struct prps p;
-
-	if (nr == 1)
-		desc = &req->sqe.sgl1;
-	start_prps(q, &p, at, bytes);
-	for (i = 0; i < nr; i++, chunk = q->next_chunk[chunk]) {
-		uint32_t part = left < CHUNK ? (uint32_t)left : CHUNK;
-		uint64_t addr = q->iova + q->chunk_at +
-				(uint64_t)chunk * CHUNK;
-
-		if (q->sgl)
-			set_sgl(&desc[i], LEAP_SGL_TYPE_DATA, addr, part);
-		else
-			add_prps(&p, addr, part);
-		left -= part;
-	}
-	if (!q->sgl)
-		set_prps(q, &req->sqe, &p, at);
-	else if (nr > 1)
-		set_sgl(&req->sqe.sgl1, LEAP_SGL_TYPE_LAST, q->iova + at,
-			nr * 16);
-}
-
-static bool by_chunks(struct leap__regq *q, struct leap_req *req, uint16_t cid)
-{
-	uint32_t nr = (uint32_t)((req->lib[1] + CHUNK - 1) / CHUNK), i;
-	struct leap__regslot *slot = &q->slots[cid];
-	uint16_t chunk = q->free_chunk, last = NO_CHUNK;
-
-	if (nr > q->nr_free_chunks)
-		return false;
-	slot->chunks = chunk;
-	q->nr_free_chunks -= nr;
-	for (i = 0; i < nr; i++) {
-		last = chunk;
-		chunk = q->next_chunk[chunk];
-	}
-	q->free_chunk = chunk;
-	q->next_chunk[last] = NO_CHUNK;
-	q->qp->bounced++;
-	/* Reads too: what the controller leaves alone stays as it was. */
-	bounce(q, req, slot->chunks, true);
-	name_chunks(q, req, cid, nr);
-	return true;
-}
-
-/* ---- slots and the ring ------------------------------------------------ */
 
 /*
  * A CID is the slot and, above it, how often that has been used: a completion
@@ -355,23 +107,6 @@ static void park(struct leap__regq *q, uint16_t cid)
 	q->parked_last = cid;
 }
 
-/* DPTR of a command: 0; -EAGAIN park it; -ENOBUFS no chunks. */
-static int name_payload(struct leap__regq *q, struct leap_req *req,
-			uint16_t cid)
-{
-	int err = -EOPNOTSUPP;
-
-	if (!q->bounce_all)
-		err = q->sgl ? in_place_sgl(q, req, cid) :
-			       in_place_prp(q, req, cid);
-	/* The two of a fused pair have to stay together. */
-	if (err == -EAGAIN && !(req->sqe.flags & LEAP_SQE_FUSE_MASK))
-		return err;
-	if (err && !by_chunks(q, req, cid))
-		return -ENOBUFS;
-	return 0;
-}
-
 int leap__regq_push(struct leap__regq *q, uint16_t cid)
 {
 	struct leap_req *req = q->slots[cid].req;
@@ -386,7 +121,7 @@ int leap__regq_push(struct leap__regq *q, uint16_t cid)
 		sqe->prp2 = leap_to_le64(0);
 	}
 	if (req->lib[1])
-		err = name_payload(q, req, cid);
+		err = leap__regdata_name(q, req, cid);
 	if (__builtin_expect(err == -EAGAIN, 0)) {
 		park(q, cid);
 		return 0;
@@ -410,7 +145,7 @@ void leap__regq_unpark(struct leap__regq *q)
 
 		next = q->slots[cid].next;
 		q->slots[cid].parked = false;
-		if (stuck || name_payload(q, req, cid)) {
+		if (stuck || leap__regdata_name(q, req, cid)) {
 			stuck = true;
 			park(q, cid);
 		} else if (leap__sqp_push(&q->sqp, &req->sqe)) {
@@ -440,10 +175,34 @@ bool leap__regq_uses(const struct leap__regq *q,
 	return false;
 }
 
+/*
+ * What may not pass what, and who sees to it. "Device" is one that is no
+ * processor of this machine (regdev.h), for which ARM needs the outer shareable
+ * domain; the other side's half is in brackets.
+ *
+ *	entry, PRP list -> doorbell	release store of a shadow word; for a
+ *		device leap__dma_publish before it and, in its table's doorbell,
+ *		before the register [it reads the entry after the doorbell]
+ *	shadow word -> EventIdx		leap__full_fence in leap__sqp_ring [it
+ *		stores EventIdx, then looks at the word: one of us sees the
+ *		other's store, so no entry waits unseen]
+ *	phase -> rest of a completion, payload	acquire load; for a device
+ *		leap__dma_observe behind it [it writes the phase last]
+ *	completion, bounced payload -> doorbells that let it be overwritten
+ *		leap__dma_observe here, as leap__dma_publish orders stores
+ *		alone [it writes after it saw the doorbell]
+ */
+static void before_doorbell(bool window)
+{
+	if (window)
+		leap__dma_observe();
+}
+
 void leap__regq_kick(struct leap__regq *q)
 {
 	struct leap__regdev *dev = q->c->dev;
 
+	before_doorbell(q->sqp.window);
 	if (q->live && leap__sqp_ring(&q->sqp))
 		dev->ops->doorbell(dev, q->sq_db, q->sqp.tail);
 }
@@ -497,7 +256,7 @@ static int finish(struct leap__regq *q, const struct leap__cqe *cqe)
 	req->cqe.status = leap_to_le16((uint16_t)(cqe->status << 1));
 	if (__builtin_expect(slot->chunks != NO_CHUNK, 0) &&
 	    reads(&req->sqe) && !cqe->status)
-		bounce(q, req, slot->chunks, false);
+		leap__chunks_drain(&q->chunks, slot->chunks, req);
 	leap__regq_put_slot(q, i);
 	/* All that went out has been fetched: an SQHD that says otherwise would
 	 * leave a ring that is full of nothing. */
@@ -518,6 +277,7 @@ static void ring_cq(struct leap__regq *q)
 	if (leap__ring_dist(q->cqc.rung, q->cqc.head, q->cq_size) <=
 	    q->cq_lazy)
 		return;
+	before_doorbell(q->cqc.window);
 	if (leap__cqc_ring(&q->cqc))
 		dev->ops->doorbell(dev, q->cq_db, q->cqc.head);
 }
@@ -586,10 +346,6 @@ static void free_lists(struct leap__regq *q)
 		q->free_slots[i] = (uint16_t)(q->sq_size - 1 - i);
 	}
 	q->nr_free_slots = q->sq_size;
-	for (i = 0; i < LEAP__REG_NR_CHUNKS; i++)
-		q->next_chunk[i] = i + 1 < LEAP__REG_NR_CHUNKS ?
-			(uint16_t)(i + 1) : NO_CHUNK;
-	q->nr_free_chunks = LEAP__REG_NR_CHUNKS;
 	q->parked = NO_CHUNK;
 }
 
@@ -624,16 +380,17 @@ int leap__regq_init(struct leap__regq *q, struct leap__regctrl *c,
 	layout(q);
 	q->slots = calloc(sq_size, sizeof(*q->slots));
 	q->free_slots = calloc(sq_size, sizeof(*q->free_slots));
-	q->next_chunk = calloc(LEAP__REG_NR_CHUNKS, sizeof(*q->next_chunk));
-	opts.bytes = q->chunk_at + (uint64_t)LEAP__REG_NR_CHUNKS * CHUNK;
+	opts.bytes = q->chunk_at + (uint64_t)LEAP__CHUNKS *
+		     LEAP__CHUNK_BYTES;
 	opts.huge = LEAP_HUGE_NEVER;	/* most of it is never touched */
 	opts.name = "leapio-queue";
-	if (!q->slots || !q->free_slots || !q->next_chunk ||
+	if (!q->slots || !q->free_slots || leap__chunks_init(&q->chunks) ||
 	    leap_dmabuf_create(&opts, &q->mem)) {
 		leap__regq_fini(q);
 		return -ENOMEM;
 	}
 	q->base = leap_dmabuf_addr(q->mem);
+	q->chunks.mem = q->base + q->chunk_at;
 	free_lists(q);
 	leap__regq_restart(q);
 	return 0;
@@ -647,10 +404,10 @@ void leap__regq_fini(struct leap__regq *q)
 	leap_dmabuf_put(q->mem);
 	free(q->slots);
 	free(q->free_slots);
-	free(q->next_chunk);
+	leap__chunks_fini(&q->chunks);
 	q->mem = NULL;
 	q->slots = NULL;
-	q->free_slots = q->next_chunk = NULL;
+	q->free_slots = NULL;
 	q->sq_size = 0;
 	q->live = false;
 }

@@ -21,7 +21,7 @@
 #define DNR(status)	((leap_status_t)((status) | LEAP_STATUS_DNR))
 #define PAGE		LEAP__REG_PAGE
 
-/* ---- ids that the device knows --------------------------------------------- */
+/* ---- ids that the device knows -------------------------------------- */
 
 void leap__lend_put_qid(struct leap_lender *l, struct leap__lend_queue *q)
 {
@@ -60,7 +60,7 @@ static uint32_t grant(struct leap__borrower *b, uint32_t want)
 	return n;
 }
 
-/* ---- commands at the device ------------------------------------------------- */
+/* ---- commands at the device ----------------------------------------- */
 
 static struct leap__lend_cmd *take_cmd(struct leap__borrower *b, uint32_t id,
 				       const struct leap_sqe *sqe)
@@ -141,7 +141,7 @@ static int forward(struct leap__borrower *b, uint32_t id,
 	return 0;
 }
 
-/* ---- queues --------------------------------------------------------------- */
+/* ---- queues --------------------------------------------------------- */
 
 /* Spec: NVMe Base 2.0 s5.8: before the controller learns of a queue. */
 static void clear_shadow(const struct leap_lender *l, uint16_t qid)
@@ -212,8 +212,20 @@ static void set_queues(struct leap__borrower *b, uint32_t id, uint32_t cdw11)
 {
 	uint32_t nsq = LEAP_GET(cdw11, LEAP_FEAT_NQ_NSQ) + 1;
 	uint32_t ncq = LEAP_GET(cdw11, LEAP_FEAT_NQ_NCQ) + 1;
-	uint32_t n = grant(b, nsq < ncq ? nsq : ncq);
+	uint32_t n, i;
 
+	if (nsq == 65536 || ncq == 65536) {
+		leap__borrower_done(b, id, DNR(LEAP_SC_INVALID_FIELD), 0, 0);
+		return;
+	}
+	for (i = 1; i <= LEAP__LEND_MAX_QUEUES; i++)
+		if (b->queues[i].cq)
+			break;
+	if (i <= LEAP__LEND_MAX_QUEUES) {
+		leap__borrower_done(b, id, DNR(LEAP_SC_CMD_SEQUENCE), 0, 0);
+		return;
+	}
+	n = grant(b, nsq < ncq ? nsq : ncq);
 	/* There is no way to say none; another try may get some. */
 	if (!n)
 		leap__borrower_done(b, id, LEAP_SC_INTERNAL, 0, 0);
@@ -305,7 +317,7 @@ static int delete(struct leap__borrower *b, uint32_t id,
 	return 0;
 }
 
-/* ---- the end of its queues ---------------------------------------------------- */
+/* ---- the end of its queues ------------------------------------------ */
 
 /* A device that keeps a queue is reset: that ends it as well. */
 static void del_done(struct leap__regcmd *cmd, leap_status_t status)
@@ -353,7 +365,7 @@ int leap__lend_delete(struct leap__borrower *b)
 	return 0;
 }
 
-/* ---- features, events ----------------------------------------------------------- */
+/* ---- features, events ----------------------------------------------- */
 
 static void answer(struct leap__borrower *b, uint32_t id, leap_status_t status,
 		   uint32_t dw0)
@@ -455,7 +467,7 @@ void leap__lend_drop(struct leap__borrower *b)
 	}
 }
 
-/* ---- what may pass ----------------------------------------------------------- */
+/* ---- what may pass -------------------------------------------------- */
 
 static bool data_is_own(const struct leap__borrower *b,
 			const struct leap_sqe *sqe)
@@ -514,6 +526,10 @@ int leap__lend_admin(struct leap__borrower *b, uint32_t id,
 	struct leap_sqe sqe = *from;
 
 	b->commands++;
+	if (sqe.flags & LEAP_SQE_FUSE_MASK) {
+		answer(b, id, DNR(LEAP_SC_INVALID_FIELD), 0);
+		return 0;
+	}
 	sqe.flags = 0;
 	sqe.mptr = leap_to_le64(0);
 	switch (sqe.opc) {

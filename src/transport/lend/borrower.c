@@ -33,7 +33,7 @@ static struct leap__borrower *of_chan(struct leap__fdchan *chan)
 	return leap__list_entry(chan, struct leap__borrower, chan);
 }
 
-/* ---- messages out -------------------------------------------------------------- */
+/* ---- messages out --------------------------------------------------- */
 
 static void say(struct leap__borrower *b, const struct leap__lend_msg *msg)
 {
@@ -99,6 +99,8 @@ void leap__borrower_welcome(struct leap__borrower *b)
 	fd = !c->dev->ops->doorbell_fd ? -EOPNOTSUPP :
 		c->dev->ops->doorbell_fd(c->dev, &offset, &bytes);
 	if (fd >= 0) {
+		if (bytes > LEAP__LEND_MAX_PAGE)
+			bytes = LEAP__LEND_MAX_PAGE;
 		fds[nr++] = fd;
 		flags |= LEAP__LEND_PAGE;
 		msg.welcome.page_offset = leap_to_le64(offset);
@@ -106,11 +108,12 @@ void leap__borrower_welcome(struct leap__borrower *b)
 	}
 	msg.welcome.cap = leap_to_le64(c->cap);
 	msg.welcome.vs = b->l->host->id->ver;
+	msg.welcome.crto = leap_to_le32(c->crto);
 	msg.welcome.flags = leap_to_le32(flags);
 	leap__fdchan_send(&b->chan, &msg, sizeof(msg), fds, nr);
 }
 
-/* ---- memory ------------------------------------------------------------------------ */
+/* ---- memory --------------------------------------------------------- */
 
 bool leap__borrower_owns(const struct leap__borrower *b, uint64_t iova,
 			 uint64_t bytes)
@@ -223,7 +226,7 @@ static int mem_del(struct leap__borrower *b, const struct leap__lend_msg *msg)
 	return 0;
 }
 
-/* ---- interrupt ------------------------------------------------------------------- */
+/* ---- interrupt ------------------------------------------------------ */
 
 static void irq_done(struct leap__regio *io, int err)
 {
@@ -292,7 +295,7 @@ static int irq(struct leap__borrower *b, const struct leap__lend_msg *msg,
 	return 0;
 }
 
-/* ---- doorbells ------------------------------------------------------------------ */
+/* ---- doorbells ------------------------------------------------------ */
 
 static bool rings_own(const struct leap__borrower *b, uint32_t offset)
 {
@@ -350,7 +353,7 @@ static int doorbells(struct leap__borrower *b, const struct leap__lend_msg *msg)
 	return 0;
 }
 
-/* ---- messages in ---------------------------------------------------------------- */
+/* ---- messages in ---------------------------------------------------- */
 
 static int hello(struct leap__borrower *b)
 {
@@ -421,7 +424,7 @@ static void chan_message(struct leap__fdchan *chan, const uint8_t *data,
 		leap__borrower_end(b, b->l->opts.kill);
 }
 
-/* ---- the end ------------------------------------------------------------------------ */
+/* ---- the end -------------------------------------------------------- */
 
 static void free_borrower(struct leap__borrower *b)
 {

@@ -5,8 +5,8 @@
  *
  * To the driver above it looks like a controller of its own. Registers are
  * kept here; admin commands are taken out of the ring and sent to the lender,
- * whose answers are put into the completion ring; memory and interrupt are asked
- * of it. I/O queues are the device's own: their doorbells are stored where the
+ * whose answers are put into the completion ring; memory and interrupt are
+ * asked of it. I/O queues are the device's own: their doorbells are stored where the
  * device looks, if that can be mapped, or sent.
  *
  *	connect -> HELLO, WELCOME -> open -> BYE, the lender closes -> closed
@@ -72,7 +72,7 @@ struct lent_dev {
 	uint32_t next_id;
 	/* Registers. */
 	uint64_t cap, asq, acq;
-	uint32_t vs, cc, csts, aqa;
+	uint32_t vs, crto, cc, csts, aqa;
 	/* Admin rings, as the controller sees them. */
 	struct leap__sqc sqc;
 	struct leap__cqp cqp;
@@ -112,7 +112,7 @@ static void say(struct lent_dev *d, const struct leap__lend_msg *msg, int fd)
 	leap__fdchan_send(&d->chan, msg, sizeof(*msg), &fd, fd >= 0);
 }
 
-/* ---- what has been asked: answered in its order -------------------------------- */
+/* ---- what has been asked: answered in its order --------------------- */
 
 /* priv of one that waits for the lender: id << 1; of one that has its answer:
  * errno << 32 | 1. */
@@ -144,7 +144,7 @@ static struct leap__regio *find_ask(struct lent_dev *d, uint32_t id)
 	return io;
 }
 
-/* ---- memory ------------------------------------------------------------------------ */
+/* ---- memory --------------------------------------------------------- */
 
 static struct memory *find_mem(struct lent_dev *d, uint64_t at)
 {
@@ -195,7 +195,7 @@ static void ask_unmap(struct lent_dev *d, const struct leap__regio *io)
 	say(d, &msg, -1);
 }
 
-/* ---- the admin queue --------------------------------------------------------------- */
+/* ---- the admin queue ------------------------------------------------ */
 
 static struct create *find_create(struct lent_dev *d, uint16_t cid, bool is_new)
 {
@@ -262,7 +262,7 @@ static int admin_done(struct lent_dev *d, const struct leap__lend_msg *msg)
 	return 0;
 }
 
-/* ---- registers ---------------------------------------------------------------------- */
+/* ---- registers ------------------------------------------------------ */
 
 static void enable(struct lent_dev *d)
 {
@@ -336,6 +336,8 @@ static uint64_t read_reg(const struct lent_dev *d, uint64_t offset)
 		return d->cap;
 	case LEAP_REG_VS:
 		return d->vs;
+	case LEAP_REG_CRTO:
+		return d->crto;
 	case LEAP_REG_CC:
 		return d->cc;
 	case LEAP_REG_CSTS:
@@ -391,7 +393,7 @@ static void reply_done(struct lent_dev *d, struct leap__regio *io, int err,
 	run_answers(d);
 }
 
-/* ---- doorbells ----------------------------------------------------------------------- */
+/* ---- doorbells ------------------------------------------------------ */
 
 static void send_doorbells(struct lent_dev *d)
 {
@@ -468,7 +470,7 @@ static void chan_idle(struct leap__fdchan *chan)
 	send_doorbells(of_chan(chan));
 }
 
-/* ---- messages in ----------------------------------------------------------------------- */
+/* ---- messages in ---------------------------------------------------- */
 
 /* What cannot be mapped is said by messages. */
 static void map_doorbells(struct lent_dev *d, const struct leap__lend_msg *msg,
@@ -502,8 +504,7 @@ static int welcome(struct lent_dev *d, const struct leap__lend_msg *msg,
 	if (d->open)
 		return -EPROTO;
 	d->cap = leap_from_le64(msg->welcome.cap);
-	/* What the lender took time for is over. */
-	d->cap &= ~(uint64_t)LEAP_CAP_CRMS_RWM;
+	d->crto = leap_from_le32(msg->welcome.crto);
 	d->vs = leap_from_le32(msg->welcome.vs);
 	map_doorbells(d, msg, fds);
 	d->open = true;
@@ -545,7 +546,7 @@ static void chan_message(struct leap__fdchan *chan, const uint8_t *data,
 		leap__fdchan_kill(chan, err);
 }
 
-/* ---- the end ------------------------------------------------------------------------------ */
+/* ---- the end -------------------------------------------------------- */
 
 static void finish(struct lent_dev *d)
 {
@@ -598,7 +599,7 @@ static const struct leap__fdchan_end lent_end = {
 	.message = chan_message, .idle = chan_idle, .gone = chan_gone,
 };
 
-/* ---- the table ------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------ */
 
 static void start_chan(struct lent_dev *d, struct leap__wfd *wfd)
 {

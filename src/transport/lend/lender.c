@@ -48,7 +48,7 @@ static void set_state(struct leap_lender *l, enum leap_lender_state state,
 		l->opts.changed(l, state, err, l->opts.arg);
 }
 
-/* ---- the device ------------------------------------------------------------------ */
+/* ---- the device ----------------------------------------------------- */
 
 static struct leap__regctrl *ctrl_of(const struct leap_host *h)
 {
@@ -176,7 +176,7 @@ static int connect_device(struct leap_lender *l)
 	return err;
 }
 
-/* ---- borrowers come ---------------------------------------------------------------- */
+/* ---- borrowers come ------------------------------------------------- */
 
 int leap__lender_admit(struct leap_lender *l, struct leap__wfd *wfd)
 {
@@ -278,7 +278,7 @@ void leap__lender_sweep(struct leap_lender *l)
 	}
 }
 
-/* ---- the end --------------------------------------------------------------------------- */
+/* ---- the end -------------------------------------------------------- */
 
 static void host_closed(void *arg)
 {
@@ -336,7 +336,7 @@ void leap_lender_destroy(struct leap_lender *l, void (*done)(void *arg),
 	leap__lender_look(l);
 }
 
-/* ---- making one ---------------------------------------------------------------------- */
+/* ---- making one ----------------------------------------------------- */
 
 static int take_opts(struct leap_lender *l, const struct leap_lender_opts *from)
 {
@@ -404,7 +404,7 @@ int leap_lender_create(struct leap_pollgroup *pg,
 	return 0;
 }
 
-/* ---- questions ----------------------------------------------------------------------- */
+/* ---- questions ------------------------------------------------------ */
 
 static void count_maps(const struct leap__borrower *b, uint32_t *nr,
 		       uint64_t *bytes)

@@ -51,7 +51,7 @@ static int check_welcome(const struct leap__lend_msg *msg, uint32_t nr_fds)
 	    nr_fds != (flags & 1) + (flags >> 1) || page % PAGE ||
 	    shadow % PAGE)
 		return -EPROTO;
-	if (flags & LEAP__LEND_PAGE ? bytes < 8 || bytes > 1u << 20 :
+	if (flags & LEAP__LEND_PAGE ? bytes < 8 || bytes > LEAP__LEND_MAX_PAGE :
 				      bytes || page)
 		return -EPROTO;
 	return !(flags & LEAP__LEND_SHADOW) && shadow ? -EPROTO : 0;

@@ -14,8 +14,8 @@
  *	lender:   WELCOME REPLY DONE
  *
  * MEM_ADD, MEM_DEL, DISABLE and IRQ are answered by REPLY with their id, in any
- * order; ADMIN by DONE. The lender ends the connection, after BYE or for reasons
- * of its own, when the device has nothing of the borrower's any more. Messages
+ * order; ADMIN by DONE. The lender ends the connection, after BYE or for
+ * reasons of its own, when the device has nothing of the borrower's any more. Messages
  * have one size; what a type does not use is zero.
  */
 #ifndef LEAP_LEND_PROTO_H
@@ -27,8 +27,9 @@
 #define LEAP__LEND_MAGIC	0x444e454cu	/* "LEND" */
 #define LEAP__LEND_VERSION	1u
 #define LEAP__LEND_DOORBELLS	7u		/* in one message */
+#define LEAP__LEND_MAX_PAGE	(1u << 20)	/* of doorbells, bytes */
 #define LEAP__LEND_MAX_QUEUES	64u		/* of a borrower */
-#define LEAP__LEND_MAX_MAPS	64u		/* memories of a borrower */
+#define LEAP__LEND_MAX_MAPS	128u		/* memories of a borrower */
 #define LEAP__LEND_MAX_CMDS	64u		/* admin, at once */
 
 enum leap__lend_type {
@@ -51,8 +52,8 @@ enum leap__lend_type {
 #define LEAP__LEND_PAGE		2u	/* BAR 0 from 1000h on */
 
 /* RING: flags. */
-#define LEAP__LEND_STORE	1u	/* shadow words as well: the borrower does
-				 * not reach them */
+#define LEAP__LEND_STORE	1u	/* shadow words as well, which the borrower
+				 * does not reach */
 
 struct leap__lend_msg {
 	leap_le32 magic;

@@ -7,8 +7,8 @@
  *	release  not driven? -> override as it was -> unbind -> probe -> taken?
  *
  * driver_override names one function, so that no other of its kind goes along.
- * What it was is a file of a directory that only root may write; it is read back
- * as if somebody else had written it.
+ * What it was is a file of a directory that only root may write; it is read
+ * back as if somebody else had written it.
  */
 #include "config.h"
 
@@ -26,10 +26,10 @@
 #include "util/err.h"
 
 #define VFIO		"vfio-pci"
-#define BRIDGE		"0x0604"	/* class and subclass, as sysfs has it */
+#define BRIDGE		"0x0604"	/* class and subclass */
 #define STATE_MAX	512u
 
-/* ---- what it was -------------------------------------------------------------- */
+/* ---- what it was ------------------------------------------------------- */
 
 /* A word of a driver's name or NQN: nothing that could lead elsewhere. */
 static int take_word(char *to, size_t max, const char *from)
@@ -129,7 +129,7 @@ static void state_remove(const struct leap__sysfs *s, const char *address)
 		unlink(path);
 }
 
-/* ---- the others of its group ------------------------------------------------------ */
+/* ---- the others of its group ------------------------------------------- */
 
 struct group {
 	const struct leap__sysfs *s;
@@ -192,7 +192,7 @@ bool leap__pci_group_ready(const struct leap__sysfs *s, const char *address)
 	       !strcmp(driver, VFIO) && !others(&g, is_foreign);
 }
 
-/* ---- changing hands ------------------------------------------------------------------ */
+/* ---- changing hands ---------------------------------------------------- */
 
 static int put(const struct leap__sysfs *s, const char *address,
 	       const char *file, const char *text)
@@ -338,7 +338,7 @@ int leap__pci_bind(const struct leap__sysfs *s, const char *address,
 	return err ? err : give_node(s, address, opts);
 }
 
-/* ---- back ------------------------------------------------------------------------------ */
+/* ---- back -------------------------------------------------------------- */
 
 /* Holds the node of the group meanwhile: who has a device of it open has that,
  * and taking it away would wait for him. */

@@ -55,9 +55,9 @@ int leap__pci_check_address(const char *caller, const char *address)
 	return 0;
 }
 
-/* ---- group and container ------------------------------------------------------ */
+/* ---- group and container ----------------------------------------------- */
 
-/* A node that another process holds, that is not ours to open, or is not there. */
+/* A node that another process holds, that is not ours to open, or not there. */
 static int open_node(struct leap__vfio_link *l, const char *name, int *fd)
 {
 	char path[64];
@@ -102,9 +102,9 @@ static int open_group(struct leap__vfio_link *l)
 		 l->address);
 	err = l->calls->link(l->arg, path, number, sizeof(number));
 	if (err)
-		return leap__err(-ENODEV, "leap_qp_connect: %s is not there, or "
-				 "in no IOMMU group (is it bound to vfio-pci? "
-				 "is there an IOMMU?)", l->address);
+		return leap__err(-ENODEV, "leap_qp_connect: %s is not there, "
+				 "or in no IOMMU group (is it bound to "
+				 "vfio-pci? is there an IOMMU?)", l->address);
 	snprintf(l->group_name, sizeof(l->group_name), "%s", number);
 	err = open_node(l, l->group_name, &l->group);
 	if (err != -ENOENT)
@@ -181,7 +181,7 @@ static int open_container(struct leap__vfio_link *l)
 	return 0;
 }
 
-/* ---- answers with capabilities -------------------------------------------------- */
+/* ---- answers with capabilities ----------------------------------------- */
 
 /*
  * Ask with the struct that the kernel wants room for. @min is what we know of
@@ -297,7 +297,7 @@ static void read_ranges(struct leap__vfio_link *l)
 	free(info);
 }
 
-/* ---- the device ------------------------------------------------------------------ */
+/* ---- the device -------------------------------------------------------- */
 
 static int read_regions(struct leap__vfio_link *l)
 {
@@ -415,12 +415,13 @@ void leap__vfio_link_close(struct leap__vfio_link *l)
 	if (l->bar)
 		l->calls->unmap(l->arg, l->bar, (size_t)l->map_bytes);
 	l->bar = NULL;
+	l->map_bytes = 0;
 	close_fd(l, &l->device);
 	close_fd(l, &l->group);
 	close_fd(l, &l->container);
 }
 
-/* ---- memory ------------------------------------------------------------------------ */
+/* ---- memory ------------------------------------------------------------ */
 
 static bool in_range(const struct leap__vfio_link *l, uint64_t iova,
 		     uint64_t bytes)
@@ -485,25 +486,27 @@ int leap__vfio_link_unmap(const struct leap__vfio_link *l, uint64_t bytes,
 	return unmap.size == bytes ? 0 : -EIO;
 }
 
-/* ---- interrupts and reset ------------------------------------------------------------ */
+/* ---- interrupts and reset ---------------------------------------------- */
 
 static int set_irq(const struct leap__vfio_link *l, uint32_t index,
 		   uint32_t vector, int fd)
 {
-	struct {
+	/* The set is followed by one descriptor for each vector. */
+	union {
 		struct vfio_irq_set set;
-		int32_t fd;
-	} s = {
-		.set = {
-			.argsz = sizeof(s), .index = index, .start = vector,
-			.count = 1,
-			.flags = VFIO_IRQ_SET_DATA_EVENTFD |
-				 VFIO_IRQ_SET_ACTION_TRIGGER,
-		},
-		.fd = fd,
-	};
-	int err = call(l, l->device, VFIO_DEVICE_SET_IRQS, &s);
+		uint8_t bytes[sizeof(struct vfio_irq_set) + sizeof(int32_t)];
+	} s;
+	int32_t fd32 = fd;
+	int err;
 
+	memset(&s, 0, sizeof(s));
+	s.set.argsz = sizeof(s.bytes);
+	s.set.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+	s.set.index = index;
+	s.set.start = vector;
+	s.set.count = 1;
+	memcpy(s.bytes + sizeof(s.set), &fd32, sizeof(fd32));
+	err = call(l, l->device, VFIO_DEVICE_SET_IRQS, &s);
 	return err < 0 ? err : 0;
 }
 

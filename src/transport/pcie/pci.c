@@ -41,7 +41,7 @@ static void __attribute__((format(printf, 1, 2))) be_quiet(char *fmt, ...)
 {
 }
 
-/* ---- options ---------------------------------------------------------------------- */
+/* ---- options ----------------------------------------------------------- */
 
 int leap__pci_opts(const char *call, const struct leap_pci_opts *from,
 		   struct leap_pci_opts *o, struct leap__sysfs *s)
@@ -72,7 +72,7 @@ int leap__pci_opts(const char *call, const struct leap_pci_opts *from,
 	return o->address ? leap__pci_check_address(call, o->address) : 0;
 }
 
-/* ---- libpci ------------------------------------------------------------------------ */
+/* ---- libpci ------------------------------------------------------------ */
 
 static void print_address(const struct pci_dev *dev, char *address, size_t max)
 {
@@ -141,13 +141,14 @@ static void name_of(struct pci_access *pci, const struct pci_dev *dev,
 	if (setjmp(out) ||
 	    !pci_lookup_name(pci, name, (int)max,
 			     PCI_LOOKUP_VENDOR | PCI_LOOKUP_DEVICE |
-			     PCI_LOOKUP_NO_NUMBERS, dev->vendor_id,
+			     PCI_LOOKUP_NO_NUMBERS | PCI_LOOKUP_NO_HWDB,
+			     dev->vendor_id,
 			     dev->device_id) || !strcmp(name, "???"))
 		name[0] = 0;
 	way_out = NULL;
 }
 
-/* ---- the list ------------------------------------------------------------------------ */
+/* ---- the list ---------------------------------------------------------- */
 
 static bool fits(const struct leap__sysfs *s, const struct leap_pci_opts *o,
 		 const struct pci_dev *dev, const char *address)

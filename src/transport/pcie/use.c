@@ -39,7 +39,7 @@ static int say(struct search *q, const char *block, const char *what,
 	return 1;
 }
 
-/* ---- what belongs to it --------------------------------------------------------- */
+/* ---- what belongs to it ------------------------------------------------ */
 
 static int is_ctrl(const char *name, void *arg)
 {
@@ -107,7 +107,7 @@ static bool is_ours(const struct search *q, const char *class,
 	       (q->subsys[0] && passes(target, "nvme-subsystem", q->subsys));
 }
 
-/* ---- who has it ------------------------------------------------------------------- */
+/* ---- who has it -------------------------------------------------------- */
 
 static int any(const char *name, void *arg)
 {
@@ -264,7 +264,7 @@ void leap__pci_let_go(struct leap__pci_held *held)
 		close(held->fds[--held->nr]);
 }
 
-/* ---- its name ----------------------------------------------------------------------- */
+/* ---- its name ---------------------------------------------------------- */
 
 void leap__pci_subnqn(const struct leap__sysfs *s, const char *address,
 		      char *nqn, size_t max)

@@ -23,8 +23,8 @@
  *    which writes payload, then the entry, as posted writes that keep order.
  *  - registers among themselves: volatile accesses to Device memory stay in
  *    program order.
- * x86 keeps all three orders by itself for write-back and uncached memory; there
- * both are for the compiler only.
+ * x86 keeps all three orders by itself for write-back and uncached memory;
+ * there both are for the compiler only.
  */
 #include "config.h"
 
@@ -78,7 +78,7 @@ static void wake(struct vfio_dev *d)
 	leap_pollgroup_send(d->dev.pg, &d->work);
 }
 
-/* ---- registers ---------------------------------------------------------------- */
+/* ---- registers --------------------------------------------------------- */
 
 static uint32_t load(const struct vfio_dev *d, uint64_t at)
 {
@@ -167,7 +167,7 @@ static int config_access(struct vfio_dev *d, struct leap__regio *io)
 		region_write(d, d->link.config_at + io->offset, io);
 }
 
-/* ---- operations ------------------------------------------------------------------ */
+/* ---- operations -------------------------------------------------------- */
 
 /* All pages that the buffer has a part of are its own. */
 static uint64_t map_bytes(const struct leap_dmabuf *buf)
@@ -240,7 +240,7 @@ static void run_all(struct vfio_dev *d)
 	}
 }
 
-/* ---- what the kernel has to say ----------------------------------------------------- */
+/* ---- what the kernel has to say ---------------------------------------- */
 
 static void settle(struct vfio_dev *d);
 
@@ -285,7 +285,7 @@ static void watch(struct vfio_dev *d, struct news *n, uint32_t index)
 	leap__io_submit(w, &n->io);
 }
 
-/* ---- the end ---------------------------------------------------------------------------- */
+/* ---- the end ----------------------------------------------------------- */
 
 static void settle(struct vfio_dev *d)
 {
@@ -334,7 +334,7 @@ static void do_work(struct leap_msg *msg)
 		leap__reg_lost(&d->dev, -ENODEV);
 }
 
-/* ---- the table -------------------------------------------------------------------------- */
+/* ---- the table --------------------------------------------------------- */
 
 int leap__vfio_open(struct leap__regdev *dev, const char *address,
 		    const struct leap__vfio_calls *calls, void *arg)
@@ -350,6 +350,13 @@ int leap__vfio_open(struct leap__regdev *dev, const char *address,
 	err = leap__vfio_link_open(&d->link);
 	if (err)
 		return err;
+	/* Physical addresses, and pages that must not move: not here. */
+	if (d->link.no_iommu) {
+		leap__vfio_link_close(&d->link);
+		return leap__err(-EOPNOTSUPP, "leap_qp_connect: %s: VFIO has "
+				 "it in no-IOMMU mode; an IOMMU is needed",
+				 address);
+	}
 	d->ask_tail = &d->ask;
 	d->work.run = do_work;
 	watch(d, &d->news[0], VFIO_PCI_REQ_IRQ_INDEX);
@@ -374,6 +381,8 @@ static void vfio_submit(struct leap__regdev *dev, struct leap__regio *io)
 	wake(d);
 }
 
+/* A kick that was put off may come when the device is closed already: then
+ * nothing is mapped any more. */
 static void vfio_doorbell(struct leap__regdev *dev, uint32_t offset,
 			  uint32_t value)
 {
@@ -385,7 +394,7 @@ static void vfio_doorbell(struct leap__regdev *dev, uint32_t offset,
 
 	if (__builtin_expect((uint64_t)offset + 4 <= d->link.map_bytes, 1))
 		store(d, offset, value);
-	else if (bar_access(d, &io) && !d->lost) {
+	else if (!d->closing && bar_access(d, &io) && !d->lost) {
 		d->lost = true;		/* nobody else would hear of it */
 		wake(d);
 	}

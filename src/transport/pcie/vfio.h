@@ -20,7 +20,7 @@
 
 /* "DDDD:BB:DD.F" and a NUL. */
 #define LEAP__PCI_ADDRESS	13u
-#define LEAP__VFIO_RANGES	16u	/* of device addresses, that we look at */
+#define LEAP__VFIO_RANGES	16u	/* of device addresses; at most */
 
 /* All return 0 or more, or -errno. */
 struct leap__vfio_calls {

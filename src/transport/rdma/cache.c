@@ -4,13 +4,22 @@
  * payload, registered at first use and kept, because registering pins pages and
  * takes longer than the transfer.
  *
+<<<<<<< HEAD
  * Bounded, and least recently used first out. A device that refuses one (out of
  * regions, or of lockable memory) is not asked again while the entry is there.
  * An entry is only a cache: who wants the memory back gets it as soon as no
  * command uses it, and the device has forgotten it by then. Knows nothing of
+=======
+ * Bounded, and least recently used first out. Memory that somebody wants back,
+ * or that nobody else has any more, is let go when no command in flight names
+ * it: then no key reaches it. A device that refuses one (out of regions, or of
+ * lockable memory) is not asked again while the entry is there. Knows nothing of
+>>>>>>> main
  * what the memory is for.
  */
 #include "transport/rdma/cache.h"
+
+#include "util/atomic.h"
 
 #include <stdlib.h>
 
@@ -24,7 +33,13 @@ struct recall {
 struct leap__rdma_cache {
 	const struct leap__verbs *v;
 	struct leap_pollgroup *pg;
+<<<<<<< HEAD
 	struct recall *recall;
+=======
+	struct leap_msg recall;
+	uint32_t sent;		/* recall is on its way; any thread sets it */
+	uint32_t gone;		/* recall frees it */
+>>>>>>> main
 	uint64_t clock;
 	uint32_t last;		/* hit last: most payload is in one buffer */
 	struct leap__rdma_reg regs[LEAP__RDMA_REGS];
@@ -39,6 +54,7 @@ static void forget(struct leap__rdma_cache *cache, struct leap__rdma_reg *reg)
 	reg->mr = NULL;
 	reg->buf = NULL;
 	leap__dmabuf_unhold(buf, &reg->holder);
+<<<<<<< HEAD
 	leap_dmabuf_put(buf);
 }
 
@@ -75,9 +91,54 @@ static void recalled(struct leap_msg *msg)
 void leap__rdma_reg_idle(struct leap__rdma_reg *reg)
 {
 	forget(reg->cache, reg);
+=======
+	reg->wanted = 0;
+	leap_dmabuf_put(buf);
+>>>>>>> main
 }
 
-void leap__rdma_cache_free(struct leap__rdma_cache *cache)
+/* ---- memory that somebody wants back ---- */
+
+/* Any thread, under the buffer's lock: we are here until that is ours. */
+static void wanted(struct leap__dmabuf_holder *holder)
+{
+	struct leap__rdma_reg *reg =
+		leap__list_entry(holder, struct leap__rdma_reg, holder);
+	struct leap__rdma_cache *cache = reg->cache;
+
+	leap__store_release(&reg->wanted, 1u);
+	if (!leap__exchange(&cache->sent, 1u))
+		leap_pollgroup_send(cache->pg, &cache->recall);
+}
+
+static void recall_run(struct leap_msg *msg)
+{
+	struct leap__rdma_cache *cache =
+		leap__list_entry(msg, struct leap__rdma_cache, recall);
+	uint32_t i;
+
+	if (cache->gone) {
+		free(cache);
+		return;
+	}
+	/* Before the look: what is wanted after it sends another. */
+	leap__exchange(&cache->sent, 0u);
+	for (i = 0; i < LEAP__RDMA_REGS; i++) {
+		struct leap__rdma_reg *reg = &cache->regs[i];
+
+		if (reg->buf && !reg->users &&
+		    leap__load_acquire(&reg->wanted))
+			forget(cache, reg);
+	}
+}
+
+void leap__rdma_reg_put(struct leap__rdma_reg *reg)
+{
+	if (!--reg->users && leap__load_acquire(&reg->wanted))
+		forget(reg->cache, reg);
+}
+
+void leap__rdma_cache_free(struct leap__rdma_cache *cache, int pg_goes)
 {
 	uint32_t i;
 
@@ -86,6 +147,7 @@ void leap__rdma_cache_free(struct leap__rdma_cache *cache)
 	for (i = 0; i < LEAP__RDMA_REGS; i++)
 		if (cache->regs[i].buf)
 			forget(cache, &cache->regs[i]);
+<<<<<<< HEAD
 	/* Nobody sends it any more; one that is on its way frees it. */
 	cache->recall->cache = NULL;
 	if (!leap__exchange(&cache->recall->sent, 1u))
@@ -110,6 +172,16 @@ static struct leap__rdma_cache *create(const struct leap__rdma_pool *pool)
 	cache->recall = r;
 	return cache;
 }
+=======
+	/* Nobody sends it any more, but it may be on its way. */
+	if (!pg_goes && leap__load_acquire(&cache->sent))
+		cache->gone = 1;
+	else
+		free(cache);
+}
+
+/* ---- use ---- */
+>>>>>>> main
 
 static struct leap__rdma_reg *find(struct leap__rdma_cache *cache,
 				   const struct leap_dmabuf *buf)
@@ -144,23 +216,60 @@ static struct leap__rdma_reg *make_room(struct leap__rdma_cache *cache)
 	return best;
 }
 
-struct leap__rdma_reg *leap__rdma_reg_get(struct leap__rdma_pool *pool,
+static struct leap__rdma_cache *make(struct leap_pollgroup *pg,
+				     struct leap__rdma_pool *pool)
+{
+	struct leap__rdma_cache *cache = calloc(1, sizeof(*cache));
+
+	if (!cache)
+		return NULL;
+	cache->v = pool->dev->v;
+	cache->pg = pg;
+	cache->recall.run = recall_run;
+	pool->cache = cache;
+	return cache;
+}
+
+static void fill(struct leap__rdma_cache *cache, struct leap__rdma_reg *reg,
+		 struct leap__v_pd *pd, struct leap_dmabuf *buf)
+{
+	reg->buf = leap_dmabuf_get(buf);
+	reg->cache = cache;
+	reg->holder.wanted = wanted;
+	leap__dmabuf_hold(buf, &reg->holder);
+	if (cache->v->mr_create(pd, leap_dmabuf_addr(buf),
+				leap_dmabuf_bytes(buf),
+				LEAP__V_REMOTE_READ | LEAP__V_REMOTE_WRITE,
+				&reg->keys, &reg->mr))
+		reg->mr = NULL;
+}
+
+struct leap__rdma_reg *leap__rdma_reg_get(struct leap_pollgroup *pg,
+					  struct leap__rdma_pool *pool,
 					  struct leap_dmabuf *buf)
 {
 	struct leap__rdma_cache *cache = pool->cache;
 	struct leap__rdma_reg *reg;
 
+<<<<<<< HEAD
 	if (!cache) {
 		cache = create(pool);
 		if (!cache)
 			return NULL;
 		pool->cache = cache;
 	}
+=======
+	if (!cache)
+		cache = make(pg, pool);
+	if (!cache)
+		return NULL;
+>>>>>>> main
 	reg = find(cache, buf);
 	if (!reg) {
 		reg = make_room(cache);
 		if (!reg)
 			return NULL;
+<<<<<<< HEAD
 		reg->buf = leap_dmabuf_get(buf);
 		reg->cache = cache;
 		reg->holder.wanted = wanted;
@@ -174,18 +283,14 @@ struct leap__rdma_reg *leap__rdma_reg_get(struct leap__rdma_pool *pool,
 			reg->mr = NULL;
 	}
 	reg->used = ++cache->clock;
+=======
+		fill(cache, reg, pool->dev->pd, buf);
+	}
+	reg->used = ++cache->clock;
+	/* Wanted back: it would never be free while it is used again. */
+>>>>>>> main
 	if (!reg->mr || leap__load_relaxed(&reg->wanted))
 		return NULL;
 	reg->users++;
 	return reg;
-}
-
-void leap__rdma_reg_drop(struct leap__rdma_pool *pool,
-			 const struct leap_dmabuf *buf)
-{
-	struct leap__rdma_reg *reg = pool->cache ? find(pool->cache, buf) :
-					NULL;
-
-	if (reg && !reg->users)
-		forget(pool->cache, reg);
 }

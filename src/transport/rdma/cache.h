@@ -18,8 +18,15 @@ struct leap__rdma_reg {
 	struct leap_dmabuf *buf;	/* a reference; NULL = free */
 	struct leap__v_mr *mr;		/* NULL = the device refuses it */
 	struct leap__v_keys keys;
+<<<<<<< HEAD
 	uint32_t users;
 	uint32_t wanted;		/* atomic: somebody wants it back */
+=======
+	struct leap__dmabuf_holder holder;
+	struct leap__rdma_cache *cache;
+	uint32_t wanted;		/* back; any thread sets it */
+	uint32_t users;			/* commands in flight */
+>>>>>>> main
 	uint64_t used;			/* when, for whom to let go */
 	struct leap__rdma_cache *cache;
 	struct leap__dmabuf_holder holder;
@@ -32,9 +39,11 @@ struct leap__rdma_reg {
  * use, or the memory is being taken back: the caller copies.
  * Context: owner
  */
-struct leap__rdma_reg *leap__rdma_reg_get(struct leap__rdma_pool *pool,
+struct leap__rdma_reg *leap__rdma_reg_get(struct leap_pollgroup *pg,
+					  struct leap__rdma_pool *pool,
 					  struct leap_dmabuf *buf);
 
+<<<<<<< HEAD
 /* The last user of what is wanted back: the device forgets it. */
 void leap__rdma_reg_idle(struct leap__rdma_reg *reg);
 
@@ -47,5 +56,9 @@ static inline void leap__rdma_reg_put(struct leap__rdma_reg *reg)
 /* leap__rdma_reg_drop - let go of @buf unless it is in use. Context: owner */
 void leap__rdma_reg_drop(struct leap__rdma_pool *pool,
 			 const struct leap_dmabuf *buf);
+=======
+/* leap__rdma_reg_put - a command is done with it. Context: owner */
+void leap__rdma_reg_put(struct leap__rdma_reg *reg);
+>>>>>>> main
 
 #endif

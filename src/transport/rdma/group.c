@@ -16,14 +16,15 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static void pool_free(struct leap__rdma_group *g, struct leap__rdma_pool *pool)
+static void pool_free(struct leap__rdma_group *g, struct leap__rdma_pool *pool,
+		      int pg_goes)
 {
 	struct leap__rdma_pool **at = &g->pools;
 
 	while (*at != pool)
 		at = &(*at)->next;
 	*at = pool->next;
-	leap__rdma_cache_free(pool->cache);
+	leap__rdma_cache_free(pool->cache, pg_goes);
 	if (pool->mr)
 		pool->dev->v->mr_destroy(pool->mr);
 	leap__rdma_dev_put(pool->dev);
@@ -35,7 +36,7 @@ static void group_free(struct leap__pg_ext *ext)
 	struct leap__rdma_group *g = (struct leap__rdma_group *)ext;
 
 	while (g->pools)
-		pool_free(g, g->pools);
+		pool_free(g, g->pools, 1);
 	free(g);
 }
 
@@ -174,5 +175,5 @@ void leap__rdma_pool_put(struct leap_pollgroup *pg,
 {
 	if (!pool || --pool->users || !leap__load_relaxed(&pool->dev->gone))
 		return;
-	pool_free(leap__rdma_group(pg), pool);
+	pool_free(leap__rdma_group(pg), pool, 0);
 }

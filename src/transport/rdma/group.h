@@ -74,7 +74,7 @@ void leap__rdma_pool_put(struct leap_pollgroup *pg,
 int leap__rdma_pool_bufs(struct leap_pollgroup *pg,
 			 struct leap__rdma_pool *pool);
 
-/* cache.c */
-void leap__rdma_cache_free(struct leap__rdma_cache *cache);
+/* cache.c; @pg_goes: its poll group is being destroyed */
+void leap__rdma_cache_free(struct leap__rdma_cache *cache, int pg_goes);
 
 #endif

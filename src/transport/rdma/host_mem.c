@@ -113,7 +113,7 @@ static int map_registered(struct host *h, struct hslot *s,
 
 	if (!buf)
 		return 0;
-	s->reg = leap__rdma_reg_get(h->c.pool, buf);
+	s->reg = leap__rdma_reg_get(h->c.pg, h->c.pool, buf);
 	if (!s->reg)
 		return 0;
 	out->addr = (uintptr_t)s->req->pieces->addr;

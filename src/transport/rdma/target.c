@@ -425,9 +425,12 @@ static int refuse(struct leap_pollgroup *pg, const struct leap__v_cm *cm,
 	return err;
 }
 
-static int set_limits(struct target *t, const struct leap_target_opts *opts,
+static int set_limits(struct target *t, struct leap_pollgroup *pg,
+		      const struct leap_target_opts *opts,
 		      const struct leap__v_cm *cm)
 {
+	const struct leap_pollgroup_opts *po = leap__pollgroup_opts(pg);
+	uint64_t pool = (uint64_t)po->nr_bufs * po->buf_bytes;
 	struct leap__rdma_limits limits = {
 		.max_qid = opts->max_io_queues,
 		.max_depth = opts->queue_depth,
@@ -439,6 +442,9 @@ static int set_limits(struct target *t, const struct leap_target_opts *opts,
 	t->inline_bytes = opts->inline_bytes;
 	t->vqp.max_data_bytes = opts->mdts_bytes < 4096 ? 4096 :
 				opts->mdts_bytes;
+	/* What the pool could never hold. */
+	if (pool < t->vqp.max_data_bytes)
+		t->vqp.max_data_bytes = (uint32_t)pool;
 	return (int)leap__rdma_parse_req(cm->priv, cm->priv_len, cm->ird,
 					 &limits, &t->ask);
 }
@@ -454,7 +460,7 @@ int leap__rdma_target_start(struct leap_pollgroup *pg,
 
 	if (!t)
 		return refuse(pg, cm, -ENOMEM);
-	err = set_limits(t, opts, cm);
+	err = set_limits(t, pg, opts, cm);
 	if (err) {
 		free(t);
 		return refuse(pg, cm, err);

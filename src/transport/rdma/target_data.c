@@ -267,6 +267,10 @@ void leap__rdma_cmd_pull(struct leap_cmd *cmd, uint32_t len_bytes)
 		else
 			status = 0;
 	}
+	/* Larger than the pool of the group that it has moved to. */
+	if (!status && (uint64_t)leap__dispatch(t->vqp.pg)->nr_bufs *
+	    leap_pollgroup_buf_bytes(t->vqp.pg) < len_bytes)
+		status = LEAP_SC_INTERNAL;
 	if (status)
 		leap_cmd_ready(cmd, status | LEAP_STATUS_DNR);
 	else if (t->wait.head || !start_pull(t, cmd))

@@ -16,17 +16,16 @@
 
 #include <leapio/dmabuf.h>
 
+#include "core/io/chunks.h"
 #include "core/io/ring.h"
 #include "core/io/transport.h"
 #include "core/io/wake.h"
 #include "transport/shm/chan.h"
 #include "util/err.h"
-#include "util/plant.h"
 
 #define MAX_DATA (LEAP__SHM_SGL_DESCS * LEAP__SHM_CHUNK)
 #define REAP_MAX 64
 #define RETRY_NS 2000000u	/* between tries of a full backlog */
-#define NO_CHUNK UINT16_MAX
 
 enum region_state {
 	REGION_FREE = 0,
@@ -42,8 +41,7 @@ struct region {
 
 struct slot {
 	struct leap_req *req;	/* NULL = free */
-	uint16_t chunks;	/* first bounce chunk, chained; or NO_CHUNK */
-	uint16_t nr_chunks;
+	uint16_t chunks;	/* first bounce chunk, chained; or LEAP__NO_CHUNK */
 };
 
 struct host {
@@ -63,10 +61,8 @@ struct host {
 	struct leap_msg closed;		/* close of what is gone already */
 	struct slot *slots;
 	uint16_t *free_slots;
-	uint16_t *next_chunk;		/* chains: free ones, and of slots */
-	uint16_t free_chunk;
+	struct leap__chunks chunks;
 	uint32_t nr_free_slots;
-	uint32_t nr_free_chunks;
 	uint32_t nr_regions;		/* region 0 included */
 	struct region regions[LEAP__SHM_MAX_REGIONS];
 	bool connecting;
@@ -81,6 +77,9 @@ static struct host *of_chan(struct leap__shm_chan *chan)
 {
 	return (struct host *)((char *)chan - offsetof(struct host, chan));
 }
+
+_Static_assert(LEAP__SHM_CHUNK == LEAP__CHUNK_BYTES &&
+	       LEAP__SHM_NR_CHUNKS == LEAP__CHUNKS, "chunks of the protocol");
 
 /* ---- payload --------------------------------------------------------------- */
 
@@ -161,86 +160,33 @@ static bool describe_in_place(struct host *h, struct leap_req *req,
 	return true;
 }
 
-static uint8_t *chunk_addr(struct host *h, uint16_t chunk)
-{
-	return h->base + leap__shm_chunk(h->qp.depth, chunk);
-}
-
-/* Copy between pieces and chunks, chunk by chunk. */
-static void bounce(struct host *h, const struct leap_req *req, uint16_t chunk,
-		   bool in)
-{
-	uint32_t at = 0, i;
-
-	for (i = 0; i < req->nr_pieces; i++) {
-		uint8_t *p = req->pieces[i].addr;
-		uint32_t left = req->pieces[i].len_bytes, n;
-
-		while (left) {
-			if (at == LEAP__SHM_CHUNK) {
-				if (in || !LEAP_PLANT(SHM_CHUNK_STUCK))
-					chunk = h->next_chunk[chunk];
-				at = 0;
-			}
-			n = LEAP__SHM_CHUNK - at;
-			n = n < left ? n : left;
-			if (in)
-				memcpy(chunk_addr(h, chunk) + at, p, n);
-			else
-				leap__copy_from_shared(p, chunk_addr(h, chunk) +
-						       at, n);
-			p += n;
-			at += n;
-			left -= n;
-		}
-	}
-}
-
 static bool describe_bounced(struct host *h, struct leap_req *req,
 			     struct leap_sqe *sqe, uint16_t cid, uint32_t len)
 {
-	uint32_t nr = (len + LEAP__SHM_CHUNK - 1) / LEAP__SHM_CHUNK, i;
+	uint32_t nr = leap__chunks_for(len), i;
+	uint16_t chunk = leap__chunks_take(&h->chunks, nr);
 	struct leap_sgl_desc *desc = sgl_of(h, cid);
-	struct slot *slot = &h->slots[cid];
-	uint16_t chunk, last = NO_CHUNK;
 
-	if (nr > h->nr_free_chunks)
+	if (chunk == LEAP__NO_CHUNK)
 		return false;
-	chunk = h->free_chunk;
-	slot->chunks = chunk;
-	slot->nr_chunks = (uint16_t)nr;
-	h->nr_free_chunks -= nr;
-	for (i = 0; i < nr; i++) {
+	h->slots[cid].chunks = chunk;
+	leap__chunks_fill(&h->chunks, chunk, req);
+	for (i = 0; i < nr; i++, chunk = h->chunks.next[chunk]) {
 		uint32_t part = len < LEAP__SHM_CHUNK ? len : LEAP__SHM_CHUNK;
 
 		set_desc(&desc[i], LEAP_SGL_ID(LEAP_SGL_TYPE_DATA,
 					       LEAP_SGL_SUB_ADDRESS),
 			 leap__shm_chunk(h->qp.depth, chunk), part);
 		len -= part;
-		last = chunk;
-		chunk = h->next_chunk[chunk];
 	}
-	h->free_chunk = chunk;
-	h->next_chunk[last] = NO_CHUNK;
-	bounce(h, req, slot->chunks, true);
 	set_sgl1(h, sqe, cid, nr);
 	return true;
 }
 
 static void put_chunks(struct host *h, struct slot *slot)
 {
-	uint16_t chunk = slot->chunks;
-
-	while (chunk != NO_CHUNK) {
-		uint16_t next = h->next_chunk[chunk];
-
-		h->next_chunk[chunk] = h->free_chunk;
-		h->free_chunk = chunk;
-		h->nr_free_chunks++;
-		chunk = next;
-	}
-	slot->chunks = NO_CHUNK;
-	slot->nr_chunks = 0;
+	leap__chunks_put(&h->chunks, slot->chunks);
+	slot->chunks = LEAP__NO_CHUNK;
 }
 
 /* ---- submit and complete ----------------------------------------------------- */
@@ -325,9 +271,9 @@ static int finish(struct host *h, const struct leap__cqe *cqe)
 	req->cqe.sqid = leap_to_le16(cqe->sqid);
 	req->cqe.cid = leap_to_le16(cqe->cid);
 	req->cqe.status = leap_to_le16((uint16_t)(cqe->status << 1));
-	if (slot->chunks != NO_CHUNK) {
+	if (slot->chunks != LEAP__NO_CHUNK) {
 		if (reads(&req->sqe) && !cqe->status)
-			bounce(h, req, slot->chunks, false);
+			leap__chunks_drain(&h->chunks, slot->chunks, req);
 		put_chunks(h, slot);
 	}
 	leap_qp_complete(&h->qp, req);
@@ -431,7 +377,7 @@ static void host_free(struct host *h)
 	leap_dmabuf_put(h->mem);
 	free(h->slots);
 	free(h->free_slots);
-	free(h->next_chunk);
+	leap__chunks_fini(&h->chunks);
 }
 
 static void ended(struct host *h, int err)
@@ -532,18 +478,14 @@ static int host_memory(struct host *h)
 	h->base = leap_dmabuf_addr(h->mem);
 	h->slots = calloc(depth, sizeof(*h->slots));
 	h->free_slots = calloc(depth, sizeof(*h->free_slots));
-	h->next_chunk = calloc(LEAP__SHM_NR_CHUNKS, sizeof(*h->next_chunk));
-	if (!h->slots || !h->free_slots || !h->next_chunk)
+	h->chunks.mem = h->base + leap__shm_chunk(depth, 0);
+	if (!h->slots || !h->free_slots || leap__chunks_init(&h->chunks))
 		return leap__err(-ENOMEM, "leap_qp_connect: out of memory");
 	for (i = 0; i < depth; i++) {
-		h->slots[i].chunks = NO_CHUNK;
+		h->slots[i].chunks = LEAP__NO_CHUNK;
 		h->free_slots[i] = (uint16_t)(depth - 1 - i);
 	}
 	h->nr_free_slots = depth;
-	for (i = 0; i < LEAP__SHM_NR_CHUNKS; i++)
-		h->next_chunk[i] = i + 1 < LEAP__SHM_NR_CHUNKS ?
-			(uint16_t)(i + 1) : NO_CHUNK;
-	h->nr_free_chunks = LEAP__SHM_NR_CHUNKS;
 	h->nr_regions = 1;
 	return set_up_rings(h);
 }

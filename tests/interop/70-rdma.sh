@@ -1,0 +1,46 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# usage: 70-rdma.sh [--long]
+#
+# NVMe over soft RDMA (rxe) inside one guest: first what others' programs make of
+# that device, so that a broken lab is not taken for a broken library; then the
+# Linux host on socp, leap-perf on Linux nvmet, and leap-perf on socp. TAP.
+
+long=
+while [ $# -gt 0 ]; do
+	case $1 in
+	--long) long=1 ;;
+	*) sed -n '4s/^# //p' "$0" >&2; exit 2 ;;
+	esac
+	shift
+done
+. "$(dirname "$(realpath "$0")")/lib.sh"
+CHECKS=49
+[ -z "$long" ] || CHECKS=$((CHECKS + 9))
+
+# The provider that a program of this machine loads by name.
+rxe=$(ls /usr/lib/*/libibverbs/librxe-*.so 2>/dev/null | head -n 1)
+socp=$(real_program socp)
+perf=$(real_program leap-perf)
+
+work_open
+[ -n "$socp" ] && [ -n "$perf" ] || bail "socp and leap-perf are not built"
+[ -n "$rxe" ] || bail "ibverbs-providers is not installed"
+ldd "$socp" | grep -q librdmacm || bail "socp is built without RDMA"
+lab_ready
+cat "$HERE/expect/dmesg.allow" "$HERE/expect/dmesg-rdma.allow" \
+	>"$WORK/dmesg.allow"
+guest "rdma" --script "$HERE/guest-rdma.sh" \
+	--file "$HERE/guest-lib.sh:/run/guest-lib.sh" \
+	--file "$HERE/commands.sh:/run/commands.sh" \
+	--file "$WORK/dmesg.allow:/run/dmesg.allow" \
+	--file "$rxe:$rxe" \
+	--prog "$socp:/usr/bin/socp" --prog "$perf:/usr/bin/leap-perf" \
+	--env "NQN=$NQN" --env "LONG=$long" \
+	--with nvme --with fio --with e2fs --with rdma \
+	--smp 4 --mem 2048 --timeout 600 \
+	--module dummy --module crc32_generic --module rdma_rxe \
+	--module rdma_ucm --module nvme-rdma --module nvmet-rdma \
+	--module loop --module ext4 --module crc32c_generic
+tap_done $CHECKS

@@ -1,0 +1,197 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck disable=SC1091,SC2034
+#
+# In a guest: NVMe over soft RDMA, ours and Linux', each as host and as target.
+# 70-rdma.sh starts it and counts its checks.
+
+BUILD=/nowhere SOCP=/usr/bin/socp LEAP_PERF=/usr/bin/leap-perf LEAPCTL=
+ADDR=10.88.0.1 PORT=4420 TRTYPE=rdma
+. /run/commands.sh
+. /run/guest-lib.sh
+ulimit -l unlimited
+
+# ---- the lab ----
+
+device() {
+	ip addr add $ADDR/24 dev dummy0 && ip link set dummy0 up &&
+		rdma link add rxe0 type rxe netdev dummy0 &&
+		rdma link show | grep -q 'rxe0/1 state ACTIVE'
+}
+
+ping_pong() {
+	(rping -s -a $ADDR -C 5 >/dev/null 2>&1 &)
+	sleep 1
+	rping -c -a $ADDR -C 5
+}
+
+rc_ping_pong() {
+	(ibv_rc_pingpong -d rxe0 -g 1 -n 50 >/dev/null 2>&1 &)
+	sleep 1
+	ibv_rc_pingpong -d rxe0 -g 1 -n 50 $ADDR
+}
+
+# ---- socp ----
+
+target_start() {
+	rdma_socp_run $ADDR $PORT /tmp/ctl.sock memory:48M file:/tmp/ns2.img \
+		>>/tmp/socp.log 2>&1 &
+	target=$!
+	wait_for 10 listening
+}
+
+# Its last line since it was started.
+listening() {
+	kill -0 $target && tail -n 1 /tmp/socp.log | grep -q 'listening on rdma'
+}
+
+target_kill() {
+	kill -KILL $target
+	wait $target 2>/dev/null
+	echo killed >>/tmp/socp.log
+}
+
+discovery() {
+	nvme discover -t rdma -a $ADDR -s $PORT -o json >/tmp/disc.json &&
+		grep -q "\"subnqn\":\"$NQN\"" /tmp/disc.json &&
+		grep -q '"trtype":"rdma"' /tmp/disc.json &&
+		grep -q "\"traddr\":\"$ADDR\"" /tmp/disc.json && return
+	cat /tmp/disc.json
+	return 1
+}
+
+# One connection with QUEUES I/O queues: writes that fit in a capsule, writes
+# that are fetched by their keys, and both read back.
+matrix() {
+	local queues=$1 dev count
+
+	check "$queues queues: connect" connect -i "$queues" || return
+	count=$(cat "/sys/class/nvme/$(ctrl)/queue_count")
+	[ "$count" = $((queues + 1)) ]
+	ok $? "$queues queues: the kernel got them all"
+	dev=/dev/$(ns 1)
+	put /tmp/small "$dev" 4k >/tmp/put.out && same /tmp/small "$dev"
+	ok $? "$queues queues: 4 KiB writes read back"
+	put /tmp/large "$dev" 1M >/tmp/put.out && same /tmp/large "$dev"
+	ok $? "$queues queues: 1 MiB writes read back"
+	check "$queues queues: disconnect" disconnect
+}
+
+resets() {
+	busy 2
+	check "nvme reset" nvme reset "/dev/$(ctrl)"
+	check "live after the reset" wait_for 20 state_is live
+	check "fio goes on over the reset" busy_end
+	put /tmp/small "/dev/$(ns 2)" 4k >/tmp/put.out
+	check "disconnect" disconnect
+	check "reconnect" connect -i 2
+	check "the data is still there" same /tmp/small "/dev/$(ns 2)"
+}
+
+# A target that is killed loses nothing that it has acknowledged.
+killed_target() {
+	local writer
+
+	fio_verify killed "$(ns 2)" --rw=randwrite --bssplit=4k/70:64k/30 \
+		--size=12m --rate=1500k &
+	writer=$!
+	sleep 3
+	check "SIGKILL the target" target_kill
+	check "the kernel notices" wait_for 20 state_is connecting
+	kill -0 $writer
+	ok $? "fio is still at it"
+	check "start the target again" target_start
+	check "the kernel reconnects" wait_for 40 state_is live
+	wait $writer
+	ok $? "fio finishes and every acknowledged write is there"
+}
+
+linux_on_socp() {
+	truncate -s 128M /tmp/ns2.img
+	dd if=/dev/urandom of=/tmp/small bs=4k count=32 2>/dev/null
+	dd if=/dev/urandom of=/tmp/large bs=1M count=4 2>/dev/null
+	check "socp listens" target_start || { cat /tmp/socp.log; exit 1; }
+	check "discover names the subsystem and how it is reached" discovery
+	matrix 1
+	matrix 2
+	matrix 4
+	check "connect" connect -i 4
+	check "fio: 512 B to 1 MiB, verified" fio_verify mixed "$(ns 1)" \
+		--rw=randrw --size=16m \
+		--bssplit=512/10:4k/40:16k/20:64k/20:256k/7:1m/3
+	filesystem
+	resets
+	killed_target
+	check "disconnect at the end" disconnect
+}
+
+# ---- our host end ----
+
+ours_on_socp() {
+	check "leap-perf on socp: verified I/O, 4 queues" \
+		rdma_perf_verify $ADDR $PORT --range 16M --time 4 --queues 4
+	target_kill
+}
+
+nvmet_up() {
+	local cfg=/sys/kernel/config/nvmet sub port
+
+	sub=$cfg/subsystems/$NQN port=$cfg/ports/1
+	truncate -s 64M /tmp/nvmet.img && losetup /dev/loop1 /tmp/nvmet.img &&
+		mkdir "$sub" && echo 1 >"$sub/attr_allow_any_host" &&
+		mkdir "$sub/namespaces/1" &&
+		echo /dev/loop1 >"$sub/namespaces/1/device_path" &&
+		echo 1 >"$sub/namespaces/1/enable" && mkdir "$port" &&
+		echo rdma >"$port/addr_trtype" &&
+		echo ipv4 >"$port/addr_adrfam" &&
+		echo $ADDR >"$port/addr_traddr" &&
+		echo 4421 >"$port/addr_trsvcid" &&
+		ln -s "$sub" "$port/subsystems/$NQN"
+}
+
+port_bounce() {
+	local port=/sys/kernel/config/nvmet/ports/1
+
+	rm "$port/subsystems/$NQN" && sleep 2 &&
+		ln -s "/sys/kernel/config/nvmet/subsystems/$NQN" \
+			"$port/subsystems/$NQN"
+}
+
+ours_on_linux() {
+	local perf
+
+	check "nvmet serves over rdma" nvmet_up
+	check "leap-perf on nvmet: verified I/O, 1 queue" \
+		rdma_perf_verify $ADDR 4421 --range 16M --time 4 --queues 1
+	check "leap-perf on nvmet: verified I/O, 4 queues" \
+		rdma_perf_verify $ADDR 4421 --range 16M --time 4 --queues 4
+	rdma_perf_verify $ADDR 4421 --range 16M --time 12 --queues 2 \
+		>/tmp/perf.log 2>&1 &
+	perf=$!
+	sleep 3
+	check "nvmet's port goes and comes" port_bounce
+	kill -0 $perf
+	ok $? "leap-perf is still at it"
+	wait $perf
+	ok $? "it finishes, and nothing was lost" || cat /tmp/perf.log
+}
+
+again() {
+	check "again: connect" connect -i 4
+	killed_target
+	check "again: filesystem" fio_verify long "$(ns 2)" --rw=randwrite \
+		--bs=16k --size=64m
+	check "again: disconnect" disconnect
+}
+
+echo "leapio: test starts" >/dev/kmsg
+check "the device" device || exit 1
+check "rping" ping_pong || exit 1
+check "ibv_rc_pingpong" rc_ping_pong || exit 1
+linux_on_socp
+[ -z "$LONG" ] || again
+ours_on_socp
+ours_on_linux
+kernel_log
+sed 's/^/socp: /' /tmp/socp.log
+exit 0
