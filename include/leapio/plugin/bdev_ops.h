@@ -181,7 +181,13 @@ struct leap_bdev_ops {
 	int (*lock_path)(const struct leap_bdev *bdev, char *path, size_t max);
 
 	/*
-<<<<<<< HEAD
+	 * With LEAP_BDEV_VECTOR: answered at once, on the control thread, while
+	 * I/O goes on. Default: the only child's.
+	 */
+	leap_status_t (*admin)(struct leap_bdev *bdev,
+			       struct leap_bdev_admin *a);
+
+	/*
 	 * Somebody wants payload memory back, and the operations that are under
 	 * way in it are no longer worth waiting for: end them, at the latest a
 	 * second from now, in a way after which nothing of theirs can touch
@@ -191,13 +197,6 @@ struct leap_bdev_ops {
 	 * @buf: the memory; NULL = all operations
 	 */
 	void (*let_go)(struct leap_chan *chan, const struct leap_dmabuf *buf);
-=======
-	 * With LEAP_BDEV_VECTOR: answered at once, on the control thread, while
-	 * I/O goes on. Default: the only child's.
-	 */
-	leap_status_t (*admin)(struct leap_bdev *bdev,
-			       struct leap_bdev_admin *a);
->>>>>>> main
 };
 
 /* leap_bdev_admin - ask an open-channel drive; Invalid Opcode if it is none.

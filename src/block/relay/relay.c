@@ -474,16 +474,10 @@ const struct leap_bdev_ops leap__relay_ops = {
 	.bio_bytes = sizeof(struct leap__rbio),
 	.open = relay_open,
 	.close = relay_close,
-<<<<<<< HEAD
-	.chan_open = relay_chan_open,
-	.chan_close = relay_chan_close,
-	.submit = relay_submit,
-	.let_go = relay_let_go,
-=======
 	.chan_open = leap__relay_chan_open,
 	.chan_close = leap__relay_chan_close,
 	.submit = leap__relay_bio,
->>>>>>> main
+	.let_go = relay_let_go,
 };
 
 /* ---- opening from options ---- */

@@ -15,12 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-<<<<<<< HEAD
-#include "block/bdev.h"
-=======
 #include <leapio/ocssd.h>
 
->>>>>>> main
+#include "block/bdev.h"
 #include "core/io/dispatch.h"
 #include "util/plant.h"
 

@@ -4,17 +4,10 @@
  * payload, registered at first use and kept, because registering pins pages and
  * takes longer than the transfer.
  *
-<<<<<<< HEAD
- * Bounded, and least recently used first out. A device that refuses one (out of
- * regions, or of lockable memory) is not asked again while the entry is there.
- * An entry is only a cache: who wants the memory back gets it as soon as no
- * command uses it, and the device has forgotten it by then. Knows nothing of
-=======
  * Bounded, and least recently used first out. Memory that somebody wants back,
  * or that nobody else has any more, is let go when no command in flight names
  * it: then no key reaches it. A device that refuses one (out of regions, or of
  * lockable memory) is not asked again while the entry is there. Knows nothing of
->>>>>>> main
  * what the memory is for.
  */
 #include "transport/rdma/cache.h"
@@ -23,23 +16,12 @@
 
 #include <stdlib.h>
 
-/* Outlives the cache while it is on its way. */
-struct recall {
-	struct leap_msg msg;		/* first */
-	struct leap__rdma_cache *cache;	/* NULL: freed */
-	uint32_t sent;			/* exchanged */
-};
-
 struct leap__rdma_cache {
 	const struct leap__verbs *v;
 	struct leap_pollgroup *pg;
-<<<<<<< HEAD
-	struct recall *recall;
-=======
 	struct leap_msg recall;
 	uint32_t sent;		/* recall is on its way; any thread sets it */
 	uint32_t gone;		/* recall frees it */
->>>>>>> main
 	uint64_t clock;
 	uint32_t last;		/* hit last: most payload is in one buffer */
 	struct leap__rdma_reg regs[LEAP__RDMA_REGS];
@@ -54,47 +36,8 @@ static void forget(struct leap__rdma_cache *cache, struct leap__rdma_reg *reg)
 	reg->mr = NULL;
 	reg->buf = NULL;
 	leap__dmabuf_unhold(buf, &reg->holder);
-<<<<<<< HEAD
-	leap_dmabuf_put(buf);
-}
-
-/* Any thread, under the buffer's lock: the entry is there until that is ours. */
-static void wanted(struct leap__dmabuf_holder *holder)
-{
-	struct leap__rdma_reg *reg =
-		leap__list_entry(holder, struct leap__rdma_reg, holder);
-	struct recall *r = reg->cache->recall;
-
-	leap__store_release(&reg->wanted, 1u);
-	if (!leap__exchange(&r->sent, 1u))
-		leap_pollgroup_send(reg->cache->pg, &r->msg);
-}
-
-static void recalled(struct leap_msg *msg)
-{
-	struct recall *r = (struct recall *)msg;
-	struct leap__rdma_cache *cache = r->cache;
-	uint32_t i;
-
-	/* Before the look: what is wanted after it sends another. */
-	leap__exchange(&r->sent, 0u);
-	if (!cache) {
-		free(r);
-		return;
-	}
-	for (i = 0; i < LEAP__RDMA_REGS; i++)
-		if (cache->regs[i].buf && !cache->regs[i].users &&
-		    leap__load_acquire(&cache->regs[i].wanted))
-			forget(cache, &cache->regs[i]);
-}
-
-void leap__rdma_reg_idle(struct leap__rdma_reg *reg)
-{
-	forget(reg->cache, reg);
-=======
 	reg->wanted = 0;
 	leap_dmabuf_put(buf);
->>>>>>> main
 }
 
 /* ---- memory that somebody wants back ---- */
@@ -147,32 +90,6 @@ void leap__rdma_cache_free(struct leap__rdma_cache *cache, int pg_goes)
 	for (i = 0; i < LEAP__RDMA_REGS; i++)
 		if (cache->regs[i].buf)
 			forget(cache, &cache->regs[i]);
-<<<<<<< HEAD
-	/* Nobody sends it any more; one that is on its way frees it. */
-	cache->recall->cache = NULL;
-	if (!leap__exchange(&cache->recall->sent, 1u))
-		free(cache->recall);
-	free(cache);
-}
-
-static struct leap__rdma_cache *create(const struct leap__rdma_pool *pool)
-{
-	struct leap__rdma_cache *cache = calloc(1, sizeof(*cache));
-	struct recall *r = calloc(1, sizeof(*r));
-
-	if (!cache || !r) {
-		free(cache);
-		free(r);
-		return NULL;
-	}
-	r->msg.run = recalled;
-	r->cache = cache;
-	cache->v = pool->dev->v;
-	cache->pg = pool->pg;
-	cache->recall = r;
-	return cache;
-}
-=======
 	/* Nobody sends it any more, but it may be on its way. */
 	if (!pg_goes && leap__load_acquire(&cache->sent))
 		cache->gone = 1;
@@ -181,7 +98,6 @@ static struct leap__rdma_cache *create(const struct leap__rdma_pool *pool)
 }
 
 /* ---- use ---- */
->>>>>>> main
 
 static struct leap__rdma_reg *find(struct leap__rdma_cache *cache,
 				   const struct leap_dmabuf *buf)
@@ -251,44 +167,19 @@ struct leap__rdma_reg *leap__rdma_reg_get(struct leap_pollgroup *pg,
 	struct leap__rdma_cache *cache = pool->cache;
 	struct leap__rdma_reg *reg;
 
-<<<<<<< HEAD
-	if (!cache) {
-		cache = create(pool);
-		if (!cache)
-			return NULL;
-		pool->cache = cache;
-	}
-=======
 	if (!cache)
 		cache = make(pg, pool);
 	if (!cache)
 		return NULL;
->>>>>>> main
 	reg = find(cache, buf);
 	if (!reg) {
 		reg = make_room(cache);
 		if (!reg)
 			return NULL;
-<<<<<<< HEAD
-		reg->buf = leap_dmabuf_get(buf);
-		reg->cache = cache;
-		reg->holder.wanted = wanted;
-		leap__store_relaxed(&reg->wanted, 0u);
-		leap__dmabuf_hold(buf, &reg->holder);
-		if (cache->v->mr_create(pool->dev->pd, leap_dmabuf_addr(buf),
-					leap_dmabuf_bytes(buf),
-					LEAP__V_REMOTE_READ |
-					LEAP__V_REMOTE_WRITE, &reg->keys,
-					&reg->mr))
-			reg->mr = NULL;
-	}
-	reg->used = ++cache->clock;
-=======
 		fill(cache, reg, pool->dev->pd, buf);
 	}
 	reg->used = ++cache->clock;
 	/* Wanted back: it would never be free while it is used again. */
->>>>>>> main
 	if (!reg->mr || leap__load_relaxed(&reg->wanted))
 		return NULL;
 	reg->users++;

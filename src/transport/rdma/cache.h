@@ -9,7 +9,6 @@
 
 #include "dmabuf/region.h"
 #include "transport/rdma/group.h"
-#include "util/atomic.h"
 
 #define LEAP__RDMA_REGS	64u
 
@@ -18,47 +17,25 @@ struct leap__rdma_reg {
 	struct leap_dmabuf *buf;	/* a reference; NULL = free */
 	struct leap__v_mr *mr;		/* NULL = the device refuses it */
 	struct leap__v_keys keys;
-<<<<<<< HEAD
-	uint32_t users;
-	uint32_t wanted;		/* atomic: somebody wants it back */
-=======
 	struct leap__dmabuf_holder holder;
 	struct leap__rdma_cache *cache;
 	uint32_t wanted;		/* back; any thread sets it */
 	uint32_t users;			/* commands in flight */
->>>>>>> main
 	uint64_t used;			/* when, for whom to let go */
-	struct leap__rdma_cache *cache;
-	struct leap__dmabuf_holder holder;
 };
 
 /*
  * leap__rdma_reg_get - @buf's registration, made when it is not there
  *
- * The oldest that nobody uses makes room. NULL: the device refuses, all are in
- * use, or the memory is being taken back: the caller copies.
+ * The oldest that nobody uses makes room. NULL: the device refuses, or all are
+ * in use: the caller copies.
  * Context: owner
  */
 struct leap__rdma_reg *leap__rdma_reg_get(struct leap_pollgroup *pg,
 					  struct leap__rdma_pool *pool,
 					  struct leap_dmabuf *buf);
 
-<<<<<<< HEAD
-/* The last user of what is wanted back: the device forgets it. */
-void leap__rdma_reg_idle(struct leap__rdma_reg *reg);
-
-static inline void leap__rdma_reg_put(struct leap__rdma_reg *reg)
-{
-	if (!--reg->users && leap__load_relaxed(&reg->wanted))
-		leap__rdma_reg_idle(reg);
-}
-
-/* leap__rdma_reg_drop - let go of @buf unless it is in use. Context: owner */
-void leap__rdma_reg_drop(struct leap__rdma_pool *pool,
-			 const struct leap_dmabuf *buf);
-=======
 /* leap__rdma_reg_put - a command is done with it. Context: owner */
 void leap__rdma_reg_put(struct leap__rdma_reg *reg);
->>>>>>> main
 
 #endif

@@ -142,7 +142,6 @@ int leap__rdma_pool_get(struct leap_pollgroup *pg, struct leap__v_dev *dev,
 		free(pool);
 		return err;
 	}
-	pool->pg = pg;
 	pool->dev = d;
 	pool->users = 1;
 	pool->next = g->pools;

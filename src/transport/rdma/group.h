@@ -27,7 +27,6 @@ struct leap__rdma_dev {
 
 /* A device as one poll group uses it. */
 struct leap__rdma_pool {
-	struct leap_pollgroup *pg;
 	struct leap__rdma_dev *dev;
 	struct leap__v_mr *mr;	/* of the group's buffers; NULL = not yet */
 	uint32_t lkey;
