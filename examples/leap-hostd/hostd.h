@@ -20,6 +20,8 @@ struct hostd {
 	struct control control;
 	struct leap_pollgroup *home;
 	struct leap_target *target;	/* NULL: gone */
+	struct leap_target *own;	/* relay.c's drives; NULL: none */
+	struct relayed *relayed;
 	struct leap_agent *agent;
 	uint64_t start_ns;
 	int stopping;
@@ -44,6 +46,16 @@ void hostd_lend_stop(struct hostd *h);
 json_t *hostd_lend_json(const struct hostd *h);
 /* main.c's. */
 void hostd_lend_stopped(struct hostd *h);
+
+/* relay.c */
+
+/* A subsystem with namespaces. 0, or -errno and config.error. */
+int hostd_relay_add(struct hostd *h, const struct config_subsystem *s,
+		    int index);
+/* Then hostd_relay_stopped, perhaps from within. */
+void hostd_relay_stop(struct hostd *h);
+/* main.c's. */
+void hostd_relay_stopped(struct hostd *h);
 
 /* upgrade.c */
 

@@ -3,9 +3,10 @@
  * leap-hostd - owns the drives of virtual machines, whoever serves them
  *
  * Has the hypervisors' sockets, the guests' memory and everything else that
- * must not be lost; socp --agent attaches to it and serves the I/O. Boring on
- * purpose: it opens no stack and is not restarted when socp is. What it does
- * with drives is the library's.
+ * must not be lost; socp --agent attaches to it and serves the I/O, or, where it
+ * cannot reach that memory, is relayed each command. Boring on purpose: it opens
+ * no stack but relays and is not restarted when socp is. What it does with
+ * drives is the library's.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -23,6 +24,7 @@
 
 static const char help[] =
 "usage: leap-hostd [--listen SOCKET] [--lend URL=PATH...] [OPTION...]\n"
+"       leap-hostd --subsystem NQN --ns stack=relay:URL --vfio-user PATH=NQN\n"
 "       leap-hostd devices list|bind|release ...\n"
 "Owns the drives of virtual machines; socp --agent SOCKET serves their I/O and\n"
 "may be killed, upgraded or replaced meanwhile. Options may stand in a JSON\n"
@@ -37,6 +39,9 @@ static const char help[] =
 "                        (relay:lent:PATH/NQN)\n"
 "  --subsystem NQN[,serial=TEXT][,model=TEXT]\n"
 "                        what a drive says of itself; made without it, too\n"
+"  --ns [nsid=N,][uuid=U,][read_only=on,]stack=relay:URL[nsid=N,...]\n"
+"                        a namespace of the last --subsystem, which is then\n"
+"                        served here, by a socp that shares no memory with us\n"
 "  --config FILE         read this configuration\n"
 "  --control PATH        control socket, for leapctl status, handoff, inspect\n"
 "  --fence-ms N          how long a reset or an unmap may take when socp does\n"
@@ -60,6 +65,7 @@ static const struct option options[] = {
 	{ "vfio-user", required_argument, NULL, 'd' },
 	{ "lend", required_argument, NULL, 'l' },
 	{ "subsystem", required_argument, NULL, 'c' },
+	{ "ns", required_argument, NULL, 'c' },
 	{ "config", required_argument, NULL, 'c' },
 	{ "control", required_argument, NULL, 'c' },
 	{ "fence-ms", required_argument, NULL, 'c' },
@@ -130,6 +136,18 @@ static int one_option(struct config *c, int opt, const char *name,
 	}
 }
 
+/* Does it serve drives itself? */
+static int has_own(const struct config *c)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(c->subsystems, i, one)
+		if (json_array_size(json_object_get(one, "namespaces")))
+			return 1;
+	return 0;
+}
+
 /* Exits for --help and --version; 0, 1 failed, 2 usage. */
 static int read_options(struct hostd *h, int argc, char **argv)
 {
@@ -163,8 +181,7 @@ static int read_options(struct hostd *h, int argc, char **argv)
 		return 2;
 	}
 	rc = config_finish(c);
-	if (!rc && !c->agent && (!json_array_size(c->lends) ||
-				 json_array_size(c->listeners))) {
+	if (!rc && !c->agent && !json_array_size(c->lends) && !has_own(c)) {
 		rc = -EINVAL;
 		snprintf(c->error, sizeof(c->error), "expected --listen SOCKET");
 	}
@@ -209,9 +226,10 @@ static int start_subsystems(struct hostd *h)
 		memset(&s, 0, sizeof(s));
 		rc = fields_read(one, config_subsystem_fields, &s, &err);
 		if (!rc && json_array_size(s.namespaces)) {
-			config_blame_ns(c, (int)i, 0, "namespaces are socp's: "
-					"expected none here");
-			return -EINVAL;
+			rc = hostd_relay_add(h, &s, (int)i);
+			if (rc)
+				return rc;
+			continue;
 		}
 		if (!rc)
 			rc = add_subsystem(h, &s);
@@ -223,12 +241,19 @@ static int start_subsystems(struct hostd *h)
 	return 0;
 }
 
-/* A drive whose subsystem nobody has described. */
-static int ensure_subsystem(struct hostd *h, const char *url)
+/* Whose drive it is; of the agent's where nobody has described its subsystem. */
+static int find_target(struct hostd *h, const char *url,
+		       struct leap_target **out)
 {
 	const char *nqn = strrchr(url, '/');
 	struct config_subsystem s = { .nqn = nqn ? nqn + 1 : "" };
 
+	*out = h->own;
+	if (h->own && leap_subsystem_find(h->own, s.nqn))
+		return 0;
+	*out = h->target;
+	if (!h->config.agent)
+		return -EINVAL;
 	if (leap_subsystem_find(h->target, s.nqn))
 		return 0;
 	return add_subsystem(h, &s);
@@ -239,6 +264,7 @@ static int add_listener(struct hostd *h, const struct config_listener *l,
 {
 	struct leap_listener_opts opts = LEAP_LISTENER_OPTS_INIT;
 	struct leap_listener *out;
+	struct leap_target *target;
 	int rc;
 
 	if (strncmp(l->url, "vfio-user:", 10)) {
@@ -253,9 +279,13 @@ static int add_listener(struct hostd *h, const struct config_listener *l,
 		if (config_owner(l->owner, &opts.uid, &opts.gid, why))
 			return -EINVAL;
 	}
-	rc = ensure_subsystem(h, l->url);
+	rc = find_target(h, l->url, &target);
+	if (rc == -EINVAL && !h->config.agent) {
+		*why = "expected --listen SOCKET, or a subsystem with --ns";
+		return rc;
+	}
 	if (!rc && !h->trial)
-		rc = leap_listener_create(h->target, &opts, &out);
+		rc = leap_listener_create(target, &opts, &out);
 	*why = leap_last_error();
 	return rc;
 }
@@ -320,6 +350,11 @@ static void stop(struct hostd *h)
 {
 	h->stopping = 1;
 	control_stop(&h->control);
+	hostd_relay_stop(h);
+}
+
+void hostd_relay_stopped(struct hostd *h)
+{
 	hostd_lend_stop(h);
 }
 
@@ -427,12 +462,14 @@ static void say_ready(const struct hostd *h)
 {
 	struct leap_listener *l = NULL;
 
-	if (!h->agent)
-		printf("leap-hostd: only lends");
-	else
+	if (h->agent)
 		printf("leap-hostd: socp attaches at %s, drives",
 		       h->config.agent);
+	else
+		printf("leap-hostd: %s", h->own ? "drives" : "only lends");
 	while ((l = leap_listener_next(h->target, l)))
+		printf(" %s", leap_listener_url(l));
+	while (h->own && (l = leap_listener_next(h->own, l)))
 		printf(" %s", leap_listener_url(l));
 	if (h->config.control)
 		printf(", control %s", h->config.control);

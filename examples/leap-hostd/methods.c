@@ -60,7 +60,8 @@ static int has_agent(struct jsonrpc_call *call, const struct hostd *h)
 {
 	if (h->agent)
 		return 1;
-	jsonrpc_fail(call, JSONRPC_REFUSED, "it only lends: no --listen");
+	jsonrpc_fail(call, JSONRPC_REFUSED, "it only %s: no --listen",
+		     h->own ? "relays" : "lends");
 	return 0;
 }
 
@@ -135,17 +136,28 @@ static void drives_list(struct jsonrpc_call *call, const json_t *params,
 			void *arg)
 {
 	const struct hostd *h = arg;
+	json_t *all, *own;
 
-	if (no_params(call, params))
-		jsonrpc_result(call, inspect_drives(h->target));
+	if (!no_params(call, params))
+		return;
+	all = inspect_drives(h->target);
+	own = inspect_drives(h->own);
+	json_array_extend(json_object_get(all, "drives"),
+			  json_object_get(own, "drives"));
+	json_array_extend(json_object_get(all, "sockets"),
+			  json_object_get(own, "sockets"));
+	json_decref(own);
+	jsonrpc_result(call, all);
 }
 
 static void drives_inspect(struct jsonrpc_call *call, const json_t *params,
 			   void *arg)
 {
+	const char *nqn = json_string_value(json_object_get(params, "nqn"));
 	const struct hostd *h = arg;
+	int own = h->own && nqn && leap_subsystem_find(h->own, nqn);
 
-	inspect_drive(call, params, h->target, NULL);
+	inspect_drive(call, params, own ? h->own : h->target, NULL);
 }
 
 static void process_info(struct jsonrpc_call *call, const json_t *params,

@@ -58,10 +58,10 @@ static void rested(void *arg, int err)
 	h->loop.quit = 1;
 }
 
-/* The state of a lender cannot be handed on. */
+/* The state of a lender cannot be handed on, nor what a relay has out. */
 static int lends(const struct hostd *h)
 {
-	return !h->agent || h->nr_lending;
+	return !h->agent || h->nr_lending || h->own;
 }
 
 int hostd_upgrade_start(struct hostd *h)
@@ -73,7 +73,8 @@ int hostd_upgrade_start(struct hostd *h)
 
 const char *hostd_upgrade_error(const struct hostd *h)
 {
-	return lends(h) ? "not while devices are lent: start it anew" :
+	return lends(h) ? "not while devices are lent, or drives are "
+				  "relayed: start it anew" :
 			  leap_last_error();
 }
 

@@ -98,6 +98,8 @@ struct leap_ats_view {
 	struct leap__list going;	/* hooks are to be told of them */
 	struct leap__list hooks;
 	struct leap__list *next_hook;	/* while they are being called */
+	/* Of which they are told; NULL when ranges came. */
+	const struct leap__ats_range *leaving;
 	uint32_t nr_hooks;		/* under ats->lock */
 	struct leap_msg came;		/* to call hooks of new ranges */
 	bool came_sent;			/* under ats->lock */

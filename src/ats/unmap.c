@@ -97,6 +97,7 @@ static void call_hooks(struct leap_ats_view *view,
 			leap__list_entry(at, struct leap__ats_hook, link);
 
 		view->next_hook = at->next;
+		view->leaving = range;
 		if (range && hook->going)
 			hook->going(hook, (leap_gpa_t){ range->start },
 				    range->last - range->start + 1);
@@ -104,6 +105,7 @@ static void call_hooks(struct leap_ats_view *view,
 			hook->came(hook);
 	}
 	view->next_hook = NULL;
+	view->leaving = NULL;
 }
 
 /* Ranges go one after the other, also when a hook causes the next. */

@@ -643,3 +643,13 @@ int leap_chan_close(struct leap_chan *chan)
 	chan_close(chan);
 	return 0;
 }
+
+void leap__chan_let_go(struct leap_chan *chan, const struct leap_dmabuf *buf)
+{
+	uint32_t i;
+
+	if (chan->bdev->ops.let_go)
+		chan->bdev->ops.let_go(chan, buf);
+	for (i = 0; i < chan->bdev->nr_children; i++)
+		leap__chan_let_go(chan->children[i], buf);
+}

@@ -70,6 +70,9 @@ struct leap_chan {
 	struct leap__op_stats stats[LEAP_BDEV_STAT_NR];
 };
 
+/* bdev.c: ops.let_go of every layer from @chan down. Context: owner */
+void leap__chan_let_go(struct leap_chan *chan, const struct leap_dmabuf *buf);
+
 /* Somebody above a stack who wants to know of a new size. */
 struct leap__bdev_user {
 	/* On the control thread of the stack. */

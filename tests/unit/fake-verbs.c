@@ -97,6 +97,8 @@ static uint8_t *reach(struct fake_fabric *f, const struct leap__v_pd *pd,
 	    (mr->access & access) != access || addr < mr->addr ||
 	    len > mr->bytes || addr - mr->addr > mr->bytes - len)
 		return NULL;
+	if (addr - f->alias_at < f->alias_bytes)
+		return f->alias + (addr - f->alias_at);
 	return (uint8_t *)(uintptr_t)addr;
 }
 

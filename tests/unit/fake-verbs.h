@@ -138,6 +138,9 @@ struct fake_fabric {
 	/* Faults. */
 	uint32_t max_mrs;		/* 0 = no bound */
 	int paused;			/* nothing posted is executed */
+	/* The device has its own way to this memory: it goes there. */
+	uint64_t alias_at, alias_bytes;
+	uint8_t *alias;
 	int fail_post;			/* errno of the next post_send, once */
 	int fail_calls;			/* countdown: that creating call fails */
 	int die_after;			/* countdown: that many operations on, the

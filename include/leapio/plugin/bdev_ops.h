@@ -186,6 +186,17 @@ struct leap_bdev_ops {
 	 */
 	leap_status_t (*admin)(struct leap_bdev *bdev,
 			       struct leap_bdev_admin *a);
+
+	/*
+	 * Somebody wants payload memory back, and the operations that are under
+	 * way in it are no longer worth waiting for: end them, at the latest a
+	 * second from now, in a way after which nothing of theirs can touch
+	 * it. Those that end by themselves until then need no help. For layers
+	 * whose operations may take as long as another machine likes; others
+	 * leave it out. Children are told by the dispatcher.
+	 * @buf: the memory; NULL = all operations
+	 */
+	void (*let_go)(struct leap_chan *chan, const struct leap_dmabuf *buf);
 };
 
 /* leap_bdev_admin - ask an open-channel drive; Invalid Opcode if it is none.

@@ -12,11 +12,14 @@
 #include <string.h>
 
 #include "block/relay/relay.h"
+#include "core/io/host.h"
 #include "util/atomic.h"
+#include "util/list.h"
 
 #define DNR(sc)		((leap_status_t)((sc) | LEAP_STATUS_DNR))
 
 #define MAX_NLB		65536u
+#define LET_GO_NS	1000000000u	/* as leap_bdev_ops.let_go says */
 
 static struct leap__rbio *rbio_of(struct leap_bio *bio)
 {
@@ -343,6 +346,8 @@ static void req_done(struct leap_req *req)
 
 	if (!more(r, &status))
 		finish(r, status);
+	else if (r->let_go)
+		finish(r, LEAP_SC_PATH_CTRL);
 	else
 		wait_push(link, r);
 	if (link->wait)
@@ -388,6 +393,8 @@ void leap__relay_submit(struct leap__link *link, struct leap_bio *bio)
 	r->done = 0;
 	r->refused = 0;
 	r->probe = 0;
+	r->let_go = false;
+	r->seq = ++link->seq;
 	if (!link->wait && !link->refuses && try_send(r) == SENT_GONE)
 		return;
 	wait_append(link, r);
@@ -395,4 +402,67 @@ void leap__relay_submit(struct leap__link *link, struct leap_bio *bio)
 		leap__relay_refuse(link);
 	else
 		leap__fetch_add(&link->relay->held, 1u);
+}
+
+/* ---- memory that somebody wants back ---- */
+
+static bool has_to_go(struct leap__rbio *r)
+{
+	const struct leap__link *link = r->link;
+	uint32_t i;
+
+	if (r->seq > link->go_upto)
+		return false;
+	r->let_go |= !link->go_buf;
+	for (i = 0; !r->let_go && i < r->bio->nr_pieces; i++)
+		r->let_go = r->bio->pieces[i].buf == link->go_buf;
+	return r->let_go;
+}
+
+static bool req_has_to_go(struct leap_req *req, void *arg)
+{
+	(void)arg;
+	return has_to_go((struct leap__rbio *)req);
+}
+
+/*
+ * The far end, or what is between it and us, may still be about to move data:
+ * only when our connection is closed nothing of it can arrive any more.
+ */
+static void go_now(struct leap_timer *timer)
+{
+	struct leap__link *link = leap__list_entry(timer, struct leap__link,
+						   go_timer);
+	struct leap__rbio *r = link->wait, *next, *gone = NULL, **end = &gone;
+
+	link->wait = NULL;
+	link->wait_tail = &link->wait;
+	for (; r; r = next) {
+		next = r->next;
+		if (!has_to_go(r)) {
+			wait_append(link, r);
+			continue;
+		}
+		r->next = NULL;
+		*end = r;
+		end = &r->next;
+	}
+	if (link->host && !link->closing && !link->dead)
+		leap__host_let_go(link->host, req_has_to_go, NULL);
+	link->go_upto = 0;
+	for (r = gone; r; r = next) {
+		next = r->next;
+		finish(r, LEAP_SC_PATH_CTRL);
+	}
+}
+
+void leap__relay_let_go(struct leap__link *link, const struct leap_dmabuf *buf)
+{
+	if (link->go_upto && link->go_buf != buf)
+		buf = NULL;
+	link->go_buf = buf;
+	link->go_timer.run = go_now;
+	if (!link->go_upto)
+		leap_timer_start(link->pg, &link->go_timer, LET_GO_NS);
+	link->go_upto = link->seq;
 }

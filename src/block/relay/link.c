@@ -267,6 +267,7 @@ void leap__relay_link_close(struct leap__link *link)
 {
 	set_live(link, false);
 	leap_timer_stop(link->pg, &link->timer);
+	leap_timer_stop(link->pg, &link->go_timer);
 	link->relay = NULL;
 	send_work(link);
 }

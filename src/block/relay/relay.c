@@ -450,6 +450,13 @@ void leap__relay_bio(struct leap_chan *chan, struct leap_bio *bio)
 	leap__relay_submit(*link, bio);
 }
 
+static void relay_let_go(struct leap_chan *chan, const struct leap_dmabuf *buf)
+{
+	struct leap__link **link = leap_chan_priv(chan);
+
+	leap__relay_let_go(*link, buf);
+}
+
 const struct leap_bdev_ops leap__relay_ops = {
 	.size = sizeof(struct leap_bdev_ops),
 	.name = "relay",
@@ -470,6 +477,7 @@ const struct leap_bdev_ops leap__relay_ops = {
 	.chan_open = leap__relay_chan_open,
 	.chan_close = leap__relay_chan_close,
 	.submit = leap__relay_bio,
+	.let_go = relay_let_go,
 };
 
 /* ---- opening from options ---- */

@@ -125,6 +125,8 @@ struct leap__rbio {
 	uint8_t probe;		/* zones.c's: of a write in several parts */
 	uint32_t blocks;	/* of the command under way */
 	uint32_t done;		/* of those before it */
+	uint64_t seq;		/* link's, when it came */
+	bool let_go;		/* it ends with the command under way */
 };
 
 /* Of a channel. */
@@ -151,6 +153,12 @@ struct leap__link {
 	uint32_t lost;		/* how often the connection was */
 	uint64_t away_ns;	/* since when; 0 = it is there */
 	struct leap__rbio *wait, **wait_tail;
+	uint64_t seq;		/* of the bio that came last */
+	/* Of those up to @go_upto, the ones in @go_buf (NULL = all) have to be
+	 * back when the timer runs. */
+	struct leap_timer go_timer;
+	const struct leap_dmabuf *go_buf;
+	uint64_t go_upto;	/* 0 = none */
 	union leap__relay_wide *free_wides;
 	union leap__relay_wide wides[LEAP__RELAY_WIDES];
 };
@@ -195,6 +203,8 @@ int leap__relay_host_send(struct leap__link *link, struct leap_req *req);
 /* Send what waits, as far as it goes; or fail it. */
 void leap__relay_drive(struct leap__link *link);
 void leap__relay_refuse(struct leap__link *link);
+/* As leap_bdev_ops.let_go. */
+void leap__relay_let_go(struct leap__link *link, const struct leap_dmabuf *buf);
 
 /* list.c; r->wide is there */
 static inline bool leap__relay_has_list(const struct leap_bio *bio)

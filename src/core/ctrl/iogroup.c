@@ -17,6 +17,7 @@
 
 #include <leapio/ocssd.h>
 
+#include "block/bdev.h"
 #include "core/io/dispatch.h"
 #include "util/plant.h"
 
@@ -94,6 +95,36 @@ static void drop_parked(struct leap__ioqp *q)
 	}
 }
 
+/* Commands in leaves: all of them, or those with memory of the range that has
+ * @slot in hand. */
+static void let_go(struct leap__ioqp *q, int slot,
+		   const struct leap_dmabuf *buf)
+{
+	struct leap__iogroup *g = q->group;
+	const struct leap__ions *told = NULL, *ns;
+	uint32_t i, k;
+
+	for (i = 0; i < g->nr_cmds; i++) {
+		const struct leap_cmd *cmd = g->inflight[i];
+
+		if (!cmd || cmd->vqp != q->vqp)
+			continue;
+		for (k = 0; k < cmd->pins.nr; k++)
+			if (cmd->pins.range[k] == slot)
+				break;
+		ns = cmd->owner;
+		if ((slot >= 0 && k == cmd->pins.nr) || ns == told)
+			continue;
+		told = ns;
+		leap__chan_let_go(ns->chan, buf);
+	}
+}
+
+void leap__ioqp_leave(void *arg, uint16_t slot, const struct leap_dmabuf *buf)
+{
+	let_go(arg, slot, buf);
+}
+
 void leap__ioqp_end(struct leap__ioqp *q)
 {
 	struct leap__iogroup *g = q->group;
@@ -113,6 +144,9 @@ void leap__ioqp_end(struct leap__ioqp *q)
 			make_orphan(g, q, cmd);
 	}
 	leap__io_abort(g, q->vqp, -1);
+	/* A guest that resets waits for its memory, for two seconds. */
+	if (q->guest && q->nr_in)
+		let_go(q, -1, NULL);
 }
 
 static void ended_execute(struct leap_vqp *vqp, struct leap_cmd *cmd)

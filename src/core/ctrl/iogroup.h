@@ -245,6 +245,8 @@ static inline void leap__iogroup_kick(struct leap__iogroup *g,
 
 /* A connection executes nothing from now on. */
 void leap__ioqp_end(struct leap__ioqp *q);
+/* leap__guest_vqp_leave, of a struct leap__ioqp. */
+void leap__ioqp_leave(void *arg, uint16_t slot, const struct leap_dmabuf *buf);
 /* Its last messages. */
 void leap__ioqp_tell_gone(struct leap__ioqp *q);
 void leap__ions_put(struct leap__iogroup *g, struct leap__ions *ns);

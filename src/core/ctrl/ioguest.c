@@ -203,6 +203,7 @@ static int qp_make(struct leap__iogroup *g, struct leap__ioqp *q)
 		return err;
 	}
 	q->vqp->handler = &leap__io_handler;
+	leap__guest_vqp_leave(q->vqp, leap__ioqp_leave, q);
 	return 0;
 }
 

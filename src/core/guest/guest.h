@@ -86,6 +86,17 @@ int leap__guest_vqp_create(struct leap_pollgroup *pg,
 			   struct leap_vqp **out);
 
 /*
+ * leap__guest_vqp_leave - memory that commands have pinned is taken back
+ *
+ * @leave: whoever has commands whose pins have this slot is to end them, sooner
+ *         than they would by themselves; @buf as in their pieces, or NULL
+ */
+void leap__guest_vqp_leave(struct leap_vqp *vqp,
+			   void (*leave)(void *arg, uint16_t slot,
+					 const struct leap_dmabuf *buf),
+			   void *arg);
+
+/*
  * leap__guest_cq_restored - every queue pair that resumes on @cq exists
  *
  * Restores the ring from their records, posts what was already decided, and

@@ -127,6 +127,9 @@ void leap__guest_going(struct leap__ats_hook *hook, leap_gpa_t gpa,
 		struct leap__guest_sq *sq =
 			leap__list_entry(pos, struct leap__guest_sq, link);
 
+		if (sq->leave && sq->vqp.nr_cmds)
+			sq->leave(sq->leave_arg, cq->view->leaving->slot,
+				  cq->view->leaving->buf);
 		if (!uses(&sq->mem, gpa, bytes))
 			continue;
 		leap__guest_mem_unmap(cq->view, &sq->mem);

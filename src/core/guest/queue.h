@@ -103,6 +103,9 @@ struct leap__guest_sq {
 	struct leap__defer end;		/* tells lost */
 	uint32_t halt;			/* LEAP__SQ_* */
 	int err;			/* to tell with it */
+	void (*leave)(void *arg, uint16_t slot,
+		      const struct leap_dmabuf *buf);
+	void *leave_arg;
 	bool armed;
 	bool polling;			/* the poller is on */
 	bool resumed;			/* recovered, CQ not yet restored */

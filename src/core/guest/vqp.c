@@ -389,6 +389,17 @@ void leap__guest_vqp_start(struct leap_vqp *vqp)
 	}
 }
 
+void leap__guest_vqp_leave(struct leap_vqp *vqp,
+			   void (*leave)(void *arg, uint16_t slot,
+					 const struct leap_dmabuf *buf),
+			   void *arg)
+{
+	struct leap__guest_sq *sq = leap__guest_sq(vqp);
+
+	sq->leave = leave;
+	sq->leave_arg = arg;
+}
+
 void leap__guest_vqp_stop(struct leap_vqp *vqp)
 {
 	leap__guest_sq(vqp)->halt |= LEAP__SQ_STOPPED;

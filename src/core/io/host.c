@@ -72,6 +72,7 @@ static void return_cmd(struct leap__hcmd *c)
 
 	user->cqe = c->req.cqe;
 	user->sys_errno = c->req.sys_errno;
+	c->user = NULL;
 	c->next = q->free;
 	q->free = c;
 	user->done(user);
@@ -151,7 +152,8 @@ static void cmd_done(struct leap_req *req)
 	q->in_flight--;
 	/* sys_errno: the connection's word, not the controller's. */
 	if (__builtin_expect(req->sys_errno != 0, 0) &&
-	    may_go_again(q->host) && !is_hopeless(c) && !must_not_go_again(c) &&
+	    may_go_again(q->host) && !c->let_go && !is_hopeless(c) &&
+	    !must_not_go_again(c) &&
 	    !LEAP_PLANT(REDRIVE_LOST)) {
 		c->again = 1;
 		wait_append(q, c);
@@ -175,6 +177,7 @@ static inline struct leap__hcmd *take_cmd(struct leap__hqueue *q,
 	c->user = user;
 	c->again = 0;
 	c->late = 0;
+	c->let_go = 0;
 	c->req.sqe = user->sqe;
 	c->req.pieces = user->pieces;
 	c->req.nr_pieces = user->nr_pieces;
@@ -192,6 +195,7 @@ not_all_sent(struct leap__hqueue *q, struct leap_req **batch, unsigned int nr,
 	if (sent == -EINVAL) {
 		for (i = nr; i--; ) {
 			c = (struct leap__hcmd *)batch[i];
+			c->user = NULL;
 			c->next = q->free;
 			q->free = c;
 		}
@@ -265,6 +269,54 @@ static void fail_waiting(struct leap_host *h)
 	for (i = 0; i <= h->nr_q; i++)
 		while (h->q[i].wait)
 			fail_cmd(wait_pop(&h->q[i]), status, err);
+}
+
+/* Those of one queue; 1 = some are out, or the connection has them. */
+static int let_go_queue(struct leap__hqueue *q,
+			bool (*is)(struct leap_req *user, void *arg),
+			void *arg)
+{
+	struct leap__hcmd *c, *list = q->wait, *gone = NULL, **end = &gone;
+	uint32_t i;
+	int out = 0;
+
+	for (i = 0; i < q->depth - 1; i++)
+		if (q->cmds[i].user && !q->cmds[i].let_go)
+			q->cmds[i].let_go = is(q->cmds[i].user, arg);
+	q->wait = NULL;
+	q->wait_tail = &q->wait;
+	while ((c = list)) {
+		list = c->next;
+		if (!c->let_go) {
+			wait_append(q, c);
+			continue;
+		}
+		c->let_go = 2;
+		c->next = NULL;
+		*end = c;
+		end = &c->next;
+	}
+	for (i = 0; i < q->depth - 1; i++)
+		out |= q->cmds[i].user && q->cmds[i].let_go == 1;
+	/* Last, because whoever gets one may send others. */
+	while ((c = gone)) {
+		gone = c->next;
+		fail_cmd(c, LEAP_SC_PATH_HOST_ABORTED, -ECANCELED);
+	}
+	return out;
+}
+
+void leap__host_let_go(struct leap_host *h,
+		       bool (*is)(struct leap_req *user, void *arg),
+		       void *arg)
+{
+	uint32_t i;
+	int out = 0;
+
+	for (i = 1; i <= h->nr_q; i++)
+		out |= let_go_queue(&h->q[i], is, arg);
+	if (out)
+		leap__host_fail(h, LEAP_SC_PATH_HOST_ABORTED, -ETIMEDOUT);
 }
 
 /* ---- connections -------------------------------------------------------- */

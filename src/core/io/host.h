@@ -6,6 +6,8 @@
 #ifndef LEAP_CORE_IO_HOST_H
 #define LEAP_CORE_IO_HOST_H
 
+#include <stdbool.h>
+
 #include <leapio/host.h>
 #include <leapio/nvmf.h>
 #include <leapio/pollgroup.h>
@@ -18,11 +20,12 @@ struct leap__hqueue;
 /* A caller's request on its way: our copy travels, and may travel again. */
 struct leap__hcmd {
 	struct leap_req req;	/* first */
-	struct leap_req *user;
+	struct leap_req *user;	/* NULL: it is free */
 	struct leap__hqueue *q;
 	struct leap__hcmd *next;	/* free, or waiting */
 	uint32_t again;
 	uint32_t late;		/* how often it was out when time was up */
+	uint32_t let_go;	/* does not travel again */
 };
 
 struct leap__hqueue {
@@ -113,6 +116,18 @@ void leap__host_connect_queue(struct leap_host *h, uint32_t i);
 void leap__host_live(struct leap_host *h);
 /* Close the connections, in a later poll. */
 void leap__host_tear_down(struct leap_host *h);
+
+/*
+ * leap__host_let_go - end requests of which nobody knows when they will be
+ *
+ * Those on I/O queues that @is says so of come back: what waits, before this
+ * returns; what is out, when the connections are closed, which is then done,
+ * and after which the controller reaches none of their memory. The others are
+ * sent again on the next connection. Context: owner, in poll
+ */
+void leap__host_let_go(struct leap_host *h,
+		       bool (*is)(struct leap_req *user, void *arg),
+		       void *arg);
 
 /* host_init.c */
 

@@ -147,6 +147,7 @@ int leap__rdma_map(struct host *h, struct hslot *s, struct hpayload *out)
 	page = get_pages(h, n);
 	if (page < 0)
 		return 0;
+	h->qp.bounced++;
 	s->page = (uint32_t)page;
 	s->nr_pages = n;
 	if (s->dir == LEAP_DIR_TO_CTRL)
