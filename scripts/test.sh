@@ -335,7 +335,8 @@ packages() {	# PART
 	fuzz) echo clang libclang-rt-14-dev ;;
 	arm) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
 		gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user-static ;;
-	vm | pcie | rdma) echo tshark ;;
+	vm | pcie) echo tshark ;;
+	rdma) echo tshark ibverbs-providers ;;
 	esac
 }
 

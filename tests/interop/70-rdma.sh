@@ -27,6 +27,7 @@ perf=$(real_program leap-perf)
 work_open
 [ -n "$socp" ] && [ -n "$perf" ] || bail "socp and leap-perf are not built"
 [ -n "$rxe" ] || bail "ibverbs-providers is not installed"
+export LD_LIBRARY_PATH="$BUILD/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 ldd "$socp" | grep -q librdmacm || bail "socp is built without RDMA"
 lab_ready
 cat "$HERE/expect/dmesg.allow" "$HERE/expect/dmesg-rdma.allow" \
