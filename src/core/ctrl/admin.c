@@ -91,13 +91,16 @@ static void data_ready(struct leap_cmd *cmd, leap_status_t status)
 {
 	struct leap__ctrl *c = leap__cmd_ctrl(cmd);
 	uint32_t len = (uint32_t)cmd->owner_priv[0];
-	uint8_t *buf;
+	uint8_t *buf = NULL;
 	fill_t fill;
 
 	memcpy(&fill, &cmd->owner_priv[1], sizeof(fill));
-	buf = leap__target_scratch(c->target, len);
-	if (!status && !buf)
-		status = LEAP_SC_INTERNAL;
+	/* A length that was refused is the host's word only. */
+	if (!status) {
+		buf = leap__target_scratch(c->target, len);
+		if (!buf)
+			status = LEAP_SC_INTERNAL;
+	}
 	if (!status)
 		status = fill(c, cmd, buf);
 	if (status) {
