@@ -354,7 +354,8 @@ static int teardown(void **state)
 static void spawn(void)
 {
 	char fd[16], seed[16];
-	char *argv[] = { "test-lend-kill", "borrow", w.path, fd, seed, NULL };
+	char *argv[] = { NULL, "test-lend-kill", "borrow", w.path, fd, seed,
+			 NULL };
 
 	snprintf(fd, sizeof(fd), "%d", w.fd);
 	snprintf(seed, sizeof(seed), "%u",
@@ -362,10 +363,8 @@ static void spawn(void)
 	atomic_store(&w.sh->live, 0);
 	w.pid = fork();
 	assert_true(w.pid >= 0);
-	if (!w.pid) {
-		execv("/proc/self/exe", argv);
-		_exit(127);
-	}
+	if (!w.pid)
+		unit_exec_self(argv);
 }
 
 static void run_ms(uint32_t ms)

@@ -206,27 +206,6 @@ void af_free(struct af *f)
 
 /* ---- processes ---- */
 
-/* No kernel runs a program for another machine: there it takes the emulator. */
-static void exec_self(char **argv)
-{
-	char *emulator = getenv("LEAP_EMULATOR"), self[512];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-	if (n < 0)
-		_exit(127);
-	self[n] = '\0';
-	if (!emulator || !*emulator) {
-		execv(self, argv + 1);
-		_exit(127);
-	}
-	/* Without a time limit, which would be a process of its own. */
-	setenv("LEAP_TIMEOUT", "", 1);
-	argv[0] = emulator;
-	argv[1] = self;
-	execv(emulator, argv);
-	_exit(127);
-}
-
 pid_t af_start(struct af *f, int threads, int standby)
 {
 	char nr[16], sb[16];
@@ -241,7 +220,7 @@ pid_t af_start(struct af *f, int threads, int standby)
 				 f->stack, nr, sb, NULL };
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		exec_self(argv);
+		unit_exec_self(argv);
 	}
 	f->pid = pid;
 	return pid;

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -45,6 +46,30 @@ static inline int unit_is_slow(void)
 {
 	return (unit_env("LEAP_CROSS") || unit_env("LEAP_INSTRUMENTED")) &&
 	       !unit_env("LEAP_LONG");
+}
+
+/*
+ * This program again, in the place of this process. argv[0] is left free: no
+ * kernel runs a program for another machine, and there it takes the emulator.
+ */
+static inline void unit_exec_self(char **argv)
+{
+	char *emulator = getenv("LEAP_EMULATOR"), self[512];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	if (n < 0)
+		_exit(127);
+	self[n] = '\0';
+	if (!emulator || !*emulator) {
+		execv(self, argv + 1);
+		_exit(127);
+	}
+	/* Without a time limit, which would be a process of its own. */
+	setenv("LEAP_TIMEOUT", "", 1);
+	argv[0] = emulator;
+	argv[1] = self;
+	execv(emulator, argv);
+	_exit(127);
 }
 
 /*
