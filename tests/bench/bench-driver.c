@@ -456,5 +456,11 @@ int main(int argc, char **argv)
 	if (json)
 		printf("\n]}\n");
 	close_all();
-	return b.errors || leap_pollgroup_destroy(b.pg) ? 1 : 0;
+	if (b.errors)
+		fprintf(stderr, "%llu commands failed\n",
+			(unsigned long long)b.errors);
+	/* The drive's last timers. */
+	for (i = 0; i < 10000 && leap_pollgroup_destroy(b.pg); i++)
+		leap_pollgroup_wait(b.pg, 1000000);
+	return b.errors || i == 10000 ? 1 : 0;
 }
