@@ -165,8 +165,10 @@ static leap_status_t answer(struct leap__ocssd *o, struct leap_bdev_admin *a)
 	case LEAP_BDEV_NOTICES:
 		return entries(o, a, LEAP__OCSSD_NOTICES, 64, notice_entry);
 	case LEAP_BDEV_SET_FEEDBACK:
+		if (a->value > 3)
+			return DNR(LEAP_SC_INVALID_FIELD);
 		o->feedback = a->value;
-		return a->value > 3 ? DNR(LEAP_SC_INVALID_FIELD) : 0;
+		return 0;
 	case LEAP_BDEV_GET_FEEDBACK:
 		a->value = o->feedback;
 		return 0;
@@ -175,6 +177,9 @@ static leap_status_t answer(struct leap__ocssd *o, struct leap_bdev_admin *a)
 		return DNR(LEAP_SC_INVALID_OPCODE);
 	switch (a->op) {
 	case LEAP_BDEV_L2P:
+		/* Before it is bytes, which may wrap. */
+		if (a->offset >= (uint64_t)o->nr_chunks * o->blocks)
+			return DNR(LEAP_SC_LBA_RANGE);
 		a->offset *= 8;
 		return entries(o, a, (uint64_t)o->nr_chunks * o->blocks, 8,
 			       map_entry);

@@ -11,7 +11,6 @@
 
 #include <leapio/ocssd.h>
 
-
 static struct leap_bdev *drive(const struct leap__ctrl *c,
 			       const struct leap_cmd *cmd)
 {
