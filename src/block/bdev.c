@@ -460,7 +460,10 @@ struct leap_bio *leap_bio_get(struct leap_chan *chan)
 	bio = chan->free[--chan->nr_free];
 	if (__builtin_expect(!bio, 0))
 		return bio_fresh(chan);
-	memset(bio, 0, sizeof(*bio));
+	/* In two parts: as one it is too long for plain stores, and compilers
+	 * make a "rep stos" of it, which takes longer than all of submit. */
+	memset(bio, 0, offsetof(struct leap_bio, chan));
+	memset(&bio->chan, 0, sizeof(*bio) - offsetof(struct leap_bio, chan));
 	return bio;
 }
 
