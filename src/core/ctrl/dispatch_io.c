@@ -181,16 +181,18 @@ static inline void enter(struct leap__ioqp *q, struct leap__ions *ns,
 			 struct leap_cmd *cmd, struct leap_bio *bio)
 {
 	struct leap__iogroup *g = q->group;
+	struct leap_chan *chan = ns->chan;
+	uint32_t tag = cmd->tag;
 
 	bio->done = bio_done;
 	bio->arg = cmd;
 	bio->sqe = &cmd->sqe;
-	bio->tag = cmd->tag;
+	bio->tag = tag;
 	cmd->owner = ns;
 	ns->busy++;
 	q->nr_in++;
-	g->inflight[cmd->tag] = cmd;
-	leap_bio_submit(ns->chan, bio);
+	g->inflight[tag] = cmd;
+	leap_bio_submit(chan, bio);
 	/* The command may be gone by now; the queue pair goes in a later poll
 	 * at the earliest. */
 	if (q->nr_in && !q->busy_since)
@@ -247,6 +249,8 @@ static inline void begin(struct leap__ioqp *q, struct leap__ions *ns,
 			 struct leap_cmd *cmd)
 {
 	struct leap__iocmd *io = leap__iocmd(cmd);
+	uint32_t shift = ns->stack_shift, nr_lbas = io->range.nr_lbas;
+	uint64_t slba = io->range.slba;
 	struct leap_bio *bio;
 
 	if (unlikely(io->kind != LEAP__IOC_PLAIN)) {
@@ -264,9 +268,8 @@ static inline void begin(struct leap__ioqp *q, struct leap__ions *ns,
 	bio->flags = io->bio_flags;
 	bio->nr_pieces = (uint16_t)cmd->nr_pieces;
 	bio->pieces = cmd->pieces;
-	bio->block = io->range.slba <<
-		(LEAP_PLANT(LBA_UNSCALED) ? 0 : ns->stack_shift);
-	bio->nr_blocks = io->range.nr_lbas << ns->stack_shift;
+	bio->block = slba << (LEAP_PLANT(LBA_UNSCALED) ? 0 : shift);
+	bio->nr_blocks = nr_lbas << shift;
 	enter(q, ns, cmd, bio);
 }
 
