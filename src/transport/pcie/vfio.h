@@ -79,6 +79,8 @@ int leap__vfio_link_map(const struct leap__vfio_link *l, void *addr,
 			uint64_t bytes, uint64_t iova);
 int leap__vfio_link_unmap(const struct leap__vfio_link *l, uint64_t bytes,
 			  uint64_t iova);
+/* Where the range of device addresses that @iova is in ends; 0 = not known. */
+uint64_t leap__vfio_link_end(const struct leap__vfio_link *l, uint64_t iova);
 /* Have vector @vector of kind @index (VFIO_PCI_*_IRQ_INDEX) signal @fd; -1:
  * none. */
 int leap__vfio_link_irq(struct leap__vfio_link *l, uint32_t index,
