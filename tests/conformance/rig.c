@@ -113,8 +113,8 @@ static int add_ns(struct rig_server *s, struct leap_subsystem *ss,
 		snprintf(stack, sizeof(stack), "relay:\"%s/%s\"[nsid=%u,"
 			 "queues=2]", s->far->url, RIG_NQN, nsid);
 	o.nsid = nsid;
-	/* What is made of a far end's blocks is the near end's affair. */
-	o.block_bytes = s->is_far ? 0 : lba_bytes;
+	/* The far end's as well: a pair is atomic for a block of its own. */
+	o.block_bytes = lba_bytes;
 	o.read_only = !s->is_far && read_only;
 	err = leap_bdev_open(s->thread[0].pg, stack, &o.bdev);
 	if (!err)
