@@ -298,7 +298,7 @@ static int must_wait(struct leap__ioqp *q, struct leap_cmd *cmd, int held)
 	range.subsystem = q->ss->subsystem;
 	range.hostid = q->desc.hostid;
 	ns = leap__io_ns(q, range.nsid);
-	if (ns && leap__io_writes(cmd->sqe.opc)) {
+	if (ns && leap__io_writes(cmd->sqe.opc) && !LEAP_PLANT(CLAIM_UNSEEN)) {
 		leap__io_blocks(ns, leap__iocmd(cmd), &blocks);
 		writes = &blocks;
 	}
