@@ -137,6 +137,7 @@ bool leap__relay_fits(const struct leap__far *was, const struct leap__far *now)
 {
 	return now->block_bytes == was->block_bytes &&
 	       now->zone_blocks == was->zone_blocks &&
+	       (!now->zone_blocks || now->nr_blocks == was->nr_blocks) &&
 	       now->read_across >= was->read_across &&
 	       (!now->append_bytes || (was->append_bytes &&
 		now->append_bytes >= was->append_bytes)) &&
