@@ -250,6 +250,7 @@ struct leap__link *leap__relay_link_alloc(struct leap__relay *relay,
 	link->wait_tail = &link->wait;
 	link->send = leap__relay_host_send;
 	link->let_go = leap__relay_host_let_go;
+	link->send_fused = leap__relay_host_send_fused;
 	for (i = 0; i < LEAP__RELAY_WIDES; i++) {
 		link->wides[i].next = link->free_wides;
 		link->free_wides = &link->wides[i];

@@ -464,6 +464,8 @@ static int ask(const struct leap__ng_kernel *kernel, struct leap__relay *relay,
 		return leap__err(-EOPNOTSUPP, "ng: %s: a format that is none",
 				 relay->url);
 	leap__relay_far(id, nvm, &ns, &relay->far);
+	/* The kernel keeps no two commands together. */
+	relay->far.caps &= ~LEAP_BDEV_COMPARE_WRITE;
 	set_limits(kernel, relay);
 	return 0;
 }

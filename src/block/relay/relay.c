@@ -74,6 +74,9 @@ static uint32_t far_caps(const struct leap_id_ctrl *id,
 		caps |= LEAP_BDEV_FLUSH;
 	if (oncs & LEAP_ONCS_COMPARE)
 		caps |= LEAP_BDEV_COMPARE;
+	if (leap_from_le16(id->fuses) & LEAP_FUSES_COMPARE_WRITE &&
+	    !ns->zone_blocks)
+		caps |= LEAP_BDEV_COMPARE_WRITE;
 	if (oncs & LEAP_ONCS_DSM)
 		caps |= LEAP_BDEV_DISCARD | LEAP_BDEV_RANGES;
 	if (oncs & LEAP_ONCS_WRITE_ZEROES)

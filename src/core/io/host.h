@@ -50,6 +50,7 @@ struct leap__hcmd {
 	struct leap_req *user;	/* NULL: it is free */
 	struct leap__hqueue *q;
 	struct leap__hcmd *next;	/* free, or waiting */
+	struct leap__hcmd *second;	/* they go together; or NULL */
 	uint32_t again;
 	uint32_t late;		/* how often it was out when time was up */
 	uint32_t let_go;	/* does not travel again */
