@@ -461,7 +461,7 @@ static bool has_to_go(struct leap__rbio *r)
 	return r->let_go;
 }
 
-static bool req_has_to_go(struct leap_req *req, void *arg)
+bool leap__relay_has_to_go(struct leap_req *req, void *arg)
 {
 	(void)arg;
 	return has_to_go(leap__relay_rbio(req));
@@ -471,6 +471,12 @@ static bool req_has_to_go(struct leap_req *req, void *arg)
  * The far end, or what is between it and us, may still be about to move data:
  * only when our connection is closed nothing of it can arrive any more.
  */
+void leap__relay_host_let_go(struct leap__link *link)
+{
+	if (link->host && !link->closing && !link->dead)
+		leap__host_let_go(link->host, leap__relay_has_to_go, NULL);
+}
+
 static void go_now(struct leap_timer *timer)
 {
 	struct leap__link *link = leap__list_entry(timer, struct leap__link,
@@ -489,8 +495,7 @@ static void go_now(struct leap_timer *timer)
 		*end = r;
 		end = &r->next;
 	}
-	if (link->host && !link->closing && !link->dead)
-		leap__host_let_go(link->host, req_has_to_go, NULL);
+	link->let_go(link);
 	link->go_upto = 0;
 	for (r = gone; r; r = next) {
 		next = r->next;

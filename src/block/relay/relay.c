@@ -140,6 +140,7 @@ bool leap__relay_fits(const struct leap__far *was, const struct leap__far *now)
 {
 	return now->block_bytes == was->block_bytes &&
 	       now->zone_blocks == was->zone_blocks &&
+	       (!now->zone_blocks || now->nr_blocks == was->nr_blocks) &&
 	       now->read_across >= was->read_across &&
 	       (!now->append_bytes || (was->append_bytes &&
 		now->append_bytes >= was->append_bytes)) &&
@@ -455,7 +456,8 @@ void leap__relay_bio(struct leap_chan *chan, struct leap_bio *bio)
 	leap__relay_submit(*link, bio);
 }
 
-static void relay_let_go(struct leap_chan *chan, const struct leap_dmabuf *buf)
+void leap__relay_chan_let_go(struct leap_chan *chan,
+			     const struct leap_dmabuf *buf)
 {
 	struct leap__link **link = leap_chan_priv(chan);
 
@@ -482,7 +484,7 @@ const struct leap_bdev_ops leap__relay_ops = {
 	.chan_open = leap__relay_chan_open,
 	.chan_close = leap__relay_chan_close,
 	.submit = leap__relay_bio,
-	.let_go = relay_let_go,
+	.let_go = leap__relay_chan_let_go,
 };
 
 /* ---- opening from options ---- */
