@@ -3,10 +3,10 @@
  * The controller end of an NVMe/TCP queue pair.
  *
  * Brings commands in (capsule, in-capsule data, R2T and H2CData) and carries
- * answers out (C2HData, CapsuleResp). Payload lives in buffers of the poll
- * group, of which a connection takes a share that shrinks as they run out, and
- * then in memory of its own; in-capsule data in memory of the connection, one
- * place per slot, and capsules that find no command wait beside the stream: so
+ * answers out (C2HData, CapsuleResp). Small payload lives in memory of the
+ * connection, one place per slot; other payload in buffers of the poll group, of
+ * which a connection takes a share that shrinks as they run out, and then in
+ * room for one command. Capsules that find no command wait beside the stream: so
  * the stream never waits for a buffer or a command that only the stream could
  * free, and a host that is stalled holds up nobody else.
  *
@@ -224,21 +224,20 @@ static int take_capsule(struct target *t, struct leap_cmd *cmd,
 	uint64_t at = leap_from_le64(cmd->sqe.sgl1.addr);
 	uint32_t len = leap_from_le32(cmd->sqe.sgl1.len), crc = 0;
 	struct tcmd *tc = priv(cmd);
-	uint8_t *to = t->capsules + (size_t)tc->slot * t->capsule_bytes;
 
-	if (s->has_ddgst && !at && len == s->data) {
-		crc = leap__crc32c_copy(to, data, len, 0);
+	if (at > s->data || len > s->data - at) {
+		tc->flags |= SGL_BAD;
+		at = len = 0;
+	}
+	tc->in_capsule = len;
+	if (s->has_ddgst && len == s->data) {
+		crc = leap__crc32c_copy(place_of(t, tc->slot, len), data, len,
+					0);
 	} else {
 		if (s->has_ddgst)
 			crc = leap__crc32c(0, data, s->data);
-		if (at > s->data || len > s->data - at) {
-			tc->flags |= SGL_BAD;
-			len = 0;
-		} else {
-			memcpy(to, data + at, len);
-		}
+		memcpy(place_of(t, tc->slot, len), data + at, len);
 	}
-	tc->in_capsule = len;
 	return leap__tcp_ddgst_ok(s, data, crc);
 }
 
@@ -484,7 +483,7 @@ static void target_free(struct target *t)
 {
 	leap__tcp_conn_fini(&t->c);
 	free(t->slots);
-	free(t->capsules);
+	free(t->places);
 	free(t->aside);
 	free(t->own);
 	free(t->pieces);
@@ -508,13 +507,14 @@ static int target_memory(struct target *t)
 	t->slots = calloc(n, sizeof(*t->slots));
 	/* Large and mostly never touched: costs address space only. Aligned,
 	 * so that a file leaf can write from it as it is. */
-	t->capsules = aligned_alloc(4096, (size_t)n * t->capsule_bytes);
+	t->places = aligned_alloc(4096, (size_t)n *
+				  (SMALL_PLACE + t->capsule_bytes));
 	t->own = aligned_alloc(4096, ((size_t)t->limits.max_data + 4095) &
 					     ~(size_t)4095);
 	if (t->max_bufs > LEAP_CMD_INLINE_PIECES)
 		t->pieces = malloc((size_t)n * t->max_bufs *
 				   sizeof(*t->pieces));
-	if (!t->slots || !t->capsules || !t->own ||
+	if (!t->slots || !t->places || !t->own ||
 	    (!t->pieces && t->max_bufs > LEAP_CMD_INLINE_PIECES))
 		return -ENOMEM;
 	for (i = 0; i < n; i++)
