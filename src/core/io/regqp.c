@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "core/io/dispatch.h"
+#include "core/io/transport.h"
 #include "util/err.h"
 
 /* DW0 of a Connect refused with Invalid Parameters: where the bad field is. */
@@ -218,7 +219,7 @@ static void create(struct leap__regqp *rq, uint8_t opc, uint32_t size,
 
 	memset(sqe, 0, sizeof(*sqe));
 	sqe->opc = opc;
-	sqe->prp1 = leap_to_le64(rq->q.iova + at);
+	sqe->prp1 = leap_to_le64(leap__regq_addr(&rq->q, at));
 	sqe->cdw10 = leap_to_le32(rq->qp.opts.qid | (size - 1) << 16);
 	sqe->cdw11 = leap_to_le32(cdw11);
 	rq->cmd.req.nr_pieces = 0;
@@ -303,7 +304,13 @@ static void io_mapped(void *arg, int err)
 				    DNR(LEAP_SC_CMD_SEQUENCE));
 		return;
 	}
-	rq->q.iova = leap__regmem_iova(rq->c, rq->q.map);
+	if (!leap__regq_mapped(&rq->q)) {
+		leap__regctrl_refuse(rq->c, -ENOMEM, "a queue of %u entries "
+				     "is not in one piece of memory without "
+				     "huge pages (vm.nr_hugepages)",
+				     rq->q.sq_size);
+		return;
+	}
 	if (!rq->c->dev->ops->queue_id)
 		leap__regq_shadow(&rq->q);
 	rq->state = LEAP__REGQP_CREATING_CQ;
@@ -332,7 +339,7 @@ static bool takes_sgls(const struct leap__regqp *rq)
 	uint32_t sgls = leap_from_le32(rq->c->id->sgls);
 
 	return (sgls & (LEAP_SGLS_BYTE | LEAP_SGLS_DWORD)) == LEAP_SGLS_BYTE &&
-	       !(rq->qp.opts.flags & LEAP_QP_PRP);
+	       !(rq->qp.opts.flags & LEAP_QP_PRP) && !rq->c->dev->scattered;
 }
 
 static void start_io(struct leap__regqp *rq)
@@ -507,6 +514,14 @@ static int submit_one(struct leap__regqp *rq, struct leap_req *req)
 	return cid < 0 ? cid : leap__regq_push(&rq->q, (uint16_t)cid);
 }
 
+/* The two of a fused pair are bounced where they would have to be parked. */
+static bool two_fit(const struct leap__regq *q, struct leap_req *const *reqs)
+{
+	return q->nr_free_slots >= 2 && leap__sqp_room(&q->sqp) >= 2 &&
+	       q->chunks.nr_free >= leap__chunks_for(reqs[0]->lib[1]) +
+				    leap__chunks_for(reqs[1]->lib[1]);
+}
+
 int leap__regqp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 		       unsigned int n)
 {
@@ -520,6 +535,8 @@ int leap__regqp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 	if (rq->state != LEAP__REGQP_LIVE ||
 	    (!is_admin(rq) && !rq->q.live))
 		return -ENOTCONN;
+	if (n > 1 && leap__req_is_first(reqs[0]) && !two_fit(&rq->q, reqs))
+		return 0;
 	for (i = 0; i < n; i++)
 		if (submit_one(rq, reqs[i]))
 			break;
