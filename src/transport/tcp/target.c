@@ -23,6 +23,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <leapio/dmabuf.h>
+
+#include "core/io/dispatch.h"
 #include "util/plant.h"
 
 /* Of one capsule put aside, its data and digest. */
@@ -484,7 +487,10 @@ static void target_free(struct target *t)
 {
 	leap__tcp_conn_fini(&t->c);
 	free(t->slots);
-	free(t->capsules);
+	if (t->capsules_mem)
+		leap_dmabuf_put(t->capsules_mem);
+	else
+		free(t->capsules);
 	free(t->aside);
 	free(t->own);
 	free(t->pieces);
@@ -494,6 +500,21 @@ static void target_free(struct target *t)
 void leap__tcp_vqp_destroy(struct leap_vqp *vqp)
 {
 	target_free((struct target *)vqp);
+}
+
+/* Large and mostly never touched: costs address space only. Aligned, so that a
+ * file leaf can write from it as it is. */
+static uint8_t *make_capsules(struct target *t, size_t bytes)
+{
+	struct leap_dmabuf_opts opts = LEAP_DMABUF_OPTS_INIT;
+
+	if (!leap__dispatch(t->vqp.pg)->bufs_mem)
+		return aligned_alloc(4096, bytes);
+	opts.bytes = bytes;
+	opts.huge = LEAP_HUGE_NEVER;
+	opts.name = "leapio-capsules";
+	return leap_dmabuf_create(&opts, &t->capsules_mem) ? NULL :
+		leap_dmabuf_addr(t->capsules_mem);
 }
 
 static int target_memory(struct target *t)
@@ -506,9 +527,7 @@ static int target_memory(struct target *t)
 	t->capsule_bytes = (t->c.rules.max_capsule + 4095) & ~4095u;
 	t->max_bufs = (t->limits.max_data + each - 1) / each;
 	t->slots = calloc(n, sizeof(*t->slots));
-	/* Large and mostly never touched: costs address space only. Aligned,
-	 * so that a file leaf can write from it as it is. */
-	t->capsules = aligned_alloc(4096, (size_t)n * t->capsule_bytes);
+	t->capsules = make_capsules(t, (size_t)n * t->capsule_bytes);
 	t->own = aligned_alloc(4096, ((size_t)t->limits.max_data + 4095) &
 					     ~(size_t)4095);
 	if (t->max_bufs > LEAP_CMD_INLINE_PIECES)

@@ -110,6 +110,7 @@ static int get_bufs(struct target *t, struct leap_cmd *cmd)
 	for (p = cmd->pieces; bytes; p++) {
 		memset(p, 0, sizeof(*p));
 		p->addr = leap_pollgroup_buf_get(t->vqp.pg);
+		p->buf = leap__dispatch(t->vqp.pg)->bufs_mem;
 		p->len_bytes = bytes < each ? bytes : each;
 		bytes -= p->len_bytes;
 	}
@@ -127,11 +128,13 @@ static int get_bufs(struct target *t, struct leap_cmd *cmd)
 static int get_own(struct target *t, struct leap_cmd *cmd)
 {
 	struct tcmd *tc = priv(cmd);
+	struct leap_dmabuf *buf = NULL;
 	uint8_t *at;
 
 	if (cmd->data_bytes <= t->capsule_bytes &&
 	    (tc->slot != NO_SLOT || leap__tcp_slot_get(t, cmd))) {
 		at = t->capsules + (size_t)tc->slot * t->capsule_bytes;
+		buf = t->capsules_mem;
 	} else if (!t->own_cmd) {
 		at = t->own;
 		t->own_cmd = cmd;
@@ -142,6 +145,7 @@ static int get_own(struct target *t, struct leap_cmd *cmd)
 	cmd->pieces = cmd->inline_pieces;
 	memset(cmd->pieces, 0, sizeof(*cmd->pieces));
 	cmd->pieces->addr = at;
+	cmd->pieces->buf = buf;
 	cmd->pieces->len_bytes = cmd->data_bytes;
 	cmd->nr_pieces = 1;
 	return 1;
@@ -230,6 +234,7 @@ static void pull_capsule(struct target *t, struct leap_cmd *cmd, uint32_t len)
 	cmd->pieces = cmd->inline_pieces;
 	memset(cmd->pieces, 0, sizeof(*cmd->pieces));
 	cmd->pieces->addr = t->capsules + (size_t)tc->slot * t->capsule_bytes;
+	cmd->pieces->buf = t->capsules_mem;
 	cmd->pieces->len_bytes = len;
 	cmd->nr_pieces = 1;
 	leap_cmd_ready(cmd, 0);
