@@ -23,6 +23,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <leapio/dmabuf.h>
+
+#include "core/io/dispatch.h"
 #include "util/plant.h"
 
 /* Of one capsule put aside, its data and digest. */
@@ -483,7 +486,10 @@ static void target_free(struct target *t)
 {
 	leap__tcp_conn_fini(&t->c);
 	free(t->slots);
-	free(t->places);
+	if (t->places_mem)
+		leap_dmabuf_put(t->places_mem);
+	else
+		free(t->places);
 	free(t->aside);
 	free(t->own);
 	free(t->pieces);
@@ -493,6 +499,21 @@ static void target_free(struct target *t)
 void leap__tcp_vqp_destroy(struct leap_vqp *vqp)
 {
 	target_free((struct target *)vqp);
+}
+
+/* Large and mostly never touched: costs address space only. Aligned, so that a
+ * file leaf can write from it as it is. */
+static uint8_t *make_places(struct target *t, size_t bytes)
+{
+	struct leap_dmabuf_opts opts = LEAP_DMABUF_OPTS_INIT;
+
+	if (!leap__dispatch(t->vqp.pg)->bufs_mem)
+		return aligned_alloc(4096, bytes);
+	opts.bytes = bytes;
+	opts.huge = LEAP_HUGE_NEVER;
+	opts.name = "leapio-places";
+	return leap_dmabuf_create(&opts, &t->places_mem) ? NULL :
+		leap_dmabuf_addr(t->places_mem);
 }
 
 static int target_memory(struct target *t)
@@ -505,10 +526,8 @@ static int target_memory(struct target *t)
 	t->capsule_bytes = (t->c.rules.max_capsule + 4095) & ~4095u;
 	t->max_bufs = (t->limits.max_data + each - 1) / each;
 	t->slots = calloc(n, sizeof(*t->slots));
-	/* Large and mostly never touched: costs address space only. Aligned,
-	 * so that a file leaf can write from it as it is. */
-	t->places = aligned_alloc(4096, (size_t)n *
-				  (SMALL_PLACE + t->capsule_bytes));
+	t->places = make_places(t, (size_t)n *
+				   (SMALL_PLACE + t->capsule_bytes));
 	t->own = aligned_alloc(4096, ((size_t)t->limits.max_data + 4095) &
 					     ~(size_t)4095);
 	if (t->max_bufs > LEAP_CMD_INLINE_PIECES)
