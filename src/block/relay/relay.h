@@ -147,6 +147,9 @@ struct leap__link {
 	/* One command on its way: 1, 0 when there is no room, or an error of
 	 * leap_host_submit. */
 	int (*send)(struct leap__link *link, struct leap_req *req);
+	/* Those on their way that leap__relay_has_to_go says so of end now, or
+	 * when nothing of them can arrive any more. */
+	void (*let_go)(struct leap__link *link);
 	/* The same, of two that lie next to each other; NULL = none can. */
 	int (*send_fused)(struct leap__link *link, struct leap_req *first,
 			  struct leap_req *second);
@@ -192,6 +195,8 @@ void leap__relay_note_drop(struct leap__relay *relay);
 int leap__relay_chan_open(struct leap_chan *chan);
 void leap__relay_chan_close(struct leap_chan *chan);
 void leap__relay_bio(struct leap_chan *chan, struct leap_bio *bio);
+void leap__relay_chan_let_go(struct leap_chan *chan,
+			     const struct leap_dmabuf *buf);
 /* Can what was opened as @was be served by @now? */
 bool leap__relay_fits(const struct leap__far *was, const struct leap__far *now);
 /* The far namespace as @host sees it. 0, -ENOENT */
@@ -222,6 +227,8 @@ void leap__relay_drive(struct leap__link *link);
 void leap__relay_refuse(struct leap__link *link);
 /* As leap_bdev_ops.let_go. */
 void leap__relay_let_go(struct leap__link *link, const struct leap_dmabuf *buf);
+bool leap__relay_has_to_go(struct leap_req *req, void *arg);
+void leap__relay_host_let_go(struct leap__link *link);
 
 /* list.c; r->wide is there */
 static inline bool leap__relay_has_list(const struct leap_bio *bio)
