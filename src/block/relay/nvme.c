@@ -213,7 +213,7 @@ static struct leap__nvme *nvme_alloc(const struct leap__relay *relay,
 	pthread_mutex_init(&nvme->lock, NULL);
 	nvme->pg = pg;
 	nvme->refs = 1;
-	nvme->loss_ms = relay->loss_ms;
+	nvme->loss_ms = relay->loss_ms ? relay->loss_ms : 1;
 	nvme->reconnect_ms = relay->reconnect_ms;
 	strcpy(nvme->url, url);
 	if (relay->hostnqn) {
