@@ -264,23 +264,42 @@ static struct leap_sqe command(uint8_t opc, uint32_t lba, uint32_t nr,
 	return sqe;
 }
 
+/* By the clock, not by turns as gd_wait. */
+static leap_status_t ended(uint16_t cid)
+{
+	uint64_t from = leap_pollgroup_now_ns(w.pg);
+
+	while (!w.g->done[cid]) {
+		gd_reap(w.g, &w.cq, &w.sq);
+		poll_all(NULL);
+		assert_true(leap_pollgroup_now_ns(w.pg) - from < SECONDS(20));
+	}
+	return gd_wait(w.g, &w.sq, cid);
+}
+
+static leap_status_t run(uint8_t opc, uint32_t lba, uint32_t nr, uint32_t at)
+{
+	struct leap_sqe sqe = command(opc, lba, nr, at);
+
+	return ended(gd_submit(w.g, &w.sq, &sqe));
+}
+
 static void one(int k)
 {
 	uint32_t nr = 1 + test_rand_below(&w.rnd, 255), i;
 	uint32_t lba = test_rand_below(&w.rnd, BLOCKS - nr);
 	uint32_t at = 4 * test_rand_below(&w.rnd, 1000);
 	uint32_t to = (1 << 20) + 4 * test_rand_below(&w.rnd, 1000);
-	struct leap_sqe sqe;
 
 	w.g->used = 256 << 10;	/* PRP lists: those of before are done */
 	for (i = 0; i < nr * 512; i++)
 		w.own[at + i] = (uint8_t)test_rand_below(&w.rnd, 256);
 	memset(w.own + to, k, nr * 512);
 	w.own[to + nr * 512] = 0x5a;
-	sqe = command(LEAP_NVM_WRITE, lba, nr, at);
-	assert_int_equal(gd_cmd(w.g, &w.sq, &sqe), 0);
-	sqe = command(LEAP_NVM_READ, lba, nr, to);
-	assert_int_equal(gd_cmd(w.g, &w.sq, &sqe), 0);
+	assert_int_equal(run(LEAP_NVM_WRITE, lba, nr, at),
+			 0);
+	assert_int_equal(run(LEAP_NVM_READ, lba, nr, to),
+			 0);
 	assert_memory_equal(w.own + to, w.own + at, nr * 512);
 	assert_int_equal(w.own[to + nr * 512], 0x5a);
 }
@@ -305,7 +324,7 @@ static void settle(const uint16_t *cids, leap_status_t expect)
 	uint32_t i;
 
 	for (i = 0; i < OUT; i++) {
-		gd_wait(w.g, &w.sq, cids[i]);
+		ended(cids[i]);
 		assert_int_equal(w.g->raw & ~LEAP_STATUS_MORE, expect);
 	}
 }
@@ -351,10 +370,10 @@ static void test_at_once(void **state)
 	assert_int_equal(fake_id(w.fabric, 0, 0)->qp->sq_tail -
 			 fake_id(w.fabric, 0, 0)->qp->sq_head, 8);
 	fake_resume(w.fabric);
-	assert_int_equal(gd_wait(w.g, &w.sq, cid), 0);
+	assert_int_equal(ended(cid), 0);
 	assert_int_equal(info().reads, posts + 8);
-	sqe = command(LEAP_NVM_READ, 0, 64, 1 << 20);
-	assert_int_equal(gd_cmd(w.g, &w.sq, &sqe), 0);
+	assert_int_equal(run(LEAP_NVM_READ, 0, 64, 1 << 20),
+			 0);
 	for (i = 0; i < 64 * 512; i++)
 		assert_int_equal(w.own[(1 << 20) + i], i / GD_PAGE + 1);
 }
@@ -390,28 +409,26 @@ static void test_revoked(void **state)
 {
 	uint16_t cids[OUT];
 	uint64_t from;
-	struct leap_sqe sqe;
 
 	(void)state;
 	w.fabric->paused = 1;
 	load(cids, 1);
 	poll_all(NULL);
 	unshare();
-	assert_int_equal(w.fabric->nr_refused, 0);
 	w.fabric->paused = 0;
 	memset(w.own, 0xa5, BYTES);
 	from = leap_pollgroup_now_ns(w.pg);
 	settle(cids, LEAP_SC_DATA_TRANSFER);
 	assert_true(leap_pollgroup_now_ns(w.pg) - from < SECONDS(2));
-	assert_int_equal(info().failed, OUT / 2);
+	assert_int_equal(info().failed, OUT);
 	/* Nothing has got there since. */
-	sqe = command(LEAP_NVM_READ, 0, 64, 0);
-	assert_int_equal(gd_cmd(w.g, &w.sq, &sqe), LEAP_SC_DATA_TRANSFER);
+	assert_int_equal(run(LEAP_NVM_READ, 0, 64, 0),
+			 LEAP_SC_DATA_TRANSFER);
 	assert_int_equal(w.own[0], 0xa5);
 	share(LEAP_PERM_READ | LEAP_PERM_WRITE);
 	pass(SECONDS(1) / 5);
-	sqe = command(LEAP_NVM_READ, 0, 64, 0);
-	assert_int_equal(gd_cmd(w.g, &w.sq, &sqe), LEAP_SC_DATA_TRANSFER);
+	assert_int_equal(run(LEAP_NVM_READ, 0, 64, 0),
+			 LEAP_SC_DATA_TRANSFER);
 	assert_int_equal(w.g->raw & ~LEAP_STATUS_MORE, FAULT);
 	mem_del(0, BYTES);
 	far_close();
@@ -441,7 +458,7 @@ static void test_unmap(void **state)
 	assert_int_equal(done, 1);
 	memset(w.own, 0xa5, BYTES);
 	for (i = 0; i < OUT; i++) {
-		gd_wait(w.g, &w.sq, cids[i]);
+		ended(cids[i]);
 		/* What was fetched is written; what is to be brought may find
 		 * nothing there any more. */
 		assert_true(!w.g->raw || (i & 1 &&
@@ -465,7 +482,7 @@ static void test_unmap(void **state)
 	memset(w.own, 0xa5, BYTES);
 	fake_resume(w.fabric);
 	for (i = 0; i < OUT; i++)
-		assert_int_equal(gd_wait(w.g, &w.sq, cids[i]),
+		assert_int_equal(ended(cids[i]),
 				 LEAP_SC_DATA_TRANSFER);
 	pass(SECONDS(1) / 50);
 	for (i = 0; i < BYTES; i++)
@@ -497,7 +514,7 @@ static void test_wrong_key(void **state)
 		load(cids, (uint8_t)k);
 		pass(SECONDS(1) / 100);
 		fake_resume(w.fabric);
-		assert_int_equal(gd_wait(w.g, &w.sq, bad),
+		assert_int_equal(ended(bad),
 				 LEAP_SC_DATA_TRANSFER);
 		assert_int_equal(w.g->raw & ~LEAP_STATUS_MORE, FAULT);
 		settle(cids, 0);
@@ -510,7 +527,6 @@ static void test_wrong_key(void **state)
 static void test_bounds(void **state)
 {
 	struct leap_ats_range r = LEAP_ATS_RANGE_INIT;
-	struct leap_sqe sqe;
 
 	(void)state;
 	assert_int_equal(leap_farmem_range(w.far, 1, BYTES, LEAP_PERM_READ,
@@ -524,15 +540,15 @@ static void test_bounds(void **state)
 	r.bytes += 65536;
 	r.offset += BYTES / 2;
 	assert_int_equal(leap_vdev_mem_add(w.vdev, &r), 0);
-	sqe = command(LEAP_NVM_WRITE, 0, 8, BYTES / 2 - 4096);
-	assert_int_equal(gd_cmd(w.g, &w.sq, &sqe), 0);
+	assert_int_equal(run(LEAP_NVM_WRITE, 0, 8, BYTES / 2 - 4096),
+			 0);
 	/* One byte behind it. */
-	sqe = command(LEAP_NVM_WRITE, 0, 8, BYTES / 2 - 4092);
-	assert_int_equal(gd_cmd(w.g, &w.sq, &sqe), LEAP_SC_DATA_TRANSFER);
+	assert_int_equal(run(LEAP_NVM_WRITE, 0, 8, BYTES / 2 - 4092),
+			 LEAP_SC_DATA_TRANSFER);
 	assert_int_equal(w.g->raw & ~LEAP_STATUS_MORE, FAULT);
 	/* Beyond the range itself. */
-	sqe = command(LEAP_NVM_WRITE, 0, 8, BYTES + 65536);
-	assert_int_equal(gd_cmd(w.g, &w.sq, &sqe), LEAP_SC_DATA_TRANSFER);
+	assert_int_equal(run(LEAP_NVM_WRITE, 0, 8, BYTES + 65536),
+			 LEAP_SC_DATA_TRANSFER);
 	assert_int_equal(info().connections, 1);
 	mem_del(0, BYTES + 65536);
 	mem_add();
@@ -543,7 +559,6 @@ static void test_bounds(void **state)
 static void test_permission(void **state)
 {
 	struct leap_ats_range r = LEAP_ATS_RANGE_INIT;
-	struct leap_sqe sqe;
 
 	(void)state;
 	mem_del(0, BYTES);
@@ -558,21 +573,21 @@ static void test_permission(void **state)
 					   &r), 0);
 	r.gpa.addr = PAYLOAD;
 	assert_int_equal(leap_vdev_mem_add(w.vdev, &r), 0);
-	sqe = command(LEAP_NVM_WRITE, 0, 8, 0);
-	assert_int_equal(gd_cmd(w.g, &w.sq, &sqe), 0);
-	sqe = command(LEAP_NVM_READ, 0, 8, 0);
-	assert_int_equal(gd_cmd(w.g, &w.sq, &sqe), LEAP_SC_DATA_TRANSFER);
+	assert_int_equal(run(LEAP_NVM_WRITE, 0, 8, 0),
+			 0);
+	assert_int_equal(run(LEAP_NVM_READ, 0, 8, 0),
+			 LEAP_SC_DATA_TRANSFER);
 	assert_int_equal(info().connections, 1);
 	mem_del(0, BYTES);
 	/* And by the device, for one who says that he may. */
 	r.perm = LEAP_PERM_READ | LEAP_PERM_WRITE;
 	assert_int_equal(leap_vdev_mem_add(w.vdev, &r), 0);
 	memset(w.own, 0x3c, 4096);
-	sqe = command(LEAP_NVM_READ, 100, 8, 0);
-	assert_int_equal(gd_cmd(w.g, &w.sq, &sqe), LEAP_SC_DATA_TRANSFER);
+	assert_int_equal(run(LEAP_NVM_READ, 100, 8, 0),
+			 LEAP_SC_DATA_TRANSFER);
 	assert_int_equal(w.own[0], 0x3c);
-	sqe = command(LEAP_NVM_WRITE, 0, 8, 0);
-	assert_int_equal(gd_cmd(w.g, &w.sq, &sqe), 0);
+	assert_int_equal(run(LEAP_NVM_WRITE, 0, 8, 0),
+			 0);
 	assert_true(info().connections > 1);
 	mem_del(0, BYTES);
 }
@@ -619,7 +634,7 @@ static void test_device(void **state)
 	fake_remove_device(w.fabric);
 	w.fabric->paused = 0;
 	for (i = 0; i < OUT; i++) {
-		gd_wait(w.g, &w.sq, cids[i]);
+		ended(cids[i]);
 		assert_true(w.g->raw == 0 || LEAP_STATUS_CODE(w.g->raw) ==
 			    LEAP_SC_DATA_TRANSFER);
 	}
