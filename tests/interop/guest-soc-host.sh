@@ -149,9 +149,10 @@ ok $? "leap-hostd ends at SIGTERM"
 [ "$(grep -c 'error:' /tmp/hostd.log)" = 0 ]
 ok $? "it has said no error"
 kernel_log
+# A check there, which is one of ours.
 soc kernel >/tmp/kernel.out 2>&1
 grep -q '^@ok' /tmp/soc.out
-ok $? "nor has the other guest's kernel" || cat /tmp/kernel.out
+ok $? "nor has the other guest's kernel" || sed 's/^@/soc: /' /tmp/kernel.out
 sed 's/^/hostd: /' /tmp/hostd.log
 soc log | sed 's/^/socp: /'
 soc end

@@ -58,22 +58,23 @@ static void add(uint64_t *count, uint64_t n)
 static void lane_gather(struct leap__rdma_conn *c)
 {
 	struct leap__farmem_lane *l = of_conn(c);
-	struct leap__v_sge *sge;
-	struct leap__v_wr *wr;
 
 	while (l->wait.head && l->nr_out < l->far->depth &&
 	       leap__rdma_room(c) && c->state == LEAP__RDMA_READY) {
 		struct leap_ats_io *io = pop(&l->wait);
+		struct leap_piece remote = {
+			.remote = io->remote, .len_bytes = io->part,
+			.key = io->key, .reach = LEAP_REACH_ONE_SIDED,
+		};
+		struct leap_piece ours = {
+			.addr = io->local, .len_bytes = io->part,
+		};
 
 		/* Each says when it is done: the first that does not is the
 		 * one that was refused. */
-		wr = leap__rdma_post(c, io->is_write ? LEAP__V_WRITE :
-				     LEAP__V_READ, 1, &sge, LEAP__V_SIGNALED);
-		wr->remote = io->remote;
-		wr->key = io->key;
-		sge->addr = (uintptr_t)io->local;
-		sge->len = io->part;
-		sge->lkey = c->pool->lkey;
+		leap__rdma_post_move(c, io->is_write ? LEAP__V_WRITE :
+				     LEAP__V_READ, &remote, &ours, 1,
+				     c->pool->lkey, LEAP__V_SIGNALED);
 		leap__rdma_post_end(c, SENT_MOVE, io);
 		if (!l->nr_out++)
 			l->since_ns = leap__pollgroup_now(l->pg);

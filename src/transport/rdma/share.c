@@ -28,7 +28,7 @@
 /* The memory as a device knows it. */
 struct region {
 	struct leap__list link;
-	struct leap__rdma_dev *dev;	/* a reference */
+	struct leap__rdma_pool *pool;	/* the device, kept */
 	struct leap__v_mr *mr;
 	uint32_t key;
 	uint32_t users;
@@ -71,20 +71,33 @@ static uint32_t access_of(uint32_t perm)
 	       (perm & LEAP_PERM_WRITE ? LEAP__V_REMOTE_WRITE : 0);
 }
 
-static void region_free(struct region *r)
+static void region_free(struct leap_share *s, struct region *r)
 {
 	leap__list_remove(&r->link);
-	r->dev->v->mr_destroy(r->mr);
-	leap__rdma_dev_put(r->dev);
+	s->v->mr_destroy(r->mr);
+	leap__rdma_pool_put(s->pg, r->pool);
 	free(r);
 }
 
 /* Kept while the share is there, so that a peer which comes back finds the same
  * key; but not for a device that is gone. */
-static void region_put(struct region *r)
+static void region_put(struct leap_share *s, struct region *r)
 {
-	if (!--r->users && leap__load_relaxed(&r->dev->gone))
-		region_free(r);
+	if (!--r->users && leap__load_relaxed(&r->pool->dev->gone))
+		region_free(s, r);
+}
+
+/* A device goes, and may be that of regions which nobody uses now. */
+static void drop_idle(struct leap_share *s)
+{
+	struct leap__list *pos, *next;
+
+	leap__list_for_each_safe(pos, next, &s->regions) {
+		struct region *r = leap__list_entry(pos, struct region, link);
+
+		if (!r->users)
+			region_free(s, r);
+	}
 }
 
 static int region_get(struct leap_share *s, struct leap__rdma_dev *dev,
@@ -97,7 +110,7 @@ static int region_get(struct leap_share *s, struct leap__rdma_dev *dev,
 
 	leap__list_for_each(pos, &s->regions) {
 		r = leap__list_entry(pos, struct region, link);
-		if (r->dev != dev)
+		if (r->pool->dev != dev)
 			continue;
 		r->users++;
 		*out = r;
@@ -106,15 +119,16 @@ static int region_get(struct leap_share *s, struct leap__rdma_dev *dev,
 	r = calloc(1, sizeof(*r));
 	if (!r)
 		return -ENOMEM;
-	err = dev->v->mr_create(dev->pd, leap_dmabuf_addr(s->buf),
-				leap_dmabuf_bytes(s->buf), access_of(s->perm),
-				&keys, &r->mr);
+	err = leap__rdma_pool_get(s->pg, dev->dev, dev, &r->pool);
+	if (!err)
+		err = s->v->mr_create(dev->pd, leap_dmabuf_addr(s->buf),
+				      leap_dmabuf_bytes(s->buf),
+				      access_of(s->perm), &keys, &r->mr);
 	if (err) {
+		leap__rdma_pool_put(s->pg, r->pool);
 		free(r);
 		return err;
 	}
-	leap__fetch_add(&dev->refs, 1u);
-	r->dev = dev;
 	r->key = keys.rkey;
 	r->users = 1;
 	leap__list_push_back(&s->regions, &r->link);
@@ -129,7 +143,7 @@ static void share_free(struct leap_share *s)
 	struct leap__list *pos, *next;
 
 	leap__list_for_each_safe(pos, next, &s->regions)
-		region_free(leap__list_entry(pos, struct region, link));
+		region_free(s, leap__list_entry(pos, struct region, link));
 	if (s->id)
 		s->v->id_destroy(s->id);
 	if (s->chan)
@@ -221,7 +235,7 @@ static void peer_gone(struct leap__rdma_conn *c)
 
 	leap__list_remove(&p->link);
 	s->info.peers--;
-	region_put(p->region);
+	region_put(s, p->region);
 	free(p);
 	maybe_done(s);
 }
@@ -347,6 +361,7 @@ static void on_event(struct leap_share *s, const struct leap__v_cm *cm)
 	case LEAP__V_ADDR_CHANGE:
 		s->v->id_destroy(s->id);
 		s->id = NULL;
+		drop_idle(s);
 		leap_timer_start(s->pg, &s->retry, RETRY_NS);
 		return;
 	default:
