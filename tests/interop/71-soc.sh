@@ -17,7 +17,7 @@ while [ $# -gt 0 ]; do
 	shift
 done
 . "$(dirname "$(realpath "$0")")/lib.sh"
-CHECKS=25
+CHECKS=29
 
 # The provider that a program of this machine loads by name.
 rxe=$(ls /usr/lib/*/libibverbs/librxe-*.so 2>/dev/null | head -n 1)
@@ -25,6 +25,7 @@ socp=$(real_program socp)
 perf=$(real_program leap-perf)
 hostd=$(real_program leap-hostd)
 ctl=$(real_program leapctl)
+far=$(BUILD=$BUILD/tests/interop real_program far)
 HOST=10.99.0.2 SOC=10.99.0.1
 
 # machine ADDRESS LAST SERVER: what both have in common, for guest.sh
@@ -42,8 +43,8 @@ machine() {
 }
 
 work_open
-for p in "$socp" "$perf" "$hostd" "$ctl"; do
-	[ -n "$p" ] || bail "socp, leap-hostd, leap-perf, leapctl are not built"
+for p in "$socp" "$perf" "$hostd" "$ctl" "$far"; do
+	[ -n "$p" ] || bail "socp, leap-hostd, leap-perf, leapctl, far: not all built"
 done
 [ -n "$rxe" ] || bail "ibverbs-providers is not installed"
 export LD_LIBRARY_PATH="$BUILD/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
@@ -59,14 +60,15 @@ ALLOW
 LIMIT=$((200 + KILLS * 10))
 machine $SOC 1 on
 "$VM/guest.sh" "${MACHINE[@]}" --script "$HERE/guest-soc.sh" \
-	--prog "$socp:/usr/bin/socp" "${WIRE[@]}" >"$WORK/soc.log" 2>&1 &
+	--prog "$socp:/usr/bin/socp" --prog "$far:/usr/bin/far" \
+	--env "HOST=$HOST" "${WIRE[@]}" >"$WORK/soc.log" 2>&1 &
 echo $! >"$WORK/soc.pid"
 tap_cmd "the SoC is up" wait_for 60 grep -q '^the SoC is up' "$WORK/soc.log"
 machine $HOST 2 off
 guest host "${MACHINE[@]}" --script "$HERE/guest-soc-host.sh" \
 	--env "SOC=$SOC" --env "KILLS=$KILLS" \
 	--prog "$hostd:/usr/bin/leap-hostd" --prog "$perf:/usr/bin/leap-perf" \
-	--prog "$ctl:/usr/bin/leapctl" \
+	--prog "$ctl:/usr/bin/leapctl" --prog "$far:/usr/bin/far" \
 	--file "$WORK/no-touch.so:/run/no-touch.so" "${WIRE[@]}" ||
 	stop_pid TERM "$WORK/soc.pid"
 tap_cmd "the SoC: the guest came to its end" wait "$(cat "$WORK/soc.pid")"

@@ -134,9 +134,29 @@ stopped() {
 	check "the next guest finds the drive as it should be" toy --count 500
 }
 
+shared() { grep -q '^sharing' /tmp/far.out; }
+
+# Memory of this guest as ranges of an address space in the other: without a
+# process here that runs.
+far_memory() {
+	local far
+
+	far share "rdma://$ADDR:4430" >/tmp/far.out 2>/tmp/far.err &
+	far=$!
+	check "memory is shared" wait_for 10 shared || cat /tmp/far.err
+	check "... and half of it moved" soc far
+	kill -STOP $far
+	check "... the rest with its owner stopped" soc far-go
+	kill -CONT $far
+	kill $far
+	wait $far
+	ok $? "every byte was read and written" || cat /tmp/far.out /tmp/far.err
+}
+
 echo "leapio: test starts" >/dev/kmsg
 check "the device" device || exit 1
 check "rping, guest to guest" ping_pong || exit 1
+far_memory
 check "socp starts in the other guest" soc start || { soc log; exit 1; }
 check "leap-hostd starts" hostd_start
 check "the namespace comes" wait_for 20 has_ns

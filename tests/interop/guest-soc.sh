@@ -4,7 +4,7 @@
 #
 # In the guest that plays the SoC: a soft RDMA device, and a socp that is started,
 # killed and stopped as the other guest says over the network. 71-soc.sh starts
-# both. ADDR: of this guest. SPIN: more options of socp.
+# both. ADDR: of this guest, HOST: of the other.
 
 BUILD=/nowhere SOCP=/usr/bin/socp LEAP_PERF= LEAPCTL= LEAP_HOSTD=
 . /run/commands.sh
@@ -37,6 +37,18 @@ serve() {
 	kill) kill -KILL "$(pid)" ;;
 	stop) kill -STOP "$(pid)" ;;
 	cont) kill -CONT "$(pid)" ;;
+	far)	# uses memory of the other guest's; stops half way
+		mkfifo /tmp/go
+		(
+			far use "rdma://$HOST:4430" <>/tmp/go >/tmp/far.out
+			echo $? >/tmp/far.rc
+		) </dev/null 2>/tmp/far.err &
+		wait_for 20 grep -q half /tmp/far.out || cat /tmp/far.err
+		;;
+	far-go)
+		echo >/tmp/go
+		wait_for 20 grep -qx 0 /tmp/far.rc || cat /tmp/far.err
+		;;
 	rping) (rping -s -a "$ADDR" -C 5 >/dev/null 2>&1 &) ;;
 	written) ! cmp -s -n 16777216 /tmp/disk.img /dev/zero ;;
 	log) cat /tmp/socp.log ;;

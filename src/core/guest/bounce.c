@@ -11,7 +11,7 @@
  * leap_ats_write, which move bytes; must not know what a command means or how
  * bytes travel. What is under way has its command, pins and buffers until it is
  * answered, also when the queue has been closed meanwhile: so the end of a queue
- * waits. Slow in any case, so it allocates.
+ * waits. What most commands need for it is allocated once and kept.
  */
 #include "core/guest/queue.h"
 
@@ -21,6 +21,10 @@
 #include "core/io/dispatch.h"
 
 struct leap__guest_bounce;
+
+/* Most commands have no more pieces than this; what they needed is kept. */
+#define MANY	36u
+#define KEPT	32u
 
 /* One part of the payload. Those of @buf are copies of the bytes at @gpa. */
 struct part {
@@ -32,6 +36,8 @@ struct part {
 };
 
 struct leap__guest_bounce {
+	struct leap__guest_bounce *next;	/* kept */
+	uint32_t max;		/* parts, pieces, bufs that there is room for */
 	struct leap_cmd *cmd;
 	void (*ended)(struct leap__guest_bounce *b, int err);
 	int err;
@@ -203,20 +209,61 @@ static bool has_share(const struct leap__guest_sq *sq, uint32_t n)
 	return n <= left && (!sq->nr_bufs || sq->nr_bufs + 2 * n <= left);
 }
 
+static struct leap__guest_bounce *take(struct leap__guest_sq *sq, uint32_t max)
+{
+	struct leap__guest_bounce *b = sq->kept;
+
+	if (b && max <= MANY) {
+		sq->kept = b->next;
+		sq->nr_kept--;
+		return b;
+	}
+	if (max < MANY)
+		max = MANY;
+	b = malloc(sizeof(*b) + max * (sizeof(b->parts[0]) +
+		   sizeof(b->pieces[0]) + sizeof(b->bufs[0])));
+	if (!b)
+		return NULL;
+	b->max = max;
+	b->pieces = (struct leap_piece *)(void *)(b->parts + max);
+	b->bufs = (void **)(void *)(b->pieces + max);
+	return b;
+}
+
+static void give_back(struct leap__guest_sq *sq, struct leap__guest_bounce *b)
+{
+	if (b->max != MANY || sq->nr_kept == KEPT) {
+		free(b);
+		return;
+	}
+	b->next = sq->kept;
+	sq->kept = b;
+	sq->nr_kept++;
+}
+
+void leap__guest_bounce_fini(struct leap__guest_sq *sq)
+{
+	struct leap__guest_bounce *b;
+
+	while ((b = sq->kept)) {
+		sq->kept = b->next;
+		free(b);
+	}
+}
+
 static struct leap__guest_bounce *make(struct leap__guest_sq *sq,
 				       struct leap_cmd *cmd, uint32_t nr_bufs)
 {
 	/* A piece that ends in another buffer than it began in is two. */
-	uint32_t max = cmd->nr_pieces + nr_bufs, i;
-	struct leap__guest_bounce *b;
+	struct leap__guest_bounce *b = take(sq, cmd->nr_pieces + nr_bufs);
+	uint32_t i;
 
-	b = calloc(1, sizeof(*b) + nr_bufs * sizeof(b->bufs[0]) +
-		      max * (sizeof(b->pieces[0]) + sizeof(b->parts[0])));
 	if (!b)
 		return NULL;
-	b->pieces = (struct leap_piece *)(void *)(b->parts + max);
-	b->bufs = (void **)(void *)(b->pieces + max);
 	b->cmd = cmd;
+	b->nr = 0;
+	b->under_way = 0;
+	b->waits = false;
 	for (i = 0; i < nr_bufs; i++)
 		b->bufs[i] = leap_pollgroup_buf_get(sq->vqp.pg);
 	b->nr_bufs = nr_bufs;
@@ -248,6 +295,7 @@ static void lay_out(struct leap__guest_bounce *b, uint32_t each,
 
 	for (i = 0; i < nr; i++) {
 		if (pieces[i].reach == LEAP_REACH_DIRECT) {
+			b->parts[b->nr].buf = NULL;
 			b->pieces[b->nr++] = pieces[i];
 			continue;
 		}
@@ -332,7 +380,7 @@ void leap__guest_bounce_put(struct leap__guest_sq *sq, struct leap_cmd *cmd)
 	for (i = 0; i < b->nr_bufs; i++)
 		leap_pollgroup_buf_put(sq->vqp.pg, b->bufs[i]);
 	sq->nr_bufs -= b->nr_bufs;
-	free(b);
+	give_back(sq, b);
 }
 
 void leap__guest_bounce_resume(struct leap__guest_sq *sq)

@@ -37,6 +37,7 @@ int leap__guest_data_init(struct leap__guest_sq *sq)
 
 void leap__guest_data_fini(struct leap__guest_sq *sq)
 {
+	leap__guest_bounce_fini(sq);
 	free(sq->arrays);
 }
 
