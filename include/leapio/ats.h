@@ -233,8 +233,6 @@ struct leap_ats_io {
 	struct leap_ats_io *next;
 	void *local;
 	uint64_t remote;
-	uint32_t key;
-	uint32_t reserved;
 };
 
 /**

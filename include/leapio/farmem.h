@@ -45,8 +45,7 @@ struct leap_share_opts {
 /**
  * leap_share_create - give memory to those who connect
  *
- * All of it is registered when the first one does, and as long as the share is
- * there.
+ * All of it is registered as long as anybody is connected.
  * Context: owner of @pg
  * Returns: 0
  * Errors:  -EINVAL, -EPROTONOSUPPORT this build has no RDMA, -ENOMEM, what

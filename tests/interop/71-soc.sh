@@ -63,6 +63,7 @@ machine $SOC 1 on
 	--prog "$socp:/usr/bin/socp" --prog "$far:/usr/bin/far" \
 	--env "HOST=$HOST" "${WIRE[@]}" >"$WORK/soc.log" 2>&1 &
 echo $! >"$WORK/soc.pid"
+trap 'stop_pid TERM "$WORK/soc.pid"; work_close' EXIT
 tap_cmd "the SoC is up" wait_for 60 grep -q '^the SoC is up' "$WORK/soc.log"
 machine $HOST 2 off
 guest host "${MACHINE[@]}" --script "$HERE/guest-soc-host.sh" \

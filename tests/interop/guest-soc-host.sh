@@ -17,7 +17,7 @@ VM=/tmp/vm.sock CTL=/tmp/hostd.sock
 
 # soc WORD: have the other guest do it; its output, and whether it went well
 soc() {
-	echo "$1" | nc -w 30 "$SOC" 900 >/tmp/soc.out || return 1
+	echo "$1" | timeout 40 nc "$SOC" 900 >/tmp/soc.out || return 1
 	grep -v '^@rc ' /tmp/soc.out
 	grep -qx '@rc 0' /tmp/soc.out
 }

@@ -42,7 +42,7 @@ serve() {
 		(
 			far use "rdma://$HOST:4430" <>/tmp/go >/tmp/far.out
 			echo $? >/tmp/far.rc
-		) </dev/null 2>/tmp/far.err &
+		) </dev/null >/tmp/far.err 2>&1 &
 		wait_for 20 grep -q half /tmp/far.out || cat /tmp/far.err
 		;;
 	far-go)

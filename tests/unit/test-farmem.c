@@ -407,6 +407,7 @@ static void test_broken(void **state)
  * soon; then it gives it anew, by another key. */
 static void test_revoked(void **state)
 {
+	struct leap_ats_range r = LEAP_ATS_RANGE_INIT;
 	uint16_t cids[OUT];
 	uint64_t from;
 
@@ -422,20 +423,47 @@ static void test_revoked(void **state)
 	assert_true(leap_pollgroup_now_ns(w.pg) - from < SECONDS(2));
 	assert_int_equal(info().failed, OUT);
 	/* Nothing has got there since. */
-	assert_int_equal(run(LEAP_NVM_READ, 0, 64, 0),
-			 LEAP_SC_DATA_TRANSFER);
+	assert_int_equal(run(LEAP_NVM_READ, 0, 64, 0), LEAP_SC_DATA_TRANSFER);
 	assert_int_equal(w.own[0], 0xa5);
 	share(LEAP_PERM_READ | LEAP_PERM_WRITE);
 	pass(SECONDS(1) / 5);
-	assert_int_equal(run(LEAP_NVM_READ, 0, 64, 0),
-			 LEAP_SC_DATA_TRANSFER);
+	one(1);
+	/* One that gives less is another one. */
+	unshare();
+	share(LEAP_PERM_READ);
+	pass(SECONDS(1) / 5);
+	assert_int_equal(run(LEAP_NVM_WRITE, 0, 64, 0), LEAP_SC_DATA_TRANSFER);
 	assert_int_equal(w.g->raw & ~LEAP_STATUS_MORE, FAULT);
 	mem_del(0, BYTES);
 	far_close();
 	far_open(0x77);
 	assert_int_equal(w.opened, 1);
-	mem_add();
-	one(1);
+	assert_int_equal(leap_farmem_range(w.far, 0, BYTES, LEAP_PERM_READ,
+					   &r), 0);
+	r.gpa.addr = PAYLOAD;
+	assert_int_equal(leap_vdev_mem_add(w.vdev, &r), 0);
+	assert_int_equal(run(LEAP_NVM_WRITE, 0, 64, 0), 0);
+}
+
+/* The owner goes and comes while commands wait: they see a pause. */
+static void test_restarted(void **state)
+{
+	uint16_t cids[OUT];
+	uint32_t k, i;
+
+	(void)state;
+	for (k = 0; k < 10; k++) {
+		load(cids, (uint8_t)k);
+		for (i = 0; i < k; i++)
+			poll_all(NULL);
+		unshare();
+		pass(SECONDS(1) / 50);
+		share(LEAP_PERM_READ | LEAP_PERM_WRITE);
+		settle(cids, 0);
+		one((int)k);
+	}
+	assert_int_equal(info().failed, 0);
+	assert_int_equal(info().connections, 11);
 }
 
 /* Memory goes while READs and WRITEs are out: the unmap waits for them. */
@@ -491,36 +519,52 @@ static void test_unmap(void **state)
 	one(2);
 }
 
-/* A key that opens nothing, and what is out beside it. */
+/* The device forgets what the key of the memory opens. */
+static void invalidate(void)
+{
+	uint64_t at = (uintptr_t)leap_dmabuf_addr(w.payload);
+	uint32_t i, n = 0;
+
+	fake_lock(w.fabric);
+	for (i = 0; i < FAKE_MRS; i++)
+		if (w.fabric->mrs[i] && w.fabric->mrs[i]->addr == at)
+			n += w.fabric->mrs[i]->invalid = 1;
+	fake_unlock(w.fabric);
+	assert_int_equal(n, 1);
+}
+
+/* A key that opens nothing: the queue pair breaks, and the one command that was
+ * refused fails; what was out beside it goes on. */
 static void test_wrong_key(void **state)
 {
 	struct leap_ats_range r;
-	struct leap_sqe sqe;
-	uint16_t bad, cids[OUT];
-	uint32_t k;
+	uint16_t cids[OUT];
+	uint32_t k, i;
 
 	(void)state;
-	mem_del(0, BYTES);
-	r = range(0, BYTES / 2);
-	assert_int_equal(leap_vdev_mem_add(w.vdev, &r), 0);
-	r = range(BYTES / 2, BYTES / 2);
-	r.key ^= 0x10000;
-	assert_int_equal(leap_vdev_mem_add(w.vdev, &r), 0);
 	for (k = 0; k < 10; k++) {
-		sqe = command(k & 1 ? LEAP_NVM_READ : LEAP_NVM_WRITE, 3000, 8,
-			      BYTES / 2 + 4096);
 		w.fabric->paused = 1;
-		bad = gd_submit(w.g, &w.sq, &sqe);
 		load(cids, (uint8_t)k);
 		pass(SECONDS(1) / 100);
+		invalidate();
 		fake_resume(w.fabric);
-		assert_int_equal(ended(bad),
-				 LEAP_SC_DATA_TRANSFER);
-		assert_int_equal(w.g->raw & ~LEAP_STATUS_MORE, FAULT);
-		settle(cids, 0);
+		for (i = 0; i < OUT; i++) {
+			ended(cids[i]);
+			assert_int_equal(w.g->raw & ~LEAP_STATUS_MORE,
+					 i ? 0 : FAULT);
+		}
+		one((int)k);
 	}
 	assert_int_equal(info().failed, 10);
-	assert_true(info().connections > 10);
+	assert_int_equal(info().connections, 11);
+	/* A range of another key is refused here. */
+	mem_del(0, BYTES);
+	r = range(0, BYTES);
+	r.key ^= 0x10000;
+	assert_int_equal(leap_vdev_mem_add(w.vdev, &r), 0);
+	assert_int_equal(run(LEAP_NVM_WRITE, 0, 8, 0), LEAP_SC_DATA_TRANSFER);
+	assert_int_equal(w.g->raw & ~LEAP_STATUS_MORE, FAULT);
+	assert_int_equal(info().connections, 11);
 }
 
 /* A range that leaves the share is refused here, the connection stays. */
@@ -682,7 +726,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_moves), T(test_at_once), T(test_broken),
-		T(test_revoked), T(test_unmap), T(test_wrong_key),
+		T(test_revoked), T(test_restarted), T(test_unmap), T(test_wrong_key),
 		T(test_bounds), T(test_permission), T(test_lists),
 		T(test_strangers), T(test_device), T(test_no_memory),
 	};

@@ -25,6 +25,7 @@
 #define LEAP__RDMA_HELLO_MS	10000u	/* from accept to Connect */
 #define LEAP__RDMA_RESOLVE_MS	2000u	/* address and route, each */
 #define LEAP__RDMA_LINGER_MS	1000u	/* for the last answers to get out */
+#define LEAP__RDMA_STALL_MS	15000u	/* nothing posted gets done; close */
 #define LEAP__RDMA_BATCH	64u	/* descriptors of one post */
 #define LEAP__RDMA_SGES		256u	/* of them all */
 #define LEAP__RDMA_MAX_SGE	16u	/* of one */
@@ -72,7 +73,6 @@ struct leap__rdma_conn {
 	struct leap__v_qp *qp;
 	struct leap__v_cq *cq;
 	struct leap__v_comp *comp;
-	struct leap__v_srq *srq;	/* borrowed */
 	struct leap__v_mr *mr[2];	/* of the end; go after the queue */
 	uint8_t state;			/* enum leap__rdma_state */
 	uint8_t polled;			/* the poller is in */
@@ -80,10 +80,13 @@ struct leap__rdma_conn {
 	uint8_t watch_out;		/* its operation is to come back */
 	uint8_t linked;			/* connect or accept was called */
 	uint8_t handling;		/* completions: a post follows */
+	uint8_t stalling;		/* stall runs */
 	int err;
 	struct leap_poller poller;
 	struct leap__defer defer;
 	struct leap_timer timer;
+	struct leap_timer stall;
+	uint32_t stall_head;		/* sq_head when that was started */
 	struct leap__rdma_watch *watch;
 	uint32_t max_sge;
 	uint32_t inline_ok;	/* bytes that a descriptor may carry itself */

@@ -63,8 +63,8 @@ static void lane_gather(struct leap__rdma_conn *c)
 	       leap__rdma_room(c) && c->state == LEAP__RDMA_READY) {
 		struct leap_ats_io *io = pop(&l->wait);
 		struct leap_piece remote = {
-			.remote = io->remote, .len_bytes = io->part,
-			.key = io->key, .reach = LEAP_REACH_ONE_SIDED,
+			.remote = l->mem.addr + io->remote,
+			.len_bytes = io->part, .key = l->mem.key, .reach = LEAP_REACH_ONE_SIDED,
 		};
 		struct leap_piece ours = {
 			.addr = io->local, .len_bytes = io->part,
@@ -151,7 +151,7 @@ int leap__farmem_move(void *arg, const struct leap_piece *remote, void *buf,
 
 	(void)out;	/* io->is_write */
 	if (at >= r->mem.bytes || remote->len_bytes > r->mem.bytes - at ||
-	    !is_ours(pg, buf, remote->len_bytes))
+	    remote->key != r->mem.key || !is_ours(pg, buf, remote->len_bytes))
 		return -EFAULT;
 	if (leap__load_relaxed(&r->stale))
 		return -ESTALE;
@@ -159,8 +159,7 @@ int leap__farmem_move(void *arg, const struct leap_piece *remote, void *buf,
 	if (!l)
 		return -ENOMEM;
 	io->local = buf;
-	io->remote = remote->remote;
-	io->key = remote->key;
+	io->remote = at;
 	if (!l->wait.head && !l->out.head)
 		l->since_ns = leap__pollgroup_now(pg);
 	push(&l->wait, io);
@@ -270,8 +269,7 @@ static int start_connect(struct leap__farmem_lane *l)
 static int same(const struct leap__farmem_mem *a,
 		const struct leap__farmem_mem *b)
 {
-	return a->addr == b->addr && a->bytes == b->bytes &&
-	       a->key == b->key && a->perm == b->perm;
+	return a->bytes == b->bytes && a->perm == b->perm;
 }
 
 static void established(struct leap__farmem_lane *l,
@@ -291,6 +289,7 @@ static void established(struct leap__farmem_lane *l,
 		leap__rdma_kill(&l->c, -ESTALE);
 		return;
 	}
+	l->mem = mem;
 	l->step = CONNECTED;
 	l->c.state = LEAP__RDMA_READY;
 	l->since_ns = leap__pollgroup_now(l->pg);

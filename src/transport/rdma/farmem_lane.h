@@ -23,6 +23,9 @@ struct leap__farmem_lane {
 	struct leap_msg work;
 	struct leap__farmem_queue wait, out;
 	uint32_t nr_out;
+	/* As the share said to this connection; ranges have r->mem, and what
+	 * they say is translated. */
+	struct leap__farmem_mem mem;
 	uint8_t step;
 	uint8_t busy;			/* c is in use */
 	uint8_t closing;
@@ -41,7 +44,7 @@ struct leap_farmem {
 	uint64_t loss_ns;
 	uint32_t reconnect_ms;
 	uint32_t depth;
-	uint32_t stale;			/* the share is another one now */
+	uint32_t stale;			/* the share is not what it was */
 	uint32_t nr_left;		/* lanes, and one for close */
 	uint8_t known;			/* mem; opened has run */
 	uint8_t token[LEAP_SHARE_TOKEN];

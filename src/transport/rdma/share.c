@@ -4,15 +4,14 @@
  *
  * Listens, registers the memory once for each device, and answers a connection
  * with its address and key. From then on nothing happens here but the end: the
- * peer's READs and WRITEs are the device's. The memory is deregistered, and the
- * share done, when the last queue pair has been destroyed. Knows nothing of what
+ * peer's READs and WRITEs are the device's. The memory is deregistered when the
+ * last queue pair has been destroyed, and then the share is done. Knows nothing of what
  * is in the memory.
  */
 #include "transport/rdma/farmem.h"
 
 #include "core/io/inet.h"
 #include "core/io/info.h"
-#include "util/atomic.h"
 #include "util/err.h"
 #include "util/list.h"
 #include "util/opts.h"
@@ -28,7 +27,7 @@
 /* The memory as a device knows it. */
 struct region {
 	struct leap__list link;
-	struct leap__rdma_pool *pool;	/* the device, kept */
+	const struct leap__rdma_dev *dev;	/* its peers keep it */
 	struct leap__v_mr *mr;
 	uint32_t key;
 	uint32_t users;
@@ -71,36 +70,18 @@ static uint32_t access_of(uint32_t perm)
 	       (perm & LEAP_PERM_WRITE ? LEAP__V_REMOTE_WRITE : 0);
 }
 
-static void region_free(struct leap_share *s, struct region *r)
+/* With the last peer on that device: nothing may be left of a device that
+ * nobody is connected by. One who comes back gets another key. */
+static void region_put(struct leap_share *s, struct region *r)
 {
+	if (--r->users)
+		return;
 	leap__list_remove(&r->link);
 	s->v->mr_destroy(r->mr);
-	leap__rdma_pool_put(s->pg, r->pool);
 	free(r);
 }
 
-/* Kept while the share is there, so that a peer which comes back finds the same
- * key; but not for a device that is gone. */
-static void region_put(struct leap_share *s, struct region *r)
-{
-	if (!--r->users && leap__load_relaxed(&r->pool->dev->gone))
-		region_free(s, r);
-}
-
-/* A device goes, and may be that of regions which nobody uses now. */
-static void drop_idle(struct leap_share *s)
-{
-	struct leap__list *pos, *next;
-
-	leap__list_for_each_safe(pos, next, &s->regions) {
-		struct region *r = leap__list_entry(pos, struct region, link);
-
-		if (!r->users)
-			region_free(s, r);
-	}
-}
-
-static int region_get(struct leap_share *s, struct leap__rdma_dev *dev,
+static int region_get(struct leap_share *s, const struct leap__rdma_dev *dev,
 		      struct region **out)
 {
 	struct leap__v_keys keys;
@@ -110,7 +91,7 @@ static int region_get(struct leap_share *s, struct leap__rdma_dev *dev,
 
 	leap__list_for_each(pos, &s->regions) {
 		r = leap__list_entry(pos, struct region, link);
-		if (r->pool->dev != dev)
+		if (r->dev != dev)
 			continue;
 		r->users++;
 		*out = r;
@@ -119,16 +100,14 @@ static int region_get(struct leap_share *s, struct leap__rdma_dev *dev,
 	r = calloc(1, sizeof(*r));
 	if (!r)
 		return -ENOMEM;
-	err = leap__rdma_pool_get(s->pg, dev->dev, dev, &r->pool);
-	if (!err)
-		err = s->v->mr_create(dev->pd, leap_dmabuf_addr(s->buf),
-				      leap_dmabuf_bytes(s->buf),
-				      access_of(s->perm), &keys, &r->mr);
+	err = s->v->mr_create(dev->pd, leap_dmabuf_addr(s->buf),
+			      leap_dmabuf_bytes(s->buf), access_of(s->perm),
+			      &keys, &r->mr);
 	if (err) {
-		leap__rdma_pool_put(s->pg, r->pool);
 		free(r);
 		return err;
 	}
+	r->dev = dev;
 	r->key = keys.rkey;
 	r->users = 1;
 	leap__list_push_back(&s->regions, &r->link);
@@ -140,10 +119,6 @@ static int region_get(struct leap_share *s, struct leap__rdma_dev *dev,
 
 static void share_free(struct leap_share *s)
 {
-	struct leap__list *pos, *next;
-
-	leap__list_for_each_safe(pos, next, &s->regions)
-		region_free(s, leap__list_entry(pos, struct region, link));
 	if (s->id)
 		s->v->id_destroy(s->id);
 	if (s->chan)
@@ -361,7 +336,6 @@ static void on_event(struct leap_share *s, const struct leap__v_cm *cm)
 	case LEAP__V_ADDR_CHANGE:
 		s->v->id_destroy(s->id);
 		s->id = NULL;
-		drop_idle(s);
 		leap_timer_start(s->pg, &s->retry, RETRY_NS);
 		return;
 	default:
