@@ -20,6 +20,7 @@
 
 #include <leapio/leapio.h>
 
+#include "transport/rdma/farmem.h"
 #include "transport/rdma/group.h"
 
 #define NQN	"nqn.2026-01.org.example:far-memory"
@@ -665,6 +666,95 @@ static void test_strangers(void **state)
 	one(1);
 }
 
+static void on_host(struct leap_host *h, enum leap_host_state state,
+		    leap_status_t status, int err, void *arg)
+{
+	(void)h;
+	(void)status;
+	(void)err;
+	if (state == LEAP_HOST_FAILED)
+		*(int *)arg = 1;
+}
+
+/* Far memory of an NVMe target, and a host of a share: neither is had. */
+static void test_other_kind(void **state)
+{
+	struct leap_listener_opts lo = LEAP_LISTENER_OPTS_INIT;
+	struct leap_share_info si = { sizeof(si) };
+	struct leap_host_opts ho = LEAP_HOST_OPTS_INIT;
+	struct leap_listener *listener;
+	struct leap_farmem *far = w.far;
+	int failed = 0, closed = 0;
+	struct leap_host *host;
+	char url[200];
+
+	(void)state;
+	snprintf(url, sizeof(url), "%s/" NQN, w.url);
+	ho.url = url;
+	ho.state = on_host;
+	ho.arg = &failed;
+	assert_int_equal(leap_host_connect(w.pg, &ho, &host), 0);
+	turn(&failed);
+	leap_host_close(host, gd_set_flag, &closed);
+	turn(&closed);
+	assert_int_equal(leap_share_info(w.share, &si), 0);
+	assert_true(si.refused >= 1);
+	lo.url = "rdma://127.0.0.1:0";
+	assert_int_equal(leap_listener_create(w.target, &lo, &listener), 0);
+	snprintf(w.url, sizeof(w.url), "%s", leap_listener_url(listener));
+	far_open(0x77);
+	assert_int_equal(w.opened, -ECONNREFUSED);
+	far_close();
+	w.far = far;
+	one(1);
+}
+
+/* Private data cut short, damaged, or impossible. */
+static void test_private_data(void **state)
+{
+	static const uint8_t token[LEAP_SHARE_TOKEN] = { 1, 2, 3 };
+	static const struct leap__farmem_mem bad[] = {
+		{ 4096, 0, 1, 3 }, { UINT64_MAX - 4094, 4096, 1, 3 },
+		{ 4096, 4096, 1, 0 }, { 4096, 4096, 1, 4 },
+		{ 4096, 4096, 1, 7 }, { 2, UINT64_MAX, 1, 1 },
+	};
+	struct leap__farmem_mem mem = { 0xfffffffffffff000ull, 4096, 9, 3 };
+	struct leap__farmem_req req;
+	struct leap__farmem_rep rep;
+	uint8_t raw[64] = { 0 };
+	uint32_t i;
+
+	(void)state;
+	leap__farmem_req_make(&req, token);
+	for (i = 0; i < sizeof(raw); i++) {
+		memcpy(raw, &req, sizeof(req));
+		assert_int_equal(leap__farmem_req_parse(raw, i, token),
+				 i < sizeof(req) ? -EPROTO : 0);
+		raw[i] ^= 0x40;
+		assert_int_equal(leap__farmem_req_parse(raw, sizeof(raw),
+							token),
+				 i < 8 ? -EPROTO : i < sizeof(req) ?
+				 -EACCES : 0);
+		raw[i] ^= 0x40;
+	}
+	leap__farmem_rep_make(&rep, &mem);
+	memset(raw, 0, sizeof(raw));
+	memcpy(raw, &rep, sizeof(rep));
+	for (i = 0; i < sizeof(raw); i++)
+		assert_int_equal(leap__farmem_rep_parse(raw, i, &mem),
+				 i < sizeof(rep) ? -EPROTO : 0);
+	assert_true(mem.addr == 0xfffffffffffff000ull && mem.bytes == 4096 &&
+		    mem.key == 9 && mem.perm == 3);
+	raw[0] ^= 1;
+	assert_int_equal(leap__farmem_rep_parse(raw, sizeof(raw), &mem),
+			 -EPROTO);
+	for (i = 0; i < COUNT(bad); i++) {
+		leap__farmem_rep_make(&rep, &bad[i]);
+		assert_int_equal(leap__farmem_rep_parse(&rep, sizeof(rep),
+							&mem), -EPROTO);
+	}
+}
+
 /* The device is pulled out and is there again: the memory has another key. */
 static void test_device(void **state)
 {
@@ -728,7 +818,8 @@ int main(void)
 		T(test_moves), T(test_at_once), T(test_broken),
 		T(test_revoked), T(test_restarted), T(test_unmap), T(test_wrong_key),
 		T(test_bounds), T(test_permission), T(test_lists),
-		T(test_strangers), T(test_device), T(test_no_memory),
+		T(test_strangers), T(test_other_kind), T(test_device),
+		T(test_no_memory), cmocka_unit_test(test_private_data),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
