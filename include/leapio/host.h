@@ -92,8 +92,9 @@ LEAP_API uint32_t leap_host_nr_queues(const struct leap_host *host);
  * leap_host_submit - queue commands on an I/O queue, or admin commands
  *
  * While reconnecting, requests are taken and wait. A request in flight when
- * the connection is lost is sent again on the new one; but a Zone Append, which
- * would be done twice, ends with a path status.
+ * the connection is lost is sent again on the new one; but one that could be
+ * done twice by that (Zone Append, Copy, fused ones, what the library does not
+ * know) ends with a path status.
  * @queue: 0 = admin, 1..leap_host_nr_queues()
  * Context: owner, hot path
  * Returns: number accepted, 0..n

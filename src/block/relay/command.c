@@ -16,6 +16,9 @@
 #include "util/atomic.h"
 #include "util/list.h"
 
+#define likely(x)	__builtin_expect(!!(x), 1)
+#define unlikely(x)	__builtin_expect(!!(x), 0)
+
 #define DNR(sc)		((leap_status_t)((sc) | LEAP_STATUS_DNR))
 
 #define MAX_NLB		65536u
@@ -55,6 +58,10 @@ static void finish(struct leap__rbio *r, leap_status_t status)
 {
 	struct leap__link *link = r->link;
 
+	/* Who sends a copy again would copy from where its first parts went. */
+	if (unlikely(status == LEAP_SC_PATH_CTRL) &&
+	    r->bio->op == LEAP_BIO_COPY && r->done)
+		status = DNR(LEAP_SC_INTERNAL);
 	if (r->wide) {
 		r->wide->next = link->free_wides;
 		link->free_wides = r->wide;
@@ -306,11 +313,15 @@ static leap_status_t answer(const struct leap_req *req)
 	leap_status_t status = leap_req_status(req);
 	leap_status_t code = LEAP_STATUS_CODE(status);
 
-	if (!status)
+	if (likely(!status))
 		return 0;
-	if (req->sys_errno || LEAP_STATUS_SCT(code) == LEAP_SCT_PATH ||
-	    code == LEAP_SC_ABORT_SQ_DELETED ||
+	/* Whether it is done nobody knows, and some are not to be done
+	 * twice. */
+	if (req->sys_errno || code == LEAP_SC_ABORT_SQ_DELETED ||
 	    code == LEAP_SC_ABORT_REQUESTED)
+		return leap__sqe_may_run_twice(&req->sqe) ?
+		       LEAP_SC_PATH_CTRL : DNR(LEAP_SC_INTERNAL);
+	if (LEAP_STATUS_SCT(code) == LEAP_SCT_PATH)
 		return LEAP_SC_PATH_CTRL;
 	return code | (status & LEAP_STATUS_DNR);
 }

@@ -146,13 +146,21 @@ static bool may_come_back(int32_t res)
 			   LEAP_SCT_PATH);
 }
 
+/* The drive had it: nobody knows what it has done with it. */
+static bool may_be_done(int32_t res)
+{
+	return res == -EIO || (res > 0 && LEAP_STATUS_CODE(res) ==
+					  LEAP_SC_PATH_HOST_ABORTED);
+}
+
 /* 1 = it will be sent again. */
 static int hold_back(struct leap__ng *ng, uint32_t i, int32_t res)
 {
 	uint64_t now = leap_pollgroup_now_ns(ng->pg);
 	struct slot *s = &ng->slots[i];
 
-	if (!may_come_back(res))
+	if (!may_come_back(res) || (may_be_done(res) &&
+				    !leap__sqe_may_run_twice(&s->req->sqe)))
 		return 0;
 	if (!s->since_ns) {
 		s->since_ns = now;
@@ -189,9 +197,11 @@ static void ended(struct leap__ng *ng, const struct leap__ng_event *e)
 	if (hold_back(ng, e->tag, e->res))
 		return;
 	if (e->res < 0)
-		end_slot(ng, e->tag, status_of(e->res), 0, 0);
+		end_slot(ng, e->tag, status_of(e->res),
+			 may_be_done(e->res) ? e->res : 0, 0);
 	else
-		end_slot(ng, e->tag, (leap_status_t)e->res, 0, e->result);
+		end_slot(ng, e->tag, (leap_status_t)e->res,
+			 may_be_done(e->res) ? -EIO : 0, e->result);
 }
 
 static int ng_poll(struct leap_poller *poller, unsigned int budget)

@@ -60,7 +60,8 @@ void leap__relay_host_opts(const struct leap__relay *relay,
 	opts->target = relay->target;
 	opts->nr_io_queues = relay->nr_queues;
 	opts->depth = relay->depth;
-	opts->loss_ms = relay->loss_ms;
+	/* There 0 is a default. */
+	opts->loss_ms = relay->loss_ms ? relay->loss_ms : 1;
 	opts->reconnect_ms = relay->reconnect_ms;
 }
 
@@ -309,9 +310,10 @@ int leap__relay_opts(struct leap_bdev *bdev, struct leap__relay *relay)
 	if (!err)
 		err = u32_opt(bdev, "reconnect_ms", RECONNECT_MS, 3600000,
 			      &relay->reconnect_ms);
-	if (!err && (!relay->nsid || !relay->nr_queues || relay->depth < 2))
-		err = leap__err(-EINVAL, "%s: nsid and queues are at least "
-				"1, depth 2", relay->name);
+	if (!err && (!relay->nsid || !relay->nr_queues || relay->depth < 2 ||
+		     !relay->reconnect_ms))
+		err = leap__err(-EINVAL, "%s: nsid, queues and reconnect_ms "
+				"are at least 1, depth 2", relay->name);
 	return err;
 }
 

@@ -305,9 +305,6 @@ static leap_status_t append_done(struct leap__rbio *r, leap_status_t status)
 	uint64_t where = leap_req_result(&r->req) - relay->start;
 	uint64_t left = where - r->bio->block;
 
-	/* Whether it is done nobody knows, and it is not to be done twice. */
-	if (status == LEAP_SC_PATH_CTRL && r->req.sys_errno)
-		return DNR(LEAP_SC_INTERNAL);
 	if (status)
 		return status;
 	if (left >= relay->far.zone_blocks ||

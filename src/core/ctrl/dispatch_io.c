@@ -17,6 +17,7 @@
 
 #include <leapio/ocssd.h>
 
+#include "block/bdev.h"
 #include "util/plant.h"
 
 #define likely(x)	__builtin_expect(!!(x), 1)
@@ -140,6 +141,13 @@ static __attribute__((cold)) void settle(struct leap__ioqp *q)
 		leap_vqp_close(q->vqp);
 }
 
+/* Does the bio's result say something to the host? */
+static int has_result(const struct leap__iocmd *io, leap_status_t status)
+{
+	return io->kind == LEAP__IOC_COPY || io->kind == LEAP__IOC_VECTOR ||
+	       (io->kind == LEAP__IOC_ZONE_APPEND && !status);
+}
+
 static void bio_done(struct leap_bio *bio, leap_status_t status)
 {
 	struct leap_cmd *cmd = bio->arg;
@@ -148,11 +156,9 @@ static void bio_done(struct leap_bio *bio, leap_status_t status)
 	struct leap__iogroup *g = q->group;
 	struct leap__iocmd *io = leap__iocmd(cmd);
 
-	if (unlikely(io->kind == LEAP__IOC_COPY ||
-		     io->kind == LEAP__IOC_VECTOR ||
-		     (io->kind == LEAP__IOC_ZONE_APPEND && !status)))
+	if (unlikely(io->kind != LEAP__IOC_PLAIN) && has_result(io, status))
 		cmd->result = bio->result;
-	leap_bio_put(ns->chan, bio);
+	leap__bio_return(ns->chan, bio);
 	g->inflight[cmd->tag] = NULL;
 	q->nr_in--;
 	if (unlikely(io->orphan) && !LEAP_PLANT(ORPHAN_FORGOTTEN))
@@ -247,11 +253,13 @@ static inline void begin(struct leap__ioqp *q, struct leap__ions *ns,
 		leap__io_next(q, ns, cmd, 0);
 		return;
 	}
-	bio = leap_bio_get(ns->chan);
+	bio = leap__bio_take(ns->chan);
 	if (unlikely(!bio)) {
 		no_bio(cmd);
 		return;
 	}
+	bio->result = 0;
+	bio->vector = NULL;
 	bio->op = plain_op(cmd);
 	bio->flags = io->bio_flags;
 	bio->nr_pieces = (uint16_t)cmd->nr_pieces;
@@ -545,7 +553,8 @@ static inline leap_status_t check_flags(const struct leap__ioqp *q,
 }
 
 /* Every other opcode. */
-static void execute_other(struct leap__ioqp *q, struct leap_cmd *cmd)
+static __attribute__((noinline)) void execute_other(struct leap__ioqp *q,
+						    struct leap_cmd *cmd)
 {
 	leap_status_t status = check_flags(q, &cmd->sqe);
 

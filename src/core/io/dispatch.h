@@ -48,6 +48,7 @@ struct leap__dispatch {
 	uint32_t bufs_in_use;
 	uint32_t nr_peers;
 	uint64_t pool_empty;
+	uint64_t copied;
 	/* Controller ends that wait for a pool, first come first served. */
 	struct leap_vqp *starved;
 	struct leap_vqp **starved_tail;
@@ -82,7 +83,7 @@ static inline uint32_t leap__bufs_free(const struct leap__dispatch *d)
  */
 int leap__dispatch_create(struct leap_pollgroup *pg);
 
-/* leap__dispatch_stats - fills cmds_in_use, bufs_in_use and pool_empty */
+/* leap__dispatch_stats - fills cmds_in_use and what follows it */
 void leap__dispatch_stats(const struct leap__dispatch *d,
 			  struct leap_pollgroup_stats *stats);
 

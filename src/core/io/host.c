@@ -135,13 +135,22 @@ static int is_hopeless(struct leap__hcmd *c)
 	return ++c->late > MAX_LATE;
 }
 
-/* What may be done twice by being sent twice. */
-static int must_not_go_again(const struct leap__hcmd *c)
+static int may_run_twice(const struct leap__hcmd *c)
 {
-	return c->q != c->q->host->q &&
-	       (c->req.sqe.opc == LEAP_NVM_ZONE_APPEND ||
-		c->req.sqe.opc == LEAP_NVM_COPY ||
-		c->req.sqe.flags & LEAP_SQE_FUSE_MASK);
+	if (c->q != c->q->host->q)
+		return leap__sqe_may_run_twice(&c->req.sqe);
+	switch (c->req.sqe.opc) {
+	case LEAP_ADM_GET_LOG:
+	case LEAP_ADM_IDENTIFY:
+	case LEAP_ADM_ABORT:
+	case LEAP_ADM_SET_FEATURES:
+	case LEAP_ADM_GET_FEATURES:
+	case LEAP_ADM_KEEP_ALIVE:
+	case LEAP_ADM_FABRICS:
+		return 1;
+	default:
+		return 0;
+	}
 }
 
 static void cmd_done(struct leap_req *req)
@@ -153,7 +162,7 @@ static void cmd_done(struct leap_req *req)
 	/* sys_errno: the connection's word, not the controller's. */
 	if (__builtin_expect(req->sys_errno != 0, 0) &&
 	    may_go_again(q->host) && !c->let_go && !is_hopeless(c) &&
-	    !must_not_go_again(c) &&
+	    may_run_twice(c) &&
 	    !LEAP_PLANT(REDRIVE_LOST)) {
 		c->again = 1;
 		wait_append(q, c);

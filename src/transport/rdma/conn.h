@@ -156,6 +156,22 @@ static inline void leap__rdma_post_end(struct leap__rdma_conn *c,
 	s->ptr = ptr;
 }
 
+/* Descriptors that READs (LEAP__V_READ) or WRITEs of @nr pieces take. */
+uint32_t leap__rdma_nr_moves(const struct leap__rdma_conn *c, uint32_t op,
+			     uint32_t nr);
+
+/*
+ * leap__rdma_post_move - READs from @remote, a one-sided piece, into @nr pieces
+ * of ours, or WRITEs out of them
+ *
+ * What the pieces have is moved, so @remote has it too; and there is room.
+ * @flags are of the last descriptor.
+ */
+void leap__rdma_post_move(struct leap__rdma_conn *c, uint32_t op,
+			  const struct leap_piece *remote,
+			  const struct leap_piece *pieces, uint32_t nr,
+			  uint32_t lkey, uint32_t flags);
+
 /* Receive @slot may be filled again. */
 void leap__rdma_post_recv(struct leap__rdma_conn *c, uint32_t slot);
 

@@ -55,6 +55,7 @@ struct leap__rdma_group {
 	struct leap_pollgroup *pg;
 	const struct leap__verbs *v;	/* NULL = not in this build */
 	struct leap__rdma_pool *pools;
+	struct leap__farmem_lane *lanes;	/* farmem.c's */
 };
 
 /* leap__rdma_group - of @pg, made when it is not there; NULL = no memory.

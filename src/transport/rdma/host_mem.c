@@ -11,6 +11,8 @@
  */
 #include "transport/rdma/host.h"
 
+#include "core/io/dispatch.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,6 +152,7 @@ int leap__rdma_map(struct host *h, struct hslot *s, struct hpayload *out)
 	if (page < 0)
 		return 0;
 	h->qp.bounced++;
+	leap__dispatch(h->c.pg)->copied++;
 	s->page = (uint32_t)page;
 	s->nr_pages = n;
 	if (s->dir == LEAP_DIR_TO_CTRL)
