@@ -133,6 +133,7 @@ bool leap__borrower_owns(const struct leap__borrower *b, uint64_t iova,
 
 static void forget_map(struct leap__lend_map *m)
 {
+	m->b->map_bytes -= leap_dmabuf_bytes(m->buf);
 	leap_dmabuf_put(m->buf);
 	m->buf = NULL;
 	m->state = LEAP__LEND_MAP_FREE;
@@ -160,6 +161,7 @@ static int mem_add(struct leap__borrower *b, const struct leap__lend_msg *msg,
 		   int fd)
 {
 	const uint32_t rw = LEAP_PERM_READ | LEAP_PERM_WRITE;
+	uint64_t bytes = leap_from_le64(msg->mem.bytes);
 	struct leap__lend_map *m = b->maps;
 	uint32_t id = leap_from_le32(msg->id);
 	int err;
@@ -167,13 +169,14 @@ static int mem_add(struct leap__borrower *b, const struct leap__lend_msg *msg,
 	while (m < b->maps + LEAP__LEND_MAX_MAPS && m->state)
 		m++;
 	err = -ENOSPC;
-	if (m < b->maps + LEAP__LEND_MAX_MAPS)
+	if (m < b->maps + LEAP__LEND_MAX_MAPS &&
+	    bytes <= b->l->opts.max_map_bytes - b->map_bytes)
 		err = leap_dmabuf_import(fd, leap_from_le64(msg->mem.offset),
-					 leap_from_le64(msg->mem.bytes), rw,
-					 &m->buf);
+					 bytes, rw, &m->buf);
 	if (!err) {
 		m->b = b;
 		m->id = id;
+		b->map_bytes += bytes;
 		err = leap__regmem_map(b->l->c, m->buf, mem_added, m);
 		if (err < 0) {
 			forget_map(m);
@@ -279,19 +282,21 @@ static void irq_start(struct leap__borrower *b, int fd)
 		.op = LEAP__REG_IRQ, .fd = fd, .value = b->vector });
 }
 
+/* Takes *@fd over, if it is of use. */
 static int irq(struct leap__borrower *b, const struct leap__lend_msg *msg,
-	       int fd)
+	       int *fd)
 {
 	uint32_t id = leap_from_le32(msg->id);
 
-	if (b->irq_busy || (fd >= 0 && !leap__is_eventfd(fd)))
+	if (b->irq_busy || (*fd >= 0 && !leap__is_eventfd(*fd)))
 		return -EPROTO;
 	if (!b->vector) {
 		reply(b, id, -ENOSPC, 0);
 		return 0;
 	}
 	b->irq_id = id;
-	irq_start(b, fd >= 0 ? dup(fd) : -1);
+	irq_start(b, *fd);
+	*fd = -1;
 	return 0;
 }
 
@@ -376,7 +381,7 @@ static int disable(struct leap__borrower *b, uint32_t id)
 	return 0;
 }
 
-static int handle(struct leap__borrower *b, int type, int fd)
+static int handle(struct leap__borrower *b, int type, int *fd)
 {
 	const struct leap__lend_msg *msg = &b->in;
 	uint32_t id = leap_from_le32(msg->id);
@@ -394,7 +399,7 @@ static int handle(struct leap__borrower *b, int type, int fd)
 		return 0;
 	switch (type) {
 	case LEAP__LEND_MEM_ADD:
-		return mem_add(b, msg, fd);
+		return mem_add(b, msg, *fd);
 	case LEAP__LEND_MEM_DEL:
 		return mem_del(b, msg);
 	case LEAP__LEND_ADMIN:
@@ -414,12 +419,12 @@ static void chan_message(struct leap__fdchan *chan, const uint8_t *data,
 {
 	struct leap__borrower *b = of_chan(chan);
 	int type = leap__lend_check(&b->in, 1, nr_fds);
-	int err = type < 0 ? type : 0;
+	int err = type < 0 ? type : 0, fd = nr_fds ? fds[0] : -1;
 
 	if (!err && !b->ending)
-		err = handle(b, type, nr_fds ? fds[0] : -1);
-	while (nr_fds)
-		close(fds[--nr_fds]);
+		err = handle(b, type, &fd);
+	if (fd >= 0)
+		close(fd);
 	if (err)
 		leap__borrower_end(b, b->l->opts.kill);
 }
@@ -576,6 +581,8 @@ void leap__borrower_lost(struct leap__borrower *b)
 		if (b->queues[i].sq)
 			b->l->nr_queues--;
 		b->queues[i].sq = b->queues[i].cq = false;
+		b->queues[i].changing = false;
+		b->queues[i].out = 0;
 	}
 	for (i = 0; i < LEAP__LEND_MAX_MAPS; i++)
 		if (b->maps[i].state == LEAP__LEND_MAP_READY)

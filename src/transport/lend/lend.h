@@ -27,6 +27,8 @@ struct leap__borrower;
 struct leap__lend_queue {
 	uint16_t qid;		/* the device's; 0 = not granted */
 	bool cq, sq;		/* may exist at the device */
+	bool changing;		/* a Create or Delete of it is out */
+	uint16_t out;		/* commands there that name it */
 };
 
 enum leap__lend_map_state {
@@ -50,7 +52,7 @@ struct leap__lend_cmd {
 	struct leap__regcmd cmd;	/* first */
 	struct leap__borrower *b;
 	uint32_t id;
-	uint16_t queue;		/* Create, Delete: the borrower's id */
+	uint16_t queue;		/* that it names: the borrower's id; 0 = none */
 	bool busy;
 	struct leap__list held;
 };
@@ -84,6 +86,7 @@ struct leap__borrower {
 	struct leap__fence fence;
 	struct leap__lend_queue queues[LEAP__LEND_MAX_QUEUES + 1];
 	struct leap__lend_map maps[LEAP__LEND_MAX_MAPS];
+	uint64_t map_bytes;	/* of them */
 	struct leap__lend_cmd cmds[LEAP__LEND_MAX_CMDS];
 	uint32_t cmds_out;	/* at the device */
 	uint32_t aers[LEAP__HOST_AERS];		/* parked: ids */

@@ -359,6 +359,9 @@ static int take_opts(struct leap_lender *l, const struct leap_lender_opts *from)
 		o->reconnect_ms = RECONNECT_MS;
 	if (!o->loss_ms)
 		o->loss_ms = LOSS_MS;
+	if (!o->max_map_bytes)
+		o->max_map_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) *
+				   (uint64_t)sysconf(_SC_PAGESIZE);
 	l->url = strdup(o->url);
 	l->hostnqn = o->hostnqn ? strdup(o->hostnqn) : NULL;
 	l->path = o->path ? strdup(o->path) : NULL;
@@ -411,12 +414,9 @@ static void count_maps(const struct leap__borrower *b, uint32_t *nr,
 {
 	uint32_t i;
 
-	for (i = 0; i < LEAP__LEND_MAX_MAPS; i++) {
-		if (!b->maps[i].state)
-			continue;
-		++*nr;
-		*bytes += leap_dmabuf_bytes(b->maps[i].buf);
-	}
+	for (i = 0; i < LEAP__LEND_MAX_MAPS; i++)
+		*nr += b->maps[i].state != LEAP__LEND_MAP_FREE;
+	*bytes += b->map_bytes;
 }
 
 int leap_lender_info(const struct leap_lender *l, struct leap_lender_info *info)
