@@ -12,6 +12,7 @@
 #include "core/io/regctrl.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include <leapio/dmabuf.h>
 
@@ -26,6 +27,8 @@ static void forget(struct leap__regmap *m)
 
 	if (m->cache)
 		leap__dmabuf_unhold(buf, &m->holder);
+	free(m->io.pages);
+	m->io.pages = NULL;
 	m->buf = NULL;
 	m->cache = false;
 	m->state = LEAP__REGMAP_FREE;

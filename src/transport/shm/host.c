@@ -18,6 +18,7 @@
 
 #include "core/io/chunks.h"
 #include "core/io/connector.h"
+#include "core/io/dispatch.h"
 #include "core/io/ring.h"
 #include "core/io/transport.h"
 #include "core/io/wake.h"
@@ -166,6 +167,7 @@ static bool describe_bounced(struct host *h, struct leap_req *req,
 
 	if (chunk == LEAP__NO_CHUNK)
 		return false;
+	leap__qp_bounced(&h->qp);
 	h->slots[cid].chunks = chunk;
 	leap__chunks_fill(&h->chunks, chunk, req);
 	for (i = 0; i < nr; i++, chunk = h->chunks.next[chunk]) {
