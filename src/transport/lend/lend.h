@@ -5,7 +5,7 @@
  *	lender.c	the device, the socket, who is there
  *	borrower.c	one borrower: its messages, its memory, its end
  *	admin.c		its admin commands
- *	host.c		the other end: "lent:", a way to a device (regdev.h)
+ *	host.h		the other end: "lent:", a way to a device (regdev.h)
  */
 #ifndef LEAP_LEND_LEND_H
 #define LEAP_LEND_LEND_H
