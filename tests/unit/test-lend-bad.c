@@ -136,6 +136,27 @@ static void test_log_fields(void **state)
 	lx_wait_unlent();
 }
 
+/* A controller that has been disabled knows nothing of what it was told. */
+static void test_forgets(void **state)
+{
+	struct leap_sqe q = { .opc = LEAP_ADM_SET_FEATURES };
+	struct lx_raw r;
+
+	lx_raw_hello(&r);
+	q.cdw10 = leap_to_le32(LEAP_FID_ASYNC_EVENT);
+	q.cdw11 = leap_to_le32(0x100);
+	assert_int_equal(lx_raw_admin(&r, q), 0);
+	q.opc = LEAP_ADM_GET_FEATURES;
+	assert_int_equal(lx_raw_admin(&r, q), 0);
+	assert_int_equal(leap_from_le64(r.in.done.result), 0x100);
+	lx_raw_send(&r, LEAP__LEND_DISABLE);
+	assert_int_equal(lx_raw_hear(&r), LEAP__LEND_REPLY);
+	assert_int_equal(lx_raw_admin(&r, q), 0);
+	assert_int_equal(leap_from_le64(r.in.done.result), 0);
+	lx_raw_close(&r);
+	lx_wait_unlent();
+}
+
 /* ---- messages, memory, queues ---- */
 
 /* Bytes that no borrower sends: the connection ends, and nothing is left. */
@@ -437,7 +458,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LX_T(test_filter, lx_set_up), LX_T(test_opcodes, lx_set_up),
-		LX_T(test_log_fields, lx_set_up), LX_T(test_hasty, lx_set_up),
+		LX_T(test_log_fields, lx_set_up),
+		LX_T(test_forgets, lx_set_up), LX_T(test_hasty, lx_set_up),
 		LX_T(test_vast_memory, lx_set_up),
 		LX_T(test_no_descriptors, lx_set_up),
 		LX_T(test_bad_messages, lx_set_up),

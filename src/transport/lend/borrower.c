@@ -376,6 +376,8 @@ static int disable(struct leap__borrower *b, uint32_t id)
 		return -EPROTO;
 	b->disabling = true;
 	b->disable_id = id;
+	b->aec = 0;
+	b->nr_events = 0;
 	leap__lend_drop(b);
 	leap__borrower_step(b);
 	return 0;
