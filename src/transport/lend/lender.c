@@ -20,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/io/info.h"
@@ -241,31 +240,18 @@ int leap_lender_connect(struct leap_lender *l)
 static int listen_at(struct leap_lender *l)
 {
 	struct leap_listener_opts opts = LEAP_LISTENER_OPTS_INIT;
-	struct leap__world *w = leap__pollgroup_world(l->pg);
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	size_t len = strlen(l->path);
 	struct leap__wfd *wfd;
 	int err;
 
-	if (!len || len >= sizeof(addr.sun_path))
-		return leap__err(-EINVAL, "leap_lender_create: socket path of "
-				 "%zu bytes, not 1..%zu", len,
-				 sizeof(addr.sun_path) - 1);
-	memcpy(addr.sun_path, l->path, len + 1);
-	err = w->ops->listen(w, (struct sockaddr *)&addr, sizeof(addr), 128,
-			     l->opts.mode ? l->opts.mode : 0600, &wfd);
-	if (err)
-		return leap__err(err, "leap_lender_create: %s: %s", l->path,
-				 strerror(-err));
+	opts.mode = l->opts.mode;
 	opts.set_owner = l->opts.set_owner;
 	opts.uid = l->opts.uid;
 	opts.gid = l->opts.gid;
-	err = leap__acceptor_own(&opts, l->path);
-	if (err) {
-		w->ops->close(wfd);
-		return err;
-	}
-	return leap__acceptor_start(l->pg, wfd, accepted, l, &l->acceptor);
+	err = leap__acceptor_listen("leap_lender_create",
+				    leap__pollgroup_world(l->pg), l->path,
+				    &opts, 128, &wfd);
+	return err ? err : leap__acceptor_start(l->pg, wfd, accepted, l,
+						&l->acceptor);
 }
 
 /* A process that was killed has closed its socket, and nobody may have looked
