@@ -3,7 +3,8 @@
  * lend.h - the inside of a lender
  *
  *	lender.c	the device, the socket, who is there
- *	borrower.c	one borrower: its messages, its memory, its end
+ *	borrower.c	one borrower: its messages, its interrupt, its end
+ *	borrower_mem.c	  its memory
  *	admin.c		its admin commands
  *	host.h		the other end: "lent:", a way to a device (regdev.h)
  */
@@ -156,11 +157,25 @@ void leap__borrower_event(struct leap__borrower *b, uint32_t dw0);
 /* Something has ended: what is next, for one that is ended or disabled? It may
  * be freed. */
 void leap__borrower_step(struct leap__borrower *b);
+void leap__borrower_reply(struct leap__borrower *b, uint32_t id, int err,
+			  uint64_t value);
+void leap__borrower_done(struct leap__borrower *b, uint32_t id,
+			 leap_status_t status, uint64_t result, uint16_t qid);
+
+/* borrower_mem.c */
+
 /* Are @bytes at @iova in its memory? */
 bool leap__borrower_owns(const struct leap__borrower *b, uint64_t iova,
 			 uint64_t bytes);
-void leap__borrower_done(struct leap__borrower *b, uint32_t id,
-			 leap_status_t status, uint64_t result, uint16_t qid);
+/* Each is answered by REPLY. 0 */
+int leap__borrower_mem_add(struct leap__borrower *b,
+			   const struct leap__lend_msg *msg, int fd);
+int leap__borrower_mem_del(struct leap__borrower *b,
+			   const struct leap__lend_msg *msg);
+/* All of it has to go: true while some is there. */
+bool leap__borrower_mem_drop(struct leap__borrower *b);
+/* The device is closed, and reaches nothing any more. */
+void leap__borrower_mem_lost(struct leap__borrower *b);
 
 /* admin.c */
 
