@@ -793,8 +793,8 @@ int main(void)
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_vectors),
 		T(test_data), T(test_memlock), T(test_few_addresses),
-		T(test_any_call), T(test_idle),
-		T(test_wanted_back), T(test_mapped), T(test_no_iommu_asked),
+		T(test_any_call), T(test_idle), T(test_wanted_back),
+		T(test_mapped), T(test_no_iommu_asked),
 		T(test_no_iommu_data), T(test_no_iommu_lock),
 		T(test_no_iommu_calls), T(test_no_iommu_rings),
 	};

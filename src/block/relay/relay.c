@@ -60,7 +60,8 @@ void leap__relay_host_opts(const struct leap__relay *relay,
 	opts->target = relay->target;
 	opts->nr_io_queues = relay->nr_queues;
 	opts->depth = relay->depth;
-	opts->loss_ms = relay->loss_ms;
+	/* There 0 is a default. */
+	opts->loss_ms = relay->loss_ms ? relay->loss_ms : 1;
 	opts->reconnect_ms = relay->reconnect_ms;
 }
 
@@ -73,6 +74,9 @@ static uint32_t far_caps(const struct leap_id_ctrl *id,
 		caps |= LEAP_BDEV_FLUSH;
 	if (oncs & LEAP_ONCS_COMPARE)
 		caps |= LEAP_BDEV_COMPARE;
+	if (leap_from_le16(id->fuses) & LEAP_FUSES_COMPARE_WRITE &&
+	    !ns->zone_blocks)
+		caps |= LEAP_BDEV_COMPARE_WRITE;
 	if (oncs & LEAP_ONCS_DSM)
 		caps |= LEAP_BDEV_DISCARD | LEAP_BDEV_RANGES;
 	if (oncs & LEAP_ONCS_WRITE_ZEROES)
@@ -136,6 +140,7 @@ bool leap__relay_fits(const struct leap__far *was, const struct leap__far *now)
 {
 	return now->block_bytes == was->block_bytes &&
 	       now->zone_blocks == was->zone_blocks &&
+	       (!now->zone_blocks || now->nr_blocks == was->nr_blocks) &&
 	       now->read_across >= was->read_across &&
 	       (!now->append_bytes || (was->append_bytes &&
 		now->append_bytes >= was->append_bytes)) &&
@@ -309,9 +314,10 @@ int leap__relay_opts(struct leap_bdev *bdev, struct leap__relay *relay)
 	if (!err)
 		err = u32_opt(bdev, "reconnect_ms", RECONNECT_MS, 3600000,
 			      &relay->reconnect_ms);
-	if (!err && (!relay->nsid || !relay->nr_queues || relay->depth < 2))
-		err = leap__err(-EINVAL, "%s: nsid and queues are at least "
-				"1, depth 2", relay->name);
+	if (!err && (!relay->nsid || !relay->nr_queues || relay->depth < 2 ||
+		     !relay->reconnect_ms))
+		err = leap__err(-EINVAL, "%s: nsid, queues and reconnect_ms "
+				"are at least 1, depth 2", relay->name);
 	return err;
 }
 
@@ -450,7 +456,8 @@ void leap__relay_bio(struct leap_chan *chan, struct leap_bio *bio)
 	leap__relay_submit(*link, bio);
 }
 
-static void relay_let_go(struct leap_chan *chan, const struct leap_dmabuf *buf)
+void leap__relay_chan_let_go(struct leap_chan *chan,
+			     const struct leap_dmabuf *buf)
 {
 	struct leap__link **link = leap_chan_priv(chan);
 
@@ -477,7 +484,7 @@ const struct leap_bdev_ops leap__relay_ops = {
 	.chan_open = leap__relay_chan_open,
 	.chan_close = leap__relay_chan_close,
 	.submit = leap__relay_bio,
-	.let_go = relay_let_go,
+	.let_go = leap__relay_chan_let_go,
 };
 
 /* ---- opening from options ---- */

@@ -104,8 +104,16 @@ struct leap__relay_zones {
 	} report;		/* 4096 bytes, which every controller takes */
 };
 
+/* Of a compare-and-write: its write. */
+struct leap__relay_fused {
+	struct leap_req second;	/* first */
+	struct leap__rbio *rbio;
+	uint32_t out;		/* of the two */
+};
+
 /* Room for a command that cannot be sent as it came. */
 union leap__relay_wide {
+	struct leap__relay_fused fused;
 	union leap__relay_wide *next;
 	struct leap_piece pieces[LEAP__RELAY_PIECES];
 	struct leap__relay_list list;
@@ -139,6 +147,12 @@ struct leap__link {
 	/* One command on its way: 1, 0 when there is no room, or an error of
 	 * leap_host_submit. */
 	int (*send)(struct leap__link *link, struct leap_req *req);
+	/* Those on their way that leap__relay_has_to_go says so of end now, or
+	 * when nothing of them can arrive any more. */
+	void (*let_go)(struct leap__link *link);
+	/* The same, of two that lie next to each other; NULL = none can. */
+	int (*send_fused)(struct leap__link *link, struct leap_req *first,
+			  struct leap_req *second);
 	struct leap_timer timer;
 	struct leap_msg work;
 	bool work_sent;
@@ -181,6 +195,8 @@ void leap__relay_note_drop(struct leap__relay *relay);
 int leap__relay_chan_open(struct leap_chan *chan);
 void leap__relay_chan_close(struct leap_chan *chan);
 void leap__relay_bio(struct leap_chan *chan, struct leap_bio *bio);
+void leap__relay_chan_let_go(struct leap_chan *chan,
+			     const struct leap_dmabuf *buf);
 /* Can what was opened as @was be served by @now? */
 bool leap__relay_fits(const struct leap__far *was, const struct leap__far *now);
 /* The far namespace as @host sees it. 0, -ENOENT */
@@ -200,11 +216,19 @@ void leap__relay_link_close(struct leap__link *link);
 /* command.c */
 void leap__relay_submit(struct leap__link *link, struct leap_bio *bio);
 int leap__relay_host_send(struct leap__link *link, struct leap_req *req);
+int leap__relay_host_send_fused(struct leap__link *link, struct leap_req *first,
+				struct leap_req *second);
+/* What the answer of the far end is here. */
+leap_status_t leap__relay_answer(const struct leap_req *req);
+/* A bio ends, outside of submit: others may go. */
+void leap__relay_end(struct leap__rbio *r, leap_status_t status);
 /* Send what waits, as far as it goes; or fail it. */
 void leap__relay_drive(struct leap__link *link);
 void leap__relay_refuse(struct leap__link *link);
 /* As leap_bdev_ops.let_go. */
 void leap__relay_let_go(struct leap__link *link, const struct leap_dmabuf *buf);
+bool leap__relay_has_to_go(struct leap_req *req, void *arg);
+void leap__relay_host_let_go(struct leap__link *link);
 
 /* list.c; r->wide is there */
 static inline bool leap__relay_has_list(const struct leap_bio *bio)
@@ -218,6 +242,11 @@ leap_status_t leap__relay_list_make(struct leap__rbio *r);
 bool leap__relay_list_next(struct leap__rbio *r);
 /* It has failed: the range of the bio that the command means. */
 uint32_t leap__relay_list_failed(const struct leap__rbio *r);
+
+/* fused.c; r->wide is there. As leap__link.send */
+int leap__relay_fused_send(struct leap__rbio *r);
+/* Whose request it is, the second half's too. */
+struct leap__rbio *leap__relay_rbio(struct leap_req *req);
 
 /* zones.c */
 /* In open: what the zones of the window are. 0, -EINVAL, -EOPNOTSUPP */

@@ -86,27 +86,40 @@ static void fail_cmd(struct leap__hcmd *c, leap_status_t status, int err)
 	return_cmd(c);
 }
 
+/* One command, or the two of a pair. */
+static int send_waiting(struct leap__hqueue *q, struct leap__hcmd *c)
+{
+	struct leap_req *req = &c->req;
+
+	if (__builtin_expect(c->second != NULL, 0))
+		return leap_qp_submit_fused(q->at->qp, req, &c->second->req);
+	return leap_qp_submit(q->at->qp, &req, 1);
+}
+
 /* Send what waits, as far as there is room. Only from poll. */
 static void drive(struct leap__hqueue *q)
 {
-	struct leap_req *req;
+	struct leap__hcmd *c, *second;
 	int n;
 
-	while (q->at->up && q->wait && !q->host->closing) {
-		req = &q->wait->req;
-		n = leap_qp_submit(q->at->qp, &req, 1);
+	while (q->at->up && (c = q->wait) && !q->host->closing) {
+		n = send_waiting(q, c);
+		if (n != 1 && n != -EINVAL)
+			return;
+		wait_pop(q);
+		second = c->second ? wait_pop(q) : NULL;
 		if (n == -EINVAL) {
 			/* More than this connection carries; the rest of them
 			 * need not wait for it. */
-			fail_cmd(wait_pop(q), LEAP_SC_INVALID_FIELD |
-				 LEAP_STATUS_DNR, n);
+			fail_cmd(c, LEAP_SC_INVALID_FIELD | LEAP_STATUS_DNR, n);
+			if (second)
+				fail_cmd(second, LEAP_SC_INVALID_FIELD |
+					 LEAP_STATUS_DNR, n);
 			continue;
 		}
-		if (n != 1)
-			return;
-		if (wait_pop(q)->again)
+		if (c->again)
 			q->host->stats.redriven++;
-		q->in_flight++;
+		q->in_flight += second ? 2 : 1;
 	}
 }
 
@@ -135,13 +148,22 @@ static int is_hopeless(struct leap__hcmd *c)
 	return ++c->late > MAX_LATE;
 }
 
-/* What may be done twice by being sent twice. */
-static int must_not_go_again(const struct leap__hcmd *c)
+static int may_run_twice(const struct leap__hcmd *c)
 {
-	return c->q != c->q->host->q &&
-	       (c->req.sqe.opc == LEAP_NVM_ZONE_APPEND ||
-		c->req.sqe.opc == LEAP_NVM_COPY ||
-		c->req.sqe.flags & LEAP_SQE_FUSE_MASK);
+	if (c->q != c->q->host->q)
+		return leap__sqe_may_run_twice(&c->req.sqe);
+	switch (c->req.sqe.opc) {
+	case LEAP_ADM_GET_LOG:
+	case LEAP_ADM_IDENTIFY:
+	case LEAP_ADM_ABORT:
+	case LEAP_ADM_SET_FEATURES:
+	case LEAP_ADM_GET_FEATURES:
+	case LEAP_ADM_KEEP_ALIVE:
+	case LEAP_ADM_FABRICS:
+		return 1;
+	default:
+		return 0;
+	}
 }
 
 static void cmd_done(struct leap_req *req)
@@ -153,7 +175,7 @@ static void cmd_done(struct leap_req *req)
 	/* sys_errno: the connection's word, not the controller's. */
 	if (__builtin_expect(req->sys_errno != 0, 0) &&
 	    may_go_again(q->host) && !c->let_go && !is_hopeless(c) &&
-	    !must_not_go_again(c) &&
+	    may_run_twice(c) &&
 	    !LEAP_PLANT(REDRIVE_LOST)) {
 		c->again = 1;
 		wait_append(q, c);
@@ -178,10 +200,18 @@ static inline struct leap__hcmd *take_cmd(struct leap__hqueue *q,
 	c->again = 0;
 	c->late = 0;
 	c->let_go = 0;
+	c->second = NULL;
 	c->req.sqe = user->sqe;
 	c->req.pieces = user->pieces;
 	c->req.nr_pieces = user->nr_pieces;
 	return c;
+}
+
+static void put_cmd(struct leap__hqueue *q, struct leap__hcmd *c)
+{
+	c->user = NULL;
+	c->next = q->free;
+	q->free = c;
 }
 
 /* Those that the ring did not take wait; or none is sent, if one is bad. */
@@ -189,16 +219,11 @@ static __attribute__((cold, noinline)) int
 not_all_sent(struct leap__hqueue *q, struct leap_req **batch, unsigned int nr,
 	     int sent)
 {
-	struct leap__hcmd *c;
 	unsigned int i;
 
 	if (sent == -EINVAL) {
-		for (i = nr; i--; ) {
-			c = (struct leap__hcmd *)batch[i];
-			c->user = NULL;
-			c->next = q->free;
-			q->free = c;
-		}
+		for (i = nr; i--; )
+			put_cmd(q, (struct leap__hcmd *)batch[i]);
 		return -EINVAL;
 	}
 	if (sent < 0)
@@ -252,6 +277,53 @@ int leap_host_submit(struct leap_host *h, uint32_t queue,
 	return (int)done;
 }
 
+static int submit_pair(struct leap__hqueue *q, struct leap__hcmd *first,
+		       struct leap__hcmd *second)
+{
+	int sent = 0;
+
+	if (q->at->up && !q->wait)
+		sent = leap_qp_submit_fused(q->at->qp, &first->req,
+					    &second->req);
+	if (sent == -EINVAL) {
+		put_cmd(q, second);
+		put_cmd(q, first);
+		return sent;
+	}
+	if (sent == 1) {
+		q->in_flight += 2;
+		return 1;
+	}
+	first->second = second;
+	wait_append(q, first);
+	wait_append(q, second);
+	return 1;
+}
+
+int leap_host_submit_fused(struct leap_host *h, uint32_t queue,
+			   struct leap_req *first, struct leap_req *second)
+{
+	struct leap__hcmd *a, *b;
+
+	if (!h->was_live || h->closing || h->state == LEAP_HOST_FAILED)
+		return -ENOTCONN;
+	if (!queue || queue > h->nr_granted)
+		return leap__err(-EINVAL, "leap_host_submit_fused: queue %u is "
+				 "not 1 to %u", queue, h->nr_granted);
+	a = take_cmd(&h->q[queue], first);
+	if (!a)
+		return 0;
+	b = take_cmd(&h->q[queue], second);
+	if (!b) {
+		put_cmd(&h->q[queue], a);
+		return 0;
+	}
+	/* So that neither travels again. */
+	a->req.sqe.flags = LEAP_SQE_FUSE_FIRST;
+	b->req.sqe.flags = LEAP_SQE_FUSE_SECOND;
+	return submit_pair(&h->q[queue], a, b);
+}
+
 void leap_host_kick(struct leap_host *h, uint32_t queue)
 {
 	if (queue <= h->nr_granted && h->q[queue].at->up)
@@ -283,6 +355,9 @@ static int let_go_queue(struct leap__hqueue *q,
 	for (i = 0; i < q->depth - 1; i++)
 		if (q->cmds[i].user && !q->cmds[i].let_go)
 			q->cmds[i].let_go = is(q->cmds[i].user, arg);
+	for (c = list; c; c = c->next)
+		if (c->second)
+			c->let_go = c->second->let_go |= c->let_go;
 	q->wait = NULL;
 	q->wait_tail = &q->wait;
 	while ((c = list)) {

@@ -15,6 +15,33 @@
 #define LEAP__HOST_AERS		4u
 #define LEAP__HOST_ADMIN_DEPTH	32u
 
+/*
+ * May an I/O command that was sent, and has or has not been done, be sent
+ * again? Not one that would be done twice by that, nor one that nobody here
+ * knows. A zone takes no write twice.
+ */
+static inline bool leap__sqe_may_run_twice(const struct leap_sqe *sqe)
+{
+	if (sqe->flags & LEAP_SQE_FUSE_MASK)
+		return false;
+	switch (sqe->opc) {
+	case LEAP_NVM_FLUSH:
+	case LEAP_NVM_WRITE:
+	case LEAP_NVM_READ:
+	case LEAP_NVM_WRITE_UNCOR:
+	case LEAP_NVM_COMPARE:
+	case LEAP_NVM_WRITE_ZEROES:
+	case LEAP_NVM_DSM:
+	case LEAP_NVM_VERIFY:
+	case LEAP_NVM_RESV_REPORT:
+	case LEAP_NVM_ZONE_MGMT_SEND:
+	case LEAP_NVM_ZONE_MGMT_RECV:
+		return true;
+	default:
+		return false;
+	}
+}
+
 struct leap__hqueue;
 
 /* A caller's request on its way: our copy travels, and may travel again. */
@@ -23,6 +50,7 @@ struct leap__hcmd {
 	struct leap_req *user;	/* NULL: it is free */
 	struct leap__hqueue *q;
 	struct leap__hcmd *next;	/* free, or waiting */
+	struct leap__hcmd *second;	/* they go together; or NULL */
 	uint32_t again;
 	uint32_t late;		/* how often it was out when time was up */
 	uint32_t let_go;	/* does not travel again */

@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "core/io/dispatch.h"
+#include "core/io/transport.h"
 #include "util/err.h"
 
 /* DW0 of a Connect refused with Invalid Parameters: where the bad field is. */
@@ -513,6 +514,14 @@ static int submit_one(struct leap__regqp *rq, struct leap_req *req)
 	return cid < 0 ? cid : leap__regq_push(&rq->q, (uint16_t)cid);
 }
 
+/* The two of a fused pair are bounced where they would have to be parked. */
+static bool two_fit(const struct leap__regq *q, struct leap_req *const *reqs)
+{
+	return q->nr_free_slots >= 2 && leap__sqp_room(&q->sqp) >= 2 &&
+	       q->chunks.nr_free >= leap__chunks_for(reqs[0]->lib[1]) +
+				    leap__chunks_for(reqs[1]->lib[1]);
+}
+
 int leap__regqp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 		       unsigned int n)
 {
@@ -526,6 +535,8 @@ int leap__regqp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 	if (rq->state != LEAP__REGQP_LIVE ||
 	    (!is_admin(rq) && !rq->q.live))
 		return -ENOTCONN;
+	if (n > 1 && leap__req_is_first(reqs[0]) && !two_fit(&rq->q, reqs))
+		return 0;
 	for (i = 0; i < n; i++)
 		if (submit_one(rq, reqs[i]))
 			break;

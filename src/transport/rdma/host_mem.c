@@ -29,6 +29,8 @@ int leap__rdma_host_memory(struct host *h)
 	if (!h->mem || !h->bounce)
 		return -ENOMEM;
 	memset(h->mem, 0, h->mem_bytes);
+	/* The controller may read all of it: nothing that was here before. */
+	memset(h->bounce, 0, (size_t)LEAP__RDMA_PAGES * LEAP__RDMA_PAGE);
 	return 0;
 }
 

@@ -212,6 +212,17 @@ static bool start(struct host *h, struct leap_req *req)
 	return true;
 }
 
+/* Whatever memory their payload is in. */
+static bool two_fit(const struct host *h, struct leap_req *const *reqs)
+{
+	uint64_t len0 = leap_pieces_bytes(reqs[0]->pieces, reqs[0]->nr_pieces);
+	uint64_t len1 = leap_pieces_bytes(reqs[1]->pieces, reqs[1]->nr_pieces);
+
+	return h->nr_free_slots >= 2 && leap__sqp_room(&h->sqp) >= 2 &&
+	       h->chunks.nr_free >= leap__chunks_for(len0) +
+				    leap__chunks_for(len1);
+}
+
 static int shm_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 		      unsigned int n)
 {
@@ -220,6 +231,8 @@ static int shm_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 
 	if (h->gone || h->chan.dead)
 		return -ENOTCONN;
+	if (n > 1 && leap__req_is_first(reqs[0]) && !two_fit(h, reqs))
+		return 0;
 	for (i = 0; i < n && h->nr_free_slots; i++)
 		if (!start(h, reqs[i]))
 			break;
