@@ -210,11 +210,12 @@ void show_stats(const json_t *stats)
 {
 	static const char *const heads[] = { "GROUP", "POLLS", "EVENTS",
 					     "SLEEPS", "WAKEUPS", "SYSCALLS",
-					     "CMDS", "BUFS", "POOL EMPTY" };
+					     "CMDS", "BUFS", "POOL EMPTY",
+					     "BOUNCED" };
 	static const char *const keys[] = { "polls", "events", "sleeps",
 					    "wakeups", "syscalls",
 					    "cmds_in_use", "bufs_in_use",
-					    "pool_empty" };
+					    "pool_empty", "bounced" };
 	const json_t *target = json_object_get(stats, "target");
 	const json_t *group, *v;
 	const char *key;
@@ -224,10 +225,10 @@ void show_stats(const json_t *stats)
 	json_object_foreach((json_t *)target, key, v)
 		printf("%-20s %lld\n", key, (long long)json_integer_value(v));
 	printf("\n");
-	table_begin(&t, "lrrrrrrrr", heads);
+	table_begin(&t, "lrrrrrrrrr", heads);
 	json_array_foreach(json_object_get(stats, "pollgroups"), i, group) {
 		table_cell(&t, "%s", text(group, "name"));
-		for (k = 0; k < 8; k++)
+		for (k = 0; k < 9; k++)
 			table_cell(&t, "%llu", (unsigned long long)
 				   number(group, keys[k]));
 	}

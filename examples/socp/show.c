@@ -300,7 +300,7 @@ struct stats_job {
 static json_t *group_stats(const char *name,
 			   const struct leap_pollgroup_stats *s)
 {
-	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
 			 "name", name, "polls", (json_int_t)s->polls,
 			 "events", (json_int_t)s->events,
 			 "sleeps", (json_int_t)s->sleeps,
@@ -308,7 +308,8 @@ static json_t *group_stats(const char *name,
 			 "syscalls", (json_int_t)s->syscalls,
 			 "cmds_in_use", (json_int_t)s->cmds_in_use,
 			 "bufs_in_use", (json_int_t)s->bufs_in_use,
-			 "pool_empty", (json_int_t)s->pool_empty);
+			 "pool_empty", (json_int_t)s->pool_empty,
+			 "bounced", (json_int_t)s->bounced);
 }
 
 static json_t *target_stats(const struct runtime *rt)

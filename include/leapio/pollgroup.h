@@ -203,6 +203,8 @@ struct leap_pollgroup_stats {
 	uint64_t cmds_in_use;
 	uint64_t bufs_in_use;
 	uint64_t pool_empty;	/* times a pool was found empty */
+	uint64_t bounced;	/* I/O commands of host ends whose payload was
+				 * copied, as the far side does not reach it */
 };
 
 /**

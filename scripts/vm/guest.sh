@@ -16,7 +16,7 @@
 #   --ip CIDR            address of eth0
 #   --hook COMMAND       runs on the host, words added, when the guest calls host
 #   --mem MB, --smp N, --machine TYPE, --append KERNEL-ARGS
-#   --kernel NAME        kernel (the default) or older
+#   --kernel NAME        kernel (the default), older, or built (setup.sh --built)
 #   --vfio-user SOCKET   a drive at that socket, behind a port of its own, and
 #                        memory that its server can map (repeat)
 #   --shared             the memory without the drive
@@ -44,6 +44,7 @@ choose_kernel() {
 	case $1 in
 	kernel) ;;
 	older) LAB_KERNEL=$LAB_OLDER ;;
+	built) LAB_KERNEL=$LAB_BUILT ;;
 	*) lab_die "no such kernel: $1" ;;
 	esac
 }

@@ -8,6 +8,7 @@ LAB=${LEAPIO_CACHE:-/var/cache/libleapio}/vm
 LAB_TREE=$LAB/tree
 LAB_KERNEL=$LAB/kernel
 LAB_OLDER=$LAB/older
+LAB_BUILT=$LAB/built
 LAB_BOOT=$LAB/boot
 LAB_IMG=$LAB/img
 LAB_RDMA=$LAB/rdma

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# usage: setup.sh
+# usage: setup.sh [--built]
 #
 # Makes the VM lab's cache when it is absent or stale: an unpacked Debian trixie
 # tree (QEMU from trixie-backports, nvme-cli, fio, e2fsprogs, firmware), two
@@ -10,6 +10,7 @@
 # is mounted, the host's own package state is not touched. Each stage is built
 # beside its place and moved there when whole, so a run that was cut short is
 # simply done again. README.md in this folder says more.
+# --built: also the kernel with modules that Debian leaves out, built here.
 
 set -euo pipefail
 HERE=$(dirname "$(realpath "$0")")
@@ -32,6 +33,11 @@ init-system-helpers_* ipxe-qemu_* gettext-base_*"
 NO_MODULES="sound drivers/gpu drivers/media drivers/net/ethernet
 drivers/net/wireless drivers/staging drivers/iio drivers/hwmon drivers/usb"
 NEED_MB=1300
+
+# Of the kernel's source, for the kernel that is built upon.
+SOURCE=linux-source-6.12
+# Those of vfio once more, with what Debian's configuration leaves out.
+BUILT_DIRS="drivers/infiniband/sw/siw drivers/vfio"
 
 say() { printf 'vm setup: %s\n' "$*"; }
 
@@ -171,6 +177,109 @@ make_older() {
 	make_kernel "$1" "$OLDER_KERNEL"
 }
 
+# Programs of the headers' packages want the C library of their suite: each gets
+# the tree's loader. kbuild's dispatchers look for what they start by a path that
+# is not there; those are left out.
+wrap_kbuild() {	# FOLDER
+	local prog name
+
+	lab_host_ld
+	for prog in scripts/basic/fixdep scripts/genksyms/genksyms \
+		scripts/mod/modpost=.real-lsb-64 tools/objtool/objtool=.real-x86; do
+		name=$1/${prog%=*}
+		if [ "$prog" = "${prog%=*}" ]; then
+			mv "$name" "$name.prog"
+			prog=$name.prog
+		else
+			prog=$name${prog#*=}
+		fi
+		rm -f "$name"
+		printf '#!/bin/sh\nexec %s %s "$@"\n' "${LAB_LD[*]}" "$prog" \
+			>"$name"
+		chmod 755 "$name"
+	done
+}
+
+# The kernel was built by a newer compiler than may be at hand here.
+make_cc() {	# FILE
+	cat >"$1" <<-'CC'
+		#!/bin/bash
+		for a; do
+			case $a in
+			-fmin-function-alignment=* | -fstrict-flex-arrays=*) ;;
+			*) args+=("$a") ;;
+			esac
+		done
+		exec gcc "${args[@]}" -g0
+	CC
+	chmod 755 "$1"
+}
+
+fetch_source() {	# FOLDER VERSION
+	local deb version=${2%-amd64}
+
+	say "downloading headers and source of Linux $2 (170 MB)"
+	(cd "$APT/archives" && apt_run apt-get download "linux-headers-$2" \
+		"linux-headers-$version-common" "linux-kbuild-$version" $SOURCE)
+	say "unpacking them"
+	for deb in "$APT"/archives/linux-[hk]*.deb; do
+		dpkg-deb -x "$deb" "$1"
+	done
+	# shellcheck disable=SC2086 # a list of words
+	dpkg-deb --fsys-tarfile "$APT"/archives/${SOURCE}_*.deb |
+		tar -xO ./usr/src/$SOURCE.tar.xz | xz -dc -T0 |
+		tar -x -C "$1" --strip-components=1 \
+			$(printf "$SOURCE/%s " $BUILT_DIRS)
+	rm -f "$APT"/archives/*.deb
+}
+
+# The kernel again, with siw and with a VFIO that has its no-IOMMU mode.
+make_built() {
+	local version work=$1/work head d name
+
+	command -v gcc >/dev/null && command -v make >/dev/null ||
+		lab_die "gcc and make are needed to build kernel modules"
+	apt_open
+	cp -al "$LAB/kernel/." "$1/"
+	rm -f "$1/.stamp"
+	version=$(cat "$1/version")
+	head=$work/usr/src/linux-headers-$version
+	mkdir "$work"
+	fetch_source "$work" "$version"
+	say "building modules"
+	sed -i "s|/usr/src/|$work&|" "$head/Makefile"
+	rm -f "$head/vmlinux"	# no type information for modules, then
+	wrap_kbuild "$work/usr/lib/linux-kbuild-${version%-amd64}"
+	make_cc "$work/cc"
+	cat >"$work/drivers/vfio/Makefile" <<-'END'
+		obj-m := vfio.o vfio_iommu_type1.o vfio-pci-core.o vfio-pci.o
+		vfio-y := vfio_main.o group.o container.o virqfd.o
+		vfio-pci-core-y := pci/vfio_pci_core.o pci/vfio_pci_intrs.o \
+			pci/vfio_pci_rdwr.o pci/vfio_pci_config.o
+		vfio-pci-y := pci/vfio_pci.o pci/vfio_pci_igd.o
+		ccflags-y := -DCONFIG_VFIO_NOIOMMU=1
+	END
+	mkdir "$1/lib/modules/$version/updates"
+	for d in $BUILT_DIRS; do
+		make -j"$(nproc)" -C "$head" M="$work/$d" CC="$work/cc" \
+			CONFIG_RDMA_SIW=m modules >"$APT/log" 2>&1 || {
+			tail -n 20 "$APT/log" >&2
+			lab_die "modules of $d cannot be built"
+		}
+		for name in "$work/$d"/*.ko; do
+			find "$1/lib/modules/$version/kernel" \
+				-name "$(basename "$name").xz" -delete
+			strip --strip-debug -o "$1/lib/modules/$version/updates/$(
+				basename "$name")" "$name"
+		done
+	done
+	rm -rf "$work"
+	# Not into the files that both kernels share.
+	rm -f "$1/lib/modules/$version"/modules.*.bin \
+		"$1/lib/modules/$version"/modules.{alias,dep,devname,softdep,symbols,weakdep}
+	lab_run depmod -b "$1" "$version"
+}
+
 # GRUB for both firmwares. The first sector loads what follows it, which needs
 # no installer: the blocks from sector 1 on are where it looks by itself.
 make_boot() {
@@ -254,8 +363,8 @@ make_rdma() {
 	rm -f "$APT"/archives/*.deb
 	piece_of "$root" "$1/rdma.cpio" rdma rping ibv_rc_pingpong ibv_devinfo
 	mkdir -p "$1/s/$lib/libibverbs" "$1/s/etc/libibverbs.d"
-	cp "$root/$lib"/libibverbs/librxe-* "$1/s/$lib/libibverbs/"
-	cp "$root/etc/libibverbs.d/rxe.driver" "$1/s/etc/libibverbs.d/"
+	cp "$root/$lib"/libibverbs/lib{rxe,siw}-* "$1/s/$lib/libibverbs/"
+	cp "$root"/etc/libibverbs.d/{rxe,siw}.driver "$1/s/etc/libibverbs.d/"
 	lab_cpio "$1/s" "$1/rdma.cpio"
 	rm -rf "$1/s" "$root"
 }
@@ -285,8 +394,13 @@ stage() {
 }
 
 main() {
-	local self free fresh
+	local self free fresh built=
 
+	case $* in
+	'') ;;
+	--built) built=1 ;;
+	*) sed -n '4s/^# //p' "$0" >&2; exit 2 ;;
+	esac
 	[ "$(uname -m)" = x86_64 ] ||
 		lab_die "the lab's programs are for x86_64, this is $(uname -m)"
 	mkdir -p "$LAB" || lab_die "cannot write $LAB (run as root or set LEAPIO_CACHE)"
@@ -305,11 +419,13 @@ main() {
 	stage tree "1 $SUITE $PACKAGES $SKIP"
 	stage kernel "2 $SUITE $KERNEL $NEWER_KERNEL $NO_MODULES"
 	stage older "1 $OLDER $KERNEL $OLDER_KERNEL $NO_MODULES"
-	stage rdma "1 $SUITE $RDMA_PACKAGES"
+	stage rdma "2 $SUITE $RDMA_PACKAGES"
 	stage boot "1 $(cksum <"$LAB/tree/.stamp")"
 	fresh=$(cat "$LAB_IMG/.stamp" 2>/dev/null || true)
 	stage img "1 $self $(cat "$LAB/tree/.stamp" "$LAB/kernel/.stamp" | cksum)"
 	[ "$fresh" = "$(cat "$LAB_IMG/.stamp")" ] || try_img
+	[ -z "$built" ] || stage built \
+		"1 $SOURCE $BUILT_DIRS $(cksum <"$LAB/kernel/version")"
 	say "ready: QEMU $(lab_run qemu-system-x86_64 --version |
 		sed -n '1s/.*version \([0-9.]*\).*/\1/p'), Linux $(cat \
 		"$LAB/kernel/version") and $(cat "$LAB/older/version"), in $LAB"

@@ -110,9 +110,9 @@ target_answers() {
 		test "$(head -c 1 <&5 | od -An -tx1)" = " 01"' "$PORT"
 }
 
-# lab_ready: the VM lab is there, or is made now.
+# lab_ready [--built]: the VM lab is there, or is made now.
 lab_ready() {
-	"$VM/setup.sh" >"$WORK/setup.log" 2>&1 || {
+	"$VM/setup.sh" "$@" >"$WORK/setup.log" 2>&1 || {
 		sed 's/^/# /' "$WORK/setup.log"
 		bail "no VM lab"
 	}

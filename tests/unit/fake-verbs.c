@@ -12,6 +12,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+/* The library has freed what this would touch. */
+void fake_late(const struct leap__v_dev *dev)
+{
+	if (dev->removed && !dev->nr_ids)
+		dev->f->nr_late++;
+}
+
 /* ---- memory ---- */
 
 static int pd_create(struct leap__v_dev *dev, struct leap__v_pd **out)
@@ -35,6 +42,7 @@ static void pd_destroy(struct leap__v_pd *pd)
 	fake_lock(pd->dev->f);
 	if (pd->users)
 		abort();
+	fake_late(pd->dev);
 	pd->dev->f->nr_pds--;
 	fake_unlock(pd->dev->f);
 	free(pd);
@@ -79,6 +87,7 @@ static void mr_destroy(struct leap__v_mr *mr)
 	struct fake_fabric *f = mr->pd->dev->f;
 
 	fake_lock(f);
+	fake_late(mr->pd->dev);
 	f->mrs[mr->key & 0xffff] = NULL;
 	f->nr_mrs--;
 	mr->pd->users--;
@@ -635,8 +644,12 @@ struct fake_fabric *fake_fabric_create(void)
 unsigned int fake_fabric_destroy(struct fake_fabric *f)
 {
 	unsigned int left = f->nr_chans + f->nr_ids + f->nr_pds + f->nr_mrs +
-			    f->nr_comps + f->nr_cqs + f->nr_srqs + f->nr_qps;
+			    f->nr_comps + f->nr_cqs + f->nr_srqs + f->nr_qps +
+			    (unsigned int)f->nr_late;
+	uint32_t i;
 
+	for (i = 0; i < f->nr_devs; i++)
+		free(f->devs[i]);
 	pthread_mutex_destroy(&f->lock);
 	free(f->mrs);
 	free(f);

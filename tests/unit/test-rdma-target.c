@@ -441,6 +441,111 @@ static void test_slow_peer(void **state)
 	finish(&w);
 }
 
+/* A host that never posts one keeps what waits for it only so long. */
+static void test_stalled_peer(void **state)
+{
+	struct world w;
+
+	link_up(&w, 1);
+	leap__rdma_group(w.pg)->stall_ms = 50;
+	connect_sqe(&w.p, 1);
+	peer_send(&w.p, LEAP_SQE_SIZE);
+	assert_non_null(answer(&w));
+	keyed(io(&w.p, LEAP_NVM_READ, 0, 512, 1), (uintptr_t)w.p.data, 512,
+	      w.p.data_keys.rkey, 0);
+	peer_send(&w.p, LEAP_SQE_SIZE);
+	gone(&w);
+	finish(&w);
+}
+
+/* One that is slow, and moves on, is not cut off. */
+static void test_slow_not_stalled(void **state)
+{
+	struct world w;
+	uint64_t end;
+	int i;
+
+	link_up(&w, 1);
+	leap__rdma_group(w.pg)->stall_ms = 300;
+	connect_sqe(&w.p, 1);
+	peer_send(&w.p, LEAP_SQE_SIZE);
+	assert_non_null(answer(&w));
+	for (i = 0; i < 8; i++) {
+		keyed(io(&w.p, LEAP_NVM_READ, 0, 512, (uint16_t)i),
+		      (uintptr_t)w.p.data, 512, w.p.data_keys.rkey, 0);
+		peer_send(&w.p, LEAP_SQE_SIZE);
+		rdma_poll(&w.f);
+		rdma_poll(&w.f);
+	}
+	/* Half a second, in steps of an eighth of that. */
+	for (i = 0; i < 8; i++) {
+		end = rdma_now_ns() + 60000000u;
+		while (rdma_now_ns() < end)
+			rdma_poll(&w.f);
+		peer_recv(&w.p, 0);
+		assert_non_null(answer(&w));
+	}
+	assert_int_equal(w.f.target.lost, 0);
+	/* And nothing is waited for when nothing is out. */
+	end = rdma_now_ns() + 650000000u;
+	while (rdma_now_ns() < end)
+		rdma_poll(&w.f);
+	assert_int_equal(w.f.target.lost, 0);
+	finish(&w);
+}
+
+/* Closed while its Connect is out, and then the host takes no answer. */
+static void test_close_at_connect(void **state)
+{
+	struct world w;
+
+	link_up(&w, 0);
+	w.f.target.hold_connect = 1;
+	connect_sqe(&w.p, 1);
+	peer_send(&w.p, LEAP_SQE_SIZE);
+	RDMA_WAIT(w.f.target.held, rdma_poll(&w.f));
+	/* Something is being sent, so it lingers. */
+	w.fabric->paused = 1;
+	leap_vqp_close(w.f.target.vqp);
+	leap_cmd_complete(w.f.target.held, 0);
+	w.f.target.held = NULL;
+	gone(&w);
+	finish(&w);
+}
+
+/* An admin capsule has no data: there is no room for it. */
+static void test_admin_capsule(void **state)
+{
+	struct leap_rdma_cm_req req = peer_req(0, DEPTH);
+	struct world w;
+
+	begin(&w);
+	peer_ask(&w.p, w.f.url, &req, 32, 16, DEPTH);
+	polls(&w);
+	assert_int_equal(peer_event(&w.p), 1);
+	assert_int_equal(w.p.cm.type, LEAP__V_ESTABLISHED);
+	connect_sqe(&w.p, 0);
+	in_capsule((struct leap_sqe *)(void *)w.p.out, 0, 1024);
+	peer_send(&w.p, LEAP_SQE_SIZE + 1024);
+	gone(&w);
+	finish(&w);
+}
+
+/* A device that reads nothing would leave every write waiting. */
+static void test_no_reads(void **state)
+{
+	struct leap_rdma_cm_req req = peer_req(1, DEPTH);
+	struct world w;
+
+	begin(&w);
+	w.fabric->dev.caps.max_ord = 0;
+	peer_ask(&w.p, w.f.url, &req, 32, 16, DEPTH);
+	polls(&w);
+	assert_int_equal(peer_event(&w.p), 1);
+	assert_int_equal(w.p.cm.type, LEAP__V_REJECTED);
+	finish(&w);
+}
+
 /* One that says nothing after the connection is there. */
 static void test_silent(void **state)
 {
@@ -595,6 +700,11 @@ int main(void)
 		cmocka_unit_test(test_invalidate),
 		cmocka_unit_test(test_wrong_keys),
 		cmocka_unit_test(test_slow_peer),
+		cmocka_unit_test(test_stalled_peer),
+		cmocka_unit_test(test_slow_not_stalled),
+		cmocka_unit_test(test_close_at_connect),
+		cmocka_unit_test(test_admin_capsule),
+		cmocka_unit_test(test_no_reads),
 		cmocka_unit_test(test_silent),
 		cmocka_unit_test(test_events),
 		cmocka_unit_test(test_listener_events),

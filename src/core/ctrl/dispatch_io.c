@@ -17,6 +17,7 @@
 
 #include <leapio/ocssd.h>
 
+#include "block/bdev.h"
 #include "util/plant.h"
 
 #define likely(x)	__builtin_expect(!!(x), 1)
@@ -148,6 +149,14 @@ static __attribute__((cold)) void settle(struct leap__ioqp *q)
 		leap_vqp_close(q->vqp);
 }
 
+/* Does the bio's result say something to the host? */
+static int has_result(const struct leap__iocmd *io, leap_status_t status)
+{
+	return io->kind == LEAP__IOC_COPY || io->kind == LEAP__IOC_VECTOR ||
+	       io->kind == LEAP__IOC_FUSED ||
+	       (io->kind == LEAP__IOC_ZONE_APPEND && !status);
+}
+
 static void bio_done(struct leap_bio *bio, leap_status_t status)
 {
 	struct leap_cmd *cmd = bio->arg;
@@ -157,12 +166,9 @@ static void bio_done(struct leap_bio *bio, leap_status_t status)
 	struct leap__iocmd *io = leap__iocmd(cmd);
 	int awaited = 0;
 
-	if (unlikely(io->kind == LEAP__IOC_COPY ||
-		     io->kind == LEAP__IOC_VECTOR ||
-		     io->kind == LEAP__IOC_FUSED ||
-		     (io->kind == LEAP__IOC_ZONE_APPEND && !status)))
+	if (unlikely(io->kind != LEAP__IOC_PLAIN) && has_result(io, status))
 		cmd->result = bio->result;
-	leap_bio_put(ns->chan, bio);
+	leap__bio_return(ns->chan, bio);
 	g->inflight[cmd->tag] = NULL;
 	q->nr_in--;
 	if (unlikely(io->orphan))
@@ -188,16 +194,18 @@ static inline void enter(struct leap__ioqp *q, struct leap__ions *ns,
 			 struct leap_cmd *cmd, struct leap_bio *bio)
 {
 	struct leap__iogroup *g = q->group;
+	struct leap_chan *chan = ns->chan;
+	uint32_t tag = cmd->tag;
 
 	bio->done = bio_done;
 	bio->arg = cmd;
 	bio->sqe = &cmd->sqe;
-	bio->tag = cmd->tag;
+	bio->tag = tag;
 	cmd->owner = ns;
 	ns->busy++;
 	q->nr_in++;
-	g->inflight[cmd->tag] = cmd;
-	leap_bio_submit(ns->chan, bio);
+	g->inflight[tag] = cmd;
+	leap_bio_submit(chan, bio);
 	/* The command may be gone by now; the queue pair goes in a later poll
 	 * at the earliest. */
 	if (q->nr_in && !q->busy_since)
@@ -259,24 +267,27 @@ static inline void begin(struct leap__ioqp *q, struct leap__ions *ns,
 			 struct leap_cmd *cmd)
 {
 	struct leap__iocmd *io = leap__iocmd(cmd);
+	uint32_t shift = ns->stack_shift, nr_lbas = io->range.nr_lbas;
+	uint64_t slba = io->range.slba;
 	struct leap_bio *bio;
 
 	if (unlikely(io->kind != LEAP__IOC_PLAIN)) {
 		leap__io_next(q, ns, cmd, 0);
 		return;
 	}
-	bio = leap_bio_get(ns->chan);
+	bio = leap__bio_take(ns->chan);
 	if (unlikely(!bio)) {
 		no_bio(cmd);
 		return;
 	}
+	bio->result = 0;
+	bio->vector = NULL;
 	bio->op = plain_op(cmd);
 	bio->flags = io->bio_flags;
 	bio->nr_pieces = (uint16_t)cmd->nr_pieces;
 	bio->pieces = cmd->pieces;
-	bio->block = io->range.slba <<
-		(LEAP_PLANT(LBA_UNSCALED) ? 0 : ns->stack_shift);
-	bio->nr_blocks = io->range.nr_lbas << ns->stack_shift;
+	bio->block = slba << (LEAP_PLANT(LBA_UNSCALED) ? 0 : shift);
+	bio->nr_blocks = nr_lbas << shift;
 	enter(q, ns, cmd, bio);
 }
 
@@ -298,7 +309,9 @@ static int must_wait(struct leap__ioqp *q, struct leap_cmd *cmd, int held)
 	range.subsystem = q->ss->subsystem;
 	range.hostid = q->desc.hostid;
 	ns = leap__io_ns(q, range.nsid);
-	if (ns && leap__io_writes(cmd->sqe.opc)) {
+	/* Those that will claim their blocks stand in line for that. */
+	if (ns && leap__io_writes(cmd->sqe.opc) && !leap__io_claims(ns, cmd) &&
+	    !LEAP_PLANT(CLAIM_UNSEEN)) {
 		leap__io_blocks(ns, leap__iocmd(cmd), &blocks);
 		writes = &blocks;
 	}
@@ -584,7 +597,8 @@ leap_status_t leap__io_check_half(const struct leap__ioqp *q,
 }
 
 /* Every other opcode. */
-static void execute_other(struct leap__ioqp *q, struct leap_cmd *cmd)
+static __attribute__((noinline)) void execute_other(struct leap__ioqp *q,
+						    struct leap_cmd *cmd)
 {
 	leap_status_t status = check_flags(q, cmd->sqe.flags);
 

@@ -25,6 +25,7 @@
 #include "util/atomic.h"
 
 #define LEAP__VDEV_VECTORS	128u
+#define LEAP__VDEV_MSI_VECTORS	32u
 /* Doorbells fill the page before the MSI-X table: a pair of 4 bytes each. */
 #define LEAP__VDEV_QUEUES	((LEAP_VDEV_MSIX_TABLE - LEAP_REG_DBL) / 8)
 #define LEAP__VDEV_SLOTS	512u	/* commands of a queue under way */
@@ -154,7 +155,8 @@ struct leap_vdev {
 	/* Interrupts. */
 	uint32_t nr_vectors;
 	uint32_t nr_fds;
-	uint32_t msix_ctrl;		/* shared: the register */
+	uint32_t msix_ctrl;		/* shared: the register, or what MSI's
+					 * amounts to */
 	uint32_t msix_on;		/* shared */
 	struct leap__vvector vector[LEAP__VDEV_VECTORS];
 	struct leap__vvector pin;	/* INTx: fd and has_fd */
@@ -200,6 +202,9 @@ void leap__vdev_irq_reset(struct leap_vdev *v);
 /* No thread can raise anything: let go of descriptors without use. */
 void leap__vdev_irq_trim(struct leap_vdev *v);
 void leap__vdev_msix_control(struct leap_vdev *v, uint32_t ctrl);
+/* The registers of MSI: vectors below @nr are as if in the table, unmasked. */
+void leap__vdev_msi_control(struct leap_vdev *v, int on, uint32_t nr,
+			    uint64_t addr, uint32_t data);
 uint32_t leap__vdev_table_read(const struct leap_vdev *v, uint32_t offset);
 void leap__vdev_table_write(struct leap_vdev *v, uint32_t offset,
 			    uint32_t value);

@@ -48,6 +48,7 @@ struct leap__dispatch {
 	uint32_t bufs_in_use;
 	uint32_t nr_peers;
 	uint64_t pool_empty;
+	uint64_t bounced;
 	/* Controller ends that wait for a pool, first come first served. */
 	struct leap_vqp *starved;
 	struct leap_vqp **starved_tail;
@@ -68,6 +69,15 @@ static inline struct leap__dispatch *leap__dispatch(struct leap_pollgroup *pg)
 	return pg->head.dispatch;
 }
 
+/* A command of host end @qp whose payload is copied to where the far side
+ * reaches it. Admin commands are not worth counting. */
+static inline void leap__qp_bounced(struct leap_qp *qp)
+{
+	qp->bounced++;
+	if (qp->opts.qid)
+		leap__dispatch(qp->pg)->bounced++;
+}
+
 /* Payload buffers that nobody has. */
 static inline uint32_t leap__bufs_free(const struct leap__dispatch *d)
 {
@@ -82,7 +92,7 @@ static inline uint32_t leap__bufs_free(const struct leap__dispatch *d)
  */
 int leap__dispatch_create(struct leap_pollgroup *pg);
 
-/* leap__dispatch_stats - fills cmds_in_use, bufs_in_use and pool_empty */
+/* leap__dispatch_stats - fills in what is counted here, from cmds_in_use on */
 void leap__dispatch_stats(const struct leap__dispatch *d,
 			  struct leap_pollgroup_stats *stats);
 

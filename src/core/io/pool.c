@@ -73,6 +73,7 @@ void leap__dispatch_stats(const struct leap__dispatch *d,
 	stats->cmds_in_use = d->cmds_in_use;
 	stats->bufs_in_use = d->bufs_in_use;
 	stats->pool_empty = d->pool_empty;
+	stats->bounced = d->bounced;
 }
 
 /* ---- those who wait ----------------------------------------------------- */

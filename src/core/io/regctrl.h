@@ -120,6 +120,7 @@ struct leap__regq {
 	struct leap_dmabuf *mem;
 	uint8_t *base;
 	uint64_t iova;
+	const uint64_t *pages;	/* of a scattered device, which has no iova */
 	uint64_t cq_at, extra_at, desc_at, chunk_at;
 	struct leap__defer kick;	/* at the end of the batch */
 };
@@ -132,6 +133,15 @@ void leap__regq_fini(struct leap__regq *q);
 void leap__regq_restart(struct leap__regq *q);
 /* Use the shadow doorbells of the controller, if it has any for this queue. */
 void leap__regq_shadow(struct leap__regq *q);
+/* Its memory is mapped: by which addresses. false: its rings are not in one
+ * piece each, as they have to be. */
+bool leap__regq_mapped(struct leap__regq *q);
+/* Where the device has byte @at of the queue's memory. */
+static inline uint64_t leap__regq_addr(const struct leap__regq *q, uint64_t at)
+{
+	return q->pages ? q->pages[at / LEAP__REG_PAGE] + at % LEAP__REG_PAGE :
+			  q->iova + at;
+}
 /* The device knows the queue as @qid. */
 void leap__regq_name(struct leap__regq *q, uint16_t qid);
 /* A slot's number, or -EAGAIN. */
@@ -366,6 +376,19 @@ static inline int leap__regmem_delta(struct leap__regctrl *c,
 		return leap__regmem_find(c, buf, delta);
 	*delta = m->delta;
 	return 0;
+}
+
+/* The same of a scattered device: where each 4 KiB of @buf is. */
+static inline int leap__regmem_pages(struct leap__regctrl *c,
+				     struct leap_dmabuf *buf,
+				     const uint64_t **pages)
+{
+	uint64_t delta;
+	int err = leap__regmem_delta(c, buf, &delta);
+
+	if (!err)
+		*pages = c->maps[c->last_map].io.pages;
+	return err;
 }
 
 /* ---- transport slots: regqp.c ---- */

@@ -219,7 +219,7 @@ static void create(struct leap__regqp *rq, uint8_t opc, uint32_t size,
 
 	memset(sqe, 0, sizeof(*sqe));
 	sqe->opc = opc;
-	sqe->prp1 = leap_to_le64(rq->q.iova + at);
+	sqe->prp1 = leap_to_le64(leap__regq_addr(&rq->q, at));
 	sqe->cdw10 = leap_to_le32(rq->qp.opts.qid | (size - 1) << 16);
 	sqe->cdw11 = leap_to_le32(cdw11);
 	rq->cmd.req.nr_pieces = 0;
@@ -304,7 +304,13 @@ static void io_mapped(void *arg, int err)
 				    DNR(LEAP_SC_CMD_SEQUENCE));
 		return;
 	}
-	rq->q.iova = leap__regmem_iova(rq->c, rq->q.map);
+	if (!leap__regq_mapped(&rq->q)) {
+		leap__regctrl_refuse(rq->c, -ENOMEM, "a queue of %u entries "
+				     "is not in one piece of memory without "
+				     "huge pages (vm.nr_hugepages)",
+				     rq->q.sq_size);
+		return;
+	}
 	if (!rq->c->dev->ops->queue_id)
 		leap__regq_shadow(&rq->q);
 	rq->state = LEAP__REGQP_CREATING_CQ;
@@ -333,7 +339,7 @@ static bool takes_sgls(const struct leap__regqp *rq)
 	uint32_t sgls = leap_from_le32(rq->c->id->sgls);
 
 	return (sgls & (LEAP_SGLS_BYTE | LEAP_SGLS_DWORD)) == LEAP_SGLS_BYTE &&
-	       !(rq->qp.opts.flags & LEAP_QP_PRP);
+	       !(rq->qp.opts.flags & LEAP_QP_PRP) && !rq->c->dev->scattered;
 }
 
 static void start_io(struct leap__regqp *rq)

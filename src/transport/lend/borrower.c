@@ -166,8 +166,8 @@ static int mem_add(struct leap__borrower *b, const struct leap__lend_msg *msg,
 
 	while (m < b->maps + LEAP__LEND_MAX_MAPS && m->state)
 		m++;
-	err = -ENOSPC;
-	if (m < b->maps + LEAP__LEND_MAX_MAPS)
+	err = b->l->c->dev->scattered ? -EOPNOTSUPP : -ENOSPC;
+	if (err == -ENOSPC && m < b->maps + LEAP__LEND_MAX_MAPS)
 		err = leap_dmabuf_import(fd, leap_from_le64(msg->mem.offset),
 					 leap_from_le64(msg->mem.bytes), rw,
 					 &m->buf);

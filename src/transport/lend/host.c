@@ -18,12 +18,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <leapio/dmabuf.h>
 #include <leapio/lend.h>
 
+#include "core/io/connector.h"
 #include "core/io/fdchan.h"
 #include "core/io/regctrl.h"
 #include "core/io/transport.h"
@@ -32,7 +32,6 @@
 #include "util/atomic.h"
 #include "util/err.h"
 
-#define RETRY_NS	2000000u	/* between tries of a full backlog */
 #define BYE_NS		10000000000ull	/* a lender that does not let go */
 #define PCI_CLASS	0x08
 #define PCI_CLASS_NVME	0x01080200u
@@ -61,12 +60,11 @@ struct lent_dev {
 	struct leap__regdev dev;	/* first */
 	struct leap__fdchan chan;
 	struct leap__lend_msg in, out;	/* out: doorbells */
-	struct leap__io connect;
-	struct sockaddr_un addr;
-	struct leap_timer retry;	/* to connect; then: bound of the end */
+	struct leap__connector connector;
+	struct leap_timer bound;	/* of the end */
 	struct leap_msg work;		/* answers of our own; or the end */
 	bool work_sent;
-	bool connecting, chan_up, open, closing, gone, finished;
+	bool chan_up, open, closing, gone, finished;
 	int err;
 	struct leap__regio *ask, **ask_tail;	/* oldest first */
 	uint32_t next_id;
@@ -555,7 +553,7 @@ static void finish(struct lent_dev *d)
 	if (d->finished)
 		return;
 	d->finished = true;
-	leap_timer_stop(d->dev.pg, &d->retry);
+	leap_timer_stop(d->dev.pg, &d->bound);
 	while ((io = d->ask)) {
 		d->ask = io->next;
 		io->done(io, -ECANCELED);
@@ -611,34 +609,22 @@ static void start_chan(struct lent_dev *d, struct leap__wfd *wfd)
 	say(d, &msg, -1);
 }
 
-static void try_connect(struct leap_timer *timer)
+static void waited(struct leap_timer *timer)
 {
-	struct lent_dev *d = leap__list_entry(timer, struct lent_dev, retry);
-
-	if (d->closing)		/* the lender does not let go */
-		leap__fdchan_kill(&d->chan, -ETIMEDOUT);
-	else
-		leap__io_submit(d->connect.wfd->world, &d->connect);
+	leap__fdchan_kill(&leap__list_entry(timer, struct lent_dev,
+					    bound)->chan, -ETIMEDOUT);
 }
 
-static void connected(struct leap__io *io)
+static void connected(struct leap__connector *c, struct leap__wfd *wfd, int err)
 {
-	struct lent_dev *d = io->arg;
+	struct lent_dev *d = leap__list_entry(c, struct lent_dev, connector);
 
-	/* A full backlog: Unix sockets do not wait. */
-	if (io->res == -EAGAIN && !d->closing) {
-		leap_timer_start(d->dev.pg, &d->retry, RETRY_NS);
+	if (!err) {
+		start_chan(d, wfd);
 		return;
 	}
-	d->connecting = false;
-	if (!io->res && !d->closing) {
-		start_chan(d, io->wfd);
-		return;
-	}
-	if (io->res != -ECANCELED)
-		io->wfd->world->ops->close(io->wfd);
 	d->gone = true;
-	d->err = io->res ? (int)io->res : -ECANCELED;
+	d->err = err;
 	wake(d);
 }
 
@@ -662,34 +648,15 @@ static int open_here(struct lent_dev *d, struct leap_lender *lender)
 static int lent_open(struct leap__regdev *dev, const struct leap_qp_opts *opts,
 		     const char *address)
 {
-	struct leap__world *w = leap__pollgroup_world(dev->pg);
 	struct lent_dev *d = of_dev(dev);
-	size_t len = strlen(address);
-	struct leap__wfd *wfd;
-	int err;
 
 	d->ask_tail = &d->ask;
-	d->retry.run = try_connect;
+	d->bound.run = waited;
 	d->work.run = do_work;
 	if (opts->lender)
 		return open_here(d, opts->lender);
-	if (!len || len >= sizeof(d->addr.sun_path))
-		return leap__err(-EINVAL, "leap_qp_connect: socket path of %zu "
-				 "bytes, not 1..%zu", len,
-				 sizeof(d->addr.sun_path) - 1);
-	d->addr.sun_family = AF_UNIX;
-	memcpy(d->addr.sun_path, address, len + 1);
-	err = w->ops->socket(w, AF_UNIX, &wfd);
-	if (err)
-		return leap__err(err, "leap_qp_connect: no socket");
-	d->connect = (struct leap__io){
-		.op = LEAP__IO_CONNECT, .wfd = wfd, .done = connected,
-		.arg = d, .addr = (struct sockaddr *)&d->addr,
-		.len = sizeof(d->addr),
-	};
-	d->connecting = true;
-	leap__io_submit(w, &d->connect);
-	return 0;
+	return leap__connector_start(&d->connector, dev->pg, address,
+				     connected);
 }
 
 static void lent_submit(struct leap__regdev *dev, struct leap__regio *io)
@@ -721,16 +688,11 @@ static void lent_close(struct leap__regdev *dev)
 	d->closing = true;
 	if (d->gone) {
 		wake(d);
-	} else if (d->retry.armed) {
-		leap_timer_stop(dev->pg, &d->retry);
-		d->connect.wfd->world->ops->close(d->connect.wfd);
-		d->gone = true;
-		wake(d);
-	} else if (d->connecting) {
-		d->connect.wfd->world->ops->close(d->connect.wfd);
+	} else if (leap__connector_busy(&d->connector)) {
+		leap__connector_stop(&d->connector);
 	} else {
 		say(d, &msg, -1);
-		leap_timer_start(dev->pg, &d->retry, BYE_NS);
+		leap_timer_start(dev->pg, &d->bound, BYE_NS);
 	}
 }
 

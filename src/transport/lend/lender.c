@@ -149,6 +149,11 @@ static int check_url(const char *url)
 		     ops == &leap__lent_transport))
 		err = leap__err(-EINVAL, "leap_lender_create: \"%s\" is no "
 				"device of its own behind registers", url);
+	/* Borrowers name memory by one address for each buffer. */
+	if (!err && strstr(address, "?noiommu=1"))
+		err = leap__err(-EOPNOTSUPP, "leap_lender_create: \"%s\": "
+				"without an IOMMU a device cannot be lent",
+				url);
 	return err;
 }
 

@@ -80,10 +80,13 @@ struct leap__rdma_conn {
 	uint8_t watch_out;		/* its operation is to come back */
 	uint8_t linked;			/* connect or accept was called */
 	uint8_t handling;		/* completions: a post follows */
+	uint8_t stalling;		/* stall runs */
 	int err;
 	struct leap_poller poller;
 	struct leap__defer defer;
 	struct leap_timer timer;
+	struct leap_timer stall;
+	uint32_t stall_head;		/* sq_head when that was started */
 	struct leap__rdma_watch *watch;
 	uint32_t max_sge;
 	uint32_t inline_ok;	/* bytes that a descriptor may carry itself */

@@ -318,11 +318,11 @@ static void host_gone(struct leap__rdma_conn *c)
 		struct leap_req *req = h->slots[i].req;
 
 		h->slots[i].req = NULL;
-		if (!req)
-			continue;
-		/* The device is done with them, and so are registrations. */
+		/* The device is done with them, also with what was answered
+		 * before its SEND was known to be done. */
 		leap__rdma_unmap(h, &h->slots[i]);
-		leap_qp_fail(&h->qp, req, err);
+		if (req)
+			leap_qp_fail(&h->qp, req, err);
 	}
 	if (!h->closing) {
 		leap_qp_transport_down(&h->qp, err);

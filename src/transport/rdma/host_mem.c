@@ -9,6 +9,7 @@
  * until the connection ends: so bounce memory belongs to one queue, holds
  * nothing else, and what a command has read is taken out of it once.
  */
+#include "core/io/dispatch.h"
 #include "transport/rdma/host.h"
 
 #include <errno.h>
@@ -28,6 +29,8 @@ int leap__rdma_host_memory(struct host *h)
 	if (!h->mem || !h->bounce)
 		return -ENOMEM;
 	memset(h->mem, 0, h->mem_bytes);
+	/* The controller may read all of it: nothing that was here before. */
+	memset(h->bounce, 0, (size_t)LEAP__RDMA_PAGES * LEAP__RDMA_PAGE);
 	return 0;
 }
 
@@ -147,7 +150,7 @@ int leap__rdma_map(struct host *h, struct hslot *s, struct hpayload *out)
 	page = get_pages(h, n);
 	if (page < 0)
 		return 0;
-	h->qp.bounced++;
+	leap__qp_bounced(&h->qp);
 	s->page = (uint32_t)page;
 	s->nr_pages = n;
 	if (s->dir == LEAP_DIR_TO_CTRL)

@@ -7,8 +7,9 @@
  * came with. A command that writes is ready when its last RDMA READ is; what a
  * command has read goes out as RDMA WRITEs and the response right behind, in
  * one chain: the peer sees them in that order. Buffers come back in a time that
- * the peer cannot stretch, because a transfer that it does not serve ends the
- * connection; so whoever finds none just waits.
+ * the peer cannot stretch, because a transfer that it does not serve, or an
+ * answer that it does not take, ends the connection; so whoever finds none just
+ * waits.
  * Must not know what a command means beyond its direction and descriptor.
  */
 #include "transport/rdma/target.h"

@@ -61,12 +61,15 @@ static int open_socket(struct leap_listener *listener, const char *path,
 	return err;
 }
 
-static int make_vdev(struct leap_subsystem *ss, struct leap__vfu_server *s,
+static int make_vdev(struct leap_listener *listener,
+		     struct leap__vfu_server *s,
 		     const struct leap__saved *saved, struct leap_vdev **vdev)
 {
+	struct leap_subsystem *ss = leap_listener_subsystem(listener);
 	struct leap_vdev_opts opts = LEAP_VDEV_OPTS_INIT;
 
 	opts.client_msix = 1;
+	opts.irqs = leap_listener_opts(listener)->irqs;
 	opts.intx = leap__vfu_intx;
 	opts.arg = leap__vfu_server_dev(s);
 	return saved ? leap__vdev_restore(ss, &opts, saved, vdev) :
@@ -84,7 +87,8 @@ static int start(struct leap_listener *listener, struct leap__vfu_server *s,
 	if (!err)
 		err = open_socket(listener, path, &wfd);
 	if (!err)
-		err = leap__vfu_server_start(s, wfd, vdev, info.nr_vectors);
+		err = leap__vfu_server_start(s, wfd, vdev, info.nr_vectors,
+					     info.irqs);
 	return err;
 }
 
@@ -127,7 +131,7 @@ static int make(struct leap_listener *listener, const char *address,
 		return leap__err(err, "leap_listener_create: out of memory");
 	leap__vfu_server_dev(s)->trust_memory =
 		leap_listener_opts(listener)->trust_memory;
-	err = make_vdev(leap_listener_subsystem(listener), s, saved, &vdev);
+	err = make_vdev(listener, s, saved, &vdev);
 	if (err) {
 		leap__vfu_server_free(s);
 		return err;
