@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * host.h - what host.c (queues, requests, connections), host_init.c (the
+ * host.h - what host.c (connections), host_req.c (requests), host_init.c (the
  * conversation with the controller) and host_ns.c (its namespaces) share
  */
 #ifndef LEAP_CORE_IO_HOST_H
@@ -147,6 +147,14 @@ void leap__host_connect_queue(struct leap_host *h, uint32_t i);
 void leap__host_live(struct leap_host *h);
 /* Close the connections, in a later poll. */
 void leap__host_tear_down(struct leap_host *h);
+
+/* host_req.c */
+
+int leap__hqueue_init(struct leap_host *h, uint32_t i);
+/* Send what waits, as far as there is room. Only from poll. */
+void leap__hqueue_drive(struct leap__hqueue *q);
+/* Nobody will take them any more. Only from poll. */
+void leap__host_fail_waiting(struct leap_host *h);
 
 /*
  * leap__host_let_go - end requests of which nobody knows when they will be
