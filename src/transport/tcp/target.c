@@ -22,6 +22,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "util/plant.h"
 
@@ -479,11 +480,17 @@ int leap__tcp_vqp_attach(struct leap_vqp *vqp)
 	return 0;
 }
 
+static size_t places_bytes(const struct target *t)
+{
+	return (size_t)t->limits.max_depth * (SMALL_PLACE + t->capsule_bytes);
+}
+
 static void target_free(struct target *t)
 {
 	leap__tcp_conn_fini(&t->c);
 	free(t->slots);
-	free(t->places);
+	if (t->places)
+		munmap(t->places, places_bytes(t));
 	free(t->aside);
 	free(t->own);
 	free(t->pieces);
@@ -507,8 +514,10 @@ static int target_memory(struct target *t)
 	t->slots = calloc(n, sizeof(*t->slots));
 	/* Large and mostly never touched: costs address space only. Aligned,
 	 * so that a file leaf can write from it as it is. */
-	t->places = aligned_alloc(4096, (size_t)n *
-				  (SMALL_PLACE + t->capsule_bytes));
+	t->places = mmap(NULL, places_bytes(t), PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (t->places == MAP_FAILED)
+		t->places = NULL;
 	t->own = aligned_alloc(4096, ((size_t)t->limits.max_data + 4095) &
 					     ~(size_t)4095);
 	if (t->max_bufs > LEAP_CMD_INLINE_PIECES)
