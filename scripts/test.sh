@@ -290,6 +290,7 @@ part_sim() {
 		--disable-shared || return
 	tests "simulator and models" "$top/build/planted/sim.out" "" \
 		make -C "$top/build/planted" sim SIM_ARGS="$args"
+	check_in "fences" planted TESTS=tests/fault/test-lend-kill
 }
 
 part_arm() {
