@@ -101,16 +101,13 @@ data() {
 	ok $? "the IOMMU has seen no fault"
 }
 
-# load NAME SECONDS COMMAND...: verified I/O, with $LOAD_ARGS, goes on over COMMAND
-LOAD_ARGS=
+# load NAME SECONDS COMMAND...: verified I/O goes on over COMMAND
 load() {
 	local name=$1 seconds=$2 rc pid
 
 	shift 2
-	# shellcheck disable=SC2086 # a list of words
 	leap-perf --verify --bs 512-64k --range 16m --queues 2 --reconnect 300 \
-		--quiet --time "$seconds" --json $LOAD_ARGS "$URL" \
-		>/tmp/load.out 2>&1 &
+		--quiet --time "$seconds" --json "$URL" >/tmp/load.out 2>&1 &
 	pid=$!
 	sleep 2
 	"$@"
@@ -128,17 +125,29 @@ function_reset() {
 	echo 1 >"/sys/bus/pci/devices/$D/reset"
 }
 
-# Namespace 1 does a command a second, until the drive has been told to abort
-# one and has been enabled once more.
+# Namespace 1 does a command a second, and two are out. Both may be done when the
+# Abort comes, which then says of one that it has ended it.
 too_slow() {
-	local aborts rc
+	local pid rc aborts
 
-	aborts=$(host admin-commands ABORT)
-	host drive-speed 1 || return 1
-	wait_for 20 aborted_since "$aborts"
-	rc=$?
+	leap-perf --verify --bs 512-16k --range 4m --nsid 1 --queues 1 \
+		--depth 2 --timeout 1000 --reconnect 300 --quiet --time 9 \
+		--json "$URL" >/tmp/load.out 2>&1 &
+	pid=$!
 	sleep 2
-	host drive-speed 0 && return $rc
+	aborts=$(host admin-commands ABORT)
+	host drive-speed 1
+	wait_for 20 aborted_since "$aborts"
+	ok $? "commands take too long: the drive is told to abort one"
+	sleep 2
+	host drive-speed 0
+	wait $pid
+	rc=$?
+	grep -q '"reconnects":[1-9].*"redriven":[1-9]' /tmp/load.out
+	ok $? "... then it is reset, and commands are sent again" ||
+		cat /tmp/load.out
+	[ $rc -le 1 ] && grep -q '"bad":0' /tmp/load.out
+	ok $? "... and what is read is what was written" || cat /tmp/load.out
 }
 
 aborted_since() {
@@ -157,9 +166,7 @@ replug() {
 
 disturbed() {
 	load "reset under I/O" $((LONG ? 30 : 8)) function_reset
-	LOAD_ARGS="--nsid 1 --timeout 1500"
-	load "commands take too long: Abort, then reset" 16 too_slow
-	LOAD_ARGS=
+	too_slow
 	load "unplugged under I/O and plugged in again" 25 replug
 	leap-perf --quiet --time 4 "$URL" >/dev/null 2>&1 &
 	sleep 1.5
