@@ -180,16 +180,8 @@ int runtime_add_listener(struct runtime *rt, const struct config_listener *l,
 	struct leap_listener_opts opts = LEAP_LISTENER_OPTS_INIT;
 	int rc;
 
-	opts.url = l->url;
-	opts.advertise = l->advertise;
-	opts.trust_memory = l->trust_memory;
-	if (l->mode && config_mode(l->mode, &opts.mode, why))
+	if (config_listener_opts(l, &opts, why))
 		return -EINVAL;
-	if (l->owner) {
-		opts.set_owner = 1;
-		if (config_owner(l->owner, &opts.uid, &opts.gid, why))
-			return -EINVAL;
-	}
 	rc = leap_listener_create(rt->target, &opts, out);
 	*why = leap_last_error();
 	return rc;

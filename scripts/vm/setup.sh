@@ -363,8 +363,8 @@ make_rdma() {
 	rm -f "$APT"/archives/*.deb
 	piece_of "$root" "$1/rdma.cpio" rdma rping ibv_rc_pingpong ibv_devinfo
 	mkdir -p "$1/s/$lib/libibverbs" "$1/s/etc/libibverbs.d"
-	cp "$root/$lib"/libibverbs/librxe-* "$1/s/$lib/libibverbs/"
-	cp "$root/etc/libibverbs.d/rxe.driver" "$1/s/etc/libibverbs.d/"
+	cp "$root/$lib"/libibverbs/lib{rxe,siw}-* "$1/s/$lib/libibverbs/"
+	cp "$root"/etc/libibverbs.d/{rxe,siw}.driver "$1/s/etc/libibverbs.d/"
 	lab_cpio "$1/s" "$1/rdma.cpio"
 	rm -rf "$1/s" "$root"
 }
@@ -419,7 +419,7 @@ main() {
 	stage tree "1 $SUITE $PACKAGES $SKIP"
 	stage kernel "2 $SUITE $KERNEL $NEWER_KERNEL $NO_MODULES"
 	stage older "1 $OLDER $KERNEL $OLDER_KERNEL $NO_MODULES"
-	stage rdma "1 $SUITE $RDMA_PACKAGES"
+	stage rdma "2 $SUITE $RDMA_PACKAGES"
 	stage boot "1 $(cksum <"$LAB/tree/.stamp")"
 	fresh=$(cat "$LAB_IMG/.stamp" 2>/dev/null || true)
 	stage img "1 $self $(cat "$LAB/tree/.stamp" "$LAB/kernel/.stamp" | cksum)"

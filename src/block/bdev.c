@@ -70,16 +70,34 @@ uint32_t leap__bio_head_bytes(void)
 
 /* ---- data path ---- */
 
-static inline void finish(struct leap_bio *bio, leap_status_t status)
+static inline void finish_at(struct leap_bio *bio, leap_status_t status,
+			     uint64_t now_ns)
 {
 	struct leap_chan *chan = bio->chan;
-	uint64_t ns = leap__pollgroup_now(chan->pg) - bio->start_ns;
 
 	state_of(bio)->phase = PHASE_IDLE;
 	leap__chan_count(chan, bio->op,
 			 (uint64_t)bio->nr_blocks << chan->bdev->block_shift,
-			 ns, status != 0);
+			 now_ns - bio->start_ns, status != 0);
 	bio->done(bio, status);
+}
+
+static __attribute__((cold, noinline)) void
+finish_outside_poll(struct leap_bio *bio, leap_status_t status)
+{
+	finish_at(bio, status, leap_pollgroup_now_ns(bio->chan->pg));
+}
+
+/* What is rare here and in submit is a call at the end, so that the rest has no
+ * registers to save. */
+static inline void finish(struct leap_bio *bio, leap_status_t status)
+{
+	const struct leap_pollgroup *pg = bio->chan->pg;
+
+	if (likely(pg->polling))
+		finish_at(bio, status, pg->now_ns);
+	else
+		finish_outside_poll(bio, status);
 }
 
 /* Off the way of those that are fine. */
@@ -179,6 +197,28 @@ static leap_status_t check_copy(const struct leap_bdev *bdev,
 	return status ? status : check_list(bio, caps, bytes);
 }
 
+static leap_status_t check_compare_write(const struct leap_bdev *bdev,
+					 struct leap_bio *bio, uint32_t caps)
+{
+	struct leap_bio compare = { .nr_blocks = bio->nr_blocks };
+	leap_status_t status = check_range(bdev, bio);
+
+	bio->result = 0;
+	if (!(caps & LEAP_BDEV_COMPARE_WRITE))
+		return DNR(LEAP_SC_INVALID_OPCODE);
+	if (!bio->expect)
+		return DNR(LEAP_SC_INVALID_FIELD);
+	if (caps & LEAP_BDEV_READONLY)
+		return DNR(LEAP_SC_NS_WRITE_PROTECTED);
+	compare.pieces = bio->expect->pieces;
+	compare.nr_pieces = (uint16_t)bio->expect->nr_pieces;
+	if (!status && compare.nr_pieces != bio->expect->nr_pieces)
+		status = DNR(LEAP_SC_INVALID_FIELD);
+	if (!status)
+		status = check_pieces(bdev, &compare, caps);
+	return status ? status : check_pieces(bdev, bio, caps);
+}
+
 static leap_status_t check(const struct leap_bdev *bdev,
 			   struct leap_bio *bio, uint32_t caps)
 {
@@ -204,6 +244,8 @@ static leap_status_t check(const struct leap_bdev *bdev,
 		return check_ranges(bio, caps);
 	if (bio->op == LEAP_BIO_COPY)
 		return check_copy(bdev, bio, caps);
+	if (bio->op == LEAP_BIO_COMPARE_WRITE)
+		return check_compare_write(bdev, bio, caps);
 	if (bio->op > LEAP_BIO_VERIFY)
 		return DNR(LEAP_SC_INVALID_OPCODE);
 	if (bio->op <= LEAP_BIO_WRITE)
@@ -260,6 +302,8 @@ static void part_prepare(struct leap_bio *bio, struct state *st)
 static void flush_prepare(struct leap_bio *bio, struct state *st)
 {
 	st->phase = PHASE_FLUSH;
+	if (st->op == LEAP_BIO_COMPARE_WRITE)
+		bio->result = 1;
 	bio->op = LEAP_BIO_FLUSH;
 	bio->flags = 0;
 	bio->nr_pieces = 0;
@@ -313,7 +357,8 @@ static void emulate_run(struct leap_bio *bio)
 	finish(bio, st->status);
 }
 
-static void emulate_done(struct leap_bio *bio, leap_status_t status)
+static __attribute__((noinline)) void emulate_done(struct leap_bio *bio,
+						   leap_status_t status)
 {
 	struct state *st = state_of(bio);
 
@@ -361,6 +406,7 @@ static int handled_above(struct leap_chan *chan, struct leap_bio *bio,
 		/* Without a volatile cache every write is durable. */
 		if (bio->op != LEAP_BIO_WRITE && bio->op != LEAP_BIO_COPY &&
 		    bio->op != LEAP_BIO_WRITE_ZEROES &&
+		    bio->op != LEAP_BIO_COMPARE_WRITE &&
 		    bio->op != LEAP_BIO_ZONE_APPEND)
 			return 0;
 		if (!(caps & LEAP_BDEV_FLUSH))
@@ -386,7 +432,8 @@ static __attribute__((noinline)) void submit_other(struct leap_chan *chan,
 		chan->bdev->ops.submit(chan, bio);
 }
 
-void leap_bio_submit(struct leap_chan *chan, struct leap_bio *bio)
+static inline void submit_at(struct leap_chan *chan, struct leap_bio *bio,
+			     uint64_t now_ns)
 {
 	struct leap_bdev *bdev = chan->bdev;
 	uint32_t caps = leap__load_relaxed(&bdev->caps);
@@ -395,7 +442,7 @@ void leap_bio_submit(struct leap_chan *chan, struct leap_bio *bio)
 
 	assert(st->phase == PHASE_IDLE);
 	bio->chan = chan;
-	bio->start_ns = leap__pollgroup_now(chan->pg);
+	bio->start_ns = now_ns;
 	st->phase = PHASE_PLAIN;
 	st->inside = 0;
 	if (unlikely(bio->op > LEAP_BIO_WRITE || bio->flags)) {
@@ -407,6 +454,20 @@ void leap_bio_submit(struct leap_chan *chan, struct leap_bio *bio)
 		refuse(bio, status);
 	else
 		bdev->ops.submit(chan, bio);
+}
+
+static __attribute__((cold, noinline)) void
+submit_outside_poll(struct leap_chan *chan, struct leap_bio *bio)
+{
+	submit_at(chan, bio, leap_pollgroup_now_ns(chan->pg));
+}
+
+void leap_bio_submit(struct leap_chan *chan, struct leap_bio *bio)
+{
+	if (likely(chan->pg->polling))
+		submit_at(chan, bio, chan->pg->now_ns);
+	else
+		submit_outside_poll(chan, bio);
 }
 
 void leap_bio_done(struct leap_bio *bio, leap_status_t status)
@@ -442,7 +503,7 @@ struct leap_bio *leap_bio_child(struct leap_bio *bio, uint32_t i, uint32_t n,
 }
 
 /* One that was never used: until now its memory was not even touched. */
-static struct leap_bio *bio_fresh(struct leap_chan *chan)
+struct leap_bio *leap__bio_fresh(struct leap_chan *chan)
 {
 	uint32_t total = chan->bdev->bio_total;
 	void *bio = chan->bios + (size_t)chan->nr_fresh++ * total;
@@ -453,22 +514,21 @@ static struct leap_bio *bio_fresh(struct leap_chan *chan)
 
 struct leap_bio *leap_bio_get(struct leap_chan *chan)
 {
-	struct leap_bio *bio;
+	struct leap_bio *bio = leap__bio_take(chan);
 
-	if (!chan->nr_free)
+	if (unlikely(!bio))
 		return NULL;
-	bio = chan->free[--chan->nr_free];
-	if (__builtin_expect(!bio, 0))
-		return bio_fresh(chan);
-	memset(bio, 0, sizeof(*bio));
+	/* In two parts: of all of it at once, which is too long for a few
+	 * stores, compilers make a "rep stos", slower than all of submit. */
+	memset(bio, 0, offsetof(struct leap_bio, sqe));
+	memset(&bio->sqe, 0, sizeof(*bio) - offsetof(struct leap_bio, sqe));
 	return bio;
 }
 
 void leap_bio_put(struct leap_chan *chan, struct leap_bio *bio)
 {
 	assert(state_of(bio)->phase == PHASE_IDLE);
-	assert(chan->nr_free < chan->nr_bios);
-	chan->free[chan->nr_free++] = bio;
+	leap__bio_return(chan, bio);
 }
 
 void *leap_chan_priv(const struct leap_chan *chan)

@@ -8,6 +8,7 @@
 #ifndef LEAP_BLOCK_BDEV_H
 #define LEAP_BLOCK_BDEV_H
 
+#include <assert.h>
 #include <pthread.h>
 
 #include <leapio/plugin/bdev_ops.h>
@@ -109,6 +110,29 @@ LEAP_STATIC_ASSERT((int)LEAP_BIO_READ == (int)LEAP_BDEV_STAT_READ &&
 		   (int)LEAP_BIO_WRITE == (int)LEAP_BDEV_STAT_WRITE &&
 		   (int)LEAP_BIO_FLUSH == (int)LEAP_BDEV_STAT_FLUSH &&
 		   LEAP_BDEV_STAT_OTHER == 3);
+
+/* bdev.c: the first use of its memory. */
+struct leap_bio *leap__bio_fresh(struct leap_chan *chan);
+
+/* leap_bio_get for those who set every field but the dispatcher's: nothing is
+ * zeroed. Context: owner, hot path */
+static inline struct leap_bio *leap__bio_take(struct leap_chan *chan)
+{
+	struct leap_bio *bio;
+
+	if (__builtin_expect(!chan->nr_free, 0))
+		return NULL;
+	bio = chan->free[--chan->nr_free];
+	return __builtin_expect(bio != NULL, 1) ? bio : leap__bio_fresh(chan);
+}
+
+/* leap_bio_put of one that is done. Context: owner, hot path */
+static inline void leap__bio_return(struct leap_chan *chan,
+				    struct leap_bio *bio)
+{
+	assert(chan->nr_free < chan->nr_bios);
+	chan->free[chan->nr_free++] = bio;
+}
 
 /* One finished operation. Context: owner of @chan, hot path */
 static inline void leap__chan_count(struct leap_chan *chan, unsigned int op,

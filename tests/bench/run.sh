@@ -13,7 +13,7 @@ for a in "$@"; do
 	*) names="$names $a" ;;
 	esac
 done
-[ -n "$names" ] || names=$(ls bench-* 2>/dev/null | sed -n 's/^bench-\([a-z]*\)$/\1/p')
+[ -n "$names" ] || names=$(ls bench-* 2>/dev/null | sed -n 's/^bench-\([a-z-]*\)$/\1/p')
 [ -n "$names" ] || { echo "no benchmarks here" >&2; exit 1; }
 
 echo "# $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)," \

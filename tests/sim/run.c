@@ -7,6 +7,9 @@
  * Without arguments: all cases with their seeds, a part of them when
  * LEAP_SIM_QUICK is set. Every eighth seed runs twice and has to leave the same
  * trace. --seed replays one and prints its events.
+ *
+ * What killed processes of a world held is never freed, so seeds run in
+ * children, some in each; a world that crashes one is named as well.
  */
 #include "sim-test.h"
 
@@ -15,6 +18,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SEEDS_A_CHILD 16
 
 char sim_why[256];
 bool sim_verbose;
@@ -26,6 +34,12 @@ struct args {
 	bool replay;
 	uint32_t seeds;		/* 0 = the case's */
 	bool many;
+};
+
+/* Of a child, in memory that its parent sees. */
+struct progress {
+	uint64_t seed, hash;	/* under way; of those before it */
+	char why[sizeof(sim_why)];
 };
 
 int sim_run_case(const struct sim_case *c, uint64_t first, uint32_t seeds,
@@ -49,19 +63,83 @@ int sim_run_case(const struct sim_case *c, uint64_t first, uint32_t seeds,
 	return 0;
 }
 
+static void child(const struct sim_case *c, uint32_t seeds, struct progress *p)
+{
+	uint64_t first = p->seed, hash, seed;
+
+	for (; p->seed < first + seeds; p->seed++) {
+		if (sim_run_case(c, p->seed, 1, &seed, &hash)) {
+			snprintf(p->why, sizeof(p->why), "%s", sim_why);
+			exit(1);
+		}
+		p->hash = p->hash * 31 + hash;
+	}
+	exit(0);
+}
+
+static int in_child(const struct sim_case *c, uint32_t seeds,
+		    struct progress *p)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (!pid)
+		child(c, seeds, p);
+	if (pid < 0 || waitpid(pid, &status, 0) != pid) {
+		snprintf(p->why, sizeof(p->why), "no child");
+		return -1;
+	}
+	if (WIFSIGNALED(status))
+		snprintf(p->why, sizeof(p->why), "ended by signal %d",
+			 WTERMSIG(status));
+	else if (WEXITSTATUS(status) && !p->why[0])
+		snprintf(p->why, sizeof(p->why), "ended with %d",
+			 WEXITSTATUS(status));
+	return status ? -1 : 0;
+}
+
+/* As sim_run_case, seed by seed in children. */
+static int run_case(const struct sim_case *c, uint32_t seeds, uint64_t *seed,
+		    uint64_t *hash)
+{
+	struct progress *p = mmap(NULL, sizeof(*p), PROT_READ | PROT_WRITE,
+				  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint32_t done, n;
+	int rc = 0;
+
+	if (p == MAP_FAILED) {
+		snprintf(sim_why, sizeof(sim_why), "no memory");
+		return -1;
+	}
+	p->seed = 1;
+	for (done = 0; done < seeds && !rc; done += n) {
+		n = seeds - done < SEEDS_A_CHILD ? seeds - done :
+						   SEEDS_A_CHILD;
+		rc = in_child(c, n, p);
+	}
+	*seed = p->seed;
+	*hash = p->hash;
+	snprintf(sim_why, sizeof(sim_why), "%s", p->why);
+	munmap(p, sizeof(*p));
+	return rc;
+}
+
 static int one_case(const struct args *a, const struct sim_case *c,
 		    unsigned int nr)
 {
 	uint32_t seeds = a->seeds ? a->seeds : c->seeds;
 	uint64_t seed, hash;
+	int rc;
 
 	if (!a->seeds && a->many)
 		seeds *= 20;
 	else if (!a->seeds && getenv("LEAP_SIM_QUICK"))
 		seeds = seeds / 20 + 1;
 	if (a->replay)
-		seeds = 1;
-	if (!sim_run_case(c, a->replay ? a->seed : 1, seeds, &seed, &hash)) {
+		rc = sim_run_case(c, a->seed, seeds = 1, &seed, &hash);
+	else
+		rc = run_case(c, seeds, &seed, &hash);
+	if (!rc) {
 		printf("ok %u - %s: %u worlds, trace hash %016llx\n", nr,
 		       c->name, seeds, (unsigned long long)hash);
 		fflush(stdout);

@@ -238,6 +238,8 @@ static void destroy(struct leap__v_id *id)
 		id->peer->peer = NULL;
 	}
 	move_events(id->chan, id, NULL);
+	if (id->dev && id->state != FAKE_LISTENING)
+		id->dev->nr_ids--;
 	while (*at != id)
 		at = &(*at)->next;
 	*at = id->next;
@@ -319,6 +321,23 @@ static int v_listen(struct leap__v_id *id, const struct sockaddr *addr,
 	return err;
 }
 
+void fake_dev_use(struct leap__v_id *id)
+{
+	struct fake_fabric *f = id->f;
+	struct leap__v_dev *dev = f->nr_devs ? f->devs[f->nr_devs - 1] : NULL;
+
+	if (!dev || dev->removed) {
+		dev = f->nr_devs < FAKE_DEVS ? calloc(1, sizeof(*dev)) : NULL;
+		if (!dev)
+			abort();
+		dev->f = f;
+		f->devs[f->nr_devs++] = dev;
+	}
+	dev->caps = f->dev.caps;
+	dev->nr_ids++;
+	id->dev = dev;
+}
+
 static int resolve_addr(struct leap__v_id *id, const struct sockaddr *addr,
 			int timeout_ms)
 {
@@ -333,7 +352,7 @@ static int resolve_addr(struct leap__v_id *id, const struct sockaddr *addr,
 		copy_addr(&id->remote, addr);
 		id->local = id->remote;
 		set_port(&id->local, ++f->next_port);
-		id->dev = &f->dev;
+		fake_dev_use(id);
 		fake_tell(id, LEAP__V_ADDR_RESOLVED, 0, NULL, 0);
 	}
 	fake_unlock(f);
@@ -358,7 +377,7 @@ static void ask(struct leap__v_id *id, struct leap__v_id *listener,
 
 	if (!in)
 		abort();
-	in->dev = &f->dev;
+	fake_dev_use(in);
 	in->local = id->remote;
 	in->remote = id->local;
 	in->passive = 1;
@@ -485,6 +504,8 @@ void fake_remove_device(struct fake_fabric *f)
 	struct leap__v_id *id;
 
 	fake_lock(f);
+	if (f->nr_devs)
+		f->devs[f->nr_devs - 1]->removed = 1;
 	for (id = f->ids; id; id = id->next) {
 		if (id->qp)
 			fake_flush(id->qp);

@@ -20,6 +20,7 @@
 #define FAKE_SGES	16
 #define FAKE_INLINE	64
 #define FAKE_MRS	65536
+#define FAKE_DEVS	16
 
 struct fake_fabric;
 
@@ -60,6 +61,8 @@ struct leap__v_id {
 struct leap__v_dev {
 	struct fake_fabric *f;
 	struct leap__v_caps caps;
+	uint32_t nr_ids;	/* with queue pairs, or to have them */
+	int removed;
 };
 
 struct leap__v_pd {
@@ -100,12 +103,6 @@ struct fake_rq {
 	uint32_t size, head, tail;
 };
 
-struct leap__v_srq {
-	struct leap__v_pd *pd;
-	struct fake_rq rq;
-	struct fake_fabric *f;
-};
-
 struct fake_send {
 	struct leap__v_wr wr;
 	struct leap__v_sge sge[FAKE_SGES];
@@ -117,7 +114,6 @@ struct leap__v_qp {
 	struct leap__v_id *id;
 	struct leap__v_pd *pd;
 	struct leap__v_cq *cq;
-	struct leap__v_srq *srq;
 	struct leap__v_qp_caps caps;
 	struct fake_rq rq;
 	struct fake_send *sq;
@@ -130,7 +126,9 @@ struct leap__v_qp {
 struct fake_fabric {
 	struct leap__verbs v;		/* first: what leap__rdma_use wants */
 	pthread_mutex_t lock;
-	struct leap__v_dev dev;
+	struct leap__v_dev dev;		/* what caps new ones have */
+	struct leap__v_dev *devs[FAKE_DEVS];	/* all that were there */
+	uint32_t nr_devs;
 	struct leap__v_id *ids;
 	struct leap__v_mr **mrs;	/* by index of the key */
 	uint32_t next_mr, key_gen;
@@ -154,11 +152,12 @@ struct fake_fabric {
 	uint8_t max_ird;		/* said to the passive side; 0 = asked */
 	uint8_t no_ird;
 	/* What there is, to be 0 in the end. */
-	uint32_t nr_chans, nr_ids, nr_pds, nr_mrs, nr_comps, nr_cqs, nr_srqs,
-		 nr_qps;
+	uint32_t nr_chans, nr_ids, nr_pds, nr_mrs, nr_comps, nr_cqs, nr_qps;
 	/* What happened. */
 	uint64_t nr_posts, nr_sends, nr_reads, nr_writes, nr_invalidated,
 		 nr_polls, nr_arms, nr_refused;
+	/* Given back after the device was closed: a use after free. */
+	uint64_t nr_late;
 };
 
 struct fake_fabric *fake_fabric_create(void);
@@ -175,7 +174,8 @@ struct leap__v_id *fake_id(struct fake_fabric *f, int passive, unsigned int n);
 void fake_event(struct leap__v_id *id, unsigned int type, int status,
 		const void *priv, uint32_t len);
 
-/* The device is pulled out: queues break, everybody on it is told. */
+/* The device is pulled out: queues break, everybody on it is told, and it is
+ * closed with its last id. What asks for one from then on gets another. */
 void fake_remove_device(struct fake_fabric *f);
 
 /* Break a connection: queues of both ends are flushed; nobody is told. */
@@ -187,6 +187,8 @@ void fake_may_invalidate(struct fake_fabric *f, uint32_t key);
 int fake_is_invalid(struct fake_fabric *f, uint32_t key);
 
 /* Between the two files; the lock is held. */
+void fake_dev_use(struct leap__v_id *id);
+void fake_late(const struct leap__v_dev *dev);
 void fake_run(struct leap__v_qp *qp);
 void fake_flush(struct leap__v_qp *qp);
 void fake_tell(struct leap__v_id *id, unsigned int type, int status,

@@ -19,6 +19,7 @@
 #include <leapio/qp.h>
 
 #include "core/io/pollgroup.h"
+#include "transport/rdma/group.h"
 #include "transport/rdma/rdma.h"
 
 #define RDMA_NQN	"nqn.2014-08.org.example:disk"

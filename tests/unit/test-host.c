@@ -20,6 +20,7 @@
 
 #define NQN "nqn.2014-08.org.example:disk"
 #define BLOCKS 64
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 /* The scripted controller. */
 struct script {
@@ -451,6 +452,62 @@ static void test_lost_under_load(void **state)
 	free(s);
 }
 
+/* Each was out when the connection went: does it go again? */
+static void test_not_twice(void **state)
+{
+	static const struct {
+		uint8_t opc, flags;
+		int again;
+	} t[] = {
+		{ LEAP_NVM_READ, 0, 1 }, { LEAP_NVM_FLUSH, 0, 1 },
+		{ LEAP_NVM_ZONE_MGMT_SEND, 0, 1 },
+		{ LEAP_NVM_COPY, 0, 0 }, { LEAP_NVM_ZONE_APPEND, 0, 0 },
+		{ LEAP_NVM_RESV_ACQUIRE, 0, 0 },
+		{ LEAP_NVM_RESV_RELEASE, 0, 0 },
+		/* What nobody here knows. */
+		{ LEAP_NVM_VENDOR, 0, 0 }, { 0xff, 0, 0 }, { 0x2b, 0, 0 },
+		{ LEAP_NVM_COMPARE, LEAP_SQE_FUSE_FIRST, 0 },
+		{ LEAP_NVM_WRITE, LEAP_SQE_FUSE_SECOND, 0 },
+	};
+	struct leap_host_opts opts = LEAP_HOST_OPTS_INIT;
+	struct script *s = malloc(sizeof(*s));
+	struct io io[COUNT(t)];
+	struct leap_req *req;
+	unsigned int i, again = 0;
+
+	begin(s);
+	opts.reconnect_ms = 5;
+	opts.nr_io_queues = 1;
+	open_host(s, &opts);
+	WAIT(s, s->state == LEAP_HOST_LIVE && s->nr_aers == 2);
+	s->hold_io = 1;
+	nr_done = 0;
+	for (i = 0; i < COUNT(t); i++) {
+		req = io_init(&io[i], t[i].opc, 0);
+		req->sqe.flags = t[i].flags;
+		assert_int_equal(leap_host_submit(s->host, 1, &req, 1), 1);
+		again += (unsigned int)t[i].again;
+	}
+	WAIT(s, s->nr_held == COUNT(t));
+	cut(s);
+	WAIT(s, s->target.lost == 2);
+	drop_aers(s);
+	while (s->nr_held)
+		leap_cmd_complete(s->held[--s->nr_held], 0);
+	WAIT(s, s->state == LEAP_HOST_LIVE && s->nr_held == again);
+	assert_int_equal(nr_done, COUNT(t) - again);
+	while (s->nr_held)
+		leap_cmd_complete(s->held[--s->nr_held], 0);
+	WAIT(s, nr_done == COUNT(t));
+	for (i = 0; i < COUNT(t); i++) {
+		assert_int_equal(io[i].done, 1);
+		assert_int_equal(!leap_req_status(&io[i].req), t[i].again);
+		assert_int_equal(!io[i].req.sys_errno, t[i].again);
+	}
+	end(s);
+	free(s);
+}
+
 /* Sends writes 0..n-1 on queues 1, 2 and 3 in turn. */
 static void write_all(struct script *s, struct io *io, unsigned int n)
 {
@@ -649,6 +706,7 @@ int main(void)
 		cmocka_unit_test(test_live_and_io),
 		cmocka_unit_test(test_event),
 		cmocka_unit_test(test_lost_under_load),
+		cmocka_unit_test(test_not_twice),
 		cmocka_unit_test(test_fewer_queues),
 		cmocka_unit_test(test_gives_up),
 		cmocka_unit_test(test_no_keep_alive),

@@ -14,6 +14,7 @@
 
 #include <leapio/relay.h>
 
+#include "block/bdev.h"
 #include "block/copy.h"
 #include "block/relay/ng.h"
 
@@ -394,24 +395,30 @@ static void test_kernel_limits(void **state)
 	}
 }
 
-static void test_copy_in_parts(void **state)
+static leap_status_t copy_blocks(struct blk *b, uint32_t nr)
 {
 	struct leap_copy_range0 r = { .slba = leap_to_le64(0),
-		.nlb = leap_to_le16(999) };
+		.nlb = leap_to_le16((uint16_t)(nr - 1)) };
 	struct leap_piece piece = { .addr = &r, .len_bytes = sizeof(r) };
 	struct leap_sqe sqe = { .opc = LEAP_NVM_COPY };
 	struct blk_wait wait;
 	struct leap_bio *bio;
+
+	bio = blk_bio(b, LEAP_BIO_COPY, 1000, nr, &piece, 1, &wait);
+	bio->sqe = &sqe;
+	leap_bio_submit(b->chan, bio);
+	return blk_await(b, bio, &wait);
+}
+
+static void test_copy_in_parts(void **state)
+{
 	struct blk b;
 	uint32_t i;
 
 	for (i = 0; i < sizeof(k.media); i++)
 		k.media[i] = (uint8_t)(i / 512 * 3);
 	open_ng(&b, STACK(""));
-	bio = blk_bio(&b, LEAP_BIO_COPY, 1000, 1000, &piece, 1, &wait);
-	bio->sqe = &sqe;
-	leap_bio_submit(b.chan, bio);
-	assert_int_equal(blk_await(&b, bio, &wait), 0);
+	assert_int_equal(copy_blocks(&b, 1000), 0);
 	assert_int_equal(k.nr_sent, 8);
 	assert_memory_equal(k.media + (START + 1000) * 512,
 			    k.media + START * 512, 1000 * 512);
@@ -475,6 +482,79 @@ static void test_resets(void **state)
 	assert_int_equal(info.held, 4);
 	k.nr_fail = 1000;
 	assert_int_equal(read_one(&b), LEAP_SC_PATH_CTRL);
+	k.nr_fail = 0;
+	assert_int_equal(read_one(&b), 0);
+	close_ng(&b);
+}
+
+/* The drive may have done it before it was reset: then not once more. */
+static void test_copy_is_done_once(void **state)
+{
+	static const struct {
+		int32_t res;
+		uint32_t sent;
+		leap_status_t status;
+	} t[] = {
+		{ LEAP_SC_PATH_HOST_ABORTED, 1, LEAP_SC_INTERNAL | DNR },
+		{ -EIO, 1, LEAP_SC_INTERNAL | DNR },
+		{ LEAP_SC_ABORT_REQUESTED | DNR, 1, LEAP_SC_INTERNAL | DNR },
+		/* It never got there. */
+		{ -EAGAIN, 2, 0 }, { LEAP_SC_PATH_HOST, 2, 0 },
+		{ -ENODEV, 1, LEAP_SC_PATH_CTRL },
+	};
+	struct blk b;
+	size_t i;
+
+	open_ng(&b, STACK(""));
+	for (i = 0; i < sizeof(t) / sizeof(*t); i++) {
+		k.fail = t[i].res;
+		k.nr_fail = 1;
+		k.nr_sent = 0;
+		assert_int_equal(copy_blocks(&b, 8), t[i].status);
+		assert_int_equal(k.nr_sent, t[i].sent);
+	}
+	close_ng(&b);
+}
+
+static struct leap_bio *start_read(struct blk *b, struct blk_wait *wait)
+{
+	static uint8_t buf[512];
+	static const struct leap_piece piece = { .addr = buf,
+		.len_bytes = sizeof(buf) };
+	struct leap_bio *bio;
+
+	bio = blk_bio(b, LEAP_BIO_READ, 1, 1, &piece, 1, wait);
+	leap_bio_submit(b->chan, bio);
+	leap__chan_let_go(b->chan, NULL);
+	return bio;
+}
+
+/* Memory is wanted back while the drive is being reset: half a minute is no
+ * answer. What the kernel has it keeps, but is not given again. */
+static void test_lets_go(void **state)
+{
+	struct blk_wait wait;
+	struct leap_bio *bio;
+	uint64_t start;
+	struct blk b;
+
+	open_ng(&b, STACK(""));
+	start = leap_pollgroup_now_ns(b.pg);
+	k.fail = -EAGAIN;
+	k.nr_fail = 1000000;
+	bio = start_read(&b, &wait);
+	assert_int_equal(blk_await(&b, bio, &wait), LEAP_SC_PATH_CTRL);
+	assert_true(leap_pollgroup_now_ns(b.pg) - start < 10000000000u);
+	k.held = 1;
+	k.nr_sent = 0;
+	bio = start_read(&b, &wait);
+	start = leap_pollgroup_now_ns(b.pg);
+	while (leap_pollgroup_now_ns(b.pg) - start < 1200000000u)
+		leap_pollgroup_wait(b.pg, 10000000);
+	assert_false(wait.nr_done);
+	k.held = 0;
+	assert_int_equal(blk_await(&b, bio, &wait), LEAP_SC_PATH_CTRL);
+	assert_int_equal(k.nr_sent, 1);
 	k.nr_fail = 0;
 	assert_int_equal(read_one(&b), 0);
 	close_ng(&b);
@@ -646,8 +726,9 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup(name, set_up)
 	const struct CMUnitTest tests[] = {
 		CASE(test_model), CASE(test_many), CASE(test_kernel_limits),
-		CASE(test_copy_in_parts),
-		CASE(test_failures), CASE(test_resets), CASE(test_wakes),
+		CASE(test_copy_in_parts), CASE(test_copy_is_done_once),
+		CASE(test_failures), CASE(test_resets), CASE(test_lets_go),
+		CASE(test_wakes),
 		CASE(test_open_fails), CASE(test_read_only),
 		CASE(test_real_nodes), CASE(test_real_ring),
 	};

@@ -273,6 +273,72 @@ static void test_move(void **state)
 	end(fabric);
 }
 
+/* To a poll group whose buffers are smaller, so that a command takes more. */
+static void test_move_to_small(void **state)
+{
+	struct fake_fabric *fabric = fake_fabric_create();
+	struct leap_pollgroup *home = rdma_pollgroup(fabric, 16, 131072, 0);
+	struct leap_pollgroup *io = rdma_pollgroup(fabric, 600, 4096, 0);
+	struct rdma_run r = { 0 };
+	struct rdma_fixture f;
+
+	rdma_start(&f, fabric, home, "127.0.0.1");
+	f.target.io = io;
+	f.io = io;
+	f.delay = 3;
+	rdma_open(&r, &f, home, 1, 0, 8192);
+	rdma_connect(&r);
+	assert_ptr_equal(f.target.vqp->pg, io);
+	rdma_ios(&r, 300);
+	rdma_close(&r);
+	rdma_stop(&f);
+	rdma_no_leak(io);
+	rdma_no_leak(home);
+	end(fabric);
+}
+
+/* The device goes while the group that queues came from has none: its buffers
+ * are out of the device, too, before another takes its place. */
+static void test_removed_elsewhere(void **state)
+{
+	struct fake_fabric *fabric = fake_fabric_create();
+	struct leap_pollgroup *host = rdma_pollgroup(fabric, 0, 0, 0);
+	struct leap_pollgroup *home = rdma_pollgroup(fabric, 0, 0, 0);
+	struct leap_pollgroup *io = rdma_pollgroup(fabric, 0, 0, 0);
+	struct rdma_run r = { 0 };
+	struct rdma_fixture f;
+	int i;
+
+	rdma_start(&f, fabric, home, "127.0.0.1");
+	f.target.io = io;
+	f.io = io;
+	for (i = 0; i < 3; i++) {
+		rdma_open(&r, &f, host, 1, 0, 8192);
+		rdma_connect(&r);
+		rdma_ios(&r, 20);
+		r.may_fail = 1;
+		rdma_load(&r, 1u << 30);
+		if (i < 2)
+			fake_remove_device(fabric);
+		else
+			r.stop = 1;
+		RDMA_WAIT(r.lost || i == 2, rdma_run_poll(&r));
+		rdma_close(&r);
+		RDMA_WAIT(!fabric->nr_pds && !fabric->nr_mrs &&
+			  f.target.gone == f.target.accepted,
+			  rdma_run_poll(&r));
+		/* The listener is back. */
+		RDMA_WAIT(fabric->nr_ids == 0 || i == 2, rdma_run_poll(&r));
+		RDMA_WAIT(fabric->nr_ids == 1, rdma_run_poll(&r));
+	}
+	assert_int_equal(fabric->nr_late, 0);
+	rdma_stop(&f);
+	rdma_no_leak(io);
+	rdma_no_leak(home);
+	rdma_no_leak(host);
+	end(fabric);
+}
+
 /* Either end goes away in the middle, at any time; nothing stays behind. */
 static void test_kills(void **state)
 {
@@ -424,6 +490,8 @@ int main(void)
 		cmocka_unit_test(test_recall),
 		cmocka_unit_test(test_registrations),
 		cmocka_unit_test(test_move),
+		cmocka_unit_test(test_move_to_small),
+		cmocka_unit_test(test_removed_elsewhere),
 		cmocka_unit_test(test_kills),
 		cmocka_unit_test(test_cycles),
 		cmocka_unit_test(test_sleep),

@@ -7,7 +7,20 @@
  */
 #include "rdma-peer.h"
 
+#include "dmabuf/region.h"
+
 #include <stdio.h>
+#include <stdlib.h>
+
+/* What the library gets was used before, and is not clean. */
+void *aligned_alloc(size_t alignment, size_t bytes)
+{
+	void *p = NULL;
+
+	if (posix_memalign(&p, alignment, bytes))
+		return NULL;
+	return memset(p, 0xa5, bytes);
+}
 
 struct world {
 	struct fake_fabric *fabric;
@@ -310,14 +323,21 @@ struct bad {
 	struct peer p;
 	struct leap__v_chan *listen_chan;
 	struct leap__v_id *listener;
+	struct leap_dmabuf *buf;	/* payload is there, or NULL */
+	uint32_t recvs;			/* the controller's */
 };
 
 static void bad_begin(struct bad *b)
 {
 	struct sockaddr_in sin = { .sin_family = AF_INET };
+	struct leap_dmabuf *buf = b->buf;
 	struct sockaddr_storage sa;
+	uint32_t recvs = b->recvs;
 
 	memset(b, 0, sizeof(*b));
+	b->buf = buf;
+	b->recvs = recvs ? recvs : 32;
+	b->r.buf = buf;
 	b->fabric = fake_fabric_create();
 	b->pg = rdma_pollgroup(b->fabric, 0, 0, 0);
 	b->f.pg = b->pg;
@@ -342,7 +362,7 @@ static void bad_accept(struct bad *b, const void *priv, uint8_t len)
 	struct leap__v_param param = { .priv = priv, .priv_len = len,
 				       .rnr_retries = 7 };
 
-	peer_qp(&b->p, 32);
+	peer_qp(&b->p, b->recvs);
 	assert_int_equal(b->p.v->accept(b->p.id, &param), 0);
 }
 
@@ -365,7 +385,7 @@ static void test_private_data(void **state)
 	struct leap_rdma_cm_rep rep = { .recfmt = leap_to_le16(1) };
 	struct leap_rdma_cm_rej rej = { .sts = 0 };
 	unsigned int i;
-	struct bad b;
+	struct bad b = { 0 };
 
 	bad_begin(&b);
 	memcpy(&req, b.p.cm.priv, sizeof(req));
@@ -392,8 +412,23 @@ static void test_private_data(void **state)
 	}
 }
 
-/* Up to the command that the test answers. */
-static uint16_t bad_live(struct bad *b)
+/* The next command that comes, or NULL. */
+static struct leap_sqe *bad_next(struct bad *b)
+{
+	int i;
+
+	for (i = 0; i < 100; i++) {
+		rdma_run_poll(&b->r);
+		while (peer_completion(&b->p))
+			if (b->p.wc.id >= 1000 && !b->p.wc.status)
+				return (void *)(b->p.in + (b->p.wc.id - 1000) *
+						PEER_SLOT);
+	}
+	return NULL;
+}
+
+/* Up to the command that the test answers; @n more are behind it. */
+static uint16_t bad_live(struct bad *b, unsigned int n)
 {
 	struct leap_cqe *cqe;
 	struct leap_rdma_cm_rep rep = { .crqsize = leap_to_le16(RDMA_DEPTH) };
@@ -418,10 +453,83 @@ static uint16_t bad_live(struct bad *b)
 		peer_send(&b->p, sizeof(*cqe));
 		rdma_connect(&b->r);
 		b->r.may_fail = 1;
-		rdma_load(&b->r, 1);
+		rdma_load(&b->r, 1 + n);
 		leap_qp_kick(b->r.qp);
 	}
 	return 0;
+}
+
+static void is_back(struct leap__dmabuf_recall *recall)
+{
+	recall->upto = UINT64_MAX;
+}
+
+/*
+ * Commands that are answered while the last of their batch waits for a receive:
+ * their payload is let go of when the connection ends in that state.
+ */
+static void test_answered_early(void **state)
+{
+	struct leap__dmabuf_recall recall = { .done = is_back };
+	struct leap_dmabuf_opts o = LEAP_DMABUF_OPTS_INIT;
+	struct bad b = { .recvs = 1 + RDMA_DEPTH - 2 };
+	struct leap__rdma_pool *pool;
+	struct leap_cqe *cqe;
+	struct leap_sqe *sqe;
+	uint16_t cid;
+
+	o.bytes = RDMA_DISK;
+	assert_int_equal(leap_dmabuf_create(&o, &b.buf), 0);
+	cid = bad_live(&b, RDMA_DEPTH - 2);
+	cqe = (void *)b.p.out;
+	b.r.left = 0;
+	do {
+		memset(cqe, 0, sizeof(*cqe));
+		cqe->cid = leap_to_le16(cid);
+		cqe->result = leap_to_le64(77);
+		cqe->status = leap_cqe_status_word(LEAP_SC_INTERNAL, 0);
+		peer_send(&b.p, sizeof(*cqe));
+		sqe = bad_next(&b);
+		cid = sqe ? leap_from_le16(sqe->cid) : 0;
+	} while (sqe);
+	assert_int_equal(b.r.done, RDMA_DEPTH - 2);
+	/* Other queues of this poll group stay. */
+	assert_int_equal(leap__rdma_pool_get(b.pg, fake_id(b.fabric, 0, 0)->dev,
+					     NULL, &pool), 0);
+	fake_break(fake_id(b.fabric, 0, 0));
+	RDMA_WAIT(b.r.lost, rdma_run_poll(&b.r));
+	leap__dmabuf_recall(b.buf, &recall);
+	RDMA_WAIT(recall.upto == UINT64_MAX, rdma_run_poll(&b.r));
+	leap__rdma_pool_put(b.pg, pool);
+	drop_listener(&b);
+	bad_end(&b);
+	leap_dmabuf_put(b.buf);
+}
+
+/* What a controller may read holds nothing but payload. */
+static void test_clean_memory(void **state)
+{
+	struct bad b = { 0 };
+	uint64_t seen = 0, k;
+	uint32_t i;
+
+	bad_live(&b, 0);
+	for (i = 0; i < FAKE_MRS; i++) {
+		const struct leap__v_mr *mr = b.fabric->mrs[i];
+		const uint8_t *at;
+
+		if (!mr || mr->pd == b.p.pd || !mr->access)
+			continue;
+		at = (const uint8_t *)(uintptr_t)mr->addr;
+		seen += mr->bytes;
+		/* The last half: Connect and one command are before it. */
+		for (k = mr->bytes / 2; k < mr->bytes && !at[k]; k++)
+			;
+		assert_int_equal(k, mr->bytes);
+	}
+	assert_true(seen >= 2u << 20);
+	drop_listener(&b);
+	bad_end(&b);
 }
 
 static void test_bad_answers(void **state)
@@ -430,8 +538,8 @@ static void test_bad_answers(void **state)
 
 	for (i = 0; i < 6; i++) {
 		struct leap_cqe *cqe;
-		struct bad b;
-		uint16_t cid = bad_live(&b);
+		struct bad b = { 0 };
+		uint16_t cid = bad_live(&b, 0);
 
 		cqe = (void *)b.p.out;
 		memset(cqe, 0, sizeof(*cqe));
@@ -473,6 +581,8 @@ int main(void)
 		cmocka_unit_test(test_device_removed),
 		cmocka_unit_test(test_private_data),
 		cmocka_unit_test(test_bad_answers),
+		cmocka_unit_test(test_answered_early),
+		cmocka_unit_test(test_clean_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,8 @@
  */
 #include "rdma-peer.h"
 
+#include "transport/rdma/target.h"
+
 #define DEPTH 16
 
 struct world {
@@ -441,6 +443,121 @@ static void test_slow_peer(void **state)
 	finish(&w);
 }
 
+/* As if the time for it were over. 1 = something was waited for */
+static int stall_time(struct world *w)
+{
+	struct leap__rdma_conn *c = &((struct target *)w->f.target.vqp)->c;
+	int waiting = c->stalling;
+
+	if (waiting) {
+		leap_timer_stop(w->pg, &c->stall);
+		c->stall.run(&c->stall);
+	}
+	return waiting;
+}
+
+static void ask_reads(struct world *w, unsigned int n)
+{
+	unsigned int i;
+
+	link_up(w, 1);
+	connect_sqe(&w->p, 1);
+	peer_send(&w->p, LEAP_SQE_SIZE);
+	assert_non_null(answer(w));
+	for (i = 0; i < n; i++) {
+		keyed(io(&w->p, LEAP_NVM_READ, 0, 512, (uint16_t)i),
+		      (uintptr_t)w->p.data, 512, w->p.data_keys.rkey, 0);
+		peer_send(&w->p, LEAP_SQE_SIZE);
+		polls(w);
+	}
+}
+
+/* A host that never posts one keeps what waits for it only so long. */
+static void test_stalled_peer(void **state)
+{
+	struct world w;
+
+	ask_reads(&w, 1);
+	/* Connect was answered in the first time. */
+	assert_true(stall_time(&w));
+	assert_int_equal(w.f.target.lost, 0);
+	assert_true(stall_time(&w));
+	gone(&w);
+	finish(&w);
+}
+
+/* One that is slow, and moves on, is not cut off. */
+static void test_slow_not_stalled(void **state)
+{
+	struct world w;
+	int i;
+
+	ask_reads(&w, 8);
+	for (i = 0; i < 8; i++) {
+		assert_true(stall_time(&w));
+		peer_recv(&w.p, 0);
+		assert_non_null(answer(&w));
+		polls(&w);
+	}
+	/* And nothing is waited for when nothing is out. */
+	stall_time(&w);
+	assert_false(stall_time(&w));
+	assert_int_equal(w.f.target.lost, 0);
+	finish(&w);
+}
+
+/* Closed while its Connect is out, and then the host takes no answer. */
+static void test_close_at_connect(void **state)
+{
+	struct world w;
+
+	link_up(&w, 0);
+	w.f.target.hold_connect = 1;
+	connect_sqe(&w.p, 1);
+	peer_send(&w.p, LEAP_SQE_SIZE);
+	RDMA_WAIT(w.f.target.held, rdma_poll(&w.f));
+	/* Something is being sent, so it lingers. */
+	w.fabric->paused = 1;
+	leap_vqp_close(w.f.target.vqp);
+	leap_cmd_complete(w.f.target.held, 0);
+	w.f.target.held = NULL;
+	gone(&w);
+	finish(&w);
+}
+
+/* An admin capsule has no data: there is no room for it. */
+static void test_admin_capsule(void **state)
+{
+	struct leap_rdma_cm_req req = peer_req(0, DEPTH);
+	struct world w;
+
+	begin(&w);
+	peer_ask(&w.p, w.f.url, &req, 32, 16, DEPTH);
+	polls(&w);
+	assert_int_equal(peer_event(&w.p), 1);
+	assert_int_equal(w.p.cm.type, LEAP__V_ESTABLISHED);
+	connect_sqe(&w.p, 0);
+	in_capsule((struct leap_sqe *)(void *)w.p.out, 0, 1024);
+	peer_send(&w.p, LEAP_SQE_SIZE + 1024);
+	gone(&w);
+	finish(&w);
+}
+
+/* A device that reads nothing would leave every write waiting. */
+static void test_no_reads(void **state)
+{
+	struct leap_rdma_cm_req req = peer_req(1, DEPTH);
+	struct world w;
+
+	begin(&w);
+	w.fabric->dev.caps.max_ord = 0;
+	peer_ask(&w.p, w.f.url, &req, 32, 16, DEPTH);
+	polls(&w);
+	assert_int_equal(peer_event(&w.p), 1);
+	assert_int_equal(w.p.cm.type, LEAP__V_REJECTED);
+	finish(&w);
+}
+
 /* One that says nothing after the connection is there. */
 static void test_silent(void **state)
 {
@@ -595,6 +712,11 @@ int main(void)
 		cmocka_unit_test(test_invalidate),
 		cmocka_unit_test(test_wrong_keys),
 		cmocka_unit_test(test_slow_peer),
+		cmocka_unit_test(test_stalled_peer),
+		cmocka_unit_test(test_slow_not_stalled),
+		cmocka_unit_test(test_close_at_connect),
+		cmocka_unit_test(test_admin_capsule),
+		cmocka_unit_test(test_no_reads),
 		cmocka_unit_test(test_silent),
 		cmocka_unit_test(test_events),
 		cmocka_unit_test(test_listener_events),

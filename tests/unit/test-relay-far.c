@@ -5,275 +5,9 @@
  * with formats that nobody here carries. The far end is a script that keeps
  * every command it got.
  */
-#include "unit.h"
+#include "far-fixture.h"
 
-#include <stdio.h>
-
-#include <leapio/host.h>
-#include <leapio/plugin/bdev_ops.h>
-#include <leapio/relay.h>
-
-#include "fake-target.h"
-
-#define NQN	"nqn.2026-01.org.example:far"
-#define BLOCKS	(1ull << 40)
-#define START	(1ull << 33)
-#define DNR	LEAP_STATUS_DNR
-
-struct got {
-	struct leap_sqe sqe;
-	uint32_t bytes;
-	uint8_t list[256 * 32];
-};
-
-struct far {
-	struct leap_target target;	/* first */
-	struct leap_pollgroup *pg;
-	struct leap_id_ctrl id;
-	struct leap_id_ctrl_nvm nvm;
-	struct leap_id_ns ns;
-	uint32_t cc;
-	struct got got[300];
-	uint32_t nr;
-	uint32_t fail_at;	/* the n-th command from 1 on; 0 = none */
-	uint64_t fail_result;
-	struct leap_cmd *aers[8];
-	uint32_t nr_aers;
-	/* the relay */
-	struct leap_bdev *bdev;
-	struct leap_chan *chan;
-	int flag, err;
-};
-
-static struct far *far_of(struct leap_cmd *cmd)
-{
-	return (struct far *)cmd->vqp->handler_priv;
-}
-
-static void identify_ready(struct leap_cmd *cmd, leap_status_t status)
-{
-	struct far *f = far_of(cmd);
-	uint32_t cns = leap_from_le32(cmd->sqe.cdw10) & 0xff;
-	uint8_t *to = cmd->pieces[0].addr;
-
-	assert_int_equal(status, 0);
-	switch (cns) {
-	case LEAP_CNS_CTRL:
-		memcpy(to, &f->id, 4096);
-		break;
-	case LEAP_CNS_CSI_CTRL:
-		memcpy(to, &f->nvm, 4096);
-		break;
-	case LEAP_CNS_NS:
-		memcpy(to, &f->ns, 4096);
-		break;
-	case LEAP_CNS_NS_ACTIVE:
-		to[0] = leap_from_le32(cmd->sqe.nsid) ? 0 : 1;
-		break;
-	}
-	leap_cmd_complete(cmd, 0);
-}
-
-static void properties(struct far *f, struct leap_cmd *cmd)
-{
-	const struct leap_fab_prop_set *p =
-		(const struct leap_fab_prop_set *)(const void *)&cmd->sqe;
-	uint32_t ofst = leap_from_le32(p->ofst);
-
-	if (p->fctype == LEAP_FCTYPE_PROP_SET)
-		f->cc = (uint32_t)leap_from_le64(p->value);
-	else if (ofst == LEAP_REG_CAP)
-		cmd->result = LEAP_PUT(127ull, LEAP_CAP_MQES) | LEAP_CAP_CQR |
-			      LEAP_PUT(1ull, LEAP_CAP_TO);
-	else if (ofst == LEAP_REG_VS)
-		cmd->result = LEAP_VS_1_4;
-	else if (LEAP_GET(f->cc, LEAP_CC_SHN))
-		cmd->result = LEAP_PUT(LEAP_CSTS_SHST_DONE, LEAP_CSTS_SHST);
-	else
-		cmd->result = f->cc & LEAP_CC_EN ? LEAP_CSTS_RDY : 0;
-	leap_cmd_complete(cmd, 0);
-}
-
-static void admin(struct far *f, struct leap_cmd *cmd)
-{
-	switch (cmd->sqe.opc) {
-	case LEAP_ADM_FABRICS:
-		properties(f, cmd);
-		return;
-	case LEAP_ADM_IDENTIFY:
-		leap_cmd_pull(cmd, 4096, identify_ready);
-		return;
-	case LEAP_ADM_AER:
-		f->aers[f->nr_aers++] = cmd;
-		return;
-	}
-	leap_cmd_complete(cmd, 0);
-}
-
-static void io_ready(struct leap_cmd *cmd, leap_status_t status)
-{
-	struct far *f = far_of(cmd);
-	struct got *g = &f->got[f->nr];
-	uint32_t i, at = 0;
-
-	assert_int_equal(status, 0);
-	assert_true(f->nr++ < 300);
-	g->sqe = cmd->sqe;
-	g->bytes = cmd->data_bytes;
-	for (i = 0; i < cmd->nr_pieces && cmd->sqe.opc > LEAP_NVM_READ; i++) {
-		memcpy(g->list + at, cmd->pieces[i].addr,
-		       cmd->pieces[i].len_bytes);
-		at += cmd->pieces[i].len_bytes;
-	}
-	if (f->nr == f->fail_at) {
-		cmd->result = f->fail_result;
-		leap_cmd_complete(cmd, LEAP_SC_WRITE_FAULT);
-		return;
-	}
-	leap_cmd_complete(cmd, 0);
-}
-
-static void execute(struct leap_target *t, struct leap_cmd *cmd)
-{
-	uint32_t n = 0;
-
-	if (!cmd->vqp->qid) {
-		admin((struct far *)t, cmd);
-		return;
-	}
-	if (cmd->sqe.opc == LEAP_NVM_DSM)
-		n = ((leap_from_le32(cmd->sqe.cdw10) & 0xff) + 1) * 16;
-	else if (cmd->sqe.opc == LEAP_NVM_COPY)
-		n = ((leap_from_le32(cmd->sqe.cdw12) & 0xff) + 1) * 32;
-	else if (cmd->sqe.opc == LEAP_NVM_READ)
-		n = leap_sqe_nlb(&cmd->sqe) * 512;
-	leap_cmd_pull(cmd, n, io_ready);
-}
-
-/* ---- the relay ---------------------------------------------------------- */
-
-static int set_up(void **state)
-{
-	struct far *f = calloc(1, sizeof(*f));
-
-	assert_non_null(f);
-	*state = f;
-	assert_int_equal(leap_pollgroup_create(NULL, &f->pg), 0);
-	fake_target_init(&f->target, f->pg);
-	f->target.execute = execute;
-	f->id.cntrltype = LEAP_CNTRLTYPE_IO;
-	f->id.ioccsz = leap_to_le32(4 + 512);
-	f->id.ver = leap_to_le32(LEAP_VS_1_4);
-	f->id.oncs = leap_to_le16(LEAP_ONCS_COMPARE | LEAP_ONCS_DSM |
-				  LEAP_ONCS_WRITE_ZEROES | LEAP_ONCS_VERIFY |
-				  LEAP_ONCS_COPY);
-	f->id.ocfs = leap_to_le16(LEAP_OCFS_FORMAT0);
-	f->ns.nsze = leap_to_le64(BLOCKS);
-	f->ns.lbaf[0].lbads = 9;
-	f->ns.mssrl = leap_to_le16(65535);
-	f->ns.mcl = leap_to_le32(1u << 24);
-	f->ns.msrc = 255;
-	return 0;
-}
-
-static void opened(int err, struct leap_bdev *bdev, void *arg)
-{
-	struct far *f = arg;
-
-	f->bdev = bdev;
-	f->err = err;
-	f->flag = 1;
-}
-
-/* AERs that the controller still has are given back, as a real one would. */
-static void drop_aers(struct far *f)
-{
-	while (f->nr_aers)
-		leap_cmd_complete(f->aers[--f->nr_aers],
-				  LEAP_SC_ABORT_SQ_DELETED);
-}
-
-static void settle(struct far *f, int *flag)
-{
-	int i;
-
-	for (i = 0; !*flag; i++) {
-		assert_true(i < 20000);
-		if (f->target.lost + 1 > f->target.accepted)
-			drop_aers(f);
-		leap_pollgroup_wait(f->pg, 1000000);
-	}
-}
-
-static int open_relay(struct far *f)
-{
-	struct leap_relay_opts ro = LEAP_RELAY_OPTS_INIT;
-
-	ro.url = "loop://fake/" NQN;
-	ro.target = &f->target;
-	ro.start_block = START;
-	ro.nr_blocks = 1ull << 34;
-	f->flag = 0;
-	assert_int_equal(leap_relay_open(f->pg, &ro, opened, f), 0);
-	settle(f, &f->flag);
-	drop_aers(f);
-	if (f->err)
-		return f->err;
-	assert_int_equal(leap_chan_open(f->bdev, f->pg, 1, &f->chan), 0);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct far *f = *state;
-	int i;
-
-	if (f->chan)
-		assert_int_equal(leap_chan_close(f->chan), 0);
-	drop_aers(f);
-	if (f->bdev)
-		assert_int_equal(leap_bdev_close(f->bdev), 0);
-	for (i = 0; leap_pollgroup_destroy(f->pg); i++) {
-		assert_true(i < 5000);
-		drop_aers(f);
-		leap_pollgroup_wait(f->pg, 1000000);
-	}
-	free(f);
-	return 0;
-}
-
-static void bio_ended(struct leap_bio *bio, leap_status_t status)
-{
-	struct far *f = bio->arg;
-
-	f->flag = 1;
-	f->err = status;
-}
-
-static leap_status_t run(struct far *f, uint8_t op, uint64_t block,
-			 uint32_t nr, const struct leap_sqe *sqe,
-			 void *payload, uint32_t bytes, uint64_t *result)
-{
-	struct leap_piece piece = { .addr = payload, .len_bytes = bytes };
-	struct leap_bio *bio = leap_bio_get(f->chan);
-
-	bio->op = op;
-	bio->block = block;
-	bio->nr_blocks = nr;
-	bio->sqe = sqe;
-	bio->pieces = &piece;
-	bio->nr_pieces = bytes ? 1 : 0;
-	bio->done = bio_ended;
-	bio->arg = f;
-	f->flag = 0;
-	f->nr = 0;
-	leap_bio_submit(f->chan, bio);
-	settle(f, &f->flag);
-	if (result)
-		*result = bio->result;
-	leap_bio_put(f->chan, bio);
-	return (leap_status_t)f->err;
-}
+#define START	FAR_START
 
 /* ---- cases -------------------------------------------------------------- */
 
@@ -302,7 +36,7 @@ static void test_formats(void **state)
 		f->ns.lbaf[0].lbads = t[i].lbads;
 		f->ns.flbas = t[i].flbas;
 		f->ns.dps = t[i].dps;
-		assert_int_equal(open_relay(f), t[i].text ? -EOPNOTSUPP : 0);
+		assert_int_equal(far_open(f), t[i].text ? -EOPNOTSUPP : 0);
 		if (t[i].text) {
 			assert_last_error(t[i].text);
 			assert_null(f->bdev);
@@ -326,23 +60,23 @@ static void test_verify_and_zeroes_limits(void **state)
 
 	f->nvm.vsl = 7;		/* 512 KiB */
 	f->nvm.wzsl = 4;	/* 64 KiB */
-	assert_int_equal(open_relay(f), 0);
-	assert_int_equal(run(f, LEAP_BIO_VERIFY, 9, 2500, NULL, NULL, 0, NULL),
-			 0);
+	assert_int_equal(far_open(f), 0);
+	assert_int_equal(far_run(f, LEAP_BIO_VERIFY, 9, 2500, NULL, NULL, 0,
+				 NULL), 0);
 	assert_int_equal(f->nr, 3);
 	lba_is(&f->got[0], LEAP_NVM_VERIFY, 9, 1024);
 	lba_is(&f->got[1], LEAP_NVM_VERIFY, 9 + 1024, 1024);
 	lba_is(&f->got[2], LEAP_NVM_VERIFY, 9 + 2048, 452);
-	assert_int_equal(run(f, LEAP_BIO_WRITE_ZEROES, 5, 300, NULL, NULL, 0,
-			     NULL), 0);
+	assert_int_equal(far_run(f, LEAP_BIO_WRITE_ZEROES, 5, 300, NULL, NULL,
+				 0, NULL), 0);
 	assert_int_equal(f->nr, 3);
 	for (i = 0; i < 3; i++)
 		lba_is(&f->got[i], LEAP_NVM_WRITE_ZEROES, 5 + 128 * i,
 		       i < 2 ? 128 : 44);
 	/* The second of three fails: the third is not sent. */
 	f->fail_at = 2;
-	assert_int_equal(run(f, LEAP_BIO_VERIFY, 9, 2500, NULL, NULL, 0, NULL),
-			 LEAP_SC_WRITE_FAULT);
+	assert_int_equal(far_run(f, LEAP_BIO_VERIFY, 9, 2500, NULL, NULL, 0,
+				 NULL), LEAP_SC_WRITE_FAULT);
 	assert_int_equal(f->nr, 2);
 }
 
@@ -352,18 +86,19 @@ static void test_without(void **state)
 	struct far *f = *state;
 
 	f->id.oncs = leap_to_le16(0);
-	assert_int_equal(open_relay(f), 0);
+	assert_int_equal(far_open(f), 0);
 	leap_bdev_info(f->bdev, &info);
 	assert_int_equal(info.caps, LEAP_BDEV_FUA);
 	/* Verify is a read then, of bounded length. */
-	assert_int_equal(run(f, LEAP_BIO_VERIFY, 9, 200, NULL, NULL, 0, NULL),
-			 0);
+	assert_int_equal(far_run(f, LEAP_BIO_VERIFY, 9, 200, NULL, NULL, 0,
+				 NULL), 0);
 	assert_int_equal(f->nr, 2);
 	assert_int_equal(f->got[0].sqe.opc, LEAP_NVM_READ);
 	assert_int_equal(leap_sqe_nlb(&f->got[0].sqe), 128);
 	assert_int_equal(leap_sqe_nlb(&f->got[1].sqe), 72);
 	/* Without a volatile cache there is nothing to flush. */
-	assert_int_equal(run(f, LEAP_BIO_FLUSH, 0, 0, NULL, NULL, 0, NULL), 0);
+	assert_int_equal(far_run(f, LEAP_BIO_FLUSH, 0, 0, NULL, NULL, 0, NULL),
+			 0);
 	assert_int_equal(f->nr, 0);
 }
 
@@ -389,15 +124,15 @@ static void test_dsm_limits(void **state)
 	f->nvm.dmrl = 3;
 	f->nvm.dmrsl = leap_to_le32(1000);
 	f->nvm.dmsl = leap_to_le64(2500);
-	assert_int_equal(open_relay(f), 0);
+	assert_int_equal(far_open(f), 0);
 	r[0].cattr = leap_to_le32(7);
 	r[1].slba = leap_to_le64(100);
 	r[1].nlb = leap_to_le32(3200);
 	r[2].slba = leap_to_le64(50);
 	r[3].slba = leap_to_le64(60);
 	r[3].nlb = leap_to_le32(1);
-	assert_int_equal(run(f, LEAP_BIO_RANGES, 0, 0, NULL, r, sizeof(r),
-			     NULL), 0);
+	assert_int_equal(far_run(f, LEAP_BIO_RANGES, 0, 0, NULL, r, sizeof(r),
+				 NULL), 0);
 	assert_int_equal(f->nr, 3);
 	dsm_is(&f->got[0], 0, 3, 0, 10, 7);
 	dsm_is(&f->got[0], 1, 3, 100, 1000, 0);
@@ -407,8 +142,8 @@ static void test_dsm_limits(void **state)
 	dsm_is(&f->got[1], 2, 3, 50, 0, 0);
 	dsm_is(&f->got[2], 0, 1, 60, 1, 0);
 	/* DMSL cuts before DMRL. */
-	assert_int_equal(run(f, LEAP_BIO_DISCARD, 8, 5001, NULL, NULL, 0,
-			     NULL), 0);
+	assert_int_equal(far_run(f, LEAP_BIO_DISCARD, 8, 5001, NULL, NULL, 0,
+				 NULL), 0);
 	assert_int_equal(f->nr, 3);
 	dsm_is(&f->got[0], 2, 3, 2008, 500, 0);
 	dsm_is(&f->got[2], 0, 1, 5008, 1, 0);
@@ -446,19 +181,19 @@ static void test_copy_limits(void **state)
 	struct leap_sqe sqe = { 0 };
 	struct far *f = *state;
 	uint8_t list[3 * 32];
-	uint64_t result;
+	uint64_t result = 0;
 
 	f->ns.mssrl = leap_to_le16(100);
 	f->ns.mcl = leap_to_le32(250);
 	f->ns.msrc = 1;
-	assert_int_equal(open_relay(f), 0);
+	assert_int_equal(far_open(f), 0);
 	sqe.opc = LEAP_NVM_COPY;
 	sqe.cdw12 = leap_to_le32(2 | LEAP_COPY_CDW12_LR);
 	source(list, 0, 5000, 130);
 	source(list, 1, 7000, 80);
 	source(list, 2, 6000, 200);
-	assert_int_equal(run(f, LEAP_BIO_COPY, 1000, 410, &sqe, list,
-			     sizeof(list), NULL), 0);
+	assert_int_equal(far_run(f, LEAP_BIO_COPY, 1000, 410, &sqe, list,
+				 sizeof(list), NULL), 0);
 	assert_int_equal(f->nr, 3);
 	copy_is(&f->got[0], 1000, 2);
 	source_is(&f->got[0], 0, 5000, 100);
@@ -472,16 +207,18 @@ static void test_copy_limits(void **state)
 	/* Its range 1 is our range 2; nonsense is where the command began. */
 	f->fail_at = 2;
 	f->fail_result = 1;
-	assert_int_equal(run(f, LEAP_BIO_COPY, 1000, 410, &sqe, list,
-			     sizeof(list), &result),
+	assert_int_equal(far_run(f, LEAP_BIO_COPY, 1000, 410, &sqe, list,
+				 sizeof(list), &result),
 			 LEAP_SC_WRITE_FAULT);
 	assert_int_equal(result, 2);
 	f->fail_result = 0xffffffff;
-	run(f, LEAP_BIO_COPY, 1000, 410, &sqe, list, sizeof(list), &result);
+	far_run(f, LEAP_BIO_COPY, 1000, 410, &sqe, list, sizeof(list),
+		&result);
 	assert_int_equal(result, 1);
 	/* Another sum than was checked: nothing is sent. */
-	assert_int_equal(run(f, LEAP_BIO_COPY, 1000, 409, &sqe, list,
-			     sizeof(list), NULL), LEAP_SC_INVALID_FIELD | DNR);
+	assert_int_equal(far_run(f, LEAP_BIO_COPY, 1000, 409, &sqe, list,
+				 sizeof(list), NULL),
+			 LEAP_SC_INVALID_FIELD | DNR);
 	assert_int_equal(f->nr, 0);
 }
 
@@ -496,10 +233,10 @@ static void test_copy_least(void **state)
 	f->ns.mssrl = leap_to_le16(1);
 	f->ns.mcl = leap_to_le32(1);
 	f->ns.msrc = 0;
-	assert_int_equal(open_relay(f), 0);
+	assert_int_equal(far_open(f), 0);
 	source(list, 0, 500, 5);
-	assert_int_equal(run(f, LEAP_BIO_COPY, 1000, 5, &sqe, list, 32, NULL),
-			 0);
+	assert_int_equal(far_run(f, LEAP_BIO_COPY, 1000, 5, &sqe, list, 32,
+				 NULL), 0);
 	assert_int_equal(f->nr, 5);
 	for (i = 0; i < 5; i++) {
 		copy_is(&f->got[i], 1000 + i, 1);
@@ -509,7 +246,7 @@ static void test_copy_least(void **state)
 
 int main(void)
 {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, far_set_up, far_tear_down)
 	const struct CMUnitTest tests[] = {
 		CASE(test_formats), CASE(test_verify_and_zeroes_limits),
 		CASE(test_without), CASE(test_dsm_limits),

@@ -482,6 +482,38 @@ static void test_memlock(void **state)
 	close_host();
 }
 
+/* An IOMMU translates only so many addresses: they are used again. */
+static void test_few_addresses(void **state)
+{
+	struct leap_dmabuf_opts mopts = LEAP_DMABUF_OPTS_INIT;
+	struct leap_piece piece = { .len_bytes = 4096 };
+	uint64_t locked;
+	int k;
+
+	fake.short_ranges = 1;
+	open_host(0);
+	locked = fake.locked;
+	mopts.bytes = 1 << 20;
+	mopts.huge = LEAP_HUGE_NEVER;
+	for (k = 0; k < 64; k++) {
+		struct leap_req req = { .pieces = &piece, .nr_pieces = 1 };
+
+		assert_int_equal(leap_dmabuf_create(&mopts, &piece.buf), 0);
+		piece.addr = leap_dmabuf_addr(piece.buf);
+		req.sqe.opc = LEAP_NVM_READ;
+		req.sqe.nsid = leap_to_le32(1);
+		req.sqe.cdw12 = leap_to_le32(7);
+		assert_int_equal(leap_host_sync(w.host, w.pg, 1, &req), 0);
+		assert_int_equal(leap_req_status(&req), 0);
+		assert_int_equal(fake.locked, locked + (1 << 20));
+		leap_dmabuf_put(piece.buf);
+		while (fake.locked > locked)
+			leap_pollgroup_poll(w.pg, 0);
+	}
+	assert_int_equal(w.warned, 0);
+	close_host();
+}
+
 /* Any one call of bring-up fails: the host says so, or goes on without. */
 static void any_call(void)
 {
@@ -760,8 +792,9 @@ int main(void)
 		cmocka_unit_test(test_real_pin),
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_vectors),
-		T(test_data), T(test_memlock), T(test_any_call), T(test_idle),
-		T(test_wanted_back), T(test_mapped), T(test_no_iommu_asked),
+		T(test_data), T(test_memlock), T(test_few_addresses),
+		T(test_any_call), T(test_idle), T(test_wanted_back),
+		T(test_mapped), T(test_no_iommu_asked),
 		T(test_no_iommu_data), T(test_no_iommu_lock),
 		T(test_no_iommu_calls), T(test_no_iommu_rings),
 	};

@@ -58,6 +58,8 @@ struct leap__regdev {
 	/* Shadow doorbells that somebody else has set up: two pages, since
 	 * open. NULL: the end may set up its own. */
 	uint8_t *shadow;
+	/* Set by open: device addresses end here. 0 = at 2^48. */
+	uint64_t iova_end;
 	/* Set by open: what lies together in memory does not for the device,
 	 * beyond pages of 4 KiB. */
 	bool scattered;

@@ -451,6 +451,17 @@ static bool in_range(const struct leap__vfio_link *l, uint64_t iova,
 	return !l->nr_ranges;
 }
 
+uint64_t leap__vfio_link_end(const struct leap__vfio_link *l, uint64_t iova)
+{
+	uint32_t i;
+
+	for (i = 0; i < l->nr_ranges; i++)
+		if (iova >= l->ranges[i].first && iova <= l->ranges[i].last)
+			return l->ranges[i].last == UINT64_MAX ? 0 :
+				l->ranges[i].last + 1;
+	return 0;
+}
+
 static int map_refused(const struct leap__vfio_link *l, uint64_t bytes, int err)
 {
 	unsigned long long mb = bytes >> 20;

@@ -371,6 +371,7 @@ int leap__vfio_open(struct leap__regdev *dev, const char *address,
 			     "can write to all memory", d->link.address);
 	d->ask_tail = &d->ask;
 	d->work.run = do_work;
+	dev->iova_end = leap__vfio_link_end(&d->link, LEAP__REG_IOVA);
 	watch(d, &d->news[0], VFIO_PCI_REQ_IRQ_INDEX);
 	watch(d, &d->news[1], VFIO_PCI_ERR_IRQ_INDEX);
 	wake(d);

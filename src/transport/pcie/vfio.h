@@ -98,6 +98,8 @@ int leap__vfio_link_map(struct leap__vfio_link *l, void *addr, uint64_t bytes,
 			uint64_t iova, uint64_t **pages);
 int leap__vfio_link_unmap(struct leap__vfio_link *l, uint64_t bytes,
 			  uint64_t iova);
+/* Where the range of device addresses that @iova is in ends; 0 = not known. */
+uint64_t leap__vfio_link_end(const struct leap__vfio_link *l, uint64_t iova);
 /* pin.c: of leap__vfio_calls. */
 int leap__vfio_pin(void *arg, void *addr, size_t bytes);
 int leap__vfio_frames(void *arg, const void *addr, size_t bytes,

@@ -10,8 +10,6 @@
  */
 #include "transport/rdma/conn.h"
 
-#include "util/atomic.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,8 +70,33 @@ static int flush_recvs(struct leap__rdma_conn *c)
 		}
 	}
 	c->nr_recv = 0;
-	return c->srq ? c->v->srq_post(c->srq, r, n) :
-	       c->v->post_recv(c->qp, r, n);
+	return c->v->post_recv(c->qp, r, n);
+}
+
+/*
+ * A peer that posts no receives is waited for, and could so keep what waits to
+ * be sent to it, buffers that belong to all, for as long as it likes.
+ */
+static void stall_start(struct leap__rdma_conn *c)
+{
+	c->stalling = 1;
+	c->stall_head = c->sq_head;
+	leap_timer_start(c->pg, &c->stall,
+			 LEAP__RDMA_STALL_MS * UINT64_C(1000000));
+}
+
+static void stall_run(struct leap_timer *timer)
+{
+	struct leap__rdma_conn *c = (struct leap__rdma_conn *)
+		((char *)timer - offsetof(struct leap__rdma_conn, stall));
+
+	c->stalling = 0;
+	if (c->sq_tail == c->sq_head)
+		return;
+	if (c->sq_head != c->stall_head)
+		stall_start(c);
+	else
+		leap__rdma_kill(c, -ETIMEDOUT);
 }
 
 /* Receives first: the answer may be a message for one of them. */
@@ -91,6 +114,8 @@ void leap__rdma_flush(struct leap__rdma_conn *c)
 	if (n && !err) {
 		c->wr[n - 1].flags |= LEAP__V_SIGNALED;
 		err = c->v->post_send(c->qp, c->wr, n);
+		if (!c->stalling)
+			stall_start(c);
 	}
 	c->nr_wr = 0;
 	c->nr_sge = 0;
@@ -238,8 +263,7 @@ static void on_event(struct leap__rdma_conn *c, const struct leap__v_cm *cm)
 				-ECONNRESET);
 		return;
 	case LEAP__V_DEVICE_REMOVAL:
-		if (c->dev)
-			leap__store_relaxed(&c->dev->gone, 1u);
+		leap__rdma_dev_gone(c->dev);
 		leap__rdma_kill(c, -ENODEV);
 		return;
 	case LEAP__V_ADDR_CHANGE:
@@ -301,6 +325,8 @@ static void watch_ended(void *arg)
 static void unhook(struct leap__rdma_conn *c)
 {
 	leap_timer_stop(c->pg, &c->timer);
+	leap_timer_stop(c->pg, &c->stall);
+	c->stalling = 0;
 	leap__pollgroup_undefer(c->pg, &c->defer);
 	if (c->polled)
 		leap_pollgroup_del_poller(c->pg, &c->poller);
@@ -309,7 +335,7 @@ static void unhook(struct leap__rdma_conn *c)
 	c->watch = NULL;
 }
 
-void leap__rdma_conn_fini(struct leap__rdma_conn *c)
+static void queue_fini(struct leap__rdma_conn *c)
 {
 	const struct leap__verbs *v = c->v;
 
@@ -326,41 +352,72 @@ void leap__rdma_conn_fini(struct leap__rdma_conn *c)
 		v->cq_destroy(c->cq);
 	if (c->comp)
 		v->comp_destroy(c->comp);
-	if (c->id)
-		v->id_destroy(c->id);
-	if (c->chan)
-		v->chan_destroy(c->chan);
-	leap__rdma_pool_put(c->pg, c->pool);
-	leap__rdma_dev_put(c->dev);
 	free(c->ring);
 	c->qp = NULL;
 	c->mr[0] = NULL;
 	c->mr[1] = NULL;
 	c->cq = NULL;
 	c->comp = NULL;
-	c->id = NULL;
-	c->chan = NULL;
-	c->pool = NULL;
-	c->dev = NULL;
 	c->ring = NULL;
 	c->linked = 0;
+}
+
+/* What goes after the queue, and after the end has let go of all of it. */
+struct place {
+	const struct leap__verbs *v;
+	struct leap__rdma_pool *pool;
+	struct leap__rdma_dev *dev;
+	struct leap__v_id *id;
+	struct leap__v_chan *chan;
+};
+
+static struct place place_take(struct leap__rdma_conn *c)
+{
+	struct place p = { c->v, c->pool, c->dev, c->id, c->chan };
+
+	c->pool = NULL;
+	c->dev = NULL;
+	c->id = NULL;
+	c->chan = NULL;
+	return p;
+}
+
+/* The id last: the library closes a device that is no more with its last id,
+ * and what was made on it may not be touched after that. */
+static void place_fini(struct leap_pollgroup *pg, const struct place *p)
+{
+	int kept = leap__rdma_dev_leave(p->dev, p->pool, p->id, p->chan);
+
+	leap__rdma_pool_put(pg, p->pool);
+	if (kept)
+		return;
+	if (p->id)
+		p->v->id_destroy(p->id);
+	if (p->chan)
+		p->v->chan_destroy(p->chan);
+}
+
+void leap__rdma_conn_fini(struct leap__rdma_conn *c)
+{
+	struct place p;
+
+	queue_fini(c);
+	p = place_take(c);
+	place_fini(c->pg, &p);
 }
 
 /* The end may free the connection, and has registrations in the pool. */
 static void conn_gone(struct leap__rdma_conn *c)
 {
-	struct leap__rdma_pool *pool = c->pool;
-	struct leap__rdma_dev *dev = c->dev;
 	struct leap_pollgroup *pg = c->pg;
+	struct place p;
 
-	c->pool = NULL;
-	c->dev = NULL;
 	leap__pollgroup_hold(pg);
-	leap__rdma_conn_fini(c);
+	queue_fini(c);
+	p = place_take(c);
 	c->state = LEAP__RDMA_GONE;
 	c->end->gone(c);
-	leap__rdma_pool_put(pg, pool);
-	leap__rdma_dev_put(dev);
+	place_fini(pg, &p);
 	leap__pollgroup_release(pg);
 }
 
@@ -422,6 +479,7 @@ int leap__rdma_conn_init(struct leap__rdma_conn *c,
 	c->state = LEAP__RDMA_SETUP;
 	c->defer.run = conn_run;
 	c->timer.run = conn_timer;
+	c->stall.run = stall_run;
 	c->poller.poll = conn_poll;
 	c->poller.arm = conn_arm;
 	if (!c->v)
@@ -461,12 +519,12 @@ int leap__rdma_conn_qp(struct leap__rdma_conn *c, uint32_t sends,
 		return err;
 	if (!c->dev) {
 		c->dev = c->pool->dev;
-		leap__fetch_add(&c->dev->refs, 1u);
+		leap__rdma_dev_join(c->dev);
 	}
 	if (sends > c->dev->caps.max_wr)
 		sends = c->dev->caps.max_wr;
 	caps.max_send = sends;
-	caps.max_recv = c->srq ? 0 : recvs;
+	caps.max_recv = recvs;
 	caps.max_sge = c->dev->caps.max_sge < LEAP__RDMA_MAX_SGE ?
 		       c->dev->caps.max_sge : LEAP__RDMA_MAX_SGE;
 	caps.max_inline = max_inline;
@@ -477,8 +535,7 @@ int leap__rdma_conn_qp(struct leap__rdma_conn *c, uint32_t sends,
 	if (!err)
 		err = c->v->cq_create(dev, sends + recvs, c->comp, &c->cq);
 	if (!err)
-		err = c->v->qp_create(c->id, c->dev->pd, c->cq, c->srq, &caps,
-				      &c->qp);
+		err = c->v->qp_create(c->id, c->dev->pd, c->cq, &caps, &c->qp);
 	if (err)
 		return err;
 	c->sq_size = sends;

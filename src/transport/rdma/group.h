@@ -11,10 +11,14 @@
 #include "core/io/pollgroup.h"
 #include "transport/rdma/verbs.h"
 
+#include <pthread.h>
+
 /*
  * A protection domain, and what its device can do. Queue pairs of one target
- * move between threads, so it counts its users across threads; otherwise it
- * does not change, but for gone.
+ * move between threads, so it counts its users across threads.
+ *
+ * Nobody tells a poll group without connections that a device has gone, so
+ * the last connection, in whichever group, takes the pools of all of them along.
  */
 struct leap__rdma_dev {
 	const struct leap__verbs *v;
@@ -23,6 +27,11 @@ struct leap__rdma_dev {
 	struct leap__v_caps caps;
 	uint32_t refs;
 	uint32_t gone;		/* removed: nothing new on it */
+	uint32_t conns;		/* connections, also of those who move */
+	pthread_mutex_t lock;	/* of the list */
+	struct leap__rdma_pool *pools;	/* one for each poll group */
+	struct leap__v_id *last_id;	/* what keeps it open for the pools */
+	struct leap__v_chan *last_chan;
 };
 
 /* A device as one poll group uses it. */
@@ -32,7 +41,13 @@ struct leap__rdma_pool {
 	uint32_t lkey;
 	uint32_t users;
 	struct leap__rdma_cache *cache;	/* host ends' registrations, or NULL */
-	struct leap__rdma_pool *next;
+	struct leap__rdma_pool *next;	/* of the group */
+	struct leap_pollgroup *pg;
+	struct leap_msg idle;		/* look whether anybody needs it */
+	/* Under the device's lock. */
+	uint32_t told;			/* idle is on its way */
+	uint32_t freed;			/* idle frees it */
+	struct leap__rdma_pool *dev_next;
 };
 
 struct leap__rdma_group {
@@ -40,6 +55,7 @@ struct leap__rdma_group {
 	struct leap_pollgroup *pg;
 	const struct leap__verbs *v;	/* NULL = not in this build */
 	struct leap__rdma_pool *pools;
+	struct leap__farmem_lane *lanes;	/* farmem.c's */
 };
 
 /* leap__rdma_group - of @pg, made when it is not there; NULL = no memory.
@@ -55,7 +71,23 @@ int leap__rdma_use(struct leap_pollgroup *pg, const struct leap__verbs *v);
 const struct leap__verbs *leap__rdma_verbs(struct leap_pollgroup *pg,
 					   const char *call);
 
-void leap__rdma_dev_put(struct leap__rdma_dev *d);
+/* leap__rdma_dev_join - a connection begins. Context: any */
+void leap__rdma_dev_join(struct leap__rdma_dev *d);
+
+/*
+ * leap__rdma_dev_leave - a connection ends; NULL: no-op
+ *
+ * @pool: its own, which it gives back after this
+ * Context: any
+ * Returns: 1 = @id and @chan are the device's now, to be destroyed behind what
+ *          other poll groups have of it; else 0
+ */
+int leap__rdma_dev_leave(struct leap__rdma_dev *d,
+			 const struct leap__rdma_pool *pool,
+			 struct leap__v_id *id, struct leap__v_chan *chan);
+
+/* leap__rdma_dev_gone - it has been removed; NULL: no-op. Context: any */
+void leap__rdma_dev_gone(struct leap__rdma_dev *d);
 
 /*
  * leap__rdma_pool_get - @dev as this poll group uses it

@@ -158,6 +158,10 @@ static int qp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 
 	if (h->c.state != LEAP__RDMA_READY)
 		return -ENOTCONN;
+	if (n > 1 && leap__req_is_first(reqs[0]) &&
+	    (h->free_slot == NO_SLOT ||
+	     h->slots[h->free_slot].next_free == NO_SLOT))
+		return 0;
 	for (i = 0; i < n && h->free_slot != NO_SLOT; i++) {
 		struct hslot *s = &h->slots[h->free_slot];
 		struct leap_req *req = reqs[i];
@@ -314,11 +318,11 @@ static void host_gone(struct leap__rdma_conn *c)
 		struct leap_req *req = h->slots[i].req;
 
 		h->slots[i].req = NULL;
-		if (!req)
-			continue;
-		/* The device is done with them, and so are registrations. */
+		/* The device is done with them, also with what was answered
+		 * before its SEND was known to be done. */
 		leap__rdma_unmap(h, &h->slots[i]);
-		leap_qp_fail(&h->qp, req, err);
+		if (req)
+			leap_qp_fail(&h->qp, req, err);
 	}
 	if (!h->closing) {
 		leap_qp_transport_down(&h->qp, err);

@@ -9,8 +9,9 @@
  * until the connection ends: so bounce memory belongs to one queue, holds
  * nothing else, and what a command has read is taken out of it once.
  */
-#include "core/io/dispatch.h"
 #include "transport/rdma/host.h"
+
+#include "core/io/dispatch.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -29,6 +30,8 @@ int leap__rdma_host_memory(struct host *h)
 	if (!h->mem || !h->bounce)
 		return -ENOMEM;
 	memset(h->mem, 0, h->mem_bytes);
+	/* The controller may read all of it: nothing that was here before. */
+	memset(h->bounce, 0, (size_t)LEAP__RDMA_PAGES * LEAP__RDMA_PAGE);
 	return 0;
 }
 

@@ -66,7 +66,9 @@ static void connect_answered(struct target *t, struct leap_cmd *cmd)
 	if (fab.opc == LEAP_ADM_FABRICS && !cmd->status &&
 	    fab.fctype == LEAP_FCTYPE_CONNECT) {
 		t->live = 1;
-		leap_timer_stop(t->c.pg, &t->c.timer);
+		/* One that is being closed goes when its time is over. */
+		if (t->c.state < LEAP__RDMA_CLOSING)
+			leap_timer_stop(t->c.pg, &t->c.timer);
 		cmd->sqhd = t->vqp.sq_flow_off ? 0xffff : cmd->sqhd;
 	}
 	t->hold = 0;
@@ -287,11 +289,45 @@ void leap__rdma_vqp_detach(struct leap_vqp *vqp)
 	leap__rdma_conn_detach(&((struct target *)vqp)->c);
 }
 
+/*
+ * Lists of pieces for the largest command out of the buffers of this poll
+ * group; the next one's may be smaller. None is in use: a Connect has one piece.
+ */
+static int target_pieces(struct target *t)
+{
+	uint32_t each = leap_pollgroup_buf_bytes(t->vqp.pg);
+	uint32_t n = (t->vqp.max_data_bytes + each - 1) / each;
+	struct leap_piece *pieces;
+
+	/* A chain of one each has to fit into the send queue. */
+	if (t->c.sq_size && n >= t->c.sq_size) {
+		n = t->c.sq_size - 1;
+		t->vqp.max_data_bytes = n * each;
+	}
+	if (n > t->max_bufs && n > LEAP_CMD_INLINE_PIECES) {
+		pieces = realloc(t->pieces, (size_t)t->depth * n *
+				 sizeof(*pieces));
+		if (!pieces)
+			return -ENOMEM;
+		t->pieces = pieces;
+	}
+	if (n > t->max_bufs)
+		t->max_bufs = n;
+	return 0;
+}
+
 int leap__rdma_vqp_attach(struct leap_vqp *vqp)
 {
 	struct target *t = (struct target *)vqp;
-	int err = leap__rdma_conn_attach(&t->c, vqp->pg);
+	int err = target_pieces(t);
 
+	if (err) {
+		t->c.pg = vqp->pg;
+		leap__rdma_conn_fini(&t->c);
+		t->c.state = LEAP__RDMA_GONE;
+		return err;
+	}
+	err = leap__rdma_conn_attach(&t->c, vqp->pg);
 	if (!err && t->c.state < LEAP__RDMA_DEAD)
 		leap__rdma_timer(&t->c, LEAP__RDMA_HELLO_MS);
 	return err;
@@ -320,11 +356,14 @@ void leap__rdma_vqp_destroy(struct leap_vqp *vqp)
  */
 static int target_memory(struct target *t)
 {
-	uint32_t n = t->depth, each = leap_pollgroup_buf_bytes(t->vqp.pg), i;
+	uint32_t n = t->depth, i;
 	size_t sqes, caps, bytes;
+	int err;
 
 	t->capsule_bytes = (t->inline_bytes + 4095) & ~4095u;
-	t->max_bufs = (t->vqp.max_data_bytes + each - 1) / each;
+	err = target_pieces(t);
+	if (err)
+		return err;
 	/* A chain of WRITEs and an answer each, most of them short. */
 	t->sends = 2 * n + 1 + t->max_bufs;
 	for (t->nr_cqes = 1; t->nr_cqes < t->sends;)
@@ -336,11 +375,7 @@ static int target_memory(struct target *t)
 	t->mem = aligned_alloc(4096, bytes);
 	t->held = calloc(n, sizeof(*t->held));
 	t->free_pieces = calloc(n, sizeof(*t->free_pieces));
-	if (t->max_bufs > LEAP_CMD_INLINE_PIECES)
-		t->pieces = malloc((size_t)n * t->max_bufs *
-				   sizeof(*t->pieces));
-	if (!t->mem || !t->held || !t->free_pieces ||
-	    (!t->pieces && t->max_bufs > LEAP_CMD_INLINE_PIECES))
+	if (!t->mem || !t->held || !t->free_pieces)
 		return -ENOMEM;
 	for (i = 0; i < n; i++)
 		t->free_pieces[t->nr_free_pieces++] = i;
@@ -363,7 +398,7 @@ static int target_queues(struct target *t, uint32_t pages)
 
 	err = leap__rdma_conn_qp(c, t->sends, t->depth, LEAP_CQE_SIZE);
 	/* One command of any size has to fit. */
-	if (!err && c->sq_size < 1 + t->max_bufs)
+	if (!err && (c->sq_size < 1 + t->max_bufs || !c->dev->caps.max_ord))
 		err = -ENOSPC;
 	if (!err)
 		err = leap__rdma_pool_bufs(c->pg, c->pool);
@@ -437,16 +472,20 @@ static int set_limits(struct target *t, struct leap_pollgroup *pg,
 		.max_admin = LEAP__RDMA_ADMIN_DEPTH,
 	};
 
+	int err;
+
 	if (limits.max_depth < LEAP__RDMA_ADMIN_DEPTH)
 		limits.max_depth = LEAP__RDMA_ADMIN_DEPTH;
-	t->inline_bytes = opts->inline_bytes;
 	t->vqp.max_data_bytes = opts->mdts_bytes < 4096 ? 4096 :
 				opts->mdts_bytes;
 	/* What the pool could never hold. */
 	if (pool < t->vqp.max_data_bytes)
 		t->vqp.max_data_bytes = (uint32_t)pool;
-	return (int)leap__rdma_parse_req(cm->priv, cm->priv_len, cm->ird,
-					 &limits, &t->ask);
+	err = (int)leap__rdma_parse_req(cm->priv, cm->priv_len, cm->ird,
+					&limits, &t->ask);
+	/* A capsule of an admin queue is the command alone. */
+	t->inline_bytes = t->ask.qid ? opts->inline_bytes : 0;
+	return err;
 }
 
 int leap__rdma_target_start(struct leap_pollgroup *pg,
