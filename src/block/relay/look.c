@@ -104,7 +104,6 @@ static void far_zones(const struct leap_host_ns *ns, struct leap__far *far)
 bool leap__relay_fits(const struct leap__far *was, const struct leap__far *now)
 {
 	return now->block_bytes == was->block_bytes &&
-	       now->open_channel == was->open_channel &&
 	       now->zone_blocks == was->zone_blocks &&
 	       (!now->zone_blocks || now->nr_blocks == was->nr_blocks) &&
 	       now->read_across >= was->read_across &&
@@ -135,7 +134,6 @@ void leap__relay_far(const struct leap_id_ctrl *id,
 	far->caps = far_caps(id, ns);
 	far_limits(nvm, ns, far);
 	far_zones(ns, far);
-	far->open_channel = ns->open_channel;
 }
 
 int leap__relay_look(struct leap_host *host, uint32_t nsid,
