@@ -71,8 +71,9 @@ summary() {
 	printf '\n%-10s %7s %7s %7s %7s%b\n\n' \
 		part seconds passed failed skipped "$times"
 	echo "$passed passed, $failed failed, $skipped skipped"
-	[ $failed = 0 ] && [ $passed -gt 0 ]
-	exit
+	# A bare exit would end with what was true before the trap.
+	[ $failed = 0 ] && [ $passed -gt 0 ] || exit 1
+	exit 0
 }
 
 # try NAME LOG COMMAND... - one step that passes or fails as a whole
