@@ -132,10 +132,18 @@ static void print_row(struct table *t, const struct leap_pci_info *i)
 	table_cell(t, "%s", *i->subnqn ? i->subnqn : i->name);
 }
 
+/* A drive says what it likes; JSON is UTF-8. */
+static json_t *words(const char *text)
+{
+	json_t *s = json_string(text);
+
+	return s ? s : json_string("(not UTF-8)");
+}
+
 static json_t *object_of(const struct leap_pci_info *i)
 {
 	return json_pack("{s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:s,s:s,s:b,s:b,"
-			 "s:s,s:s,s:s}",
+			 "s:o,s:o,s:o}",
 			 "address", i->address, "vendor", i->vendor,
 			 "device", i->device, "subvendor", i->subvendor,
 			 "subdevice", i->subdevice,
@@ -144,7 +152,8 @@ static json_t *object_of(const struct leap_pci_info *i)
 			 "iommu_group", (int)i->iommu_group,
 			 "driver", i->driver, "previous", i->previous,
 			 "group_ready", i->group_ready, "in_use", i->in_use,
-			 "use", i->use, "subnqn", i->subnqn, "name", i->name);
+			 "use", words(i->use), "subnqn", words(i->subnqn),
+			 "name", words(i->name));
 }
 
 static int list(struct ask *ask)

@@ -31,7 +31,8 @@ static const char help[] =
 "file, too.\n"
 "\n"
 "  --listen SOCKET       where socp attaches\n"
-"  --vfio-user PATH=NQN[,mode=OCTAL][,owner=USER[:GROUP]]\n"
+"  --vfio-user PATH=NQN[,mode=OCTAL][,owner=USER[:GROUP]][,trust_memory=on]\n"
+"              [,irq=msix|msi|intx]\n"
 "                        a drive for a hypervisor\n"
 "  --lend URL=PATH[,mode=OCTAL][,owner=USER[:GROUP]][,queues=N][,kill=on]\n"
 "                        own the device at pcie:ADDRESS/NQN or another URL of\n"
@@ -271,14 +272,8 @@ static int add_listener(struct hostd *h, const struct config_listener *l,
 		*why = "expected vfio-user:PATH/NQN: hosts connect to socp";
 		return -EINVAL;
 	}
-	opts.url = l->url;
-	if (l->mode && config_mode(l->mode, &opts.mode, why))
+	if (config_listener_opts(l, &opts, why))
 		return -EINVAL;
-	if (l->owner) {
-		opts.set_owner = 1;
-		if (config_owner(l->owner, &opts.uid, &opts.gid, why))
-			return -EINVAL;
-	}
 	rc = find_target(h, l->url, &target);
 	if (rc == -EINVAL && !h->config.agent) {
 		*why = "expected --listen SOCKET, or a subsystem with --ns";

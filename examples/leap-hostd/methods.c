@@ -177,7 +177,7 @@ static void process_info(struct jsonrpc_call *call, const json_t *params,
 				(uint64_t)ts.tv_nsec - h->start_ns),
 		"polls", (json_int_t)s.polls, "sleeps", (json_int_t)s.sleeps,
 		"wakeups", (json_int_t)s.wakeups,
-		"copied", (json_int_t)s.copied));
+		"bounced", (json_int_t)s.bounced));
 }
 
 const struct jsonrpc_method hostd_methods[] = {

@@ -272,6 +272,7 @@ static void loop(struct run *u)
 static int run(struct run *u)
 {
 	struct leap_host_stats stats = { sizeof(stats) };
+	struct leap_pollgroup_stats group = { sizeof(group) };
 	uint64_t range = u->o->range;
 
 	if (!range && u->v)
@@ -290,6 +291,8 @@ static int run(struct run *u)
 	leap_host_stats(u->host, &stats);
 	u->r->reconnects = stats.reconnects;
 	u->r->redriven = stats.redriven;
+	leap_pollgroup_stats(u->pg, &group);
+	u->r->bounced = group.bounced;
 	if (leap_host_state(u->host) == LEAP_HOST_FAILED)
 		u->r->lost = 1;
 	free_slots(u);

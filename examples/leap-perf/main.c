@@ -40,6 +40,8 @@ static const char help[] =
 "      --seed N          of addresses and patterns (default: the clock)\n"
 "      --loss MS         give up that long after a lost connection (600000)\n"
 "      --reconnect MS    wait between tries (1000)\n"
+"      --timeout MS      give up on a drive behind registers whose commands\n"
+"                        take longer (30000): abort, then reset\n"
 "      --hostnqn NQN     who we are\n"
 "      --digest          header and data digests\n"
 "      --hdgst, --ddgst  only the one or the other\n"
@@ -54,7 +56,7 @@ static const char help[] =
 enum {
 	OPT_VERIFY = 256, OPT_SEED, OPT_LOSS, OPT_RECONNECT, OPT_HOSTNQN,
 	OPT_DIGEST, OPT_HDGST, OPT_DDGST, OPT_STACK, OPT_DISCOVER, OPT_JSON,
-	OPT_QUIET, OPT_MISALIGN, OPT_SPIN, OPT_PRP, OPT_ZONED,
+	OPT_QUIET, OPT_MISALIGN, OPT_SPIN, OPT_PRP, OPT_ZONED, OPT_TIMEOUT,
 };
 
 static const struct option long_opts[] = {
@@ -65,6 +67,7 @@ static const struct option long_opts[] = {
 	{ "nsid", 1, NULL, 'n' }, { "verify", 0, NULL, OPT_VERIFY },
 	{ "seed", 1, NULL, OPT_SEED }, { "loss", 1, NULL, OPT_LOSS },
 	{ "reconnect", 1, NULL, OPT_RECONNECT },
+	{ "timeout", 1, NULL, OPT_TIMEOUT },
 	{ "hostnqn", 1, NULL, OPT_HOSTNQN },
 	{ "digest", 0, NULL, OPT_DIGEST }, { "hdgst", 0, NULL, OPT_HDGST },
 	{ "ddgst", 0, NULL, OPT_DDGST }, { "stack", 1, NULL, OPT_STACK },
@@ -168,6 +171,9 @@ static void parse_one(struct opts *o, int c, const char *arg)
 	case OPT_LOSS: o->loss_ms = (uint32_t)number(arg, 1, UINT32_MAX); break;
 	case OPT_RECONNECT:
 		o->reconnect_ms = (uint32_t)number(arg, 1, UINT32_MAX);
+		break;
+	case OPT_TIMEOUT:
+		o->timeout_ms = (uint32_t)number(arg, 1, UINT32_MAX - 1);
 		break;
 	case OPT_HOSTNQN: o->hostnqn = arg; break;
 	case OPT_DIGEST:
@@ -391,6 +397,7 @@ static int run(struct opts *o)
 	ho.flags = o->qp_flags;
 	ho.loss_ms = o->loss_ms;
 	ho.reconnect_ms = o->reconnect_ms;
+	ho.timeout_ms = o->timeout_ms;
 	ho.target = target;
 	ho.state = on_state;
 	ho.arg = o;

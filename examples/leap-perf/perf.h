@@ -38,6 +38,7 @@ struct opts {
 	uint64_t seed;
 	uint32_t loss_ms;
 	uint32_t reconnect_ms;
+	uint32_t timeout_ms;
 	uint32_t qp_flags;
 	int verify;
 	int zoned;		/* ZONED_* */
@@ -101,7 +102,7 @@ struct result {
 	uint64_t errors;
 	leap_status_t last_error;
 	double seconds;
-	uint64_t reconnects, redriven;
+	uint64_t reconnects, redriven, bounced;
 	uint64_t verified;	/* blocks */
 	uint64_t bad;
 	int lost;		/* the connection, for good */

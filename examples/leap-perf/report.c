@@ -122,10 +122,11 @@ static void report_json(const struct opts *o, const struct ns_info *ns,
 	json_op("read", &r->read, r->read_bytes, r->seconds);
 	putchar(',');
 	json_op("write", &r->write, r->write_bytes, r->seconds);
-	printf(",\"errors\":%llu,\"reconnects\":%llu,\"redriven\":%llu",
-	       (unsigned long long)r->errors,
+	printf(",\"errors\":%llu,\"reconnects\":%llu,\"redriven\":%llu,"
+	       "\"bounced\":%llu", (unsigned long long)r->errors,
 	       (unsigned long long)r->reconnects,
-	       (unsigned long long)r->redriven);
+	       (unsigned long long)r->redriven,
+	       (unsigned long long)r->bounced);
 	if (v || o->zoned) {
 		printf(",\"verify\":{\"blocks\":%llu,\"bad\":%llu",
 		       (unsigned long long)r->verified,

@@ -7,8 +7,6 @@
  * file and line, or the option. Opens, creates and starts nothing.
  */
 #include <errno.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +55,7 @@ const struct field config_listener_fields[] = {
 	{ "owner", FIELD_STR, 0, offsetof(struct config_listener, owner), 64 },
 	{ "trust_memory", FIELD_BOOL, 0,
 	  offsetof(struct config_listener, trust_memory) },
+	{ "irq", FIELD_STR, 0, offsetof(struct config_listener, irq), 4 },
 	{ NULL },
 };
 
@@ -77,6 +76,7 @@ static const struct field drive_fields[] = {
 	{ "owner", FIELD_STR, 0, offsetof(struct config_listener, owner), 64 },
 	{ "trust_memory", FIELD_BOOL, 0,
 	  offsetof(struct config_listener, trust_memory) },
+	{ "irq", FIELD_STR, 0, offsetof(struct config_listener, irq), 4 },
 	{ NULL },
 };
 
@@ -528,58 +528,6 @@ int config_finish(struct config *c)
 		 "--listen, --vfio-user, --agent, --control, or a --config "
 		 "with one");
 	return -EINVAL;
-}
-
-int config_mode(const char *text, uint32_t *mode, const char **why)
-{
-	char *end;
-	long n = strtol(text, &end, 8);
-
-	*why = "\"mode\": expected permissions in octal, as 0660";
-	if (!*text || *end || n <= 0 || n > 0777)
-		return -EINVAL;
-	*mode = (uint32_t)n;
-	return 0;
-}
-
-static int read_id(const char *text, uint32_t *id)
-{
-	char *end;
-	unsigned long n = strtoul(text, &end, 10);
-
-	if (*text < '0' || *text > '9' || *end || n >= UINT32_MAX)
-		return -EINVAL;
-	*id = (uint32_t)n;
-	return 0;
-}
-
-int config_owner(const char *text, uint32_t *uid, uint32_t *gid,
-		 const char **why)
-{
-	char user[65];
-	char *group;
-	struct passwd *pw;
-	struct group *gr;
-
-	*why = "\"owner\": expected USER or USER:GROUP, names or numbers";
-	*gid = UINT32_MAX;
-	snprintf(user, sizeof(user), "%s", text);
-	group = strchr(user, ':');
-	if (group)
-		*group++ = 0;
-	if (read_id(user, uid)) {
-		pw = getpwnam(user);
-		if (!pw)
-			return -EINVAL;
-		*uid = pw->pw_uid;
-	}
-	if (group && read_id(group, gid)) {
-		gr = getgrnam(group);
-		if (!gr)
-			return -EINVAL;
-		*gid = gr->gr_gid;
-	}
-	return 0;
 }
 
 void config_blame_ns(struct config *c, int sub, int ns, const char *text)

@@ -35,6 +35,7 @@ struct config_listener {
 	const char *mode;	/* of a Unix socket, octal */
 	const char *owner;	/* of it: USER or USER:GROUP */
 	uint32_t trust_memory;
+	const char *irq;	/* of a drive: msix, msi or intx */
 };
 
 /* leap-hostd: a device whose queue pairs it lends. */
@@ -47,10 +48,15 @@ struct config_lend {
 	uint32_t kill;		/* borrowers that break the rules */
 };
 
+struct leap_listener_opts;
+
 /* "0660" and "USER:GROUP" as numbers: 0, or -EINVAL and *@why. */
 int config_mode(const char *text, uint32_t *mode, const char **why);
 int config_owner(const char *text, uint32_t *uid, uint32_t *gid,
 		 const char **why);
+/* What leap_listener_opts has of a listener's section, but for its URL. */
+int config_listener_opts(const struct config_listener *l,
+			 struct leap_listener_opts *opts, const char **why);
 
 extern const struct field config_subsystem_fields[];
 extern const struct field config_ns_fields[];

@@ -46,6 +46,7 @@ static const char help[] =
 "                        rdma://10.0.0.1:4420, shm:/PATH,\n"
 "                        vfio-user:/PATH/NQN; mode and owner of a socket\n"
 "  --vfio-user PATH[,mode=OCTAL][,owner=USER[:GROUP]][,trust_memory=on]\n"
+"              [,irq=msix|msi|intx]\n"
 "                        a drive for one virtual machine, of the only subsystem\n"
 "  --subsystem NQN[,serial=TEXT][,model=TEXT]\n"
 "  --ns [nsid=N,][block_bytes=N,][uuid=U,][read_only=on,]stack=STACK\n"

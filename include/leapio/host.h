@@ -104,6 +104,21 @@ LEAP_API uint32_t leap_host_nr_queues(const struct leap_host *host);
 LEAP_API int leap_host_submit(struct leap_host *host, uint32_t queue,
 			      struct leap_req *const *reqs, unsigned int n);
 
+/**
+ * leap_host_submit_fused - queue two commands that are done as one
+ *
+ * As leap_qp_submit_fused. While reconnecting they wait; a pair in flight when
+ * the connection is lost is not sent again, as what it compared with may be
+ * overwritten: both end with a path status.
+ * @queue: 1..leap_host_nr_queues()
+ * Context: owner; allowed in callbacks
+ * Returns: 1; 0 = no room for both
+ * Errors:  as leap_host_submit
+ */
+LEAP_API int leap_host_submit_fused(struct leap_host *host, uint32_t queue,
+				    struct leap_req *first,
+				    struct leap_req *second);
+
 /* leap_host_kick - as leap_qp_kick. Context: owner, hot path */
 LEAP_API void leap_host_kick(struct leap_host *host, uint32_t queue);
 

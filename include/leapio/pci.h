@@ -60,7 +60,7 @@ struct leap_pci_info {
 	uint8_t reserved[2];
 	char use[128];		/* by what: "nvme0n1p1 is mounted at /" */
 	/* The subsystem NQN, as its driver said or bind wrote down; "" = not
-	 * known. */
+	 * known, or with control characters in it. */
 	char subnqn[224];
 	char name[128];		/* vendor and device as people know them */
 };
@@ -85,13 +85,16 @@ LEAP_API int leap_pci_next(const struct leap_pci_opts *opts, const char *after,
  * holders, is swap, or is open exclusively; a network interface of it is up; or
  * the same is true of another function of its IOMMU group. Its block devices
  * are held while it changes hands, so that none can be mounted meanwhile. When
- * vfio-pci does not take it, it goes back to where it was.
+ * vfio-pci does not take it, or the node of its group cannot be given away, it
+ * goes back to where it was.
  *
  * A function that vfio-pci has already is left as it is.
  * Context: any-locked; needs root
  * Returns: 0
  * Errors:  -EBUSY in use, -ENODEV no such function, -ENOENT vfio-pci is not
- *          loaded, -EACCES, -EIO it was not taken, -EOPNOTSUPP
+ *          loaded, or there is no node to be given away, -EACCES, -EIO it was
+ *          not taken, -EOPNOTSUPP; others: whether it is in use, or what it
+ *          was, cannot be found out
  */
 LEAP_API int leap_pci_bind(const char *address,
 			   const struct leap_pci_opts *opts);
@@ -99,6 +102,8 @@ LEAP_API int leap_pci_bind(const char *address,
 /**
  * leap_pci_release - undo leap_pci_bind
  *
+ * Its driver_override is put back, and its driver; one that had none is left
+ * without. What failed half way may be tried again.
  * Context: any-locked; needs root
  * Returns: 0
  * Errors:  -EBUSY somebody drives it now, -ENOENT it was not bound by

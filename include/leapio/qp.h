@@ -162,6 +162,20 @@ LEAP_API int leap_qp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 			    unsigned int n);
 
 /**
+ * leap_qp_submit_fused - queue two commands that are done as one
+ *
+ * They lie next to each other in the queue, and FUSE is set here. The one fused
+ * operation there is: Compare, then Write, of the same range. Each gets its
+ * answer; if one fails, both do.
+ * Context: owner; allowed in callbacks
+ * Returns: 1; 0 = no room for both, poll and try again
+ * Errors:  as leap_qp_submit
+ * Spec:    NVMe Base 2.0 s6.2
+ */
+LEAP_API int leap_qp_submit_fused(struct leap_qp *qp, struct leap_req *first,
+				  struct leap_req *second);
+
+/**
  * leap_qp_kick - ring the doorbell for what has been submitted
  *
  * Context: owner, hot path

@@ -241,6 +241,7 @@ struct leap_listener_opts {
 	 * to do so: it would end this process.
 	 */
 	uint32_t trust_memory;
+	uint32_t irqs;		/* of "vfio-user:": enum leap_vdev_irqs */
 };
 
 #define LEAP_LISTENER_OPTS_INIT LEAP_OPTS_INIT(struct leap_listener_opts)

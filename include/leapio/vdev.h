@@ -38,14 +38,24 @@ struct leap_vdev;
 
 enum leap_vdev_irq {
 	LEAP_VDEV_INTX = 0,	/* one; level, see opts.intx */
-	LEAP_VDEV_MSIX = 1,	/* nr_vectors */
+	LEAP_VDEV_MSIX = 1,	/* nr_vectors; of MSI as well */
+};
+
+/* What the guest finds in config space: for hypervisors and drivers that have
+ * trouble with MSI-X. */
+enum leap_vdev_irqs {
+	LEAP_VDEV_HAS_MSIX = 0,	/* MSI-X, and the pin */
+	LEAP_VDEV_HAS_MSI = 1,	/* MSI, and the pin */
+	LEAP_VDEV_HAS_PIN = 2,	/* the pin alone */
 };
 
 struct leap_vdev_opts {
 	size_t size;
-	uint32_t nr_vectors;	/* MSI-X; 0 = max_io_queues + 1; <= 128 */
+	/* Message vectors; 0 = max_io_queues + 1; <= 128. Of MSI a power of two
+	 * up to 32, rounded up. */
+	uint32_t nr_vectors;
 	/*
-	 * An MSI-X vector fires and has no eventfd. Any thread that serves the
+	 * A message vector fires and has no eventfd. Any thread that serves the
 	 * target; must not block or call back. NULL = dropped.
 	 */
 	void (*raise)(void *arg, uint32_t vector);
@@ -63,6 +73,7 @@ struct leap_vdev_opts {
 	/* PCI identity; zeros = libleapio's own. */
 	uint16_t vendor_id, device_id, subsystem_vendor_id, subsystem_id;
 	uint32_t no_shadow;	/* 1: no Doorbell Buffer Config (OACS bit 8) */
+	uint32_t irqs;		/* enum leap_vdev_irqs */
 };
 
 #define LEAP_VDEV_OPTS_INIT LEAP_OPTS_INIT(struct leap_vdev_opts)
@@ -175,6 +186,7 @@ LEAP_API int leap_vdev_intx_level(const struct leap_vdev *vdev);
 /**
  * leap_vdev_msix - what the guest wrote to the MSI-X table
  *
+ * Of MSI: what its one address and data make of @vector.
  * Context: any
  * Returns: 1 masked, 0 not; *@addr and *@data; -EINVAL no such vector
  */
@@ -194,6 +206,8 @@ struct leap_vdev_info {
 	uint64_t nr_ranges;	/* of memory */
 	uint64_t mem_bytes;
 	uint64_t commands;	/* I/O, completed, whoever serves the queues */
+	uint32_t irqs;		/* enum leap_vdev_irqs */
+	uint32_t reserved2;
 };
 
 /**

@@ -229,7 +229,7 @@ fetch_source() {	# FOLDER VERSION
 	dpkg-deb --fsys-tarfile "$APT"/archives/${SOURCE}_*.deb |
 		tar -xO ./usr/src/$SOURCE.tar.xz | xz -dc -T0 |
 		tar -x -C "$1" --strip-components=1 \
-			$(for p in $BUILT_DIRS; do echo "$SOURCE/$p"; done)
+			$(printf "$SOURCE/%s " $BUILT_DIRS)
 	rm -f "$APT"/archives/*.deb
 }
 

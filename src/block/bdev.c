@@ -197,6 +197,28 @@ static leap_status_t check_copy(const struct leap_bdev *bdev,
 	return status ? status : check_list(bio, caps, bytes);
 }
 
+static leap_status_t check_compare_write(const struct leap_bdev *bdev,
+					 struct leap_bio *bio, uint32_t caps)
+{
+	struct leap_bio compare = { .nr_blocks = bio->nr_blocks };
+	leap_status_t status = check_range(bdev, bio);
+
+	bio->result = 0;
+	if (!(caps & LEAP_BDEV_COMPARE_WRITE))
+		return DNR(LEAP_SC_INVALID_OPCODE);
+	if (!bio->expect)
+		return DNR(LEAP_SC_INVALID_FIELD);
+	if (caps & LEAP_BDEV_READONLY)
+		return DNR(LEAP_SC_NS_WRITE_PROTECTED);
+	compare.pieces = bio->expect->pieces;
+	compare.nr_pieces = (uint16_t)bio->expect->nr_pieces;
+	if (!status && compare.nr_pieces != bio->expect->nr_pieces)
+		status = DNR(LEAP_SC_INVALID_FIELD);
+	if (!status)
+		status = check_pieces(bdev, &compare, caps);
+	return status ? status : check_pieces(bdev, bio, caps);
+}
+
 static leap_status_t check(const struct leap_bdev *bdev,
 			   struct leap_bio *bio, uint32_t caps)
 {
@@ -222,6 +244,8 @@ static leap_status_t check(const struct leap_bdev *bdev,
 		return check_ranges(bio, caps);
 	if (bio->op == LEAP_BIO_COPY)
 		return check_copy(bdev, bio, caps);
+	if (bio->op == LEAP_BIO_COMPARE_WRITE)
+		return check_compare_write(bdev, bio, caps);
 	if (bio->op > LEAP_BIO_VERIFY)
 		return DNR(LEAP_SC_INVALID_OPCODE);
 	if (bio->op <= LEAP_BIO_WRITE)
@@ -278,6 +302,8 @@ static void part_prepare(struct leap_bio *bio, struct state *st)
 static void flush_prepare(struct leap_bio *bio, struct state *st)
 {
 	st->phase = PHASE_FLUSH;
+	if (st->op == LEAP_BIO_COMPARE_WRITE)
+		bio->result = 1;
 	bio->op = LEAP_BIO_FLUSH;
 	bio->flags = 0;
 	bio->nr_pieces = 0;
@@ -380,6 +406,7 @@ static int handled_above(struct leap_chan *chan, struct leap_bio *bio,
 		/* Without a volatile cache every write is durable. */
 		if (bio->op != LEAP_BIO_WRITE && bio->op != LEAP_BIO_COPY &&
 		    bio->op != LEAP_BIO_WRITE_ZEROES &&
+		    bio->op != LEAP_BIO_COMPARE_WRITE &&
 		    bio->op != LEAP_BIO_ZONE_APPEND)
 			return 0;
 		if (!(caps & LEAP_BDEV_FLUSH))

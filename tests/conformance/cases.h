@@ -34,6 +34,9 @@ enum {
 	FILL_COPY_OVERFLOW,
 };
 
+/* In fuse: goes into the queue together with the case behind it. */
+#define FUSE_PAIR	0x10u
+
 struct testcase {
 	const char *name;
 	const char *spec;

@@ -77,9 +77,25 @@
 	IO(T ": read-only namespace", SPEC_RW, op, 3, 0, 1, 0, 512 * d, 0, \
 	   w), \
 	IO(T ": limited retry", SPEC_RW, op, 1, 2000, 1, LR, 512 * d, 0, OK), \
-	FUSED(T ": fused, first", op, 1, 512 * d), \
-	FUSED(T ": fused, second", op, 2, 512 * d), \
 	FUSED(T ": fused, reserved value", op, 3, 512 * d)
+
+/* Neither half of any fused operation. */
+#define NO_FUSED(T, op, d) \
+	FUSED(T ": fused, first", op, 1, 512 * d), \
+	FUSED(T ": fused, second", op, 2, 512 * d)
+
+/* Halves of Compare and Write, each of which changes what the next one sees. */
+#define HALF(nm, op, f, ns, slba, n, dw12, len, seed, st) \
+	{ "fused: " nm, SPEC_FU, Q_ONE, op, f, FILL_SEED, ns, \
+	  { (uint32_t)(slba), (uint32_t)((uint64_t)(slba) >> 32), \
+	    ((n) - 1) | (dw12) }, len, seed, 0, st, 0, 0, 0, NULL }
+#define CMP(nm, ns, slba, n, len, seed, st) \
+	HALF(nm ", compare", LEAP_NVM_COMPARE, 1 | FUSE_PAIR, ns, slba, n, 0, \
+	     len, seed, st)
+#define WRT(nm, ns, slba, n, dw12, len, seed, st) \
+	HALF(nm ", write", LEAP_NVM_WRITE, 2, ns, slba, n, dw12, len, seed, st)
+#define FAILED	LEAP_SC_ABORT_FUSED_FAILED
+#define MISSING	LEAP_SC_ABORT_FUSED_MISSING
 
 #define BARE(nm, sp, op, ns, st) \
 	{ nm, sp, Q_IO, op, 0, FILL_SEED, ns, { 0 }, 0, 0, 0, st, 0, 0, 0, \
@@ -113,9 +129,12 @@ const struct testcase io_cases[] = {
 	/* Zeroes are on the drive, and compare equal. */
 	MATRIX("compare", LEAP_NVM_COMPARE, 1, OK, FIELD),
 	MATRIX("read", LEAP_NVM_READ, 1, OK, FIELD),
+	NO_FUSED("read", LEAP_NVM_READ, 1),
 	MATRIX("write", LEAP_NVM_WRITE, 1, PROT, FIELD),
 	MATRIX("write zeroes", LEAP_NVM_WRITE_ZEROES, 0, PROT, OK),
+	NO_FUSED("write zeroes", LEAP_NVM_WRITE_ZEROES, 0),
 	MATRIX("verify", LEAP_NVM_VERIFY, 0, OK, OK),
+	NO_FUSED("verify", LEAP_NVM_VERIFY, 0),
 
 	/* What was written is what is read. */
 	IO("write a pattern", SPEC_RW, LEAP_NVM_WRITE, 1, 100, 8, 0, 4096, 7,
@@ -257,6 +276,53 @@ const struct testcase io_cases[] = {
 	  FILL_COPY, 1, { 12000, 0, 3 }, 64, 10000, 1, LEAP_SC_SGL_DATA_LEN, 0,
 	  0, 0, NULL },
 	FUSED("copy, fused", LEAP_NVM_COPY, 1, 32),
+
+	IO("fused: a block", SPEC_RW, LEAP_NVM_WRITE, 1, 20000, 1, 0, 512, 7,
+	   OK),
+	CMP("equal", 1, 20000, 1, 512, 7, OK),
+	WRT("equal", 1, 20000, 1, 0, 512, 8, OK),
+	IO("fused: is written", SPEC_RW, LEAP_NVM_READ, 1, 20000, 1, 0, 512, 8,
+	   OK),
+	CMP("different", 1, 20000, 1, 512, 7, LEAP_SC_COMPARE_FAILED),
+	WRT("different", 1, 20000, 1, 0, 512, 9, FAILED),
+	IO("fused: is not written", SPEC_RW, LEAP_NVM_READ, 1, 20000, 1, 0,
+	   512, 8, OK),
+	CMP("FUA", 1, 20000, 1, 512, 8, OK),
+	WRT("FUA", 1, 20000, 1, FUA, 512, 10, OK),
+	CMP("4096-byte LBA", 2, NS2_LBAS - 1, 1, 4096, 0, OK),
+	WRT("4096-byte LBA", 2, NS2_LBAS - 1, 1, 0, 4096, 0, OK),
+	CMP("more than ACWU", 1, 20000, 2, 1024, 0, LEAP_SC_ATOMIC_UNIT),
+	WRT("more than ACWU", 1, 20000, 2, 0, 1024, 0, LEAP_SC_ATOMIC_UNIT),
+	CMP("other LBA", 1, 20000, 1, 512, 10, FIELD),
+	WRT("other LBA", 1, 20001, 1, 0, 512, 11, FIELD),
+	CMP("other length", 1, 20000, 1, 512, 10, FIELD),
+	WRT("other length", 1, 20000, 2, 0, 1024, 11, FIELD),
+	CMP("other namespace", 1, 0, 1, 512, 0, FIELD),
+	WRT("other namespace", 2, 0, 1, 0, 4096, 0, FIELD),
+	CMP("no write", 1, 20000, 1, 512, 10, FIELD),
+	HALF("no write, zeroes", LEAP_NVM_WRITE_ZEROES, 2, 1, 20000, 1, 0, 0,
+	     0, FIELD),
+	CMP("outside", 1, NS1_LBAS, 1, 512, 0, RANGE),
+	WRT("outside", 1, NS1_LBAS, 1, 0, 512, 0, FAILED),
+	CMP("inactive namespace", 9, 0, 1, 512, 0, NONS),
+	WRT("inactive namespace", 9, 0, 1, 0, 512, 0, FAILED),
+	CMP("read-only namespace", 3, 0, 1, 512, 0, FAILED),
+	WRT("read-only namespace", 3, 0, 1, 0, 512, 0, PROT),
+	CMP("zones", 4, 0, 1, 512, 0, FIELD),
+	WRT("zones", 4, 0, 1, 0, 512, 0, FIELD),
+	CMP("alone", 1, 20000, 1, 512, 10, MISSING),
+	IO("fused: alone, a write", SPEC_RW, LEAP_NVM_WRITE, 1, 20001, 1, 0,
+	   512, 12, OK),
+	CMP("twice", 1, 20000, 1, 512, 10, MISSING),
+	HALF("twice, no compare", LEAP_NVM_READ, 1, 1, 20000, 1, 0, 512, 0,
+	     FIELD),
+	HALF("write alone", LEAP_NVM_WRITE, 2, 1, 20000, 1, 0, 512, 12,
+	     MISSING),
+	HALF("write first", LEAP_NVM_WRITE, 1, 1, 20000, 1, 0, 512, 12, FIELD),
+	HALF("compare second", LEAP_NVM_COMPARE, 2, 1, 20000, 1, 0, 512, 10,
+	     FIELD),
+	IO("fused: as it was", SPEC_RW, LEAP_NVM_READ, 1, 20000, 1, 0, 512, 10,
+	   OK),
 
 	BARE("flush", SPEC_FLUSH, LEAP_NVM_FLUSH, 1, OK),
 	BARE("flush a read-only namespace", SPEC_FLUSH, LEAP_NVM_FLUSH, 3,

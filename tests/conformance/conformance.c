@@ -138,7 +138,7 @@ static int to_host(const struct testcase *c)
 static void build(const struct testcase *c, struct leap_sqe *sqe)
 {
 	sqe->opc = c->opc;
-	sqe->flags = c->fuse;
+	sqe->flags = c->fuse & LEAP_SQE_FUSE_MASK;
 	sqe->nsid = leap_to_le32(c->nsid);
 	sqe->cdw10 = leap_to_le32(c->cdw[0]);
 	sqe->cdw11 = leap_to_le32(c->cdw[1]);
@@ -212,56 +212,104 @@ static void blank(const struct testcase *c, uint8_t *buf)
 		memset(buf + offsetof(struct leap_id_ctrl, sgls), 0, 4);
 }
 
-/* One case on one queue pair; what is wrong, and a line of the transcript. */
-static const char *run_on(struct rig *rig, struct leap_qp *qp,
-			  const struct testcase *c, struct text *t)
-{
-	uint8_t *buf = malloc(c->len ? c->len : 1);
-	struct rig_req r = { 0 };
-	const char *why;
-	int err;
+/* A case under way on a queue pair. */
+struct run {
+	struct rig_req r;	/* first */
+	const struct testcase *c;
+	uint8_t *buf;
+	char why[120];
+};
 
-	memset(buf, 0xee, c->len);
+static void prepare(struct run *run, const struct testcase *c)
+{
+	memset(run, 0, sizeof(*run));
+	run->c = c;
+	run->buf = malloc(c->len ? c->len : 1);
+	memset(run->buf, 0xee, c->len);
 	if (!to_host(c))
-		fill(c, buf);
-	build(c, &r.req.sqe);
-	err = rig_run(rig, qp, &r, buf, c->len);
+		fill(c, run->buf);
+	build(c, &run->r.req.sqe);
+	rig_prepare(&run->r, run->buf, c->len);
+}
+
+/* What is wrong, and a line of the transcript. */
+static const char *conclude(struct run *run, int err, struct text *t)
+{
+	const struct testcase *c = run->c;
+	const struct leap_req *req = &run->r.req;
+	const char *why;
+
 	if (err) {
 		why = err == -ETIMEDOUT ? "no answer" : "not accepted";
 		append(t, "%s: %s\n", c->name, why);
 	} else {
-		why = judge(c, &r, buf);
-		blank(c, buf);
+		why = judge(c, &run->r, run->buf);
+		if (why)
+			snprintf(run->why, sizeof(run->why), "%s", why);
+		blank(c, run->buf);
 		/* M: the error log had room, which is a matter of time. */
 		append(t, "%s: %04x %llx %08x\n", c->name,
-		       leap_req_status(&r.req) & ~LEAP_STATUS_MORE,
+		       leap_req_status(req) & ~LEAP_STATUS_MORE,
 		       c->no_data ? 0 : (unsigned long long)
-					leap_req_result(&r.req),
-		       c->no_data || !to_host(c) || leap_req_status(&r.req) ?
-		       0 : leap__crc32c(0, buf, c->len));
+					leap_req_result(req),
+		       c->no_data || !to_host(c) || leap_req_status(req) ?
+		       0 : leap__crc32c(0, run->buf, c->len));
 	}
-	free(buf);
-	return why;
+	free(run->buf);
+	return !err && why ? run->why : why;
 }
 
-static void run_case(struct rig *rig, const char *kind, unsigned int n,
-		     const struct testcase *from, struct text *t)
+/* A case, or two that go together, on one queue pair. */
+static void run_on(struct rig *rig, struct leap_qp *qp,
+		   const struct testcase *c, unsigned int n, struct text *t,
+		   const char **why)
 {
-	struct testcase asked = as_asked(rig, from), *c = &asked;
-	const char *why = NULL;
+	static struct run run[2];
+	struct rig_req *const r[] = { &run[0].r, &run[1].r };
 	unsigned int i;
+	int err;
 
-	if (c->queue == Q_IO)
-		for (i = 0; !why && i < rig->nr_io; i++)
-			why = run_on(rig, rig->io[i], c, t);
-	else
-		why = run_on(rig, c->queue == Q_DISC ? rig->disc :
-			     c->queue == Q_ONE ? rig->io[rig->nr_io - 1] :
-			     rig->admin, c, t);
+	for (i = 0; i < n; i++)
+		prepare(&run[i], &c[i]);
+	err = rig_run_all(rig, qp, r, n);
+	for (i = 0; i < n; i++) {
+		const char *one = conclude(&run[i], err, t);
+
+		if (one)
+			why[i] = one;
+	}
+}
+
+static void say(const char *kind, unsigned int n, const struct testcase *c,
+		const char *why)
+{
 	tap(!why, "%s/%u %s: %s [%s]%s%s", kind, n,
-	    c->queue == Q_IO || c->queue == Q_ONE ? "io" : c->queue == Q_DISC ? "disc" : "admin",
+	    c->queue == Q_IO || c->queue == Q_ONE ? "io" :
+	    c->queue == Q_DISC ? "disc" : "admin",
 	    c->name, c->spec, why ? ": " : "", why ? why : "");
 	fflush(stdout);
+}
+
+/* How many cases of the table that was. */
+static unsigned int run_case(struct rig *rig, const char *kind, unsigned int n,
+			     const struct testcase *from, struct text *t)
+{
+	unsigned int nr = from->fuse & FUSE_PAIR ? 2 : 1, i;
+	struct testcase c[2] = { as_asked(rig, from) };
+	const char *why[2] = { NULL, NULL };
+
+	if (nr == 2)
+		c[1] = as_asked(rig, from + 1);
+	if (c->queue == Q_IO)
+		for (i = 0; !why[0] && !why[1] && i < rig->nr_io; i++)
+			run_on(rig, rig->io[i], c, nr, t, why);
+	else
+		run_on(rig, c->queue == Q_DISC ? rig->disc :
+		       c->queue == Q_ONE ? rig->io[rig->nr_io - 1] :
+		       rig->admin, c, nr, t, why);
+	for (i = 0; i < nr; i++)
+		say(kind, n, &c[i], why[i]);
+	return nr;
 }
 
 static void keep(const char *kind, unsigned int n, const struct text *t)
@@ -371,8 +419,8 @@ static int run_kind(const char *kind, unsigned int i)
 		rig_stop(&rig);
 		return 0;
 	}
-	for (k = 0; k < nr_io_cases; k++)
-		run_case(&rig, kind, qps[i], &io_cases[k], &t);
+	for (k = 0; k < nr_io_cases; )
+		k += run_case(&rig, kind, qps[i], &io_cases[k], &t);
 	for (k = 0; k < nr_zns_cases; k++)
 		if (!rig.lent || !changes(zns_cases[k].name))
 			run_case(&rig, kind, qps[i], &zns_cases[k], &t);

@@ -113,8 +113,8 @@ static int add_ns(struct rig_server *s, struct leap_subsystem *ss,
 		snprintf(stack, sizeof(stack), "relay:\"%s/%s\"[nsid=%u,"
 			 "queues=2]", s->far->url, RIG_NQN, nsid);
 	o.nsid = nsid;
-	/* What is made of a far end's blocks is the near end's affair. */
-	o.block_bytes = s->is_far ? 0 : lba_bytes;
+	/* The far end's as well: a pair is atomic for a block of its own. */
+	o.block_bytes = lba_bytes;
 	o.read_only = !s->is_far && read_only;
 	err = leap_bdev_open(s->thread[0].pg, stack, &o.bdev);
 	if (!err)
@@ -543,21 +543,37 @@ static void on_done(struct leap_req *req)
 	((struct rig_req *)req)->done = 1;
 }
 
-int rig_run(struct rig *rig, struct leap_qp *qp, struct rig_req *r, void *buf,
-	    uint32_t len)
+void rig_prepare(struct rig_req *r, void *buf, uint32_t len)
 {
-	struct leap_req *req = &r->req;
-	int n;
-
 	r->req.done = on_done;
 	r->piece.addr = buf;
 	r->piece.len_bytes = len;
 	r->req.pieces = &r->piece;
 	r->req.nr_pieces = len ? 1 : 0;
 	r->done = 0;
-	n = leap_qp_submit(qp, &req, 1);
-	if (n != 1)
-		return n ? n : -EAGAIN;
+}
+
+int rig_run_all(struct rig *rig, struct leap_qp *qp, struct rig_req *const *r,
+		unsigned int n)
+{
+	struct leap_req *reqs[2] = { NULL };
+	unsigned int i;
+	int taken, err = 0;
+
+	for (i = 0; i < n; i++)
+		reqs[i] = &r[i]->req;
+	taken = leap_qp_submit(qp, reqs, n);
+	if (taken != (int)n)
+		return taken < 0 ? taken : -EAGAIN;
 	leap_qp_kick(qp);
-	return wait_flag(rig, &r->done);
+	for (i = 0; i < n && !err; i++)
+		err = wait_flag(rig, &r[i]->done);
+	return err;
+}
+
+int rig_run(struct rig *rig, struct leap_qp *qp, struct rig_req *r, void *buf,
+	    uint32_t len)
+{
+	rig_prepare(r, buf, len);
+	return rig_run_all(rig, qp, &r, 1);
 }

@@ -48,5 +48,9 @@ struct rig_req {
 /* One command to its end. 0, or what leap_qp_submit answered. */
 int rig_run(struct rig *rig, struct leap_qp *qp, struct rig_req *r, void *buf,
 	    uint32_t len);
+/* The same in two steps: and several that are next to each other in a queue. */
+void rig_prepare(struct rig_req *r, void *buf, uint32_t len);
+int rig_run_all(struct rig *rig, struct leap_qp *qp, struct rig_req *const *r,
+		unsigned int n);
 
 #endif

@@ -9,6 +9,7 @@
  *	get NSID FILE BYTES	and back
  *	shapes NSID		every size up to MDTS, every alignment
  *	list			namespaces: nsid, blocks, bytes of a block
+ *	zones NSID		first LBA, write pointer, state of each zone
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -243,6 +244,49 @@ static int list(void)
 	return 0;
 }
 
+/* As nvme-cli names them. */
+static const char *zone_state(uint8_t zs)
+{
+	static const char *const names[] = {
+		[1] = "EMPTY", [2] = "IMP_OPENED", [3] = "EXP_OPENED",
+		[4] = "CLOSED", [13] = "RDONLY", [14] = "FULL",
+		[15] = "OFFLINE",
+	};
+	const char *name = names[zs >> 4];
+
+	return name ? name : "?";
+}
+
+static int zones(uint32_t nsid)
+{
+	struct leap_host_ns ns = { sizeof(ns) };
+	struct leap_zone_desc *d =
+		(void *)(buf + sizeof(struct leap_zone_report));
+	uint64_t lba;
+
+	if (leap_host_ns_next(host, nsid - 1, &ns) || ns.nsid != nsid ||
+	    !ns.zone_blocks)
+		return fail("namespace", "not there, or without zones");
+	for (lba = 0; lba < ns.nr_blocks; lba += ns.zone_blocks) {
+		struct leap_sqe sqe = {
+			.opc = LEAP_NVM_ZONE_MGMT_RECV,
+			.nsid = leap_to_le32(nsid),
+			.cdw10 = leap_to_le32((uint32_t)lba),
+			.cdw11 = leap_to_le32((uint32_t)(lba >> 32)),
+			.cdw12 = leap_to_le32(PAGE / 4 - 1),
+			.cdw13 = leap_to_le32(LEAP_ZMR_CDW13_PARTIAL),
+		};
+
+		if (command(1, &sqe, PAGE))
+			return 1;
+		printf("%llu %llu %s\n",
+		       (unsigned long long)leap_from_le64(d->zslba),
+		       (unsigned long long)leap_from_le64(d->wp),
+		       zone_state(d->zs));
+	}
+	return 0;
+}
+
 static int errand(int argc, char **argv)
 {
 	const char *verb = argv[0];
@@ -252,6 +296,8 @@ static int errand(int argc, char **argv)
 		return identify(LEAP_CNS_CTRL, 0);
 	if (!strcmp(verb, "list"))
 		return list();
+	if (!strcmp(verb, "zones") && argc == 2)
+		return zones(nsid);
 	if (!strcmp(verb, "id-ns") && argc == 2)
 		return identify(LEAP_CNS_NS, nsid);
 	if (!strcmp(verb, "shapes") && argc == 2)

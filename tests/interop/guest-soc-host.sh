@@ -55,7 +55,7 @@ toy() {
 
 # Payload that the agent has copied, the library's own included.
 copied() {
-	$LEAPCTL --control $CTL --json info | sed -n 's/.*"copied": *\([0-9]*\).*/\1/p'
+	$LEAPCTL --control $CTL --json info | sed -n 's/.*"bounced": *\([0-9]*\).*/\1/p'
 }
 
 untouchable() { grep -c '^registered' /tmp/no-touch.log; }

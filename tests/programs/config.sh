@@ -69,6 +69,8 @@ option "no permissions" '"mode": expected permissions in octal' \
 	--vfio-user "$tmp/x.sock",mode=0668 --subsystem "$nqn"
 option "no user" '"owner": expected USER' \
 	--vfio-user "$tmp/x.sock",owner=no-such-user --subsystem "$nqn"
+option "no kind of interrupt" '"irq": expected msix, msi or intx' \
+	--vfio-user "$tmp/x.sock",irq=pin --subsystem "$nqn"
 option "a drive of a subsystem that is not there" "names no subsystem" \
 	--listen "vfio-user:$tmp/x.sock/$nqn"
 option "nothing to do" "nothing to do: expected --listen" --threads 1

@@ -42,6 +42,9 @@ has "... and its subsystem" "$(cat "$tmp/out")" nqn.2024-01.io.example:ssd
 run list --root "$root" --json
 has "as JSON: in use" "$(tr -d '\n ' <"$tmp/out")" '"in_use":true'
 has "as JSON: its group" "$(cat "$tmp/out")" '"iommu_group": 4'
+printf 'nqn.\377\n' >"$at/nvme/nvme0/subsysnqn"
+run list --root "$root" --json
+has "as JSON: a name that is none" "$(cat "$tmp/out")" '(not UTF-8)'
 run list --root "$root" --numa 0
 is "none on node 0" "$(wc -l <"$tmp/out")" 1
 run list --root "$root" --driver vfio-pci --json

@@ -21,6 +21,7 @@
 
 static const struct sim_case *const tables[] = {
 	world_cases, late_cases, durable_cases, fault_cases, guest_cases,
+	fused_cases,
 };
 
 struct found {

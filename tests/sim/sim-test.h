@@ -236,6 +236,7 @@ extern const struct sim_case late_cases[];
 extern const struct sim_case durable_cases[];
 extern const struct sim_case fault_cases[];
 extern const struct sim_case guest_cases[];
+extern const struct sim_case fused_cases[];
 
 int sim_main(int argc, char **argv, const struct sim_case *cases);
 /* 0 = ran @seeds worlds of a case; else the first seed that failed, in *@seed */

@@ -39,7 +39,7 @@ void fx_wait(struct fx *fx, const int *flag)
 	uint64_t from = leap_pollgroup_now_ns(fx->pg);
 
 	while (!*flag) {
-		leap_pollgroup_poll(fx->pg, 0);
+		fx->poll(fx);
 		assert_true(leap_pollgroup_now_ns(fx->pg) - from <
 			    10000000000ull);
 	}
@@ -50,7 +50,7 @@ void fx_settle(struct fx *fx)
 	int idle = 0;
 
 	while (idle < 20)
-		idle = leap_pollgroup_poll(fx->pg, 0) > 0 ? 0 : idle + 1;
+		idle = fx->poll(fx) > 0 ? 0 : idle + 1;
 }
 
 static void on_added(int err, void *arg)
@@ -74,13 +74,25 @@ void fx_add_ns(struct fx *fx, const char *stack, uint32_t nsid,
 	fx_wait(fx, &added);
 }
 
+static int poll_once(struct fx *fx)
+{
+	return leap_pollgroup_poll(fx->pg, 0);
+}
+
 int fx_setup(void **state)
+{
+	return fx_setup_in(state, NULL, poll_once);
+}
+
+int fx_setup_in(void **state, const struct leap_pollgroup_opts *opts,
+		int (*poll)(struct fx *fx))
 {
 	struct leap_subsystem_opts ss = LEAP_SUBSYSTEM_OPTS_INIT;
 	struct leap_listener_opts l = LEAP_LISTENER_OPTS_INIT;
 	struct fx *fx = calloc(1, sizeof(*fx));
 
-	assert_int_equal(leap_pollgroup_create(NULL, &fx->pg), 0);
+	assert_int_equal(leap_pollgroup_create(opts, &fx->pg), 0);
+	fx->poll = poll;
 	assert_int_equal(leap_target_create(fx->pg, NULL, &fx->target), 0);
 	ss.nqn = FX_NQN;
 	ss.allow_any_host = 1;

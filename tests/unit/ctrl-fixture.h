@@ -26,10 +26,14 @@ struct fx {
 	struct leap_qp *admin;
 	uint16_t cntlid;
 	uint64_t result;	/* of the last command */
+	int (*poll)(struct fx *fx);	/* once; as leap_pollgroup_poll */
 };
 
 /* Set-up and tear-down of a cmocka test; *state is a struct fx. */
 int fx_setup(void **state);
+/* In a world of the caller's, who drives it. */
+int fx_setup_in(void **state, const struct leap_pollgroup_opts *opts,
+		int (*poll)(struct fx *fx));
 int fx_teardown(void **state);
 /* The same, with the admin queue connected and the controller enabled. */
 int fx_setup_live(void **state);

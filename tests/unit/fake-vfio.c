@@ -7,6 +7,9 @@
 #define CONTAINER	1000
 #define GROUP		1001
 #define DEVICE		1002
+#define PIN		2000
+#define PIN_PAGES	16384u		/* of one, at most */
+#define PHYS		(1ull << 40)	/* where the first one begins */
 #define CONFIG_AT	(7ull << 40)
 #define MSIX_CAP	0x11
 
@@ -35,8 +38,11 @@ void fake_vfio_check_closed(const struct fake_vfio *f)
 	assert_int_equal(f->container, 0);
 	assert_int_equal(f->mapped, 0);
 	assert_int_equal(f->locked, 0);
-	for (i = 0; i < FAKE_DMA; i++)
+	for (i = 0; i < FAKE_DMA; i++) {
 		assert_int_equal(f->dma[i].bytes && !f->dma[i].gone, 0);
+		assert_null(f->pin[i].addr);
+	}
+	assert_int_equal(f->strays, 0);
 }
 
 /* ---- memory ---- */
@@ -127,6 +133,96 @@ static int unmap_dma(struct fake_vfio *f, struct vfio_iommu_type1_dma_unmap *u)
 	}
 	u->size = 0;
 	return 0;
+}
+
+/* ---- memory without an IOMMU ---- */
+
+/* Pieces of so many pages each, the last one first. */
+static uint64_t swapped(const struct fake_vfio *f, uint64_t page)
+{
+	uint64_t piece = f->piece ? f->piece : 1;
+
+	return (PIN_PAGES / piece - 1 - page / piece) * piece + page % piece;
+}
+
+static int64_t where_phys(void *arg, uint64_t offset, uint64_t bytes,
+			  uint32_t perm, void **addr)
+{
+	struct fake_vfio *f = arg;
+	const struct fake_pin *p = &f->pin[offset / 4096 / PIN_PAGES];
+	uint64_t page = swapped(f, offset / 4096 % PIN_PAGES);
+	uint64_t left = 4096 - offset % 4096;
+
+	if (!p->addr || page >= p->pages) {
+		f->strays += f->device;
+		return 0;
+	}
+	*addr = p->addr + page * 4096 + offset % 4096;
+	return (int64_t)(bytes < left ? bytes : left);
+}
+
+/* For good: there is nobody to stop it. */
+static void reach_all(struct fake_vfio *f)
+{
+	struct leap_ats_range range = LEAP_ATS_RANGE_INIT;
+	struct leap_ats_ops ops = LEAP_ATS_OPS_INIT;
+
+	if (f->reaches_all)
+		return;
+	f->reaches_all = 1;
+	ops.addr = where_phys;
+	range.gpa.addr = PHYS;
+	range.bytes = (uint64_t)FAKE_DMA * PIN_PAGES * 4096;
+	range.perm = LEAP_PERM_READ | LEAP_PERM_WRITE;
+	range.source = LEAP_ATS_CALLBACK;
+	range.ops = &ops;
+	range.arg = f;
+	assert_int_equal(leap_vdev_mem_add(f->vdev, &range), 0);
+}
+
+static int fake_pin(void *arg, void *addr, size_t bytes)
+{
+	struct fake_vfio *f = arg;
+	int err = turn(f), i;
+
+	if (err)
+		return err;
+	assert_int_equal(f->no_iommu, 1);
+	assert_int_equal(((uintptr_t)addr | bytes) & 4095, 0);
+	assert_in_range(bytes / 4096, 1, PIN_PAGES);
+	if (f->lockable && f->locked + bytes > f->lockable)
+		return -ENOMEM;
+	for (i = 0; f->pin[i].addr; i++)
+		assert_int_not_equal(i, FAKE_DMA - 1);
+	f->pin[i] = (struct fake_pin){ addr, bytes / 4096 };
+	f->locked += bytes;
+	return PIN + i;
+}
+
+static int fake_frames(void *arg, const void *addr, size_t bytes,
+		       uint64_t *pages)
+{
+	struct fake_vfio *f = arg;
+	uint64_t page;
+	int err = turn(f), i;
+
+	if (err)
+		return err;
+	for (i = 0; f->pin[i].addr != addr; i++)
+		assert_int_not_equal(i, FAKE_DMA - 1);
+	assert_int_equal(f->pin[i].pages, bytes / 4096);
+	for (page = 0; page < bytes / 4096; page++)
+		pages[page] = PHYS + ((uint64_t)i * PIN_PAGES +
+				      swapped(f, page)) * 4096;
+	return 0;
+}
+
+static void close_pin(struct fake_vfio *f, int i)
+{
+	assert_in_range(i, 0, FAKE_DMA - 1);
+	assert_non_null(f->pin[i].addr);
+	f->locked -= f->pin[i].pages * 4096;
+	f->pin[i].addr = NULL;
 }
 
 /* ---- interrupts: the kernel keeps the MSI-X table ---- */
@@ -310,12 +406,18 @@ static int container_ioctl(struct fake_vfio *f, unsigned long request,
 	case VFIO_SET_IOMMU:
 		assert_int_equal(f->set_container, 1);
 		assert_int_equal(f->set_iommu++, 0);
+		assert_int_equal(type == VFIO_NOIOMMU_IOMMU, f->no_iommu);
+		if (f->no_iommu && f->vdev)
+			reach_all(f);
 		return 0;
 	case VFIO_IOMMU_GET_INFO:
+		assert_int_equal(f->no_iommu, 0);
 		return iommu_info(f, data);
 	case VFIO_IOMMU_MAP_DMA:
+		assert_int_equal(f->no_iommu, 0);
 		return map_dma(f, data);
 	case VFIO_IOMMU_UNMAP_DMA:
+		assert_int_equal(f->no_iommu, 0);
 		return unmap_dma(f, data);
 	default:
 		fail_msg("container ioctl %lu", request);
@@ -482,7 +584,9 @@ static void fake_close(void *arg, int fd)
 	struct fake_vfio *f = arg;
 	size_t i;
 
-	if (fd == DEVICE) {
+	if (fd >= PIN) {
+		close_pin(f, fd - PIN);
+	} else if (fd == DEVICE) {
 		close_device(f);
 	} else if (fd == GROUP) {
 		assert_int_equal(f->device, 0);
@@ -523,4 +627,6 @@ const struct leap__vfio_calls fake_vfio_calls = {
 	.pwrite = fake_pwrite,
 	.close = fake_close,
 	.link = fake_link,
+	.pin = fake_pin,
+	.frames = fake_frames,
 };

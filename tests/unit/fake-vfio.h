@@ -25,12 +25,19 @@ struct fake_dma {
 	int gone;		/* the drive has still to hear of it */
 };
 
+/* Memory that may not move; its pages are where nobody would guess. */
+struct fake_pin {
+	uint8_t *addr;		/* NULL = free */
+	uint64_t pages;
+};
+
 struct fake_vfio {
 	/* what it is */
 	struct leap_vdev *vdev;	/* NULL: registers are plain memory */
 	int no_group;		/* the function is not there */
 	int unbound;		/* its group has no node */
 	int no_iommu;
+	uint64_t piece;		/* no_iommu: pages that lie together; 0 = 1 */
 	int not_viable;
 	int taken;		/* open errno of the group's node */
 	int old_msix;		/* vectors cannot be added */
@@ -51,6 +58,9 @@ struct fake_vfio {
 	int req_fd, err_fd;
 	uint64_t locked;
 	struct fake_dma dma[FAKE_DMA];
+	int reaches_all;	/* the drive, every pin */
+	struct fake_pin pin[FAKE_DMA];
+	int strays;		/* how often it looked for what is not there */
 	uint8_t config[4096];
 	uint8_t bar[FAKE_BAR];
 };

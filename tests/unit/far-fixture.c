@@ -314,6 +314,7 @@ leap_status_t far_run(struct far *f, uint8_t op, uint64_t block, uint32_t nr,
 	struct leap_bio *bio = leap_bio_get(f->chan);
 
 	bio->op = op;
+	bio->flags = f->bio_flags;
 	bio->block = block;
 	bio->nr_blocks = nr;
 	bio->sqe = sqe;

@@ -56,6 +56,7 @@ struct far {
 	struct leap_relay_opts relay;
 	struct leap_bdev *bdev;
 	struct leap_chan *chan;
+	uint8_t bio_flags;
 	int flag, err;
 };
 

@@ -7,6 +7,10 @@
 
 #include <leapio/nvmf.h>
 
+#include "sim/sim.h"
+
+#define MS	1000000ull
+
 static void set_flag(void *arg)
 {
 	*(int *)arg = 1;
@@ -329,38 +333,82 @@ static void test_namespaces(void **state)
 	fx_close(fx, io);
 }
 
+/* ---- keep alive: on a clock that moves when nothing else does ---- */
+
+static struct leap_sim *sim;
+static int quiet;	/* steps in a row; before the first one -1 */
+
+/* A step of the world; one that nothing will ever happen in is a bug. */
+static int sim_poll(struct fx *fx)
+{
+	if (quiet < 0)
+		leap_sim_add(sim, fx->pg);
+	quiet = leap_sim_run(sim, NULL, NULL, MS / 10) ? 0 : quiet + 1;
+	assert_true(quiet < 1000);
+	return 0;
+}
+
+static int setup_sim(void **state)
+{
+	struct leap_pollgroup_opts o = LEAP_POLLGROUP_OPTS_INIT;
+
+	sim = leap_sim_create(NULL);
+	quiet = -1;
+	o.world = LEAP_WORLD_SIM;
+	o.sim = sim;
+	return fx_setup_in(state, &o, sim_poll);
+}
+
+static int teardown_sim(void **state)
+{
+	fx_teardown(state);
+	leap_sim_destroy(sim);
+	return 0;
+}
+
+static uint64_t expired(struct fx *fx)
+{
+	struct leap_target_stats st = { .size = sizeof(st) };
+
+	assert_int_equal(leap_target_stats(fx->target, &st), 0);
+	return st.keep_alive_expired;
+}
+
+static bool has_expired(void *arg)
+{
+	return expired(arg) > 0;
+}
+
+/* From the last sign of life: KATO and a granule of 100 ms, and at most half a
+ * KATO more, which is how often it is looked at. */
+static void check_expiry(struct fx *fx)
+{
+	uint64_t from = leap_sim_now_ns(sim), took;
+
+	assert_int_equal(expired(fx), 0);
+	assert_int_equal(leap_sim_run(sim, has_expired, fx, 1000 * MS), 1);
+	took = leap_sim_now_ns(sim) - from;
+	assert_in_range(took, 295 * MS, 401 * MS);
+	fx_settle(fx);
+	assert_true(fx_is_lost(fx->admin));
+}
+
 static void test_keep_alive(void **state)
 {
 	struct fx *fx = *state;
 	struct fx_connect how = { .kato_ms = 200 };
-	struct leap_target_stats st = { .size = sizeof(st) };
 	struct leap_sqe ka = { 0 };
-	uint64_t from;
 	int i;
 
 	ka.opc = LEAP_ADM_KEEP_ALIVE;
 	assert_int_equal(fx_connect(fx, &how, &fx->admin), 0);
 	fx_enable(fx);
 	/* Alive for as long as it says so. */
-	for (i = 0; i < 8; i++) {
+	for (i = 0; i < 20; i++) {
+		leap_sim_run(sim, NULL, NULL, 250 * MS);
 		assert_int_equal(fx_cmd(fx, fx->admin, &ka, NULL, 0), 0);
-		from = leap_pollgroup_now_ns(fx->pg);
-		while (leap_pollgroup_now_ns(fx->pg) - from < 100000000)
-			leap_pollgroup_wait(fx->pg, 10000000);
 	}
-	assert_int_equal(leap_target_stats(fx->target, &st), 0);
-	assert_int_equal(st.keep_alive_expired, 0);
-	from = leap_pollgroup_now_ns(fx->pg);
-	while (!st.keep_alive_expired) {
-		leap_pollgroup_wait(fx->pg, 10000000);
-		assert_int_equal(leap_target_stats(fx->target, &st), 0);
-		assert_true(leap_pollgroup_now_ns(fx->pg) - from <
-			    2000000000ull);
-	}
-	/* KATO and a granule of 100 ms: not earlier. */
-	assert_true(leap_pollgroup_now_ns(fx->pg) - from >= 200000000ull);
-	fx_settle(fx);
-	assert_true(fx_is_lost(fx->admin));
+	check_expiry(fx);
 }
 
 /* I/O counts as a sign of life. */
@@ -368,24 +416,19 @@ static void test_traffic_keeps_alive(void **state)
 {
 	struct fx *fx = *state;
 	struct fx_connect how = { .kato_ms = 200 };
-	struct leap_target_stats st = { .size = sizeof(st) };
 	struct leap_sqe rd = fx_rw(LEAP_NVM_READ, 1, 0, 1);
 	struct leap_qp *io;
 	uint8_t buf[512];
-	uint64_t from;
 	int i;
 
 	assert_int_equal(fx_connect(fx, &how, &fx->admin), 0);
 	fx_enable(fx);
 	io = fx_io(fx, 1);
-	for (i = 0; i < 12; i++) {
+	for (i = 0; i < 20; i++) {
+		leap_sim_run(sim, NULL, NULL, 250 * MS);
 		assert_int_equal(fx_cmd(fx, io, &rd, buf, 512), 0);
-		from = leap_pollgroup_now_ns(fx->pg);
-		while (leap_pollgroup_now_ns(fx->pg) - from < 80000000)
-			leap_pollgroup_wait(fx->pg, 10000000);
 	}
-	assert_int_equal(leap_target_stats(fx->target, &st), 0);
-	assert_int_equal(st.keep_alive_expired, 0);
+	check_expiry(fx);
 	fx_close(fx, io);
 }
 
@@ -457,6 +500,7 @@ static void test_disconnect(void **state)
 
 #define LIVE(f) cmocka_unit_test_setup_teardown(f, fx_setup_live, fx_teardown)
 #define BARE(f) cmocka_unit_test_setup_teardown(f, fx_setup, fx_teardown)
+#define SIM(f) cmocka_unit_test_setup_teardown(f, setup_sim, teardown_sim)
 
 int main(void)
 {
@@ -470,8 +514,8 @@ int main(void)
 		LIVE(test_temperature),
 		LIVE(test_features),
 		LIVE(test_namespaces),
-		BARE(test_keep_alive),
-		BARE(test_traffic_keeps_alive),
+		SIM(test_keep_alive),
+		SIM(test_traffic_keeps_alive),
 		BARE(test_discovery),
 		LIVE(test_drain),
 		LIVE(test_disconnect),

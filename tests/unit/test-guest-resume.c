@@ -416,7 +416,7 @@ static void test_no_rerun(void **state)
 static void test_which_rerun(void **state)
 {
 	static const struct {
-		uint8_t opc, flags, nsid, may;
+		uint8_t opc, flags, nsid, may, note;
 	} cases[] = {
 		{ LEAP_NVM_READ, 0, 1, 1 },
 		{ LEAP_NVM_FLUSH, 0, 1, 1 },
@@ -426,8 +426,13 @@ static void test_which_rerun(void **state)
 		{ LEAP_NVM_DSM, 0, 1, 1 },
 		/* nobody's: refused when it runs */
 		{ LEAP_NVM_WRITE, 0, 3, 1 },
-		{ LEAP_NVM_COMPARE, LEAP_SQE_FUSE_FIRST, 1, 0 },
-		{ LEAP_NVM_WRITE, LEAP_SQE_FUSE_SECOND, 1, 0 },
+		/* a pair that may have written, and one that has not */
+		{ LEAP_NVM_COMPARE, LEAP_SQE_FUSE_FIRST, 1, 0,
+		  LEAP__FUSED_WRITES },
+		{ LEAP_NVM_WRITE, LEAP_SQE_FUSE_SECOND, 1, 0,
+		  LEAP__FUSED_WRITES },
+		{ LEAP_NVM_COMPARE, LEAP_SQE_FUSE_FIRST, 1, 1 },
+		{ LEAP_NVM_WRITE, LEAP_SQE_FUSE_SECOND, 1, 1 },
 		{ LEAP_NVM_COPY, 0, 1, 0 },
 		{ LEAP_NVM_VENDOR, 0, 1, 0 },
 		/* namespace 2 has zones */
@@ -454,7 +459,8 @@ static void test_which_rerun(void **state)
 
 		sqe.flags = cases[i].flags;
 		sqe.nsid = leap_to_le32(cases[i].nsid);
-		if (leap__io_may_rerun(&q, &sqe) != cases[i].may)
+		if (leap__io_may_rerun(&q, &sqe, cases[i].note) !=
+		    cases[i].may)
 			fail_msg("opcode %#x, flags %u, namespace %u",
 				 cases[i].opc, cases[i].flags, cases[i].nsid);
 	}

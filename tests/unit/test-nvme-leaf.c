@@ -16,6 +16,8 @@
 #include <leapio/relay.h>
 #include <leapio/target.h>
 
+#include "block/bdev.h"
+
 #define NQN	"nqn.2026-01.org.example:ssd"
 #define BLOCKS	32768u
 
@@ -166,6 +168,8 @@ static void test_model(void **state)
 	assert_int_equal(blk_io(&b, LEAP_BIO_VERIFY, 0, 0, 5000, NULL), 0);
 	assert_int_equal(leap_relay_info(b.bdev, &info), 0);
 	assert_int_equal(info.groups_live, 1);
+	/* The model's payload is memory that no device knows. */
+	assert_true(info.bounced > 500);
 	close_nvme(&b);
 }
 
@@ -276,6 +280,32 @@ static void test_device_comes_back(void **state)
 	close_nvme(&b);
 }
 
+/* Somebody wants its memory back before that. */
+static void test_lets_go(void **state)
+{
+	static uint8_t buf[512];
+	struct leap_piece piece = { .addr = buf, .len_bytes = 512 };
+	struct device *d = *state;
+	struct leap_bio *bio;
+	struct blk_wait wait;
+	uint64_t start;
+	struct blk b;
+
+	open_nvme(&b, d, "");
+	assert_int_equal(blk_io(&b, LEAP_BIO_READ, 0, 5, 1, buf), 0);
+	device_stop(d);
+	start = leap_pollgroup_now_ns(b.pg);
+	bio = blk_bio(&b, LEAP_BIO_READ, 5, 1, &piece, 1, &wait);
+	leap_bio_submit(b.chan, bio);
+	leap__chan_let_go(b.chan, NULL);
+	assert_int_equal(blk_await(&b, bio, &wait), LEAP_SC_PATH_CTRL);
+	assert_true(leap_pollgroup_now_ns(b.pg) - start < 10000000000u);
+	device_start(d);
+	settle(&b, 1);
+	assert_int_equal(blk_io(&b, LEAP_BIO_READ, 0, 5, 1, buf), 0);
+	close_nvme(&b);
+}
+
 /* Not even live yet. */
 static void test_closed_at_once(void **state)
 {
@@ -376,7 +406,8 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		CASE(test_model), CASE(test_threads),
-		CASE(test_device_comes_back), CASE(test_closed_at_once),
+		CASE(test_device_comes_back), CASE(test_lets_go),
+		CASE(test_closed_at_once),
 		CASE(test_lent), CASE(test_open_fails),
 	};
 

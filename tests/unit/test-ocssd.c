@@ -6,6 +6,8 @@
  */
 #include "vdev-fixture.h"
 
+#include <stdio.h>
+
 #include <leapio/ocssd.h>
 
 #include "pblk.h"
@@ -228,6 +230,54 @@ static void vectors(void **state)
 	assert_int_equal(bad, 15);
 }
 
+/* Those that one command opens count, too. */
+static void opened_at_once(void **state)
+{
+	static uint8_t out[12 * B];
+	struct vx *w = *state;
+	uint64_t at[12], bad;
+	uint32_t i;
+
+	bring_up(w, DRIVE ",maxocpu=2]");
+	for (i = 0; i < 12; i++)
+		at[i] = ppa(0, 1, i / 4, i % 4);
+	assert_int_equal(vec(w, LEAP_OCSSD_WRITE, at, NULL, 12, out, &bad),
+			 LEAP_SC_WRITE_FAULT);
+	assert_true(bad & 0xf00 && !(bad & 0xff));
+	assert_int_equal(chunk(w, 12).cs, LEAP_OCSSD_CS_FREE);
+	for (i = 8; i < 12; i++)
+		at[i] = ppa(0, 2, 0, i % 4);
+	assert_int_equal(vec(w, LEAP_OCSSD_WRITE, at, NULL, 12, out, &bad), 0);
+	for (i = 0; i < 4; i++)
+		at[i] = ppa(0, 1, 2, i);
+	assert_int_equal(vec(w, LEAP_OCSSD_WRITE, at, NULL, 4, out, &bad),
+			 LEAP_SC_WRITE_FAULT);
+}
+
+/* What the fields of the older version's identity cannot say. */
+static void too_large_for_1_2(void **state)
+{
+	static const char *const drives[] = {
+		"groups=256,pus=1,chunks=1,blocks=4,ws_min=4",
+		"groups=1,pus=256,chunks=1,blocks=4,ws_min=4",
+		"groups=1,pus=1,chunks=1,blocks=65536,ws_min=1",
+		"groups=1,pus=1,chunks=1,blocks=64,ws_min=16",
+	};
+	struct vx *w = *state;
+	struct leap_bdev *bdev;
+	char text[128];
+	size_t i;
+
+	bring_up(w, DRIVE "]");
+	for (i = 0; i < sizeof(drives) / sizeof(drives[0]); i++) {
+		snprintf(text, sizeof(text), "ocssd[%s]", drives[i]);
+		assert_int_equal(leap_bdev_open(w->pg, text, &bdev), 0);
+		assert_int_equal(leap_bdev_close(bdev), 0);
+		snprintf(text, sizeof(text), "ocssd[%s,version=1]", drives[i]);
+		assert_int_equal(leap_bdev_open(w->pg, text, &bdev), -EINVAL);
+	}
+}
+
 /* Lists that are not where they could be. */
 static void hostile_lists(void **state)
 {
@@ -397,6 +447,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		VX_B(geometry_and_chunks),
 		VX_B(vectors),
+		VX_B(opened_at_once),
+		VX_B(too_large_for_1_2),
 		VX_B(hostile_lists),
 		VX_B(translation_layer),
 		VX_B(version_1_2),

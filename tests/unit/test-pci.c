@@ -36,6 +36,7 @@ static struct {
 	int keeps;		/* drivers do not take anything back */
 	int fail_at, fail_err;	/* which write fails, from 1 */
 	int writes;
+	int unbound;		/* how often somebody lost its driver */
 } w;
 
 /* ---- the tree ---- */
@@ -198,7 +199,7 @@ static int probe(const char *address)
 		return 0;
 	if (!strcmp(override, "vfio-pci"))
 		drive_by(address, w.refuse ? "" : "vfio-pci");
-	else if (!w.keeps && strcmp(address, BARE))
+	else if (!w.keeps)
 		drive_by(address, !strcmp(address, NET) ? "e1000" : "nvme");
 	return 0;
 }
@@ -217,6 +218,7 @@ static int kernel_write(void *arg, const char *path, const char *text)
 	if (strstr(path, "/driver/unbind")) {
 		assert_string_equal(name, text);
 		drive_by(name, "");
+		w.unbound++;
 		return 0;
 	}
 	assert_non_null(strstr(path, "/driver_override"));
@@ -269,6 +271,11 @@ static struct leap_pci_info info(const char *address)
 	assert_int_equal(leap_pci_next(&o, NULL, &i), 0);
 	assert_int_equal(leap_pci_next(&o, i.address, &i), -ENOENT);
 	return i;
+}
+
+static void subnqn_is(const char *address, const char *nqn)
+{
+	assert_string_equal(info(address).subnqn, nqn);
 }
 
 static int bind_it(const char *address)
@@ -467,6 +474,73 @@ static void test_group(void **state)
 	assert_int_equal(info(PATHS).group_ready, 0);
 }
 
+/* Whatever else an exclusive open says, it does not say that nobody has it. */
+static void test_cannot_see(void **state)
+{
+	to("/dev/nvme0n1", "nvme0n1");
+	assert_int_equal(bind_it(DRIVE), -ELOOP);
+	assert_last_error("cannot see whether it is in use");
+	driver_is(DRIVE, "nvme");
+	assert_int_equal(info(DRIVE).in_use, 1);
+	/* No node, no device behind it: nobody can have it open there. */
+	unlink(at("/dev/nvme0n1"));
+	assert_int_equal(bind_it(DRIVE), 0);
+}
+
+/* The kernel makes names for drives that have none, out of serial and model
+ * numbers with blanks; and a drive may say anything at all. */
+static void test_names(void **state)
+{
+	const char *made = "nqn.2014.08.org.nvmexpress:80868086S1    MODEL  X  ";
+	char nqn[256];
+
+	put(DRIVE, "nvme/nvme0/subsysnqn", made);
+	assert_int_equal(bind_it(DRIVE), 0);
+	assert_string_equal(info(DRIVE).previous, "nvme");
+	subnqn_is(DRIVE, made);
+	assert_int_equal(leap__pci_release(&w.s, DRIVE), 0);
+	driver_is(DRIVE, "nvme");
+	memset(nqn, 'n', sizeof(nqn));
+	nqn[223] = 0;
+	put(DRIVE, "nvme/nvme0/subsysnqn", nqn);
+	subnqn_is(DRIVE, nqn);
+	nqn[223] = 'n';
+	nqn[224] = 0;
+	put(DRIVE, "nvme/nvme0/subsysnqn", nqn);
+	subnqn_is(DRIVE, "");
+	put(DRIVE, "nvme/nvme0/subsysnqn", "nqn.\033[2J\nx\n");
+	subnqn_is(DRIVE, "");
+	assert_int_equal(bind_it(DRIVE), 0);
+	subnqn_is(DRIVE, "");
+	assert_int_equal(leap__pci_release(&w.s, DRIVE), 0);
+	driver_is(DRIVE, "nvme");
+	/* What does not fit cannot be put back: then it is not taken. */
+	put(DRIVE, "driver_override", "a-driver-with-a-name-of-32-letters\n");
+	assert_int_equal(bind_it(DRIVE), -ENAMETOOLONG);
+	driver_is(DRIVE, "nvme");
+}
+
+static void test_owner(void **state)
+{
+	struct leap_pci_opts o = LEAP_PCI_OPTS_INIT;
+
+	/* There is no node to be given away: as if nothing had been asked. */
+	o.set_owner = 1;
+	o.uid = getuid();
+	o.gid = getgid();
+	assert_int_equal(leap__pci_bind(&w.s, DRIVE, &o), -ENOENT);
+	assert_last_error("cannot be given away");
+	driver_is(DRIVE, "nvme");
+	override_is(DRIVE, "(null)");
+	assert_int_equal(leap__pci_release(&w.s, DRIVE), -ENOENT);
+	/* Somebody else has bound it: that stays. */
+	drive_by(DRIVE, "vfio-pci");
+	assert_int_equal(leap__pci_bind(&w.s, DRIVE, &o), -ENOENT);
+	driver_is(DRIVE, "vfio-pci");
+	file("/dev/vfio/5", "");
+	assert_int_equal(leap__pci_bind(&w.s, DRIVE, &o), 0);
+}
+
 /* vfio-pci is not there, or does not want it: everything stays. */
 static void test_not_taken(void **state)
 {
@@ -489,26 +563,34 @@ static void test_failing_writes(void **state)
 		w.writes = 0;
 		w.fail_at = n;
 		w.fail_err = -EIO;
+		w.unbound = 0;
 		assert_int_equal(bind_it(DRIVE), -EIO);
 		w.fail_at = 0;
 		driver_is(DRIVE, "nvme");
 		override_is(DRIVE, "(null)");
+		/* What has its driver still is not taken from it. */
+		assert_int_equal(w.unbound, n == 3);
 	}
 	for (n = 1; n <= 3; n++) {
 		assert_int_equal(bind_it(DRIVE), 0);
 		w.writes = 0;
 		w.fail_at = n;
 		assert_int_equal(leap__pci_release(&w.s, DRIVE), -EIO);
+		assert_last_error(n < 3 ? "vfio-pci keeps it" :
+				  "nvme does not take it back");
 		w.fail_at = 0;
-		/* Bound again, or asked again: it comes back in the end. */
-		drive_by(DRIVE, "vfio-pci");
+		/* Asked again, it comes back. */
 		assert_int_equal(leap__pci_release(&w.s, DRIVE), 0);
 		driver_is(DRIVE, "nvme");
+		override_is(DRIVE, "(null)");
 	}
 	assert_int_equal(bind_it(DRIVE), 0);
 	w.keeps = 1;
 	assert_int_equal(leap__pci_release(&w.s, DRIVE), -EIO);
 	assert_last_error("nvme does not take it back");
+	w.keeps = 0;
+	assert_int_equal(leap__pci_release(&w.s, DRIVE), 0);
+	driver_is(DRIVE, "nvme");
 }
 
 /* What was written down is not believed as it is. */
@@ -558,7 +640,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_list), T(test_filters), T(test_bad_asks),
 		T(test_bind_and_back), T(test_back_to_what_was), T(test_in_use),
-		T(test_group), T(test_not_taken), T(test_failing_writes),
+		T(test_group), T(test_cannot_see), T(test_names),
+		T(test_owner), T(test_not_taken), T(test_failing_writes),
 		T(test_state_file), T(test_driven),
 	};
 

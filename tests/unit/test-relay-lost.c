@@ -86,6 +86,42 @@ static void test_copy_that_nobody_takes(void **state)
 	assert_int_equal(f->nr, 0);
 }
 
+/* It cannot even be tried when a thread begins to use it: that is waited for as
+ * any other absence. */
+static void test_away_from_the_start(void **state)
+{
+	static const char *const urls[] = {
+		NULL, "loop://nobody/nqn.2026-01.x:y", "none://x/y",
+	};
+	struct leap__relay *relay;
+	struct leap_chan *first;
+	struct far *f = *state;
+	const char *url;
+	size_t i;
+
+	f->relay.loss_ms = 50;
+	assert_int_equal(far_open(f), 0);
+	first = f->chan;
+	relay = leap_bdev_priv(f->bdev);
+	url = relay->url;
+	for (i = 0; i < COUNT(urls); i++) {
+		relay->url = urls[i] ? urls[i] : url;
+		f->target.refuse = urls[i] ? 0 : -ECONNREFUSED;
+		assert_int_equal(leap_chan_open(f->bdev, f->pg, 8, &f->chan),
+				 0);
+		assert_int_equal(far_run(f, LEAP_BIO_READ, 0, 1, NULL,
+					 payload, 512, NULL),
+				 LEAP_SC_PATH_CTRL);
+		f->target.refuse = 0;
+		relay->url = url;
+		while (far_run(f, LEAP_BIO_READ, 0, 1, NULL, payload, 512,
+			       NULL))
+			leap_pollgroup_wait(f->pg, 1000000);
+		assert_int_equal(leap_chan_close(f->chan), 0);
+	}
+	f->chan = first;
+}
+
 /* A far end that says it has given a command up may have begun with it. */
 static void test_given_up(void **state)
 {
@@ -145,7 +181,8 @@ int main(void)
 						   far_tear_down)
 	const struct CMUnitTest tests[] = {
 		CASE(test_goes_again), CASE(test_copy_is_done_once),
-		CASE(test_copy_that_nobody_takes), CASE(test_given_up),
+		CASE(test_copy_that_nobody_takes),
+		CASE(test_away_from_the_start), CASE(test_given_up),
 		CASE(test_half_a_copy), CASE(test_no_patience),
 	};
 

@@ -214,6 +214,43 @@ static void test_save(void **state)
 	close(fd);
 }
 
+/* What the guest has found is what it keeps, whatever the next is told. */
+static void test_save_msi(void **state)
+{
+	struct vx *w = *state;
+	struct leap_vdev_info info = { .size = sizeof(info) };
+	struct leap_vdev_opts o = vx_opts(w);
+	struct leap__saved s;
+	uint32_t at, data;
+	uint64_t addr;
+
+	o.irqs = LEAP_VDEV_HAS_MSI;
+	o.nr_vectors = 4;
+	vx_make(w, &o);
+	at = gd_cap(w->g, 0x05);
+	gd_cfg_wr(w->g, at + 4, 0xfee00000, 4);
+	gd_cfg_wr(w->g, at + 12, 0x4030, 2);
+	gd_cfg_wr(w->g, at + 2, 0x21, 2);
+	assert_int_equal(gd_enable(w->g, 32, 32), LEAP_CSTS_RDY);
+	gd_cq_init(w->g, &w->cq, 1, 16);
+	gd_sq_init(w->g, &w->sq, 1, 16, &w->cq);
+	assert_int_equal(gd_create_cq(w->g, &w->cq, 3, 1), 0);
+	assert_int_equal(gd_create_sq(w->g, &w->sq), 0);
+	replace(w, &s);
+	leap__saved_free(&s);
+	assert_int_equal(gd_cap(w->g, 0x05), at);
+	assert_int_equal(leap_vdev_info(w->v, &info), 0);
+	assert_int_equal(info.irqs, LEAP_VDEV_HAS_MSI);
+	assert_int_equal(leap_vdev_msix(w->v, 3, &addr, &data), 0);
+	assert_int_equal(addr, 0xfee00000);
+	assert_int_equal(data, 0x4033);
+	w->raised[3] = 0;
+	vx_check_io(w, &w->sq, 8, 1);
+	vx_settle(w);
+	/* One more may come of the change itself. */
+	assert_in_range(w->raised[3], 2, 3);
+}
+
 /* Whatever the bytes are, nothing is left behind. */
 static void test_restore_noise(void **state)
 {
@@ -505,7 +542,7 @@ int main(void)
 		VX_T(test_flr),
 		VX_T(test_reset_timeout),
 		VX_T(test_mem),
-		VX_T(test_save),
+		VX_T(test_save), VX_B(test_save_msi),
 		VX_T(test_restore_noise),
 		VX_T(test_pull_out),
 		VX_T(test_reset_and_target_goes),

@@ -62,7 +62,7 @@ static int new_starts(const struct leap__saved *s, const struct fake_vdev *kept)
 	assert_int_equal(leap__vfu_server_create(vf.pg, &fake_vdev_ops, "next",
 						 &vf.server), 0);
 	assert_int_equal(leap__vfu_server_start(vf.server, wfd,
-			(struct leap_vdev *)&vf.vdev, VF_VECTORS), 0);
+			(struct leap_vdev *)&vf.vdev, VF_VECTORS, 0), 0);
 	return leap__vfu_server_restore(vf.server, s);
 }
 

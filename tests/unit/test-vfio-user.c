@@ -204,6 +204,46 @@ static void test_info(void **state)
 	}
 }
 
+/* Messages are of one kind, the other's index is empty. */
+static void test_kinds(void **state)
+{
+	static const uint32_t counts[][2] = {	/* MSI, MSI-X */
+		[LEAP_VDEV_HAS_MSIX] = { 0, VF_VECTORS },
+		[LEAP_VDEV_HAS_MSI] = { VF_VECTORS, 0 },
+		[LEAP_VDEV_HAS_PIN] = { 0, 0 },
+	};
+	struct leap__vfu_irq_info q = { .argsz = 16 };
+	int fd = vf_event(), none = -1;
+	uint32_t kind, i;
+
+	(void)state;
+	for (kind = 0; kind < COUNT(counts); kind++) {
+		leap__vfu_server_dev(vf.server)->irqs = kind;
+		for (i = 0; i < 2; i++) {
+			uint32_t index = LEAP__VFU_IRQ_MSI + i;
+			int ok = counts[kind][i] != 0;
+
+			q = (struct leap__vfu_irq_info){ 16, .index = index };
+			assert_int_equal(vf_ask(LEAP__VFU_IRQ_INFO, &q,
+						sizeof(q)), 0);
+			memcpy(&q, vf.c.in, sizeof(q));
+			assert_int_equal(q.count, counts[kind][i]);
+			assert_int_equal(vfu_set_irqs(&vf.c, E_FD, index, 2, 1,
+						      NULL, &fd, 1),
+					 ok ? 0 : EINVAL);
+			assert_int_equal(vf.vdev.irq[2] >= 0, ok);
+			assert_int_equal(vfu_set_irqs(&vf.c, E_NONE, index, 2,
+						      1, NULL, &none, 0),
+					 ok ? 0 : EINVAL);
+			assert_int_equal(vf_fired(fd), ok);
+			assert_int_equal(vfu_set_irqs(&vf.c, E_NONE, index, 0,
+						      0, NULL, &none, 0), 0);
+			assert_int_equal(vf.vdev.irq[2], -1);
+		}
+	}
+	close(fd);
+}
+
 static void test_bad_info(void **state)
 {
 	static const uint16_t cmds[] = {
@@ -615,7 +655,7 @@ int main(void)
 			vf_set_up, vf_tear_down),
 		cmocka_unit_test_setup_teardown(test_bad_headers,
 			vf_set_up, vf_tear_down),
-		VF_LIVE(test_info),
+		VF_LIVE(test_info), VF_LIVE(test_kinds),
 		VF_LIVE(test_bad_info),
 		VF_LIVE(test_unknown),
 		VF_LIVE(test_regions),

@@ -18,6 +18,7 @@
 
 #define NQN "nqn.2026-01.org.example:drive"
 #define URL "pcie:" FAKE_ADDRESS "/" NQN
+#define NO_IOMMU_URL "pcie:" FAKE_ADDRESS "?noiommu=1/" NQN
 #define BLOCK 512u
 #define BLOCKS 8192u
 #define MOST 65536u
@@ -35,6 +36,9 @@ static struct {
 	struct leap_dmabuf *mem;
 	uint8_t *base, *copy;
 	struct test_rand rnd;
+	const char *url;
+	uint32_t depth;
+	int elsewhere;		/* payload is not in a dmabuf */
 	char log[256];
 	int warned;
 } w;
@@ -150,12 +154,91 @@ static void test_no_iommu_group(void **state)
 
 	fake_vfio_init(&fake);
 	fake.no_iommu = 1;
+	refuse(-EOPNOTSUPP, "in no-IOMMU mode, where it can write to all");
+	fake.no_iommu = 1;
 	l = link_of();
+	l.no_iommu_ok = true;
 	assert_int_equal(leap__vfio_link_open(&l), 0);
 	assert_true(l.no_iommu);
 	assert_string_equal(l.group_name, "noiommu-7");
 	leap__vfio_link_close(&l);
 	fake_vfio_check_closed(&fake);
+}
+
+static void test_pins(void **state)
+{
+	struct leap__vfio_link l;
+	uint8_t *p = aligned_alloc(4096, 65536);
+	uint64_t *pages;
+	int i;
+
+	fake_vfio_init(&fake);
+	fake.no_iommu = 1;
+	fake.lockable = 65536;
+	l = link_of();
+	l.no_iommu_ok = true;
+	assert_int_equal(leap__vfio_link_open(&l), 0);
+	assert_int_equal(leap__vfio_link_map(&l, p, 65536, 1, &pages), 0);
+	for (i = 1; i < 16; i++)
+		assert_int_equal(pages[i], pages[i - 1] - 4096);
+	free(pages);
+	assert_int_equal(leap__vfio_link_map(&l, p, 4096, 2, &pages), -ENOMEM);
+	assert_null(pages);
+	assert_int_equal(leap__vfio_link_unmap(&l, 4096, 2), -EIO);
+	assert_int_equal(leap__vfio_link_unmap(&l, 65536, 1), 0);
+	/* Pinned, but nobody says where it is. */
+	fake.fail_at = fake.calls + 2;
+	fake.fail_err = -EPERM;
+	assert_int_equal(leap__vfio_link_map(&l, p, 4096, 3, &pages), -EPERM);
+	assert_int_equal(fake.locked, 0);
+	assert_int_equal(leap__vfio_link_map(&l, p, 4096, 4, &pages), 0);
+	free(pages);
+	leap__vfio_link_close(&l);
+	fake_vfio_check_closed(&fake);
+	free(p);
+}
+
+/* The kernel's own: what is pinned is there, and where it was. */
+static void test_real_pin(void **state)
+{
+	struct leap_dmabuf_opts opts = LEAP_DMABUF_OPTS_INIT;
+	uint64_t pages[16], again[16];
+	struct leap_dmabuf *buf;
+	int fd, err, i;
+
+	opts.bytes = sizeof(pages) / 8 * 4096;
+	opts.huge = LEAP_HUGE_NEVER;
+	assert_int_equal(leap_dmabuf_create(&opts, &buf), 0);
+	fd = leap__vfio_pin(NULL, leap_dmabuf_addr(buf), opts.bytes);
+	if (fd == -ENOSYS || fd == -EPERM) {
+		leap_dmabuf_put(buf);
+		printf("skip: no io_uring: %s\n", strerror(-fd));
+		skip();
+	}
+	assert_true(fd >= 0);
+	err = leap__vfio_frames(NULL, leap_dmabuf_addr(buf), opts.bytes, pages);
+	if (err) {
+		assert_int_equal(err, -EPERM);	/* not root */
+	} else {
+		memset(leap_dmabuf_addr(buf), 0x5a, opts.bytes);
+		assert_int_equal(leap__vfio_frames(NULL, leap_dmabuf_addr(buf),
+						   opts.bytes, again), 0);
+		assert_memory_equal(pages, again, sizeof(pages));
+		for (i = 0; i < 16; i++)
+			assert_int_equal(pages[i] & 4095, 0);
+	}
+	close(fd);
+	leap_dmabuf_put(buf);
+}
+
+static int map(struct leap__vfio_link *l, uint8_t *p, uint64_t bytes,
+	       uint64_t iova)
+{
+	uint64_t *pages;
+	int err = leap__vfio_link_map(l, p, bytes, iova, &pages);
+
+	assert_null(pages);
+	return err;
 }
 
 static void test_memory(void **state)
@@ -170,15 +253,15 @@ static void test_memory(void **state)
 	assert_int_equal(leap__vfio_link_open(&l), 0);
 	assert_int_equal(l.nr_ranges, 2);
 	/* Where interrupt messages go, and beyond the end. */
-	assert_int_equal(leap__vfio_link_map(&l, p, 4096, 0xfee00000), -ENOSPC);
+	assert_int_equal(map(&l, p, 4096, 0xfee00000), -ENOSPC);
 	assert_last_error("beyond what the IOMMU translates");
-	assert_int_equal(leap__vfio_link_map(&l, p, 8192, (1ull << 32) +
-					     (64u << 20) - 4096), -ENOSPC);
-	assert_int_equal(leap__vfio_link_map(&l, p, 32768, 1ull << 32), 0);
-	assert_int_equal(leap__vfio_link_map(&l, p, 4096, 2u << 20), -ENOMEM);
+	assert_int_equal(map(&l, p, 8192, (1ull << 32) + (64u << 20) - 4096),
+			 -ENOSPC);
+	assert_int_equal(map(&l, p, 32768, 1ull << 32), 0);
+	assert_int_equal(map(&l, p, 4096, 2u << 20), -ENOMEM);
 	assert_int_equal(leap__vfio_link_unmap(&l, 4096, 77u << 12), -EIO);
 	assert_int_equal(leap__vfio_link_unmap(&l, 32768, 1ull << 32), 0);
-	assert_int_equal(leap__vfio_link_map(&l, p, 4096, 2u << 20), 0);
+	assert_int_equal(map(&l, p, 4096, 2u << 20), 0);
 	leap__vfio_link_close(&l);
 	fake_vfio_check_closed(&fake);
 	free(p);
@@ -216,6 +299,14 @@ static uint32_t below(uint32_t n)
 	return test_rand_below(&w.rnd, n);
 }
 
+static uint64_t bounced(void)
+{
+	struct leap_pollgroup_stats s = { .size = sizeof(s) };
+
+	assert_int_equal(leap_pollgroup_stats(w.pg, &s), 0);
+	return s.bounced;
+}
+
 static void set_flag(void *arg)
 {
 	*(int *)arg = 1;
@@ -251,6 +342,8 @@ static int setup(void **state)
 	memset(&w, 0, sizeof(w));
 	fake_vfio_init(&fake);
 	w.rnd.s = 1;
+	w.url = URL;
+	w.depth = 32;
 	popts.spin_ns = -1;	/* sleep whenever there is nothing to do */
 	popts.log = log_line;
 	sopts.nqn = NQN;
@@ -290,21 +383,13 @@ static int start(uint32_t flags)
 {
 	struct leap_host_opts o = LEAP_HOST_OPTS_INIT;
 
-	o.url = URL;
+	o.url = w.url;
 	o.nr_io_queues = 2;
-	o.depth = 32;
+	o.depth = w.depth;
 	o.flags = flags;
 	o.reconnect_ms = 1;
 	w.host = NULL;
 	return leap_host_connect(w.pg, &o, &w.host);
-}
-
-static void test_no_iommu(void **state)
-{
-	fake.no_iommu = 1;
-	assert_int_equal(start(0), -EOPNOTSUPP);
-	assert_last_error("an IOMMU is needed");
-	fake_vfio_check_closed(&fake);
 }
 
 static void open_host(uint32_t flags)
@@ -336,7 +421,8 @@ static void one(uint32_t queue)
 	int is_write = below(2) == 0;
 	uint8_t *here = w.copy + (size_t)lba * BLOCK;
 	struct leap_piece piece = {
-		.addr = w.base + below(1024) * 4, .len_bytes = n, .buf = w.mem,
+		.addr = w.base + below(1024) * 4, .len_bytes = n,
+		.buf = w.elsewhere ? NULL : w.mem,
 	};
 	struct leap_req req = { .pieces = &piece, .nr_pieces = 1 };
 	uint8_t *p = piece.addr;
@@ -373,6 +459,7 @@ static void test_data(void **state)
 		close_host();
 	}
 	assert_int_equal(w.warned, 0);
+	assert_int_equal(bounced(), 0);
 }
 
 /* What may not be locked is bounced; somebody is told, with the way out. */
@@ -382,6 +469,7 @@ static void test_memlock(void **state)
 	fake.lockable = fake.locked;
 	some(100);
 	assert_int_equal(fake.locked, fake.lockable);
+	assert_int_equal(bounced(), 100);
 	assert_int_equal(w.warned, 1);
 	assert_non_null(strstr(w.log, FAKE_ADDRESS));
 	close_host();
@@ -394,8 +482,40 @@ static void test_memlock(void **state)
 	close_host();
 }
 
+/* An IOMMU translates only so many addresses: they are used again. */
+static void test_few_addresses(void **state)
+{
+	struct leap_dmabuf_opts mopts = LEAP_DMABUF_OPTS_INIT;
+	struct leap_piece piece = { .len_bytes = 4096 };
+	uint64_t locked;
+	int k;
+
+	fake.short_ranges = 1;
+	open_host(0);
+	locked = fake.locked;
+	mopts.bytes = 1 << 20;
+	mopts.huge = LEAP_HUGE_NEVER;
+	for (k = 0; k < 64; k++) {
+		struct leap_req req = { .pieces = &piece, .nr_pieces = 1 };
+
+		assert_int_equal(leap_dmabuf_create(&mopts, &piece.buf), 0);
+		piece.addr = leap_dmabuf_addr(piece.buf);
+		req.sqe.opc = LEAP_NVM_READ;
+		req.sqe.nsid = leap_to_le32(1);
+		req.sqe.cdw12 = leap_to_le32(7);
+		assert_int_equal(leap_host_sync(w.host, w.pg, 1, &req), 0);
+		assert_int_equal(leap_req_status(&req), 0);
+		assert_int_equal(fake.locked, locked + (1 << 20));
+		leap_dmabuf_put(piece.buf);
+		while (fake.locked > locked)
+			leap_pollgroup_poll(w.pg, 0);
+	}
+	assert_int_equal(w.warned, 0);
+	close_host();
+}
+
 /* Any one call of bring-up fails: the host says so, or goes on without. */
-static void test_any_call(void **state)
+static void any_call(void)
 {
 	int n, calls, live = 0, failed = 0;
 
@@ -424,6 +544,103 @@ static void test_any_call(void **state)
 	}
 	assert_true(failed > 30);
 	assert_true(live > 0);
+}
+
+static void test_any_call(void **state)
+{
+	any_call();
+}
+
+/* ---- without an IOMMU ---- */
+
+/* Only who says that he wants it gets it. */
+static void test_no_iommu_asked(void **state)
+{
+	struct leap_lender_opts lopts = LEAP_LENDER_OPTS_INIT;
+	struct leap_lender *lender;
+
+	fake.no_iommu = 1;
+	assert_int_equal(start(0), -EOPNOTSUPP);
+	assert_last_error("an IOMMU is needed, or ?noiommu=1");
+	fake_vfio_check_closed(&fake);
+	w.url = "pcie:" FAKE_ADDRESS "?noiommu=0/" NQN;
+	assert_int_equal(start(0), -EINVAL);
+	assert_last_error("only ?noiommu=1 may follow an address");
+	w.url = "pcie:" FAKE_ADDRESS "1?noiommu=1/" NQN;
+	assert_int_equal(start(0), -EINVAL);
+	assert_last_error("is not a PCI address");
+	lopts.url = NO_IOMMU_URL;
+	assert_int_equal(leap_lender_create(w.pg, &lopts, &lender),
+			 -EOPNOTSUPP);
+	assert_last_error("without an IOMMU a device cannot be lent");
+	/* Asked for and not needed: then it is not used. */
+	fake.no_iommu = 0;
+	w.url = NO_IOMMU_URL;
+	open_host(0);
+	some(20);
+	assert_int_equal(w.warned, 0);
+	close_host();
+}
+
+/* No two pages lie together; every list has to say where each is. */
+static void test_no_iommu_data(void **state)
+{
+	static const uint32_t flags[] = { 0, LEAP_QP_PRP };
+	size_t k;
+
+	fake.no_iommu = 1;
+	w.url = NO_IOMMU_URL;
+	for (k = 0; k < COUNT(flags); k++) {
+		open_host(flags[k]);
+		assert_non_null(strstr(w.log, "can write to all memory"));
+		some(200);
+		assert_true(fake.locked >= MEM);
+		assert_int_equal(bounced(), k * 200);
+		w.elsewhere = 1;
+		some(200);
+		assert_int_equal(bounced(), k * 200 + 200);
+		w.elsewhere = 0;
+		some(50);
+		close_host();
+		assert_int_equal(w.warned, 1 + (int)k);
+	}
+}
+
+static void test_no_iommu_lock(void **state)
+{
+	fake.no_iommu = 1;
+	w.url = NO_IOMMU_URL;
+	open_host(0);
+	fake.lockable = fake.locked;
+	some(100);
+	assert_int_equal(fake.locked, fake.lockable);
+	assert_int_equal(w.warned, 2);
+	close_host();
+}
+
+static void test_no_iommu_calls(void **state)
+{
+	fake.no_iommu = 1;
+	w.url = NO_IOMMU_URL;
+	any_call();
+}
+
+/* A ring longer than what lies together cannot be used. */
+static void test_no_iommu_rings(void **state)
+{
+	fake.no_iommu = 1;
+	w.url = NO_IOMMU_URL;
+	w.depth = 128;
+	assert_int_equal(start(0), 0);
+	while (leap_host_state(w.host) == LEAP_HOST_CONNECTING)
+		leap_pollgroup_wait(w.pg, 100000000);
+	assert_int_equal(leap_host_state(w.host), LEAP_HOST_FAILED);
+	assert_last_error("without huge pages");
+	close_host();
+	fake.piece = 2;
+	open_host(0);
+	some(200);
+	close_host();
 }
 
 /* Half a second without a command: it sleeps, and does not wake up. */
@@ -571,10 +788,15 @@ int main(void)
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_every_step),
 		cmocka_unit_test(test_no_iommu_group),
+		cmocka_unit_test(test_pins),
+		cmocka_unit_test(test_real_pin),
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_vectors),
-		T(test_data), T(test_memlock), T(test_any_call), T(test_idle),
-		T(test_wanted_back), T(test_mapped), T(test_no_iommu),
+		T(test_data), T(test_memlock), T(test_few_addresses),
+		T(test_any_call), T(test_idle), T(test_wanted_back),
+		T(test_mapped), T(test_no_iommu_asked),
+		T(test_no_iommu_data), T(test_no_iommu_lock),
+		T(test_no_iommu_calls), T(test_no_iommu_rings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

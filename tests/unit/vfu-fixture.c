@@ -66,7 +66,7 @@ int vf_set_up(void **state)
 	assert_int_equal(leap__vfu_server_create(vf.pg, &fake_vdev_ops, "unit",
 						 &vf.server), 0);
 	assert_int_equal(leap__vfu_server_start(vf.server, wfd,
-			(struct leap_vdev *)&vf.vdev, VF_VECTORS), 0);
+			(struct leap_vdev *)&vf.vdev, VF_VECTORS, 0), 0);
 	return 0;
 }
 

@@ -54,6 +54,12 @@ enum leap_bio_op {
 	 * in the order of the list. result is a bit for each address that
 	 * failed; a write or copy that has one has done nothing. */
 	LEAP_BIO_VECTOR = 12,
+	/* Pieces are written if the blocks are those of bio.expect, and nothing
+	 * that anybody else writes comes in between. Ends with Compare Failure
+	 * if they are not. result of any other failure: 0 nothing was
+	 * compared, 1 it was equal, and the write has failed. Only to layers
+	 * with LEAP_BDEV_COMPARE_WRITE. */
+	LEAP_BIO_COMPARE_WRITE = 13,
 };
 
 #define LEAP_BIO_FUA	1u	/* durable before it completes */
@@ -75,6 +81,10 @@ enum leap_bio_op {
 #define LEAP_BDEV_COPY		2048u
 #define LEAP_BDEV_ZONED		4096u	/* zones; see leap_bdev_set_zones */
 #define LEAP_BDEV_VECTOR	8192u	/* open channel */
+#define LEAP_BDEV_COMPARE_WRITE	16384u
+/* Nobody else writes to the medium while it is open here: who keeps writes of
+ * this bdev apart has kept all of them apart. */
+#define LEAP_BDEV_EXCLUSIVE	32768u
 
 struct leap_chan;
 
@@ -116,6 +126,14 @@ struct leap_bdev_admin {
 	void *buf;
 };
 
+/* What a compare-and-write compares with: as many bytes as it writes. */
+struct leap_bio_expect {
+	const struct leap_piece *pieces;
+	uint32_t nr_pieces;
+	uint32_t reserved;
+	const struct leap_sqe *sqe;	/* as leap_bio.sqe, of the compare */
+};
+
 struct leap_bio {
 	uint8_t op;		/* enum leap_bio_op */
 	uint8_t flags;		/* LEAP_BIO_* */
@@ -136,7 +154,10 @@ struct leap_bio {
 	 * copy. In: of zone send and report what to do. A layer gives its
 	 * child's to the bio above. */
 	uint64_t result;
-	const struct leap_bio_vector *vector;	/* borrowed, or NULL */
+	union {			/* borrowed, or NULL */
+		const struct leap_bio_vector *vector;
+		const struct leap_bio_expect *expect;	/* COMPARE_WRITE */
+	};
 	/* scratch of the layers follows */
 };
 

@@ -120,6 +120,7 @@ struct leap_qp {
 	void *core;		/* dispatcher's */
 	uint64_t bounced;	/* transports count: payload that was copied
 				 * because the far side cannot reach it */
+	uint64_t *bounced_all;	/* dispatcher's: atomic, or NULL */
 };
 
 struct leap_transport_ops {
@@ -135,6 +136,8 @@ struct leap_transport_ops {
 	 * leap_qp_transport_down, later, in poll. The dispatcher then sends the
 	 * Connect command through submit. submit fills DPTR and CID of each
 	 * request and takes 0..n of them; the answer comes by leap_qp_complete.
+	 * A batch that begins with a first fused command has the second behind
+	 * it: both are taken, next to each other and told at once, or none.
 	 * lib[1] of a request is its payload in bytes, lib[0] the transport's.
 	 * close ends everything, returns every request by leap_qp_complete and
 	 * then calls leap_qp_closed, in a later poll.

@@ -60,6 +60,7 @@ static const char *const op_names[] = {
 	[LEAP_BIO_ZONE_SEND] = "zone",
 	[LEAP_BIO_ZONE_REPORT] = "report",
 	[LEAP_BIO_VECTOR] = "vector",
+	[LEAP_BIO_COMPARE_WRITE] = "fused",
 };
 
 static const struct {

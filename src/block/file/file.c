@@ -157,7 +157,7 @@ static uint32_t file_caps(const struct leap__file *f,
 	if (o->readonly)
 		caps |= LEAP_BDEV_READONLY;
 	if (o->lock && !st->fs_remote)
-		caps |= LEAP_BDEV_FENCEABLE;
+		caps |= LEAP_BDEV_FENCEABLE | LEAP_BDEV_EXCLUSIVE;
 	return caps;
 }
 

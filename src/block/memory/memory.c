@@ -35,7 +35,7 @@
 
 #define CAPS (LEAP_BDEV_FUA | LEAP_BDEV_DISCARD | LEAP_BDEV_WRITE_ZEROES | \
 	      LEAP_BDEV_ZERO_DISCARD | LEAP_BDEV_COMPARE | LEAP_BDEV_VERIFY | \
-	      LEAP_BDEV_COPY)
+	      LEAP_BDEV_COPY | LEAP_BDEV_COMPARE_WRITE | LEAP_BDEV_EXCLUSIVE)
 #define SIZE_MAX_BYTES	(UINT64_C(1) << 46)	/* half of x86's user space */
 #define STEP_BYTES	(UINT64_C(2) << 20)	/* zeroed per poll: about 0.1 ms */
 #define MADVISE_BYTES	65536u			/* below, memset is faster */
@@ -62,6 +62,10 @@ struct memory_chan {
 	struct leap_chan *chan;
 	struct leap_bio *head;		/* being zeroed, oldest first */
 	struct leap_bio **tail;
+};
+
+struct held {
+	uint32_t first, nr;	/* stripes */
 };
 
 struct memory_bio {
@@ -186,24 +190,41 @@ static void zero_bytes(const struct memory *m, unsigned char *from,
 	memset(from, 0, bytes);
 }
 
-/* Holds the stripes that a range of one or of many regions needs. */
-static void zero_held(const struct memory *m, uint64_t at, uint64_t bytes,
-		      int give_back)
+/* The stripes that a range of one or of many regions needs, in ascending order,
+ * as several are held at once nowhere else. */
+static void hold_range(const struct memory *m, uint64_t at, uint64_t bytes,
+		       struct held *held)
 {
 	uint64_t nr = (at % REGION_BYTES + bytes + REGION_BYTES - 1) /
 		      REGION_BYTES;
 	uint64_t first = at / REGION_BYTES % NR_STRIPES, i;
 
-	/* In ascending order, as several are held at once nowhere else. */
 	if (nr > NR_STRIPES || first + nr > NR_STRIPES) {
 		first = 0;
 		nr = NR_STRIPES;
 	}
+	held->first = (uint32_t)first;
+	held->nr = (uint32_t)nr;
 	for (i = 0; i < nr; i++)
 		hold(&m->stripes[first + i]);
+}
+
+static void let_range_go(const struct memory *m, const struct held *held)
+{
+	uint32_t i;
+
+	for (i = 0; i < held->nr; i++)
+		let_go(&m->stripes[held->first + i]);
+}
+
+static void zero_held(const struct memory *m, uint64_t at, uint64_t bytes,
+		      int give_back)
+{
+	struct held held;
+
+	hold_range(m, at, bytes, &held);
 	zero_bytes(m, m->base + at, bytes, give_back);
-	for (i = 0; i < nr; i++)
-		let_go(&m->stripes[first + i]);
+	let_range_go(m, &held);
 }
 
 /* One step; 1 when the bio is finished with. */
@@ -361,6 +382,35 @@ static leap_status_t copy(struct leap_chan *chan, struct leap_bio *bio)
 	return 0;
 }
 
+static int pieces_differ(const unsigned char *at,
+			 const struct leap_piece *p, uint32_t nr)
+{
+	for (; nr; nr--, at += p->len_bytes, p++)
+		if (memcmp(at, p->addr, p->len_bytes))
+			return 1;
+	return 0;
+}
+
+static leap_status_t compare_write(const struct memory *m,
+				   const struct leap_bio *bio)
+{
+	uint64_t at = bio->block << m->shift;
+	unsigned char *to = m->base + at;
+	struct held held;
+	uint32_t i;
+	int differs;
+
+	hold_range(m, at, (uint64_t)bio->nr_blocks << m->shift, &held);
+	differs = pieces_differ(to, bio->expect->pieces,
+				bio->expect->nr_pieces);
+	for (i = 0; !differs && i < bio->nr_pieces; i++) {
+		memcpy(to, bio->pieces[i].addr, bio->pieces[i].len_bytes);
+		to += bio->pieces[i].len_bytes;
+	}
+	let_range_go(m, &held);
+	return differs ? LEAP_SC_COMPARE_FAILED : 0;
+}
+
 static void memory_submit(struct leap_chan *chan, struct leap_bio *bio)
 {
 	struct memory *m = leap_bdev_priv(leap_chan_bdev(chan));
@@ -378,6 +428,9 @@ static void memory_submit(struct leap_chan *chan, struct leap_bio *bio)
 		return;
 	case LEAP_BIO_COPY:
 		status = copy(chan, bio);
+		break;
+	case LEAP_BIO_COMPARE_WRITE:
+		status = compare_write(m, bio);
 		break;
 	}
 	/* Verify: nothing here can be unreadable. */

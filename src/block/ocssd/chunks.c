@@ -42,10 +42,10 @@ uint64_t leap__oc_address(const struct leap__ocssd *o, uint32_t chunk)
 	       (uint64_t)(chunk % o->chunks) << o->chunk_shift;
 }
 
-static uint32_t *open_of(const struct leap__ocssd *o,
-			 const struct leap__oc_chunk *c)
+static struct leap__oc_unit *unit_of(const struct leap__ocssd *o,
+				     const struct leap__oc_chunk *c)
 {
-	return &o->pu_open[(uint32_t)(c - o->chunk) / o->chunks];
+	return &o->unit[(uint32_t)(c - o->chunk) / o->chunks];
 }
 
 static void enter(struct leap__ocssd *o, struct leap__oc_chunk *c,
@@ -56,7 +56,7 @@ static void enter(struct leap__ocssd *o, struct leap__oc_chunk *c,
 
 	c->state = state;
 	o->nr_open += is - was;
-	*open_of(o, c) += is - was;
+	unit_of(o, c)->nr_open += is - was;
 }
 
 /* ---- writing ---- */
@@ -66,21 +66,26 @@ static leap_status_t plan_one(struct leap__ocssd *o, uint64_t lba,
 			      uint32_t *fresh)
 {
 	struct leap__oc_chunk *c;
+	struct leap__oc_unit *unit;
 	uint32_t block;
 
 	c = leap__oc_find(o, lba, &block);
 	if (!c)
 		return LEAP_SC_LBA_RANGE;
+	unit = unit_of(o, c);
 	if (c->state == LEAP_OCSSD_CS_OFFLINE || c->marked)
 		return LEAP_SC_OCSSD_OFFLINE;
 	if (c->state == LEAP_OCSSD_CS_CLOSED)
 		return FAULT;
 	if (block != c->wp + c->planned)
 		return LEAP_SC_OCSSD_ORDER;
-	if (c->state == LEAP_OCSSD_CS_FREE && !c->planned &&
-	    ((o->maxoc && o->nr_open + ++*fresh > o->maxoc) ||
-	     (o->maxocpu && *open_of(o, c) >= o->maxocpu)))
-		return FAULT;
+	if (c->state == LEAP_OCSSD_CS_FREE && !c->planned) {
+		if ((o->maxoc && o->nr_open + *fresh >= o->maxoc) ||
+		    (o->maxocpu && unit->nr_open + unit->planned >= o->maxocpu))
+			return FAULT;
+		++*fresh;
+		unit->planned++;
+	}
 	c->planned++;
 	return 0;
 }
@@ -120,6 +125,7 @@ leap_status_t leap__oc_write(struct leap__ocssd *o, const uint64_t *at,
 		if (!c)
 			continue;
 		c->planned = 0;
+		unit_of(o, c)->planned = 0;
 		if (status)
 			continue;
 		if (c->state == LEAP_OCSSD_CS_FREE)

@@ -87,6 +87,13 @@ static int check_opts(const struct leap__ocssd *o, uint32_t block)
 	if ((uint64_t)o->groups * o->pus * o->chunks * o->blocks * block >
 	    MAX_BYTES)
 		return leap__err(-EINVAL, "ocssd: too large");
+	/* The widths of num_ch, num_lun, num_pg and fpg_sz. */
+	if (o->version == 1 &&
+	    (o->groups > UINT8_MAX || o->pus > UINT8_MAX ||
+	     o->blocks / o->ws_min > UINT16_MAX ||
+	     (uint64_t)o->ws_min * block > UINT16_MAX))
+		return leap__err(-EINVAL, "ocssd: more groups, pus, pages or "
+				 "bytes of a page than version 1 can say");
 	return 0;
 }
 
@@ -106,14 +113,14 @@ static int alloc(struct leap__ocssd *o)
 	uint32_t i;
 
 	o->chunk = calloc(o->nr_chunks, sizeof(*o->chunk));
-	o->pu_open = calloc((size_t)o->groups * o->pus, sizeof(*o->pu_open));
+	o->unit = calloc((size_t)o->groups * o->pus, sizeof(*o->unit));
 	o->base = mmap(NULL, bytes_of(o), PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (!o->chunk || !o->pu_open || o->base == MAP_FAILED) {
+	if (!o->chunk || !o->unit || o->base == MAP_FAILED) {
 		if (o->base != MAP_FAILED)
 			munmap(o->base, bytes_of(o));
 		free(o->chunk);
-		free(o->pu_open);
+		free(o->unit);
 		return leap__err(-ENOMEM, "ocssd: out of memory");
 	}
 	for (i = 0; i < o->nr_chunks; i++)
@@ -149,7 +156,7 @@ static void ocssd_close(struct leap_bdev *bdev)
 
 	munmap(o->base, bytes_of(o));
 	free(o->chunk);
-	free(o->pu_open);
+	free(o->unit);
 }
 
 /* ---- bytes ---- */

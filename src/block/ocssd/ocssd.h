@@ -21,6 +21,12 @@ struct leap__oc_chunk {
 	uint8_t marked;		/* 1.2: what its host says of it */
 };
 
+/* A parallel unit. */
+struct leap__oc_unit {
+	uint32_t nr_open;
+	uint32_t planned;	/* that a command being looked at opens */
+};
+
 struct leap__ocssd {
 	uint32_t held;		/* exchanged: of everything below */
 	uint32_t version;	/* 1 or 2 */
@@ -29,7 +35,7 @@ struct leap__ocssd {
 	uint32_t ws_min, ws_opt, cunits, maxoc, maxocpu, wear;
 	uint32_t shift;		/* log2 of the block's bytes */
 	uint32_t nr_open;
-	uint32_t *pu_open;	/* [groups * pus] */
+	struct leap__oc_unit *unit;	/* [groups * pus] */
 	struct leap__oc_chunk *chunk;	/* in the order of addresses */
 	uint32_t nr_chunks;
 	uint64_t feedback, nr_notices;

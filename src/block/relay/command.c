@@ -272,6 +272,19 @@ int leap__relay_host_send(struct leap__link *link, struct leap_req *req)
 	return sent;
 }
 
+int leap__relay_host_send_fused(struct leap__link *link, struct leap_req *first,
+				struct leap_req *second)
+{
+	uint32_t nr_queues = leap_host_nr_queues(link->host), i;
+	int sent = 0;
+
+	for (i = 0; i < nr_queues && !sent; i++)
+		sent = leap_host_submit_fused(link->host, 1 +
+					      link->next_queue++ % nr_queues,
+					      first, second);
+	return sent;
+}
+
 static bool can_send(const struct leap__link *link)
 {
 	return link->ng || (link->host && !link->dead && link->was_live &&
@@ -285,14 +298,19 @@ static int try_send(struct leap__rbio *r)
 
 	if (!can_send(r->link))
 		return SENT_WAIT;
-	if (!make(r, &status)) {
+	if (r->bio->op == LEAP_BIO_COMPARE_WRITE) {
+		if (!take_wide(r))
+			return SENT_WAIT;
+		sent = leap__relay_fused_send(r);
+	} else if (make(r, &status)) {
+		r->lost = r->refused ? r->lost : r->link->lost;
+		sent = r->link->send(r->link, &r->req);
+	} else {
 		if (!status)
 			return SENT_WAIT;
 		finish(r, status);
 		return SENT_GONE;
 	}
-	r->lost = r->refused ? r->lost : r->link->lost;
-	sent = r->link->send(r->link, &r->req);
 	if (sent == 1)
 		return SENT_GONE;
 	if (!sent || sent == -ENOTCONN)
@@ -308,7 +326,7 @@ static int try_send(struct leap__rbio *r)
  * error log, its retry delays, its connection, and commands that it gave up
  * with its queues.
  */
-static leap_status_t answer(const struct leap_req *req)
+leap_status_t leap__relay_answer(const struct leap_req *req)
 {
 	leap_status_t status = leap_req_status(req);
 	leap_status_t code = LEAP_STATUS_CODE(status);
@@ -353,7 +371,7 @@ static void req_done(struct leap_req *req)
 {
 	struct leap__rbio *r = (struct leap__rbio *)req;
 	struct leap__link *link = r->link;
-	leap_status_t status = answer(req);
+	leap_status_t status = leap__relay_answer(req);
 
 	if (!more(r, &status))
 		finish(r, status);
@@ -361,6 +379,15 @@ static void req_done(struct leap_req *req)
 		finish(r, LEAP_SC_PATH_CTRL);
 	else
 		wait_push(link, r);
+	if (link->wait)
+		leap__relay_drive(link);
+}
+
+void leap__relay_end(struct leap__rbio *r, leap_status_t status)
+{
+	struct leap__link *link = r->link;
+
+	finish(r, status);
 	if (link->wait)
 		leap__relay_drive(link);
 }
@@ -427,19 +454,29 @@ static bool has_to_go(struct leap__rbio *r)
 	r->let_go |= !link->go_buf;
 	for (i = 0; !r->let_go && i < r->bio->nr_pieces; i++)
 		r->let_go = r->bio->pieces[i].buf == link->go_buf;
+	if (r->bio->op != LEAP_BIO_COMPARE_WRITE)
+		return r->let_go;
+	for (i = 0; !r->let_go && i < r->bio->expect->nr_pieces; i++)
+		r->let_go = r->bio->expect->pieces[i].buf == link->go_buf;
 	return r->let_go;
 }
 
-static bool req_has_to_go(struct leap_req *req, void *arg)
+bool leap__relay_has_to_go(struct leap_req *req, void *arg)
 {
 	(void)arg;
-	return has_to_go((struct leap__rbio *)req);
+	return has_to_go(leap__relay_rbio(req));
 }
 
 /*
  * The far end, or what is between it and us, may still be about to move data:
  * only when our connection is closed nothing of it can arrive any more.
  */
+void leap__relay_host_let_go(struct leap__link *link)
+{
+	if (link->host && !link->closing && !link->dead)
+		leap__host_let_go(link->host, leap__relay_has_to_go, NULL);
+}
+
 static void go_now(struct leap_timer *timer)
 {
 	struct leap__link *link = leap__list_entry(timer, struct leap__link,
@@ -458,8 +495,7 @@ static void go_now(struct leap_timer *timer)
 		*end = r;
 		end = &r->next;
 	}
-	if (link->host && !link->closing && !link->dead)
-		leap__host_let_go(link->host, req_has_to_go, NULL);
+	link->let_go(link);
 	link->go_upto = 0;
 	for (r = gone; r; r = next) {
 		next = r->next;

@@ -14,6 +14,7 @@
 
 #include "block/relay/nvme.h"
 #include "block/relay/relay.h"
+#include "core/io/host.h"
 #include "util/atomic.h"
 #include "util/list.h"
 
@@ -87,7 +88,7 @@ static void retry_later(struct leap__link *link)
 	leap_timer_start(link->pg, &link->timer, link->reconnect_ms * MS);
 }
 
-static void let_go(struct leap__link *link)
+static void return_lease(struct leap__link *link)
 {
 	if (link->lease)
 		leap__nvme_put(link->lease);
@@ -101,7 +102,7 @@ static void host_closed(void *arg)
 	link->host = NULL;
 	link->dead = false;
 	link->closing = false;
-	let_go(link);
+	return_lease(link);
 	if (link->relay)
 		retry_later(link);
 	else if (!link->work_sent)
@@ -134,12 +135,12 @@ static void send_work(struct leap__link *link)
 	leap_pollgroup_send(link->pg, &link->work);
 }
 
-static void gone(struct leap__link *link)
+/* One that was live has held commands for loss_ms by itself. */
+static void be_patient(struct leap__link *link)
 {
 	struct leap__relay *relay = link->relay;
 	uint64_t now = leap_pollgroup_now_ns(link->pg);
 
-	/* One that was live has held commands for loss_ms by itself. */
 	if (link->was_live || now - link->away_ns >= relay->loss_ms * MS) {
 		if (!link->refuses)
 			leap__fetch_add(&relay->lost, 1u);
@@ -148,11 +149,16 @@ static void gone(struct leap__link *link)
 	if (!link->away_ns)
 		link->away_ns = now;
 	link->was_live = false;
+	if (link->refuses)
+		leap__relay_refuse(link);
+}
+
+static void gone(struct leap__link *link)
+{
 	link->dead = true;
 	set_live(link, false);
 	send_work(link);
-	if (link->refuses)
-		leap__relay_refuse(link);
+	be_patient(link);
 }
 
 static void host_state(struct leap_host *host, enum leap_host_state state,
@@ -225,9 +231,12 @@ static void connect_host(struct leap__link *link)
 	if ((link->relay->nvme && !link->lease) ||
 	    leap_host_connect(link->pg, &opts, &link->host)) {
 		link->host = NULL;
-		let_go(link);
+		return_lease(link);
 		retry_later(link);
+		be_patient(link);
+		return;
 	}
+	leap__host_count_bounced(link->host, &link->relay->bounced);
 }
 
 struct leap__link *leap__relay_link_alloc(struct leap__relay *relay,
@@ -243,6 +252,8 @@ struct leap__link *leap__relay_link_alloc(struct leap__relay *relay,
 	link->reconnect_ms = relay->reconnect_ms;
 	link->wait_tail = &link->wait;
 	link->send = leap__relay_host_send;
+	link->let_go = leap__relay_host_let_go;
+	link->send_fused = leap__relay_host_send_fused;
 	for (i = 0; i < LEAP__RELAY_WIDES; i++) {
 		link->wides[i].next = link->free_wides;
 		link->free_wides = &link->wides[i];

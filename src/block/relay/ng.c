@@ -159,8 +159,8 @@ static int hold_back(struct leap__ng *ng, uint32_t i, int32_t res)
 	uint64_t now = leap_pollgroup_now_ns(ng->pg);
 	struct slot *s = &ng->slots[i];
 
-	if (!may_come_back(res) || (may_be_done(res) &&
-				    !leap__sqe_may_run_twice(&s->req->sqe)))
+	if (!may_come_back(res) || ((struct leap__rbio *)s->req)->let_go ||
+	    (may_be_done(res) && !leap__sqe_may_run_twice(&s->req->sqe)))
 		return 0;
 	if (!s->since_ns) {
 		s->since_ns = now;
@@ -202,6 +202,29 @@ static void ended(struct leap__ng *ng, const struct leap__ng_event *e)
 	else
 		end_slot(ng, e->tag, (leap_status_t)e->res,
 			 may_be_done(e->res) ? -EIO : 0, e->result);
+}
+
+/* What the kernel has nobody gets out of it; but what waits here need not. */
+static void let_go(struct leap__link *link)
+{
+	struct leap__ng *ng = link->ng;
+	uint32_t i, next, stay = NONE, gone = NONE, *list;
+
+	for (i = 0; i < ng->depth; i++)
+		if (ng->slots[i].req)
+			leap__relay_has_to_go(ng->slots[i].req, NULL);
+	for (i = ng->again; i != NONE; i = next) {
+		next = ng->slots[i].next;
+		list = ((struct leap__rbio *)ng->slots[i].req)->let_go ?
+		       &gone : &stay;
+		ng->slots[i].next = *list;
+		*list = i;
+	}
+	ng->again = stay;
+	for (i = gone; i != NONE; i = next) {
+		next = ng->slots[i].next;
+		end_slot(ng, i, LEAP_SC_PATH_CTRL, 0, 0);
+	}
 }
 
 static int ng_poll(struct leap_poller *poller, unsigned int budget)
@@ -308,6 +331,7 @@ static struct leap__ng *ng_alloc(struct leap__relay *relay,
 	leap__pollgroup_hold(pg);
 	ng->link->ng = ng;
 	ng->link->send = ng_send;
+	ng->link->let_go = let_go;
 	return ng;
 }
 
@@ -355,6 +379,7 @@ static void ng_chan_close(struct leap_chan *chan)
 	leap__fetch_add(&ng->relay->groups_live, (uint32_t)-1);
 	leap_pollgroup_del_poller(ng->pg, &ng->poller);
 	leap_timer_stop(ng->pg, &ng->timer);
+	leap_timer_stop(ng->pg, &ng->link->go_timer);
 	ng->kernel->ring_close(ng->ring);
 	ng->closing = true;
 	if (ng->wfd)
@@ -439,6 +464,8 @@ static int ask(const struct leap__ng_kernel *kernel, struct leap__relay *relay,
 		return leap__err(-EOPNOTSUPP, "ng: %s: a format that is none",
 				 relay->url);
 	leap__relay_far(id, nvm, &ns, &relay->far);
+	/* The kernel keeps no two commands together. */
+	relay->far.caps &= ~LEAP_BDEV_COMPARE_WRITE;
 	set_limits(kernel, relay);
 	return 0;
 }
@@ -547,4 +574,5 @@ const struct leap_bdev_ops leap__ng_ops = {
 	.chan_close = ng_chan_close,
 	.submit = leap__relay_bio,
 	.lock_path = ng_lock_path,
+	.let_go = leap__relay_chan_let_go,
 };

@@ -157,6 +157,26 @@ void leap__relay_zone_make(struct leap__rbio *r)
 
 /* ---- answers ---- */
 
+static bool has_pointer(const struct leap_zone_desc *d)
+{
+	uint8_t zs = d->zs >> 4;
+
+	return zs != LEAP_ZS_FULL && zs != LEAP_ZS_READ_ONLY &&
+	       zs != LEAP_ZS_OFFLINE;
+}
+
+/* Is it a zone, with what is said of it within it? */
+static bool is_sane(const struct leap__relay *relay,
+		    const struct leap_zone_desc *d)
+{
+	uint64_t zslba = leap_from_le64(d->zslba);
+	uint64_t zcap = leap_from_le64(d->zcap);
+
+	return !(zslba % relay->far.zone_blocks) &&
+	       zcap <= relay->far.zone_blocks &&
+	       (!has_pointer(d) || leap_from_le64(d->wp) - zslba <= zcap);
+}
+
 /*
  * What came: zones that are in order and in the namespace, of which *@nr are in
  * the window. z->next is where to go on; the window's end: nothing is left.
@@ -174,10 +194,10 @@ static leap_status_t take_report(struct leap__rbio *r, uint32_t *nr)
 	*nr = 0;
 	for (i = 0; i < n; i++) {
 		zslba = leap_from_le64(z->report.desc[i].zslba);
-		if (zslba < z->next || zslba % relay->far.zone_blocks)
-			return DNR(LEAP_SC_INTERNAL);
-		if (zslba >= end)
+		if (zslba >= z->next && zslba >= end)
 			break;
+		if (zslba < z->next || !is_sane(relay, &z->report.desc[i]))
+			return DNR(LEAP_SC_INTERNAL);
 		z->next = zslba + relay->far.zone_blocks;
 		++*nr;
 	}
@@ -211,18 +231,21 @@ static void put(const struct leap_bio *bio, uint64_t offset, const void *from,
 	}
 }
 
-/* Into the window; a pointer that is not valid stays so. */
-static void put_desc(struct leap__rbio *r, struct leap_zone_desc d)
+/* Into the window, and without extensions of descriptors, random write areas
+ * and whatever else nobody here is shown. */
+static void put_desc(struct leap__rbio *r, const struct leap_zone_desc *d)
 {
-	uint64_t start = r->link->relay->start, wp = leap_from_le64(d.wp);
+	uint64_t start = r->link->relay->start;
+	struct leap_zone_desc to = {
+		.zt = d->zt, .zs = d->zs, .zai = d->zai, .zcap = d->zcap,
+		.za = d->za & (LEAP_ZA_ZFC | LEAP_ZA_FZR | LEAP_ZA_RZR),
+		.zslba = leap_to_le64(leap_from_le64(d->zslba) - start),
+		.wp = leap_to_le64(has_pointer(d) ?
+				   leap_from_le64(d->wp) - start : UINT64_MAX),
+	};
 
-	d.zslba = leap_to_le64(leap_from_le64(d.zslba) - start);
-	if (wp != UINT64_MAX)
-		d.wp = leap_to_le64(wp - start);
-	/* Of extensions of descriptors, which nobody here is shown. */
-	d.za &= (uint8_t)~LEAP_ZA_ZDEV;
 	put(r->bio, sizeof(struct leap_zone_report) +
-	    r->wide->zones.nr_put++ * sizeof(d), &d, sizeof(d));
+	    r->wide->zones.nr_put++ * sizeof(to), &to, sizeof(to));
 }
 
 /* True: there is more to ask. */
@@ -241,7 +264,7 @@ static bool report_next(struct leap__rbio *r, leap_status_t *status)
 		return false;
 	for (i = 0; i < nr; i++) {
 		if (z->nr_put < room)
-			put_desc(r, z->report.desc[i]);
+			put_desc(r, &z->report.desc[i]);
 		else if (partial)
 			break;
 		z->nr_all++;

@@ -122,11 +122,19 @@ void leap__io_complete(struct leap_cmd *cmd, leap_status_t status)
 		finish(q, ns, cmd, 0);
 }
 
-static __attribute__((cold)) void orphan_left(struct leap__iogroup *g,
-					      struct leap_cmd *cmd)
+/* 1: a claim of somebody's waits for that. */
+static __attribute__((cold)) int orphan_left(struct leap__iogroup *g,
+					     struct leap_cmd *cmd)
 {
-	leap__iocmd(cmd)->orphan = 0;
-	leap__orphans_del(g->orphans, &leap__iocmd(cmd)->range);
+	struct leap__iocmd *io = leap__iocmd(cmd);
+	uint8_t was = io->orphan;
+
+	io->orphan = 0;
+	if ((was & LEAP__IOC_ORPHAN) && LEAP_PLANT(ORPHAN_FORGOTTEN))
+		io->orphan = LEAP__IOC_ORPHAN;
+	else if (was & LEAP__IOC_ORPHAN)
+		leap__orphans_del(g->orphans, &io->range);
+	return was & LEAP__IOC_AWAITED;
 }
 
 /* Rare things to look at when a bio has come back. */
@@ -145,6 +153,7 @@ static __attribute__((cold)) void settle(struct leap__ioqp *q)
 static int has_result(const struct leap__iocmd *io, leap_status_t status)
 {
 	return io->kind == LEAP__IOC_COPY || io->kind == LEAP__IOC_VECTOR ||
+	       io->kind == LEAP__IOC_FUSED ||
 	       (io->kind == LEAP__IOC_ZONE_APPEND && !status);
 }
 
@@ -155,20 +164,24 @@ static void bio_done(struct leap_bio *bio, leap_status_t status)
 	struct leap__ioqp *q = cmd->vqp->handler_priv;
 	struct leap__iogroup *g = q->group;
 	struct leap__iocmd *io = leap__iocmd(cmd);
+	int awaited = 0;
 
 	if (unlikely(io->kind != LEAP__IOC_PLAIN) && has_result(io, status))
 		cmd->result = bio->result;
 	leap__bio_return(ns->chan, bio);
 	g->inflight[cmd->tag] = NULL;
 	q->nr_in--;
-	if (unlikely(io->orphan) && !LEAP_PLANT(ORPHAN_FORGOTTEN))
-		orphan_left(g, cmd);
+	if (unlikely(io->orphan))
+		awaited = orphan_left(g, cmd);
 	if (likely(io->kind == LEAP__IOC_PLAIN))
 		finish(q, ns, cmd, status);
 	else
 		leap__io_next(q, ns, cmd, status);
 	if (!q->nr_in && unlikely(q->busy_since || q->state))
 		settle(q);
+	/* Its next step, if it has one, is in a leaf by now. */
+	if (unlikely(awaited))
+		leap__claims_look(g);
 	ns->busy--;
 	if (unlikely(ns->closing))
 		leap__ions_put(g, ns);
@@ -181,16 +194,18 @@ static inline void enter(struct leap__ioqp *q, struct leap__ions *ns,
 			 struct leap_cmd *cmd, struct leap_bio *bio)
 {
 	struct leap__iogroup *g = q->group;
+	struct leap_chan *chan = ns->chan;
+	uint32_t tag = cmd->tag;
 
 	bio->done = bio_done;
 	bio->arg = cmd;
 	bio->sqe = &cmd->sqe;
-	bio->tag = cmd->tag;
+	bio->tag = tag;
 	cmd->owner = ns;
 	ns->busy++;
 	q->nr_in++;
-	g->inflight[cmd->tag] = cmd;
-	leap_bio_submit(ns->chan, bio);
+	g->inflight[tag] = cmd;
+	leap_bio_submit(chan, bio);
 	/* The command may be gone by now; the queue pair goes in a later poll
 	 * at the earliest. */
 	if (q->nr_in && !q->busy_since)
@@ -200,7 +215,10 @@ static inline void enter(struct leap__ioqp *q, struct leap__ions *ns,
 /* As many bios as commands exist, so: never. The host may send it again. */
 static __attribute__((cold)) int no_bio(struct leap_cmd *cmd)
 {
-	leap__io_fail(cmd, LEAP_SC_NS_NOT_READY);
+	if (leap__iocmd(cmd)->kind == LEAP__IOC_FUSED)
+		leap__fused_no_bio(cmd->vqp->handler_priv);
+	else
+		leap__io_fail(cmd, LEAP_SC_NS_NOT_READY);
 	return 0;
 }
 
@@ -223,6 +241,8 @@ int leap__io_issue(struct leap__ioqp *q, struct leap__ions *ns,
 		bio->vector = &q->group->vectors[cmd->tag];
 	if (leap__iocmd(cmd)->kind == LEAP__IOC_ZONE_OTHER)
 		bio->result = leap__iocmd(cmd)->done;
+	if (op == LEAP_BIO_COMPARE_WRITE)
+		bio->expect = &q->fused.expect;
 	enter(q, ns, cmd, bio);
 	return 1;
 }
@@ -247,6 +267,8 @@ static inline void begin(struct leap__ioqp *q, struct leap__ions *ns,
 			 struct leap_cmd *cmd)
 {
 	struct leap__iocmd *io = leap__iocmd(cmd);
+	uint32_t shift = ns->stack_shift, nr_lbas = io->range.nr_lbas;
+	uint64_t slba = io->range.slba;
 	struct leap_bio *bio;
 
 	if (unlikely(io->kind != LEAP__IOC_PLAIN)) {
@@ -264,9 +286,8 @@ static inline void begin(struct leap__ioqp *q, struct leap__ions *ns,
 	bio->flags = io->bio_flags;
 	bio->nr_pieces = (uint16_t)cmd->nr_pieces;
 	bio->pieces = cmd->pieces;
-	bio->block = io->range.slba <<
-		(LEAP_PLANT(LBA_UNSCALED) ? 0 : ns->stack_shift);
-	bio->nr_blocks = io->range.nr_lbas << ns->stack_shift;
+	bio->block = slba << (LEAP_PLANT(LBA_UNSCALED) ? 0 : shift);
+	bio->nr_blocks = nr_lbas << shift;
 	enter(q, ns, cmd, bio);
 }
 
@@ -281,28 +302,38 @@ void leap__io_begin(struct leap__ioqp *q, struct leap__ions *ns,
 static int must_wait(struct leap__ioqp *q, struct leap_cmd *cmd, int held)
 {
 	struct leap__orphan range = leap__iocmd(cmd)->range;
+	struct leap__claim blocks, *writes = NULL;
 	const struct leap__ions *ns;
 
 	range.nsid = leap_from_le32(cmd->sqe.nsid);
 	range.subsystem = q->ss->subsystem;
 	range.hostid = q->desc.hostid;
 	ns = leap__io_ns(q, range.nsid);
+	/* Those that will claim their blocks stand in line for that. */
+	if (ns && leap__io_writes(cmd->sqe.opc) && !leap__io_claims(ns, cmd) &&
+	    !LEAP_PLANT(CLAIM_UNSEEN)) {
+		leap__io_blocks(ns, leap__iocmd(cmd), &blocks);
+		writes = &blocks;
+	}
 	if (ns)
 		leap__zns_widen(ns, &range);
 	return leap__orphans_overlap(q->group->orphans, q->group->index,
-				     &range, held);
+				     &range, writes, held);
+}
+
+void leap__io_hold(struct leap__iogroup *g, struct leap_cmd *cmd)
+{
+	cmd->link[0] = NULL;
+	*g->held_tail = cmd;
+	g->held_tail = &cmd->link[0];
 }
 
 static __attribute__((cold)) int hold(struct leap__ioqp *q,
 				      struct leap_cmd *cmd)
 {
-	struct leap__iogroup *g = q->group;
-
 	if (!must_wait(q, cmd, 0))
 		return 0;
-	cmd->link[0] = NULL;
-	*g->held_tail = cmd;
-	g->held_tail = &cmd->link[0];
+	leap__io_hold(q->group, cmd);
 	return 1;
 }
 
@@ -333,14 +364,14 @@ void leap__io_recheck(struct leap__iogroup *g)
 
 		next = cmd->link[0];
 		if (must_wait(q, cmd, 1)) {
-			cmd->link[0] = NULL;
-			*g->held_tail = cmd;
-			g->held_tail = &cmd->link[0];
+			leap__io_hold(g, cmd);
 			continue;
 		}
 		ns = leap__io_ns(q, leap_from_le32(cmd->sqe.nsid));
 		if (ns)
 			leap__io_begin(q, ns, cmd);
+		else if (leap__iocmd(cmd)->kind == LEAP__IOC_FUSED)
+			leap__fused_dropped(q, DNR(LEAP_SC_INVALID_NS));
 		else
 			leap__io_fail(cmd, DNR(LEAP_SC_INVALID_NS));
 	}
@@ -350,8 +381,11 @@ uint32_t leap__io_abort(struct leap__iogroup *g, struct leap_vqp *vqp,
 			int32_t cid)
 {
 	struct leap_cmd **at = &g->held, *cmd;
+	leap_status_t status = cid >= 0 ? LEAP_SC_ABORT_REQUESTED :
+					  LEAP_SC_ABORT_SQ_DELETED;
 	/* First: they must not begin when one that is held lets go. */
-	uint32_t found = leap__zns_abort(g, vqp, cid);
+	uint32_t found = leap__zns_abort(g, vqp, cid) +
+			 leap__fused_abort(vqp->handler_priv, cid);
 
 	while ((cmd = *at)) {
 		if (cmd->vqp != vqp ||
@@ -366,8 +400,10 @@ uint32_t leap__io_abort(struct leap__iogroup *g, struct leap_vqp *vqp,
 		if (cid >= 0 && LEAP_PLANT(LOST_ABORT))
 			return 1;
 		leap__zns_dropped(g, cmd);
-		leap_cmd_complete(cmd, cid >= 0 ? LEAP_SC_ABORT_REQUESTED :
-						  LEAP_SC_ABORT_SQ_DELETED);
+		if (leap__iocmd(cmd)->kind == LEAP__IOC_FUSED)
+			leap__fused_dropped(vqp->handler_priv, status);
+		else
+			leap_cmd_complete(cmd, status);
 		found++;
 	}
 	return found + leap__io_abort_compares(g, vqp, cid);
@@ -538,26 +574,38 @@ static void io_fabrics(struct leap__ioqp *q, struct leap_cmd *cmd)
 	}
 }
 
-/*
- * Fabrics queues take SGLs (PSDT 01b) only, those of guests PRPs (00b) too, and
- * fused operations are not offered (FUSES 0).
- */
+/* Fabrics queues take SGLs (PSDT 01b) only, those of guests PRPs (00b) too. */
 static inline leap_status_t check_flags(const struct leap__ioqp *q,
-					const struct leap_sqe *sqe)
+					uint8_t flags)
 {
-	if (likely(sqe->flags == LEAP_SQE_PSDT_SGL))
+	if (likely(flags == LEAP_SQE_PSDT_SGL))
 		return 0;
-	if (likely(sqe->flags == LEAP_SQE_PSDT_PRP && q->guest))
+	if (likely(flags == LEAP_SQE_PSDT_PRP && q->guest))
 		return 0;
 	return DNR(LEAP_SC_INVALID_FIELD);
+}
+
+leap_status_t leap__io_check_half(const struct leap__ioqp *q,
+				  const struct leap_sqe *sqe)
+{
+	const struct leap__ions *ns = leap__io_ns(q, leap_from_le32(sqe->nsid));
+	leap_status_t status;
+	uint32_t bytes;
+
+	status = check_flags(q, (uint8_t)(sqe->flags & ~LEAP_SQE_FUSE_MASK));
+	return status ? status : check_rw(q, ns, sqe, &bytes);
 }
 
 /* Every other opcode. */
 static __attribute__((noinline)) void execute_other(struct leap__ioqp *q,
 						    struct leap_cmd *cmd)
 {
-	leap_status_t status = check_flags(q, &cmd->sqe);
+	leap_status_t status = check_flags(q, cmd->sqe.flags);
 
+	if (unlikely(cmd->sqe.flags & LEAP_SQE_FUSE_MASK)) {
+		leap__io_fused(q, cmd);
+		return;
+	}
 	switch (cmd->sqe.opc) {
 	case LEAP_NVM_COMPARE:
 		if (!status)
@@ -607,8 +655,10 @@ void leap__io_execute(struct leap_vqp *vqp, struct leap_cmd *cmd)
 	q->nr_seen++;
 	if (unlikely(opc != LEAP_NVM_READ && opc != LEAP_NVM_WRITE))
 		execute_other(q, cmd);
-	else if (likely(!check_flags(q, &cmd->sqe)))
+	else if (likely(!check_flags(q, cmd->sqe.flags)))
 		io_rw(q, cmd);
+	else if (cmd->sqe.flags & LEAP_SQE_FUSE_MASK)
+		leap__io_fused(q, cmd);
 	else
-		leap__io_fail(cmd, check_flags(q, &cmd->sqe));
+		leap__io_fail(cmd, check_flags(q, cmd->sqe.flags));
 }

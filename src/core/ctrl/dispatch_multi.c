@@ -38,9 +38,8 @@ static void copy_in(const struct leap_cmd *cmd, uint32_t offset, void *buf,
 	}
 }
 
-/* 1 when @len bytes at @offset of a payload are those of @buf. */
-static int same(const struct leap_cmd *cmd, uint64_t offset,
-		const uint8_t *buf, uint32_t len)
+int leap__io_same(const struct leap_cmd *cmd, uint64_t offset,
+		  const uint8_t *buf, uint32_t len)
 {
 	const struct leap_piece *p = cmd->pieces;
 	uint32_t n;
@@ -242,8 +241,9 @@ static void scratch_release(struct leap__iogroup *g)
 			g->compares_tail = &g->compares;
 		q = cmd->vqp->handler_priv;
 		ns = leap__io_ns(q, leap_from_le32(cmd->sqe.nsid));
+		/* It has not begun: somebody may claim blocks by now. */
 		if (ns)
-			leap__io_next(q, ns, cmd, 0);
+			leap__io_start(q, ns, cmd);
 		else
 			leap__io_fail(cmd, DNR(LEAP_SC_INVALID_NS));
 	}
@@ -281,8 +281,8 @@ static int compare_step(struct leap__ioqp *q, struct leap__ions *ns,
 	if (g->comparing == cmd) {
 		uint32_t nr = chunk_lbas(ns, io);
 
-		if (!status && !same(cmd, io->done << ns->lba_shift,
-				     g->scratch, nr << ns->lba_shift))
+		if (!status && !leap__io_same(cmd, io->done << ns->lba_shift,
+					      g->scratch, nr << ns->lba_shift))
 			status = DNR(LEAP_SC_COMPARE_FAILED);
 		io->done += nr;
 		if (status || io->done == io->range.nr_lbas)
@@ -331,6 +331,8 @@ static int step(struct leap__ioqp *q, struct leap__ions *ns,
 		return leap__io_copy_step(q, ns, cmd, status);
 	if (io->kind == LEAP__IOC_VECTOR)
 		return leap__vector_step(q, ns, cmd, status);
+	if (io->kind == LEAP__IOC_FUSED)
+		return leap__fused_step(q, ns, cmd, status);
 	if (io->kind >= LEAP__IOC_ZONE_WAITS)
 		return leap__zns_step(q, ns, cmd, status);
 	if (!status && q->state == LEAP__IOQP_ENDED)

@@ -34,6 +34,26 @@ static uint8_t log2_pages(uint32_t bytes)
 
 /* ---- controller ---- */
 
+/* FUSES is a controller's, and has to hold for all of its namespaces of the NVM
+ * command set; without any, nobody knows. */
+static int fuses(const struct leap_subsystem *ss)
+{
+	uint32_t nsid;
+	int some = 0;
+
+	for (nsid = 1; nsid <= ss->max_nsid; nsid++) {
+		const struct leap__ns *ns = leap__ns_active(ss, nsid);
+
+		if (!ns || ns->desc.csi != LEAP_CSI_NVM)
+			continue;
+		if (!(ns->desc.caps & (LEAP_BDEV_COMPARE_WRITE |
+				       LEAP_BDEV_EXCLUSIVE)))
+			return 0;
+		some = 1;
+	}
+	return some;
+}
+
 static void id_io(struct leap__ctrl *c, struct leap_id_ctrl *id)
 {
 	const struct leap_target_opts *o = &c->target->opts;
@@ -52,6 +72,9 @@ static void id_io(struct leap__ctrl *c, struct leap_id_ctrl *id)
 				LEAP_ONCS_WRITE_ZEROES |
 				LEAP_ONCS_FEAT_SAVE | LEAP_ONCS_TIMESTAMP |
 				LEAP_ONCS_VERIFY | LEAP_ONCS_COPY);
+	/* ACWU 0: of one LBA. */
+	if (fuses(c->ss))
+		id->fuses = leap_to_le16(LEAP_FUSES_COMPARE_WRITE);
 	id->ocfs = leap_to_le16(LEAP_OCFS_FORMAT0 | LEAP_OCFS_FORMAT1);
 	id->vwc = LEAP_VWC_PRESENT | LEAP_VWC_FLUSH_ALL_YES;
 	id->psd[0].mp = leap_to_le16(2500);	/* 25 W, nominal */

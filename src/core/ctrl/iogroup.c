@@ -60,7 +60,7 @@ void leap__link_answer(struct leap__lmsg *m, int err)
 
 /* ---- the end of a queue pair ---- */
 
-static int writes(uint8_t opc)
+int leap__io_writes(uint8_t opc)
 {
 	return opc == LEAP_NVM_WRITE || opc == LEAP_NVM_WRITE_ZEROES ||
 	       opc == LEAP_NVM_DSM || opc == LEAP_NVM_COPY ||
@@ -75,7 +75,7 @@ static void make_orphan(struct leap__iogroup *g, struct leap__ioqp *q,
 	struct leap__iocmd *io = leap__iocmd(cmd);
 	const struct leap__ions *ns = cmd->owner;
 
-	io->orphan = 1;
+	io->orphan |= LEAP__IOC_ORPHAN;
 	io->range.nsid = ns->nsid;
 	io->range.subsystem = q->ss->subsystem;
 	io->range.hostid = q->desc.hostid;
@@ -140,7 +140,7 @@ void leap__ioqp_end(struct leap__ioqp *q)
 		if (!cmd || cmd->vqp != q->vqp)
 			continue;
 		left--;
-		if (writes(cmd->sqe.opc))
+		if (leap__io_writes(cmd->sqe.opc))
 			make_orphan(g, q, cmd);
 	}
 	leap__io_abort(g, q->vqp, -1);
@@ -206,6 +206,13 @@ const struct leap_vqp_handler leap__io_handler = {
 	.gone = io_gone,
 };
 
+const struct leap_vqp_handler leap__io_fused_handler = {
+	.size = sizeof(leap__io_fused_handler),
+	.execute = leap__fused_next,
+	.lost = io_lost,
+	.gone = io_gone,
+};
+
 const struct leap_vqp_handler leap__io_drain_handler = {
 	.size = sizeof(leap__io_drain_handler),
 	.execute = drain_execute,
@@ -241,6 +248,7 @@ void leap__iogroup_add_qp(struct leap__iogroup *g, struct leap__ioqp *q)
 	q->add.group = g;
 	q->add.link.u.qp = q->desc;
 	leap__list_init(&q->link);
+	leap__fused_init(q);
 	q->vqp->handler = &leap__io_handler;
 	q->vqp->handler_priv = q;
 	q->move.vqp = q->vqp;
@@ -260,11 +268,13 @@ static void qp_del(struct leap__iogroup *g, struct leap__lmsg *m)
 			leap_vqp_close(q->vqp);
 			leap__ioqp_end(q);
 		} else if (q->guest) {
+			leap__fused_drain(q);
 			leap__guest_vqp_drain(q->vqp);
 		} else if (!q->nr_in) {
 			leap_vqp_close(q->vqp);
 		} else {
 			q->state = LEAP__IOQP_DRAINING;
+			leap__fused_drain(q);
 			q->vqp->handler = &leap__io_drain_handler;
 		}
 	}
@@ -562,8 +572,11 @@ int leap__iogroup_create(struct leap_pollgroup *pg, struct leap_pollgroup *home,
 	leap__list_init(&g->qps);
 	leap__list_init(&g->cqs);
 	leap__list_init(&g->memos);
+	leap__list_init(&g->claim_wait);
+	leap__list_init(&g->asked);
 	g->inflight = calloc(g->nr_cmds, sizeof(*g->inflight));
-	g->scratch = aligned_alloc(4096, LEAP__IOC_SCRATCH_BYTES);
+	g->scratch = aligned_alloc(4096, LEAP__IOC_SCRATCH_BYTES +
+				   LEAP__CLAIM_BYTES);
 	if (!g->inflight || !g->scratch) {
 		leap__iogroup_destroy(g);
 		return -ENOMEM;
@@ -572,7 +585,8 @@ int leap__iogroup_create(struct leap_pollgroup *pg, struct leap_pollgroup *home,
 		g->errors[i].link.type = LEAP_LINK_ERROR;
 		error_is_back(g, &g->errors[i]);
 	}
-	orphans->group[index] = g;
+	g->claim_block = g->scratch + LEAP__IOC_SCRATCH_BYTES;
+	leap__orphans_join(orphans, index, g);
 	*out = g;
 	return 0;
 }

@@ -71,6 +71,22 @@ struct leap__iocq {
 	uint32_t nr_sqs;
 };
 
+/* Compare and Write of a queue pair: dispatch_fused.c. */
+struct leap__fused {
+	struct leap_cmd *lone;	/* a first half; the second comes next */
+	struct leap_timer timer;	/* unless it does not */
+	uint32_t waits;
+	uint32_t stage;
+	uint32_t bytes;		/* payload of each half */
+	uint8_t driving;
+	uint8_t in_leaf;	/* @first is in inflight, and counted */
+	/* Pairs in order: their first halves, whose owner is the second. */
+	struct leap_cmd *pairs, **pairs_tail;
+	struct leap_cmd *first, *second;	/* under way */
+	struct leap_bio_expect expect;
+	struct leap__list link;		/* waits for the group's claim */
+};
+
 /*
  * An I/O queue pair of a controller. It gets to its group with its connection
  * (leap__iogroup_add_qp), or, of a controller behind registers, by QP_ADD with
@@ -100,6 +116,7 @@ struct leap__ioqp {
 	 * turn it is, and payloads that came too early. */
 	uint64_t zone_next, zone_turn;
 	struct leap_cmd *zone_early;
+	struct leap__fused fused;
 	struct leap__list link;	/* of the group */
 	struct leap__vqp_move move;
 	struct leap__lmsg add;
@@ -145,6 +162,13 @@ struct leap__remote_ops {
 	void (*kick)(struct leap__iogroup *g, struct leap_doorbell *db);
 };
 
+/* What have you in leaves that overlaps my claim? */
+struct leap__ask {
+	struct leap_msg msg;	/* first */
+	struct leap__list link;	/* of those that @to has yet to answer */
+	struct leap__iogroup *from, *to;
+};
+
 struct leap__iogroup {
 	const struct leap__remote_ops *remote;	/* NULL: on @pg */
 	struct leap_pollgroup *pg;
@@ -177,6 +201,17 @@ struct leap__iogroup {
 	struct leap__copy_list copy;	/* of who has it, when that copies */
 	uint32_t copy_at;		/* range */
 	uint32_t copy_done;		/* LBAs of it */
+	/* The claim of a queue pair, and those that wait to have it. */
+	struct leap__ioqp *claimer;
+	struct leap__list claim_wait;
+	struct leap__claim claim;
+	struct leap__ions *claim_ns;	/* busy; NULL = not claimed yet */
+	uint8_t claim_granted, claim_passing;
+	uint32_t asks_left;
+	struct leap__list asked;	/* of others' asks */
+	struct leap_piece claim_piece;
+	uint8_t *claim_block;		/* behind the scratch buffer */
+	struct leap__ask asks[LEAP__MAX_GROUPS];
 	/* Error-log messages. */
 	struct leap__lmsg errors[LEAP__IOC_NR_ERRORS];
 	struct leap__lmsg *free_errors;
@@ -211,7 +246,17 @@ enum {
 	LEAP__IOC_ZONE_APPEND,
 	LEAP__IOC_ZONE_OTHER,	/* send, report: done is for the bio's result */
 	LEAP__IOC_VECTOR,	/* dispatch_ocssd.c's */
+	LEAP__IOC_FUSED,	/* dispatch_fused.c's: the second half */
 };
+
+/* leap__iocmd.orphan */
+#define LEAP__IOC_ORPHAN	1u
+#define LEAP__IOC_AWAITED	2u	/* by a claim */
+
+/* A word in the record: of a pair that may have written. */
+#define LEAP__FUSED_WRITES	1u
+
+#define LEAP__CLAIM_BYTES	4096u	/* one LBA */
 
 static inline struct leap__iocmd *leap__iocmd(struct leap_cmd *cmd)
 {
@@ -249,8 +294,12 @@ void leap__ioqp_end(struct leap__ioqp *q);
 void leap__ioqp_leave(void *arg, uint16_t slot, const struct leap_dmabuf *buf);
 /* Its last messages. */
 void leap__ioqp_tell_gone(struct leap__ioqp *q);
+/* Does this opcode change a medium? */
+int leap__io_writes(uint8_t opc);
 void leap__ions_put(struct leap__iogroup *g, struct leap__ions *ns);
 extern const struct leap_vqp_handler leap__io_handler;
+/* Behind a queue pair whose next command is the second half of a pair. */
+extern const struct leap_vqp_handler leap__io_fused_handler;
 extern const struct leap_vqp_handler leap__io_drain_handler;
 extern const struct leap_vqp_handler leap__io_ended_handler;
 void leap__orphans_wake(void *group);
@@ -264,9 +313,10 @@ void leap__ioguest_fini(struct leap__iogroup *g);
 /*
  * May a command that a dead predecessor had issued, and did or did not do, run
  * again? Those that must not end with Internal Error and DNR. A new opcode that
- * is to survive who serves it has to be named there.
+ * is to survive who serves it has to be named there. @note: its slot's
  */
-bool leap__io_may_rerun(const struct leap__ioqp *q, const struct leap_sqe *sqe);
+bool leap__io_may_rerun(const struct leap__ioqp *q, const struct leap_sqe *sqe,
+			uint64_t note);
 
 /* dispatch_io.c */
 void leap__io_execute(struct leap_vqp *vqp, struct leap_cmd *cmd);
@@ -279,6 +329,11 @@ int leap__io_issue(struct leap__ioqp *q, struct leap__ions *ns,
 		   struct leap_cmd *cmd, uint8_t op, uint64_t slba,
 		   uint32_t nr_lbas, const struct leap_piece *pieces,
 		   uint32_t nr_pieces);
+/* A command that leap__orphans_overlap has counted as held. */
+void leap__io_hold(struct leap__iogroup *g, struct leap_cmd *cmd);
+/* Flags but FUSE, range, size: of a Compare or Write. */
+leap_status_t leap__io_check_half(const struct leap__ioqp *q,
+				  const struct leap_sqe *sqe);
 /* Complete with an error of ours (DNR) or of a leaf; error log. */
 void leap__io_fail(struct leap_cmd *cmd, leap_status_t status);
 void leap__io_complete(struct leap_cmd *cmd, leap_status_t status);
@@ -295,6 +350,9 @@ void leap__io_begin(struct leap__ioqp *q, struct leap__ions *ns,
 		    struct leap_cmd *cmd);
 uint32_t leap__io_abort_compares(struct leap__iogroup *g,
 				 struct leap_vqp *vqp, int32_t cid);
+/* 1 when @len bytes at @offset of a payload are those of @buf. */
+int leap__io_same(const struct leap_cmd *cmd, uint64_t offset,
+		  const uint8_t *buf, uint32_t len);
 /* Who has the scratch buffer is g->comparing. 1: another one; @cmd takes its
  * next step when it is free. */
 int leap__io_scratch_busy(struct leap__iogroup *g, struct leap_cmd *cmd);
@@ -325,6 +383,55 @@ uint32_t leap__zns_abort(struct leap__iogroup *g, struct leap_vqp *vqp,
 			 int32_t cid);
 /* A namespace goes: before it is taken from the table. */
 void leap__zns_closing(struct leap__iogroup *g, struct leap__ions *ns);
+
+/* dispatch_fused.c: Compare and Write */
+/* Not of zones, whose writes have an order. */
+static inline bool leap__io_fuses(const struct leap__ions *ns)
+{
+	return (ns->caps & (LEAP_BDEV_COMPARE_WRITE | LEAP_BDEV_EXCLUSIVE)) &&
+	       !ns->zone_lbas;
+}
+
+/* By one operation of the stack; else by a claim and two. */
+static inline bool leap__io_fuses_below(const struct leap__ions *ns)
+{
+	return (ns->caps & LEAP_BDEV_COMPARE_WRITE) && !ns->stack_shift;
+}
+
+static inline bool leap__io_claims(const struct leap__ions *ns,
+				   struct leap_cmd *cmd)
+{
+	return leap__iocmd(cmd)->kind == LEAP__IOC_FUSED &&
+	       !leap__io_fuses_below(ns);
+}
+
+void leap__fused_init(struct leap__ioqp *q);
+/* A command with FUSE, and what follows a first half. */
+void leap__io_fused(struct leap__ioqp *q, struct leap_cmd *cmd);
+void leap__fused_next(struct leap_vqp *vqp, struct leap_cmd *cmd);
+/* As leap__io_next's steps; of the second half. */
+int leap__fused_step(struct leap__ioqp *q, struct leap__ions *ns,
+		     struct leap_cmd *cmd, leap_status_t status);
+/* The pair under way has not begun, and does not. */
+void leap__fused_dropped(struct leap__ioqp *q, leap_status_t status);
+void leap__fused_no_bio(struct leap__ioqp *q);
+uint32_t leap__fused_abort(struct leap__ioqp *q, int32_t cid);
+/* Nothing more is fetched. */
+void leap__fused_drain(struct leap__ioqp *q);
+
+/* claims.c: blocks for one writer alone */
+/* What a command changes. */
+void leap__io_blocks(const struct leap__ions *ns, const struct leap__iocmd *io,
+		     struct leap__claim *blocks);
+/* For the pair under way of @q. False: leap__io_next is called with its second
+ * half, perhaps to ask again. */
+bool leap__claim_begin(struct leap__ioqp *q, struct leap__ions *ns);
+/* It stands in line for its group's claim. */
+bool leap__claim_waits(const struct leap__ioqp *q);
+/* No-op when it has none. */
+void leap__claim_end(struct leap__ioqp *q);
+/* Something that was AWAITED has left its leaf. */
+void leap__claims_look(struct leap__iogroup *g);
 
 /* dispatch_ocssd.c: open-channel namespaces */
 /* Before the first one is opened. 0, or -1: out of memory. */

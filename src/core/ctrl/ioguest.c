@@ -137,13 +137,15 @@ static void cq_put(struct leap__iocq *cq)
 
 /* ---- queue pairs ---- */
 
-bool leap__io_may_rerun(const struct leap__ioqp *q, const struct leap_sqe *sqe)
+bool leap__io_may_rerun(const struct leap__ioqp *q, const struct leap_sqe *sqe,
+			uint64_t note)
 {
 	const struct leap__ions *ns = leap__io_ns(q, leap_from_le32(sqe->nsid));
 
-	/* Of a compare and write: what it compared with is overwritten. */
+	/* Of a compare and write: what it compared with is overwritten, but
+	 * for one that had not got so far. */
 	if (sqe->flags & LEAP_SQE_FUSE_MASK)
-		return false;
+		return !(note & LEAP__FUSED_WRITES);
 	switch (sqe->opc) {
 	case LEAP_NVM_READ:
 	case LEAP_NVM_COMPARE:
@@ -171,9 +173,8 @@ static bool may_rerun(const void *at, uint64_t note, void *arg)
 {
 	struct leap_sqe sqe;
 
-	(void)note;
 	memcpy(&sqe, at, sizeof(sqe));
-	return leap__io_may_rerun(arg, &sqe);
+	return leap__io_may_rerun(arg, &sqe, note);
 }
 
 static int qp_make(struct leap__iogroup *g, struct leap__ioqp *q)
@@ -219,6 +220,7 @@ static void qp_add(struct leap__iogroup *g, struct leap__lmsg *m)
 	q->parked = NULL;
 	q->connect = NULL;
 	leap__list_init(&q->link);
+	leap__fused_init(q);
 	err = qp_make(g, q);
 	leap__link_answer(m, err);
 	if (err) {

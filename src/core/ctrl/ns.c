@@ -213,6 +213,11 @@ static int describe(struct leap__ns *ns, const struct leap_ns_opts *o)
 	if (!d->nr_blocks)
 		return leap__err(-EINVAL, "leap_ns_add: the stack is empty");
 	d->caps = info.caps;
+	/* Of a stack whose medium is others' as well: a block of its own, and
+	 * perhaps no more. */
+	if (d->block_bytes != info.block_bytes &&
+	    !(d->caps & LEAP_BDEV_EXCLUSIVE))
+		d->caps &= ~LEAP_BDEV_COMPARE_WRITE;
 	d->read_only = o->read_only || (info.caps & LEAP_BDEV_READONLY);
 	d->optimal_blocks = info.optimal_blocks /
 			    (d->block_bytes / info.block_bytes);

@@ -439,7 +439,7 @@ int leap_target_stats(const struct leap_target *t,
 	s.protocol_errors = t->protocol_errors;
 	s.keep_alive_expired = t->keep_alive_expired;
 	pthread_mutex_lock(&o->lock);
-	s.orphans = o->nr;
+	s.orphans = o->nr - o->nr_claims;
 	s.held = o->nr_held;
 	pthread_mutex_unlock(&o->lock);
 	return leap__info_copy("leap_target_stats", stats, &s, sizeof(s));

@@ -193,6 +193,19 @@ static void set_hostid(struct leap_vdev *v)
 	strcpy(v->c->peer, "pci");
 }
 
+/* MSI knows powers of two only; and without messages there is the pin's. */
+static void fit_vectors(struct leap_vdev_opts *o)
+{
+	uint32_t n = 1;
+
+	if (o->irqs == LEAP_VDEV_HAS_MSIX)
+		return;
+	while (o->irqs == LEAP_VDEV_HAS_MSI && n < o->nr_vectors &&
+	       n < LEAP__VDEV_MSI_VECTORS)
+		n *= 2;
+	o->nr_vectors = n;
+}
+
 static int check_opts(struct leap_vdev_opts *o, const struct leap_target *t)
 {
 	uint32_t queues = t->opts.max_io_queues + 1;
@@ -204,6 +217,10 @@ static int check_opts(struct leap_vdev_opts *o, const struct leap_target *t)
 		return leap__err(-EINVAL,
 			"leap_vdev_create: nr_vectors %u exceeds %u",
 			o->nr_vectors, LEAP__VDEV_VECTORS);
+	if (o->irqs > LEAP_VDEV_HAS_PIN)
+		return leap__err(-EINVAL, "leap_vdev_create: irqs %u exceeds %u",
+				 o->irqs, LEAP_VDEV_HAS_PIN);
+	fit_vectors(o);
 	if (queues > LEAP__VDEV_QUEUES)
 		return leap__err(-EINVAL,
 			"leap_vdev_create: the target's max_io_queues %u exceeds the doorbells of %u",
@@ -606,6 +623,7 @@ int leap_vdev_info(const struct leap_vdev *v, struct leap_vdev_info *info)
 	uint32_t q;
 
 	i.nr_vectors = v->nr_vectors;
+	i.irqs = v->opts.irqs;
 	i.shadow = v->shadow;
 	i.doorbells = v->doorbells;
 	i.nr_ranges = v->nr_ranges;

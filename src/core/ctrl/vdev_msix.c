@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Interrupts of a virtual function: the MSI-X table and its pending bits, an
- * eventfd or a call for each vector, and the INTx pin. Vectors are raised by
+ * eventfd or a call for each vector, and the INTx pin. MSI is a table whose
+ * entries are all made of one address. Vectors are raised by
  * the threads that serve queues; all else, the pin included, is the home's.
  *
  *	raise --> masked? pending --unmask--> fire --> eventfd, or opts.raise
@@ -210,6 +211,27 @@ void leap__vdev_msix_control(struct leap_vdev *v, uint32_t ctrl)
 			leap__exchange(&v->vector[i].pending, 0u);
 	choose_mode(v);
 	if (!(ctrl & MSIX_MASK_ALL) && (ctrl & MSIX_ENABLE))
+		fire_unmasked(v);
+}
+
+void leap__vdev_msi_control(struct leap_vdev *v, int on, uint32_t nr,
+			    uint64_t addr, uint32_t data)
+{
+	uint32_t i;
+
+	for (i = 0; i < v->nr_vectors; i++) {
+		struct leap__vvector *x = &v->vector[i];
+
+		leap__store_relaxed(&x->ctrl, i < nr ? 0 : VECTOR_MASKED);
+		leap__store_relaxed(&x->addr_lo, (uint32_t)addr);
+		leap__store_relaxed(&x->addr_hi, (uint32_t)(addr >> 32));
+		/* The low bits are the message's. */
+		leap__store_relaxed(&x->data, (data & ~(nr - 1)) | i);
+	}
+	leap__vdev_msix_control(v, (v->nr_vectors - 1) |
+				(on ? MSIX_ENABLE : 0));
+	/* It was on, and has more of them now. */
+	if (on)
 		fire_unmasked(v);
 }
 

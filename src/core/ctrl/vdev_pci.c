@@ -34,7 +34,7 @@
 #define PCI_INT_LINE	0x3c
 #define PCI_INT_PIN	0x3d
 #define CAP_PM		0x40
-#define CAP_MSIX	0x50
+#define CAP_MESSAGES	0x50	/* MSI-X, MSI or none */
 #define CAP_PCIE	0x80
 
 #define COMMAND_MEMORY	0x0002u
@@ -48,7 +48,12 @@
 #define BAR_64BIT	0x4u
 
 #define PM_CSR		(CAP_PM + 4)
-#define MSIX_CONTROL	(CAP_MSIX + 2)
+#define MSIX_CONTROL	(CAP_MESSAGES + 2)
+#define MSI_CONTROL	(CAP_MESSAGES + 2)
+#define MSI_ADDR	(CAP_MESSAGES + 4)
+#define MSI_DATA	(CAP_MESSAGES + 12)
+#define MSI_ENABLE	0x0001u
+#define MSI_64BIT	0x0080u
 #define PCIE_DEVCTL	(CAP_PCIE + 8)
 #define PCIE_DEVCTL2	(CAP_PCIE + 0x28)
 #define DEVCTL_FLR	0x8000u
@@ -61,21 +66,34 @@
 #define LEAP_PCI_DEVICE	0x4e56
 
 /* What a guest may write: bytes of a mask, all others are read only. */
-static const struct {
+struct writable {
 	uint16_t at;
 	uint8_t bytes;
 	uint32_t mask;
-} writable[] = {
+};
+
+static const struct writable writable[] = {
 	{ PCI_COMMAND, 2, COMMAND_BITS },
 	{ PCI_CACHE_LINE, 1, 0xff },
 	{ PCI_BAR0, 4, ~(LEAP_VDEV_BAR_BYTES - 1) },
 	{ PCI_BAR1, 4, 0xffffffff },
 	{ PCI_INT_LINE, 1, 0xff },
 	{ PM_CSR, 2, 0x0003 },
-	{ MSIX_CONTROL, 2, 0xc000 },
 	/* Bit 15 starts a reset and reads as zero. */
 	{ PCIE_DEVCTL, 2, 0x7fff },
 	{ PCIE_DEVCTL2, 2, 0x001f },
+};
+
+/* And of its kind of message. */
+static const struct writable msix_writable[] = {
+	{ MSIX_CONTROL, 2, 0xc000 },
+};
+
+static const struct writable msi_writable[] = {
+	{ MSI_CONTROL, 2, 0x0071 },
+	{ MSI_ADDR, 4, 0xfffffffc },
+	{ MSI_ADDR + 4, 4, 0xffffffff },
+	{ MSI_DATA, 2, 0xffff },
 };
 
 static void put16(struct leap_vdev *v, uint32_t at, uint32_t value)
@@ -88,17 +106,36 @@ static void put32(struct leap_vdev *v, uint32_t at, uint32_t value)
 	leap__put_le32(v->config + at, value);
 }
 
+/* The capability of messages, if there is one; where the chain goes on. */
+static uint32_t init_messages(struct leap_vdev *v)
+{
+	uint32_t log = 0;
+
+	switch (v->opts.irqs) {
+	case LEAP_VDEV_HAS_MSIX:
+		put16(v, CAP_MESSAGES, 0x11 | CAP_PCIE << 8);
+		put16(v, MSIX_CONTROL, v->nr_vectors - 1);
+		put32(v, CAP_MESSAGES + 4, LEAP_VDEV_MSIX_TABLE);
+		put32(v, CAP_MESSAGES + 8, LEAP_VDEV_MSIX_PBA);
+		return CAP_MESSAGES;
+	case LEAP_VDEV_HAS_MSI:
+		while (1u << log < v->nr_vectors)
+			log++;
+		put16(v, CAP_MESSAGES, 0x05 | CAP_PCIE << 8);
+		put16(v, MSI_CONTROL, MSI_64BIT | log << 1);
+		return CAP_MESSAGES;
+	default:
+		return CAP_PCIE;
+	}
+}
+
 static void init_caps(struct leap_vdev *v)
 {
 	v->config[PCI_CAP_PTR] = CAP_PM;
 	/* Power management: version 3, D0 and D3 only, no reset between. */
-	put16(v, CAP_PM, 0x01 | CAP_MSIX << 8);
+	put16(v, CAP_PM, 0x01 | init_messages(v) << 8);
 	put16(v, CAP_PM + 2, 0x0003);
 	put16(v, PM_CSR, 0x0008);
-	put16(v, CAP_MSIX, 0x11 | CAP_PCIE << 8);
-	put16(v, MSIX_CONTROL, v->nr_vectors - 1);
-	put32(v, CAP_MSIX + 4, LEAP_VDEV_MSIX_TABLE);
-	put32(v, CAP_MSIX + 8, LEAP_VDEV_MSIX_PBA);
 	/* PCI Express: version 2 endpoint; role based errors, FLR. */
 	put16(v, CAP_PCIE, 0x10);
 	put16(v, CAP_PCIE + 2, 0x0002);
@@ -165,17 +202,47 @@ void leap_vdev_config_read(struct leap_vdev *v, uint64_t offset, void *buf,
 	}
 }
 
-/* Byte @at of the masks. */
-static uint8_t mask_at(uint32_t at)
+static uint8_t mask_in(const struct writable *w, size_t n, uint32_t at)
 {
 	size_t i;
 
-	for (i = 0; i < sizeof(writable) / sizeof(writable[0]); i++)
-		if (at >= writable[i].at &&
-		    at < writable[i].at + (uint32_t)writable[i].bytes)
-			return (uint8_t)(writable[i].mask >>
-					 8 * (at - writable[i].at));
+	for (i = 0; i < n; i++)
+		if (at >= w[i].at && at < w[i].at + (uint32_t)w[i].bytes)
+			return (uint8_t)(w[i].mask >> 8 * (at - w[i].at));
 	return 0;
+}
+
+#define MASK_IN(table, at) \
+	mask_in(table, sizeof(table) / sizeof((table)[0]), at)
+
+/* Byte @at of the masks. */
+static uint8_t mask_at(const struct leap_vdev *v, uint32_t at)
+{
+	uint8_t mask = MASK_IN(writable, at);
+
+	if (v->opts.irqs == LEAP_VDEV_HAS_MSIX)
+		mask |= MASK_IN(msix_writable, at);
+	else if (v->opts.irqs == LEAP_VDEV_HAS_MSI)
+		mask |= MASK_IN(msi_writable, at);
+	return mask;
+}
+
+/* What was written may be about messages. */
+static void messages_control(struct leap_vdev *v)
+{
+	uint32_t ctrl = leap__get_le16(v->config + MSIX_CONTROL), log;
+
+	if (v->opts.irqs == LEAP_VDEV_HAS_MSIX)
+		leap__vdev_msix_control(v, ctrl);
+	if (v->opts.irqs != LEAP_VDEV_HAS_MSI)
+		return;
+	/* A guest may not allow itself more of them than there are. */
+	log = ctrl >> 4 & 7;
+	if (log > (ctrl >> 1 & 7))
+		log = ctrl >> 1 & 7;
+	leap__vdev_msi_control(v, ctrl & MSI_ENABLE, 1u << log,
+			       leap__get_le64(v->config + MSI_ADDR),
+			       leap__get_le16(v->config + MSI_DATA));
 }
 
 void leap_vdev_config_write(struct leap_vdev *v, uint64_t offset,
@@ -190,7 +257,7 @@ void leap_vdev_config_write(struct leap_vdev *v, uint64_t offset,
 	was_master = leap__vdev_bus_master(v);
 	for (i = 0; i < bytes && offset + i < sizeof(v->config); i++) {
 		uint32_t at = (uint32_t)offset + i;
-		uint8_t mask = mask_at(at);
+		uint8_t mask = mask_at(v, at);
 
 		v->config[at] = (uint8_t)((v->config[at] & ~mask) |
 					  (from[i] & mask));
@@ -201,7 +268,7 @@ void leap_vdev_config_write(struct leap_vdev *v, uint64_t offset,
 		leap__vdev_do_reset(v);
 		return;
 	}
-	leap__vdev_msix_control(v, leap__get_le16(v->config + MSIX_CONTROL));
+	messages_control(v);
 	if (!was_master && leap__vdev_bus_master(v))
 		leap__vdev_ring_all(v);
 	leap__vdev_intx_update(v);
@@ -217,7 +284,7 @@ static uint32_t read_dword(struct leap_vdev *v, uint64_t at)
 		leap__ctrl_reg_read(v->c, at, b, 4);
 		return leap__get_le32(b);
 	}
-	if (at < LEAP_VDEV_MSIX_TABLE)
+	if (at < LEAP_VDEV_MSIX_TABLE || v->opts.irqs != LEAP_VDEV_HAS_MSIX)
 		return 0;	/* doorbells are written only */
 	if (at < LEAP_VDEV_MSIX_PBA)
 		return leap__vdev_table_read(v, (uint32_t)at -
@@ -277,6 +344,8 @@ void leap_vdev_bar_write(struct leap_vdev *v, uint64_t offset, const void *buf,
 				       leap__get_le32(from));
 		return;
 	}
+	if (v->opts.irqs != LEAP_VDEV_HAS_MSIX)
+		return;
 	for (i = 0; i < bytes && offset < LEAP_VDEV_MSIX_PBA; i += 4)
 		leap__vdev_table_write(v, (uint32_t)offset + i -
 				       LEAP_VDEV_MSIX_TABLE,

@@ -5,7 +5,8 @@
  *	vdev.c         its life, the guest's memory, resets
  *	vdev_pci.c     config space, BAR 0, doorbells
  *	vdev_msix.c    interrupts
- *	vdev_queues.c  admin queue, Create and Delete, Doorbell Buffer Config
+ *	vdev_admin.c   the admin queue pair
+ *	vdev_queues.c  I/O queues, Doorbell Buffer Config, their state memory
  *	vdev_doorbell.c  doorbells, and how full completion queues are
  *	vdev_link.c    groups in other processes
  *	vdev_save.c    all of it in a box, for a successor
@@ -24,6 +25,7 @@
 #include "util/atomic.h"
 
 #define LEAP__VDEV_VECTORS	128u
+#define LEAP__VDEV_MSI_VECTORS	32u
 /* Doorbells fill the page before the MSI-X table: a pair of 4 bytes each. */
 #define LEAP__VDEV_QUEUES	((LEAP_VDEV_MSIX_TABLE - LEAP_REG_DBL) / 8)
 #define LEAP__VDEV_SLOTS	512u	/* commands of a queue under way */
@@ -153,7 +155,8 @@ struct leap_vdev {
 	/* Interrupts. */
 	uint32_t nr_vectors;
 	uint32_t nr_fds;
-	uint32_t msix_ctrl;		/* shared: the register */
+	uint32_t msix_ctrl;		/* shared: the register, or what MSI's
+					 * amounts to */
 	uint32_t msix_on;		/* shared */
 	struct leap__vvector vector[LEAP__VDEV_VECTORS];
 	struct leap__vvector pin;	/* INTx: fd and has_fd */
@@ -199,6 +202,9 @@ void leap__vdev_irq_reset(struct leap_vdev *v);
 /* No thread can raise anything: let go of descriptors without use. */
 void leap__vdev_irq_trim(struct leap_vdev *v);
 void leap__vdev_msix_control(struct leap_vdev *v, uint32_t ctrl);
+/* The registers of MSI: vectors below @nr are as if in the table, unmasked. */
+void leap__vdev_msi_control(struct leap_vdev *v, int on, uint32_t nr,
+			    uint64_t addr, uint32_t data);
 uint32_t leap__vdev_table_read(const struct leap_vdev *v, uint32_t offset);
 void leap__vdev_table_write(struct leap_vdev *v, uint32_t offset,
 			    uint32_t value);
@@ -208,12 +214,24 @@ void leap__vdev_guest_fatal(struct leap__guest *guest, uint16_t qid, int err);
 /* Something that the pin depends on has changed. */
 void leap__vdev_intx_update(struct leap_vdev *v);
 
+/* vdev_admin.c; as leap__ctrl_front.start */
+int leap__vdev_admin_start(struct leap__ctrl *c, void *arg);
+/* One that a predecessor left. */
+int leap__vdev_resume_admin(struct leap_vdev *v);
+
 /* vdev_queues.c */
 void leap__vdev_front_init(struct leap_vdev *v);
+/* Doorbells of a queue that is new, and where they are in the state memory. */
+void leap__vdev_fresh_doorbell(struct leap_vdev *v, uint32_t qid, uint32_t cq);
+uint64_t leap__vdev_db_offset(const struct leap_vdev *v, uint32_t qid,
+			      uint32_t cq);
+/* What every queue pair of the controller has in common. */
+void leap__vdev_fill_qp(struct leap_vdev *v, struct leap_qp_desc *d);
+/* Where its record is; an empty one, unless it resumes. */
+int leap__vdev_place_record(struct leap_vdev *v, struct leap_qp_desc *d);
 
 /* Queues that a predecessor left, and whose ends are told by RESUME. The CQ and
  * SQ say where they are, and are ours then: 0, or -EINVAL and they are not. */
-int leap__vdev_resume_admin(struct leap_vdev *v);
 int leap__vdev_resume_cq(struct leap_vdev *v, struct leap__vcq *cq);
 int leap__vdev_resume_sq(struct leap_vdev *v, struct leap__vsq *sq);
 

@@ -28,6 +28,7 @@ struct head {
 	uint64_t state_bytes, shadow_db, shadow_ei;
 	uint64_t commands, doorbells, admin_posted;
 	uint32_t admin_head, admin_tail;
+	uint32_t irqs, reserved;
 };
 
 struct vector {
@@ -95,6 +96,7 @@ static void put_head(struct box *b, const struct leap_vdev *v)
 		.doorbells = v->doorbells,
 		.admin_posted = v->admin_cq.posted,
 		.admin_head = v->admin_cq.head, .admin_tail = v->admin_tail,
+		.irqs = v->opts.irqs,
 	};
 
 	put(b, T_HEAD, &h, sizeof(h));
@@ -417,6 +419,7 @@ static int make(struct leap_subsystem *ss, const struct leap_vdev_opts *opts,
 	if (opts)
 		o = *opts;
 	o.nr_vectors = h->nr_vectors;
+	o.irqs = h->irqs;	/* what the guest has found, whatever is asked */
 	err = leap_dmabuf_import(fd, 0, h->state_bytes,
 				 LEAP_PERM_READ | LEAP_PERM_WRITE, &state);
 	if (err)

@@ -110,6 +110,10 @@ int leap__guest_cq_restored(struct leap__guest_cq *cq);
  * leap__guest_cq_restored. */
 void leap__guest_vqp_start(struct leap_vqp *vqp);
 
+/* Leave a word about a command to who comes after a kill
+ * (leap__guest_rerun.may); seen before whatever is done next. */
+void leap__guest_note(struct leap_cmd *cmd, uint64_t note);
+
 /* Fetch no more; what was fetched goes on. For draining and handing on: idle
  * when vqp->nr_cmds is 0. */
 void leap__guest_vqp_stop(struct leap_vqp *vqp);

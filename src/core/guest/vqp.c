@@ -400,6 +400,12 @@ void leap__guest_vqp_leave(struct leap_vqp *vqp,
 	sq->leave_arg = arg;
 }
 
+void leap__guest_note(struct leap_cmd *cmd, uint64_t note)
+{
+	leap__slot_note(&leap__guest_sq(cmd->vqp)->slots, leap__guest_tag(cmd),
+			note);
+}
+
 void leap__guest_vqp_stop(struct leap_vqp *vqp)
 {
 	leap__guest_sq(vqp)->halt |= LEAP__SQ_STOPPED;

@@ -13,6 +13,7 @@
 #include <leapio/plugin/transport_ops.h>
 
 #include "core/io/pollgroup.h"
+#include "util/atomic.h"
 #include "util/list.h"
 
 #define LEAP__DISPATCH_PEERS 64
@@ -40,6 +41,7 @@ struct leap__dispatch {
 	uint32_t returned;	/* something came back since the last resume */
 	/* Payload buffers, the same way. */
 	char *bufs;
+	struct leap_dmabuf *bufs_mem;	/* theirs, if they are shared */
 	void **free_bufs;	/* stack of nr_free */
 	uint32_t nr_bufs;
 	uint32_t buf_bytes;
@@ -48,7 +50,7 @@ struct leap__dispatch {
 	uint32_t bufs_in_use;
 	uint32_t nr_peers;
 	uint64_t pool_empty;
-	uint64_t copied;
+	uint64_t bounced;
 	/* Controller ends that wait for a pool, first come first served. */
 	struct leap_vqp *starved;
 	struct leap_vqp **starved_tail;
@@ -69,6 +71,18 @@ static inline struct leap__dispatch *leap__dispatch(struct leap_pollgroup *pg)
 	return pg->head.dispatch;
 }
 
+/* A command of host end @qp whose payload is copied to where the far side
+ * reaches it. Admin commands are not worth counting. */
+static inline void leap__qp_bounced(struct leap_qp *qp)
+{
+	qp->bounced++;
+	if (!qp->opts.qid)
+		return;
+	leap__dispatch(qp->pg)->bounced++;
+	if (qp->bounced_all)
+		leap__fetch_add(qp->bounced_all, UINT64_C(1));
+}
+
 /* Payload buffers that nobody has. */
 static inline uint32_t leap__bufs_free(const struct leap__dispatch *d)
 {
@@ -83,7 +97,7 @@ static inline uint32_t leap__bufs_free(const struct leap__dispatch *d)
  */
 int leap__dispatch_create(struct leap_pollgroup *pg);
 
-/* leap__dispatch_stats - fills cmds_in_use and what follows it */
+/* leap__dispatch_stats - fills in what is counted here, from cmds_in_use on */
 void leap__dispatch_stats(const struct leap__dispatch *d,
 			  struct leap_pollgroup_stats *stats);
 

@@ -353,6 +353,35 @@ int leap_qp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 	return taken;
 }
 
+static void set_fuse(struct leap_req *req, uint8_t fuse)
+{
+	req->sqe.flags = (uint8_t)((req->sqe.flags & ~LEAP_SQE_FUSE_MASK) |
+				   fuse);
+}
+
+int leap_qp_submit_fused(struct leap_qp *qp, struct leap_req *first,
+			 struct leap_req *second)
+{
+	struct leap_req *const reqs[] = { first, second };
+	int taken;
+
+	if (qp->state != QP_LIVE)
+		return -ENOTCONN;
+	if (check_req(qp, first) || check_req(qp, second))
+		return -EINVAL;
+	if (qp->depth - 1 - qp->in_flight < 2)
+		return 0;
+	set_fuse(first, LEAP_SQE_FUSE_FIRST);
+	set_fuse(second, LEAP_SQE_FUSE_SECOND);
+	taken = qp->ops->qp_submit(qp, reqs, 2);
+	if (taken <= 0)
+		return taken;
+	assert(taken == 2);
+	qp->in_flight += 2;
+	qp->submitted += 2;
+	return 1;
+}
+
 void leap_qp_kick(struct leap_qp *qp)
 {
 	if (qp->state == QP_LIVE)

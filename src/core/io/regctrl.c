@@ -290,8 +290,9 @@ static void now_enabled(struct leap__regctrl *c, int err)
 	memset(a->base + a->extra_at, 0, 2 * LEAP__REG_PAGE);
 	memset(sqe, 0, sizeof(*sqe));
 	sqe->opc = LEAP_ADM_DBBUF_CONFIG;
-	sqe->prp1 = leap_to_le64(a->iova + a->extra_at);
-	sqe->prp2 = leap_to_le64(a->iova + a->extra_at + LEAP__REG_PAGE);
+	sqe->prp1 = leap_to_le64(leap__regq_addr(a, a->extra_at));
+	sqe->prp2 = leap_to_le64(leap__regq_addr(a, a->extra_at +
+						 LEAP__REG_PAGE));
 	c->cmd.req.nr_pieces = 0;
 	leap__regctrl_admin(c, &c->cmd, dbbuf_done);
 }
@@ -309,7 +310,8 @@ static void write_cc(struct leap__regctrl *c, uint64_t value)
 
 static void write_acq(struct leap__regctrl *c, uint64_t value)
 {
-	reg_write(c, LEAP_REG_ACQ, 8, c->admin->iova + c->admin->cq_at,
+	reg_write(c, LEAP_REG_ACQ, 8, leap__regq_addr(c->admin,
+						      c->admin->cq_at),
 		  write_cc);
 }
 

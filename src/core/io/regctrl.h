@@ -2,7 +2,8 @@
 /*
  * regctrl.h - a controller behind registers, from the host's side
  *
- *	leap_qp (transport slots, queue creation)	regqp.c
+ *	leap_qp (transport slots)			regqp.c
+ *		I/O queues, made and deleted		regioq.c
  *		fabrics commands, own answers		regfab.c
  *	  queue: rings, slots, completions		regqueue.c
  *		payload: PRPs, SGLs, bounce		regdata.c
@@ -120,6 +121,7 @@ struct leap__regq {
 	struct leap_dmabuf *mem;
 	uint8_t *base;
 	uint64_t iova;
+	const uint64_t *pages;	/* of a scattered device, which has no iova */
 	uint64_t cq_at, extra_at, desc_at, chunk_at;
 	struct leap__defer kick;	/* at the end of the batch */
 };
@@ -132,6 +134,15 @@ void leap__regq_fini(struct leap__regq *q);
 void leap__regq_restart(struct leap__regq *q);
 /* Use the shadow doorbells of the controller, if it has any for this queue. */
 void leap__regq_shadow(struct leap__regq *q);
+/* Its memory is mapped: by which addresses. false: its rings are not in one
+ * piece each, as they have to be. */
+bool leap__regq_mapped(struct leap__regq *q);
+/* Where the device has byte @at of the queue's memory. */
+static inline uint64_t leap__regq_addr(const struct leap__regq *q, uint64_t at)
+{
+	return q->pages ? q->pages[at / LEAP__REG_PAGE] + at % LEAP__REG_PAGE :
+			  q->iova + at;
+}
 /* The device knows the queue as @qid. */
 void leap__regq_name(struct leap__regq *q, uint16_t qid);
 /* A slot's number, or -EAGAIN. */
@@ -368,6 +379,19 @@ static inline int leap__regmem_delta(struct leap__regctrl *c,
 	return 0;
 }
 
+/* The same of a scattered device: where each 4 KiB of @buf is. */
+static inline int leap__regmem_pages(struct leap__regctrl *c,
+				     struct leap_dmabuf *buf,
+				     const uint64_t **pages)
+{
+	uint64_t delta;
+	int err = leap__regmem_delta(c, buf, &delta);
+
+	if (!err)
+		*pages = c->maps[c->last_map].io.pages;
+	return err;
+}
+
 /* ---- transport slots: regqp.c ---- */
 
 /* What waits for its turn or for its answer without being in the ring. */
@@ -422,9 +446,19 @@ void leap__regqp_close(struct leap_qp *qp);
 /* An answer of this side's. */
 void leap__regqp_complete(struct leap__regqp *rq, struct leap_req *req,
 			  uint64_t result, leap_status_t status);
-/* An I/O queue ends; its controller has forgotten it. */
-void leap__regqp_gone(struct leap__regqp *rq, int err);
 void leap__regqp_disconnect(struct leap__regfab *f);
+
+/* Its rings, slots and memory here. */
+void leap__regqp_free_queue(struct leap__regqp *rq);
+
+/* ---- I/O queues: regioq.c ---- */
+
+/* Connect has come: rq->connect is answered when the queue is there. */
+void leap__regioq_start(struct leap__regqp *rq);
+/* Of one that is LIVE. */
+void leap__regioq_delete(struct leap__regqp *rq);
+/* It ends; its controller has forgotten it. */
+void leap__regioq_gone(struct leap__regqp *rq, int err);
 
 /* ---- answers without the ring: regfab.c ---- */
 

@@ -9,6 +9,9 @@
  * must not be sent with them. Lists and segments lie in the room of their slot
  * (desc_at in regqueue.c's layout), which never crosses a page.
  *
+ * For a scattered device (regdev.h) each page has an address of its own: PRPs
+ * say just that, and SGLs are not used.
+ *
  * Spec: NVMe Base 2.0 s4.1.1 (PRPs), s4.1.2 (SGLs)
  */
 #include "core/io/regctrl.h"
@@ -17,6 +20,8 @@
 #include <string.h>
 
 #include <leapio/dmabuf.h>
+
+#include "core/io/dispatch.h"
 
 #define PAGE		LEAP__REG_PAGE
 #define CHUNK		LEAP__CHUNK_BYTES
@@ -94,7 +99,23 @@ static void set_prps(const struct leap__regq *q, struct leap_sqe *sqe,
 	if (p->nr == 2)
 		sqe->prp2 = p->list[0];
 	else if (p->nr > 2)
-		sqe->prp2 = leap_to_le64(q->iova + at);
+		sqe->prp2 = leap_to_le64(leap__regq_addr(q, at));
+}
+
+/* @len bytes from byte @at of memory whose pages are anywhere. */
+static bool add_scattered(struct prps *p, const uint64_t *pages, uint64_t at,
+			  uint32_t len)
+{
+	uint32_t part;
+
+	for (; len; at += part, len -= part) {
+		part = PAGE - (uint32_t)(at % PAGE);
+		if (part > len)
+			part = len;
+		if (!add_prps(p, pages[at / PAGE] + at % PAGE, part))
+			return false;
+	}
+	return true;
 }
 
 static void set_sgl(struct leap_sgl_desc *desc, uint32_t type, uint64_t addr,
@@ -130,6 +151,39 @@ static int in_place_prp(struct leap__regq *q, struct leap_req *req,
 			return err;
 		if (!add_prps(&p, (uintptr_t)piece->addr + delta,
 			      piece->len_bytes))
+			return -EOPNOTSUPP;
+	}
+	set_prps(q, &req->sqe, &p, at);
+	return 0;
+}
+
+/* As in_place_prp, of a scattered device. The table of pages ends with its
+ * buffer. */
+static int in_place_pages(struct leap__regq *q, struct leap_req *req,
+			  uint16_t cid)
+{
+	uint32_t bytes = prp_bytes(req->lib[1]), i;
+	uint64_t at = desc_at(q, cid, bytes), off;
+	const uint64_t *pages;
+	struct prps p;
+	int err;
+
+	start_prps(q, &p, at, bytes);
+	for (i = 0; i < req->nr_pieces; i++) {
+		const struct leap_piece *piece = &req->pieces[i];
+
+		if (!piece->len_bytes)
+			continue;
+		if (!piece->buf)
+			return -EOPNOTSUPP;
+		err = leap__regmem_pages(q->c, piece->buf, &pages);
+		if (err)
+			return err;
+		off = (uintptr_t)piece->addr -
+		      (uintptr_t)leap_dmabuf_addr(piece->buf);
+		if (off >= leap_dmabuf_bytes(piece->buf) ||
+		    piece->len_bytes > leap_dmabuf_bytes(piece->buf) - off ||
+		    !add_scattered(&p, pages, off, piece->len_bytes))
 			return -EOPNOTSUPP;
 	}
 	set_prps(q, &req->sqe, &p, at);
@@ -183,13 +237,15 @@ static void name_chunks(struct leap__regq *q, struct leap_req *req,
 	start_prps(q, &p, at, bytes);
 	for (i = 0; i < nr; i++, chunk = q->chunks.next[chunk]) {
 		uint32_t part = left < CHUNK ? (uint32_t)left : CHUNK;
-		uint64_t addr = q->iova + q->chunk_at +
-				(uint64_t)chunk * CHUNK;
+		uint64_t from = q->chunk_at + (uint64_t)chunk * CHUNK;
 
 		if (q->sgl)
-			set_sgl(&desc[i], LEAP_SGL_TYPE_DATA, addr, part);
+			set_sgl(&desc[i], LEAP_SGL_TYPE_DATA, q->iova + from,
+				part);
+		else if (q->pages)
+			add_scattered(&p, q->pages, from, part);
 		else
-			add_prps(&p, addr, part);
+			add_prps(&p, q->iova + from, part);
 		left -= part;
 	}
 	if (!q->sgl)
@@ -206,6 +262,7 @@ static bool by_chunks(struct leap__regq *q, struct leap_req *req, uint16_t cid)
 
 	if (first == LEAP__NO_CHUNK)
 		return false;
+	leap__qp_bounced(q->qp);
 	q->slots[cid].chunks = first;
 	/* Reads too: what the controller leaves alone stays as it was. */
 	leap__chunks_fill(&q->chunks, first, req);
@@ -220,7 +277,8 @@ int leap__regdata_name(struct leap__regq *q, struct leap_req *req,
 
 	if (!q->bounce_all)
 		err = q->sgl ? in_place_sgl(q, req, cid) :
-			       in_place_prp(q, req, cid);
+		      q->pages ? in_place_pages(q, req, cid) :
+				 in_place_prp(q, req, cid);
 	/* The two of a fused pair have to stay together. */
 	if (err == -EAGAIN && !(req->sqe.flags & LEAP_SQE_FUSE_MASK))
 		return err;

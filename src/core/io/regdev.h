@@ -41,6 +41,9 @@ struct leap__regio {
 	uint64_t offset;
 	uint64_t value;		/* in, or out of a read; IRQ: vector */
 	struct leap_dmabuf *buf;	/* MAP, UNMAP */
+	/* Out of MAP, when the device is scattered: the device address of each
+	 * 4 KiB of @buf. Of malloc; from done on the caller's. */
+	uint64_t *pages;
 	void (*done)(struct leap__regio *io, int err);
 	void *arg;
 	struct leap__regio *next;	/* device's */
@@ -55,6 +58,11 @@ struct leap__regdev {
 	/* Shadow doorbells that somebody else has set up: two pages, since
 	 * open. NULL: the end may set up its own. */
 	uint8_t *shadow;
+	/* Set by open: device addresses end here. 0 = at 2^48. */
+	uint64_t iova_end;
+	/* Set by open: what lies together in memory does not for the device,
+	 * beyond pages of 4 KiB. */
+	bool scattered;
 };
 
 struct leap__regdev_ops {

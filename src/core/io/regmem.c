@@ -12,12 +12,14 @@
 #include "core/io/regctrl.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include <leapio/dmabuf.h>
 
 #include "util/atomic.h"
 
 #define ALIGN	(2ull << 20)	/* so that huge pages stay huge in IOMMUs */
+#define IOVA_END	(1ull << 48)	/* of a device that does not say */
 
 static void forget(struct leap__regmap *m)
 {
@@ -25,6 +27,8 @@ static void forget(struct leap__regmap *m)
 
 	if (m->cache)
 		leap__dmabuf_unhold(buf, &m->holder);
+	free(m->io.pages);
+	m->io.pages = NULL;
 	m->buf = NULL;
 	m->cache = false;
 	m->state = LEAP__REGMAP_FREE;
@@ -77,16 +81,67 @@ static struct leap__regmap *take_map(struct leap__regctrl *c)
 	return &c->maps[c->nr_maps++];
 }
 
+/* Of device addresses, with a gap behind it. */
+static uint64_t room_of(const struct leap_dmabuf *buf)
+{
+	return (leap_dmabuf_bytes(buf) + 2 * ALIGN - 1) & ~(ALIGN - 1);
+}
+
+/* The end of the map that has a part of @room at @at; 0 = there is none. */
+static uint64_t taken_to(const struct leap__regctrl *c, uint64_t at,
+			 uint64_t room)
+{
+	uint32_t i;
+
+	for (i = 0; i < c->nr_maps; i++) {
+		const struct leap__regmap *m = &c->maps[i];
+		uint64_t first = m->io.offset & ~(ALIGN - 1);
+
+		if (m->state != LEAP__REGMAP_FREE &&
+		    m->state != LEAP__REGMAP_REFUSED && first < at + room &&
+		    at < first + room_of(m->buf))
+			return first + room_of(m->buf);
+	}
+	return 0;
+}
+
+/*
+ * Always onwards, and from the beginning when the end is reached: what has been
+ * let go is used again as late as can be, so a late access finds nothing.
+ */
+static int take_iova(struct leap__regctrl *c, uint64_t room, uint64_t *iova)
+{
+	uint64_t end = c->dev->iova_end ? c->dev->iova_end : IOVA_END;
+	uint64_t at = c->next_iova, taken = at;
+	bool again = false;
+
+	while (taken) {
+		if (at > end || room > end - at) {
+			if (again)
+				return -ENOSPC;
+			again = true;
+			at = LEAP__REG_IOVA;
+			continue;
+		}
+		taken = taken_to(c, at, room);
+		if (taken)
+			at = taken;
+	}
+	*iova = at;
+	c->next_iova = at + room;
+	return 0;
+}
+
 int leap__regmem_map(struct leap__regctrl *c, struct leap_dmabuf *buf,
 		     void (*mapped)(void *arg, int err), void *arg)
 {
-	uint64_t bytes = leap_dmabuf_bytes(buf);
 	struct leap__regmap *m;
+	uint64_t iova;
 
 	if (leap__regctrl_dead(c))
 		return -ENOTCONN;
 	m = take_map(c);
-	if (!m)
+	if (!m || take_iova(c, room_of(buf), &iova))
 		return -ENOSPC;
 	m->c = c;
 	m->buf = leap_dmabuf_get(buf);
@@ -96,11 +151,9 @@ int leap__regmem_map(struct leap__regctrl *c, struct leap_dmabuf *buf,
 	m->mapped = mapped;
 	m->arg = arg;
 	m->io = (struct leap__regio){
-		.op = LEAP__REG_MAP, .fd = -1, .offset = c->next_iova,
+		.op = LEAP__REG_MAP, .fd = -1, .offset = iova,
 		.buf = buf, .done = map_done, .arg = m,
 	};
-	/* Never handed out twice: a late access finds nothing. */
-	c->next_iova += (bytes + 2 * ALIGN - 1) & ~(ALIGN - 1);
 	c->dev->ops->submit(c->dev, &m->io);
 	return (int)(m - c->maps);
 }

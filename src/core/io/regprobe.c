@@ -186,7 +186,11 @@ static void admin_mapped(void *arg, int err)
 		leap__regctrl_refuse(c, err, "cannot reach the admin queue");
 		return;
 	}
-	c->admin->iova = leap__regmem_iova(c, c->admin->map);
+	if (!leap__regq_mapped(c->admin)) {
+		leap__regctrl_refuse(c, -ENOMEM, "the admin queue is not in "
+				     "one piece of memory");
+		return;
+	}
 	if (c->state == LEAP__REGCTRL_ENDING)
 		leap__regctrl_end_now(c);
 	else

@@ -382,7 +382,8 @@ int leap__regq_init(struct leap__regq *q, struct leap__regctrl *c,
 	q->free_slots = calloc(sq_size, sizeof(*q->free_slots));
 	opts.bytes = q->chunk_at + (uint64_t)LEAP__CHUNKS *
 		     LEAP__CHUNK_BYTES;
-	opts.huge = LEAP_HUGE_NEVER;	/* most of it is never touched */
+	/* Most of it is never touched; but rings must not be scattered. */
+	opts.huge = c->dev->scattered ? LEAP_HUGE_AUTO : LEAP_HUGE_NEVER;
 	opts.name = "leapio-queue";
 	if (!q->slots || !q->free_slots || leap__chunks_init(&q->chunks) ||
 	    leap_dmabuf_create(&opts, &q->mem)) {
@@ -396,6 +397,26 @@ int leap__regq_init(struct leap__regq *q, struct leap__regctrl *c,
 	return 0;
 }
 
+static bool in_one_piece(const uint64_t *pages, uint64_t from, uint64_t to)
+{
+	uint64_t i;
+
+	for (i = from / PAGE + 1; i < to / PAGE; i++)
+		if (pages[i] != pages[i - 1] + PAGE)
+			return false;
+	return true;
+}
+
+bool leap__regq_mapped(struct leap__regq *q)
+{
+	const struct leap__regmap *m = &q->c->maps[q->map];
+
+	q->pages = m->io.pages;
+	q->iova = q->pages ? q->pages[0] : leap__regmem_iova(q->c, q->map);
+	return !q->pages || (in_one_piece(q->pages, 0, q->cq_at) &&
+			     in_one_piece(q->pages, q->cq_at, q->extra_at));
+}
+
 void leap__regq_fini(struct leap__regq *q)
 {
 	leap__regwatch_forget(q);
@@ -406,6 +427,7 @@ void leap__regq_fini(struct leap__regq *q)
 	free(q->free_slots);
 	leap__chunks_fini(&q->chunks);
 	q->mem = NULL;
+	q->pages = NULL;
 	q->slots = NULL;
 	q->free_slots = NULL;
 	q->sq_size = 0;

@@ -21,6 +21,12 @@ extern const struct leap_transport_ops leap__rdma_transport;
 extern const struct leap_transport_ops leap__vfio_user_transport;
 extern const struct leap_transport_ops leap__pcie_transport;
 
+/* Of a batch: the first two are to be taken together, or not at all. */
+static inline int leap__req_is_first(const struct leap_req *req)
+{
+	return (req->sqe.flags & LEAP_SQE_FUSE_MASK) == LEAP_SQE_FUSE_FIRST;
+}
+
 /*
  * leap__target_home - where its listeners live; never changes. The one thing
  * that loop:// needs of a target beyond what target.h says: its host end sends

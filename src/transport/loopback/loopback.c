@@ -273,6 +273,8 @@ static int loop_qp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 	struct leap_req *req;
 	unsigned int i;
 
+	if (n > 1 && leap__req_is_first(reqs[0]) && lq->nr_cids < 2)
+		return 0;
 	for (i = 0; i < n && lq->nr_cids; i++) {
 		req = reqs[i];
 		req->sqe.cid = leap_to_le16(lq->cids[--lq->nr_cids]);

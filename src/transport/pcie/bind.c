@@ -31,18 +31,25 @@
 
 /* ---- what it was ------------------------------------------------------- */
 
-/* A word of a driver's name or NQN: nothing that could lead elsewhere. */
-static int take_word(char *to, size_t max, const char *from)
+/* A driver's name: nothing that could lead elsewhere. */
+static int take_driver(char *to, size_t max, const char *from)
 {
 	size_t n = strlen(from), i;
 
 	if (n >= max)
 		return -EINVAL;
 	for (i = 0; i < n; i++)
-		if (!isgraph((unsigned char)from[i]) ||
-		    (from[i] == '/' && max <= 32))
+		if (!isgraph((unsigned char)from[i]) || from[i] == '/')
 			return -EINVAL;
 	memcpy(to, from, n + 1);
+	return 0;
+}
+
+static int take_name(char *to, size_t max, const char *from)
+{
+	if (strlen(from) >= max || !leap__pci_name_ok(from))
+		return -EINVAL;
+	strcpy(to, from);
 	return 0;
 }
 
@@ -76,13 +83,13 @@ int leap__pci_state_read(const struct leap__sysfs *s, const char *address,
 	for (line = strtok_r(text, "\n", &save); line && !err;
 	     line = strtok_r(NULL, "\n", &save)) {
 		if (!strncmp(line, "driver ", 7))
-			err = take_word(was->driver, sizeof(was->driver),
-					line + 7);
+			err = take_driver(was->driver, sizeof(was->driver),
+					  line + 7);
 		else if (!strncmp(line, "override ", 9))
-			err = take_word(was->override, sizeof(was->override),
-					line + 9);
+			err = take_driver(was->override,
+					  sizeof(was->override), line + 9);
 		else if (!strncmp(line, "subnqn ", 7))
-			err = take_word(was->subnqn, sizeof(was->subnqn),
+			err = take_name(was->subnqn, sizeof(was->subnqn),
 					line + 7);
 		else
 			err = -EINVAL;
@@ -204,9 +211,9 @@ static int put(const struct leap__sysfs *s, const char *address,
 	return err ? err : leap__sysfs_write(s, path, text);
 }
 
-/* The override decides who takes it. */
+/* From one driver to another, "" = none: the override decides who takes it. */
 static int move(const struct leap__sysfs *s, const char *address,
-		const char *from, const char *override)
+		const char *from, const char *to, const char *override)
 {
 	char path[LEAP__PCI_PATH];
 	int err = put(s, address, "driver_override", *override ? override :
@@ -214,8 +221,9 @@ static int move(const struct leap__sysfs *s, const char *address,
 
 	if (!err && *from)
 		err = put(s, address, "driver/unbind", address);
-	if (!err)
-		err = leap__sysfs_path(s, path, "/sys/bus/pci/drivers_probe");
+	if (err || !*to)
+		return err;
+	err = leap__sysfs_path(s, path, "/sys/bus/pci/drivers_probe");
 	if (!err)
 		err = leap__sysfs_write(s, path, address);
 	return err;
@@ -274,26 +282,66 @@ static int read_was(const struct leap__sysfs *s, const char *address,
 	return err;
 }
 
+/* The node of its IOMMU group. 0, -ENOENT, -ENAMETOOLONG */
+static int node_path(const struct leap__sysfs *s, const char *address,
+		     char *path)
+{
+	int group = leap__pci_group(s, address), err;
+
+	if (group < 0)
+		return -ENOENT;
+	err = leap__sysfs_path(s, path, "/dev/vfio/%d", group);
+	if (err || !access(path, F_OK))
+		return err;
+	err = leap__sysfs_path(s, path, "/dev/vfio/noiommu-%d", group);
+	return err || !access(path, F_OK) ? err : -ENOENT;
+}
+
 /* Its new owner's, if there is to be one. */
 static int give_node(const struct leap__sysfs *s, const char *address,
 		     const struct leap_pci_opts *opts)
 {
-	int group = leap__pci_group(s, address), err;
 	char path[LEAP__PCI_PATH];
+	int err;
 
 	if (!opts->set_owner)
 		return 0;
-	err = group < 0 ? -ENOENT :
-		leap__sysfs_path(s, path, "/dev/vfio/%d", group);
+	err = node_path(s, address, path);
 	if (!err && chown(path, opts->uid, opts->gid))
 		err = -errno;
-	return err ? leap__err(err, "leap_pci_bind: %s: the node of IOMMU "
-			       "group %d cannot be given away: %s", address,
-			       group, strerror(-err)) : 0;
+	return err ? leap__err(err, "leap_pci_bind: %s: the node of its IOMMU "
+			       "group cannot be given away: %s", address,
+			       strerror(-err)) : 0;
+}
+
+/* As it was before, as far as it can be had. */
+static void undo(const struct leap__sysfs *s, const char *address,
+		 const struct leap__pci_was *was)
+{
+	char driver[32];
+
+	if (has_driver(s, address, was->driver))
+		put(s, address, "driver_override",
+		    *was->override ? was->override : "\n");
+	else if (!leap__pci_driver(s, address, driver, sizeof(driver)))
+		move(s, address, driver, was->driver, was->override);
+	/* Else leap_pci_release may do better. */
+	if (has_driver(s, address, was->driver))
+		state_remove(s, address);
+}
+
+static int not_taken(const struct leap__sysfs *s, const char *address, int err)
+{
+	if (leap__pci_group(s, address) < 0)
+		return leap__err(-EIO, "leap_pci_bind: %s is in no IOMMU "
+				 "group: there is no IOMMU, or it is off, and "
+				 "so is VFIO's no-IOMMU mode", address);
+	return leap__err(err ? err : -EIO, "leap_pci_bind: " VFIO " does not "
+			 "take %s", address);
 }
 
 static int bind_held(const struct leap__sysfs *s, const char *address,
-		     const char *driver)
+		     const char *driver, const struct leap_pci_opts *opts)
 {
 	struct leap__pci_was was;
 	int err = read_was(s, address, driver, &was);
@@ -304,18 +352,14 @@ static int bind_held(const struct leap__sysfs *s, const char *address,
 		return leap__err(err, "leap_pci_bind: %s: what it was cannot "
 				 "be written down in %s: %s", address,
 				 s->state_dir, strerror(-err));
-	err = move(s, address, driver, VFIO);
-	if (!err && has_driver(s, address, VFIO))
-		return 0;
-	move(s, address, has_driver(s, address, driver) ? driver : "",
-	     was.override);
-	state_remove(s, address);
-	if (leap__pci_group(s, address) < 0)
-		return leap__err(-EIO, "leap_pci_bind: %s is in no IOMMU "
-				 "group: there is no IOMMU, or it is off, and "
-				 "so is VFIO's no-IOMMU mode", address);
-	return leap__err(err ? err : -EIO, "leap_pci_bind: " VFIO " does not "
-			 "take %s", address);
+	err = move(s, address, driver, VFIO, VFIO);
+	if (err || !has_driver(s, address, VFIO))
+		err = not_taken(s, address, err);
+	else
+		err = give_node(s, address, opts);
+	if (err)
+		undo(s, address, &was);
+	return err;
 }
 
 int leap__pci_bind(const struct leap__sysfs *s, const char *address,
@@ -329,13 +373,13 @@ int leap__pci_bind(const struct leap__sysfs *s, const char *address,
 		return leap__err(err, "leap_pci_bind: %s: %s", address,
 				 err == -ENODEV ? "no such PCI function" :
 				 strerror(-err));
-	if (strcmp(driver, VFIO)) {
-		err = check_bind(s, address, &held);
-		if (!err)
-			err = bind_held(s, address, driver);
-		leap__pci_let_go(&held);
-	}
-	return err ? err : give_node(s, address, opts);
+	if (!strcmp(driver, VFIO))
+		return give_node(s, address, opts);
+	err = check_bind(s, address, &held);
+	if (!err)
+		err = bind_held(s, address, driver, opts);
+	leap__pci_let_go(&held);
+	return err;
 }
 
 /* ---- back -------------------------------------------------------------- */
@@ -344,37 +388,34 @@ int leap__pci_bind(const struct leap__sysfs *s, const char *address,
  * and taking it away would wait for him. */
 static int hold_group(const struct leap__sysfs *s, const char *address, int *fd)
 {
-	int group = leap__pci_group(s, address), err;
 	char path[LEAP__PCI_PATH];
+	int err = node_path(s, address, path);
 
 	*fd = -1;
-	err = group < 0 ? -ENOENT :
-		leap__sysfs_path(s, path, "/dev/vfio/%d", group);
 	if (err)
 		return err == -ENOENT ? 0 : err;
 	*fd = open(path, O_RDWR | O_CLOEXEC);
-	if (*fd < 0 && errno == ENOENT &&
-	    !leap__sysfs_path(s, path, "/dev/vfio/noiommu-%d", group))
-		*fd = open(path, O_RDWR | O_CLOEXEC);
 	return *fd < 0 && errno != ENOENT ? -errno : 0;
 }
 
 static int give_back(const struct leap__sysfs *s, const char *address,
-		     const struct leap__pci_was *was)
+		     const char *driver, const struct leap__pci_was *was)
 {
-	int err = move(s, address, VFIO, was->override);
+	int err = move(s, address, driver, was->driver, was->override);
 
-	if (!err && has_driver(s, address, VFIO))
-		err = -EIO;
-	if (!err && *was->driver && !has_driver(s, address, was->driver))
-		err = leap__err(-EIO, "leap_pci_release: %s: %s does not take "
-				"it back", address, was->driver);
-	else if (err)
-		leap__err(err, "leap_pci_release: %s: " VFIO " keeps it",
-			  address);
-	return err;
+	if (has_driver(s, address, was->driver))
+		return err ? leap__err(err, "leap_pci_release: %s: its "
+				       "driver_override cannot be put back: %s",
+				       address, strerror(-err)) : 0;
+	if (has_driver(s, address, VFIO))
+		return leap__err(err ? err : -EIO, "leap_pci_release: %s: "
+				 VFIO " keeps it", address);
+	return leap__err(err ? err : -EIO, "leap_pci_release: %s: %s does not "
+			 "take it back", address, was->driver);
 }
 
+/* A function that has lost its driver on the way there or back is released,
+ * too. */
 int leap__pci_release(const struct leap__sysfs *s, const char *address)
 {
 	struct leap__pci_was was;
@@ -386,7 +427,7 @@ int leap__pci_release(const struct leap__sysfs *s, const char *address)
 				 err == -ENODEV ? "no such PCI function" :
 				 strerror(-err));
 	err = leap__pci_state_read(s, address, &was);
-	if (err || strcmp(driver, VFIO))
+	if (err || (*driver && strcmp(driver, VFIO)))
 		return leap__err(err && err != -ENOENT ? err : -ENOENT,
 				 "leap_pci_release: %s: it was not bound by "
 				 "leap_pci_bind", address);
@@ -398,7 +439,7 @@ int leap__pci_release(const struct leap__sysfs *s, const char *address)
 		return leap__err(err, "leap_pci_release: %s: cannot see "
 				 "whether it is driven: %s", address,
 				 strerror(-err));
-	err = give_back(s, address, &was);
+	err = give_back(s, address, driver, &was);
 	if (fd >= 0)
 		close(fd);
 	if (!err)

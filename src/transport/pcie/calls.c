@@ -88,4 +88,6 @@ const struct leap__vfio_calls leap__vfio_kernel = {
 	.pwrite = kernel_pwrite,
 	.close = kernel_close,
 	.link = kernel_link,
+	.pin = leap__vfio_pin,
+	.frames = leap__vfio_frames,
 };

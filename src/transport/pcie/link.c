@@ -112,7 +112,12 @@ static int open_group(struct leap__vfio_link *l)
 	snprintf(l->group_name, sizeof(l->group_name), "noiommu-%s", number);
 	err = open_node(l, l->group_name, &l->group);
 	l->no_iommu = !err;
-	return err ? no_group_node(l, err, l->group_name) : 0;
+	if (err)
+		return no_group_node(l, err, l->group_name);
+	return l->no_iommu_ok ? 0 :
+		leap__err(-EOPNOTSUPP, "leap_qp_connect: %s: VFIO has it in "
+			  "no-IOMMU mode, where it can write to all memory; "
+			  "an IOMMU is needed, or ?noiommu=1", l->address);
 }
 
 static int check_group(struct leap__vfio_link *l)
@@ -387,6 +392,7 @@ int leap__vfio_link_open(struct leap__vfio_link *l)
 	int err;
 
 	l->container = l->group = l->device = -1;
+	leap__list_init(&l->pins);
 	err = open_group(l);
 	if (!err)
 		err = check_group(l);
@@ -408,10 +414,18 @@ static void close_fd(struct leap__vfio_link *l, int *fd)
 	*fd = -1;
 }
 
+static void unpin(const struct leap__vfio_link *l, struct leap__vfio_pin *pin)
+{
+	l->calls->close(l->arg, pin->fd);
+	free(pin);
+}
+
 /* With its descriptor the device loses bus mastering, and is reset if that is
  * possible; the memory goes with the container, after it. */
 void leap__vfio_link_close(struct leap__vfio_link *l)
 {
+	struct leap__list *pos;
+
 	if (l->bar)
 		l->calls->unmap(l->arg, l->bar, (size_t)l->map_bytes);
 	l->bar = NULL;
@@ -419,6 +433,8 @@ void leap__vfio_link_close(struct leap__vfio_link *l)
 	close_fd(l, &l->device);
 	close_fd(l, &l->group);
 	close_fd(l, &l->container);
+	while ((pos = leap__list_pop(&l->pins)))
+		unpin(l, leap__list_entry(pos, struct leap__vfio_pin, link));
 }
 
 /* ---- memory ------------------------------------------------------------ */
@@ -433,6 +449,17 @@ static bool in_range(const struct leap__vfio_link *l, uint64_t iova,
 		    bytes - 1 <= l->ranges[i].last - iova)
 			return true;
 	return !l->nr_ranges;
+}
+
+uint64_t leap__vfio_link_end(const struct leap__vfio_link *l, uint64_t iova)
+{
+	uint32_t i;
+
+	for (i = 0; i < l->nr_ranges; i++)
+		if (iova >= l->ranges[i].first && iova <= l->ranges[i].last)
+			return l->ranges[i].last == UINT64_MAX ? 0 :
+				l->ranges[i].last + 1;
+	return 0;
 }
 
 static int map_refused(const struct leap__vfio_link *l, uint64_t bytes, int err)
@@ -454,8 +481,52 @@ static int map_refused(const struct leap__vfio_link *l, uint64_t bytes, int err)
 			 "%s", l->address, mb, strerror(-err));
 }
 
-int leap__vfio_link_map(const struct leap__vfio_link *l, void *addr,
-			uint64_t bytes, uint64_t iova)
+/* Without an IOMMU the device is told where memory is, and nothing stops it
+ * from being told anything else. */
+static int pin(struct leap__vfio_link *l, void *addr, uint64_t bytes,
+	       uint64_t iova, uint64_t **pages)
+{
+	struct leap__vfio_pin *p = calloc(1, sizeof(*p));
+	uint64_t *at = calloc(bytes / LEAP__VFIO_PAGE, sizeof(*at));
+	int err = -ENOMEM;
+
+	if (p && at)
+		err = p->fd = l->calls->pin(l->arg, addr, (size_t)bytes);
+	if (err >= 0) {
+		err = l->calls->frames(l->arg, addr, (size_t)bytes, at);
+		if (err)
+			l->calls->close(l->arg, p->fd);
+	}
+	if (err) {
+		free(p);
+		free(at);
+		return map_refused(l, bytes, err);
+	}
+	p->iova = iova;
+	leap__list_push_back(&l->pins, &p->link);
+	*pages = at;
+	return 0;
+}
+
+static int unpin_at(struct leap__vfio_link *l, uint64_t iova)
+{
+	struct leap__list *pos, *tmp;
+
+	leap__list_for_each_safe(pos, tmp, &l->pins) {
+		struct leap__vfio_pin *p =
+			leap__list_entry(pos, struct leap__vfio_pin, link);
+
+		if (p->iova != iova)
+			continue;
+		leap__list_remove(pos);
+		unpin(l, p);
+		return 0;
+	}
+	return -EIO;
+}
+
+int leap__vfio_link_map(struct leap__vfio_link *l, void *addr, uint64_t bytes,
+			uint64_t iova, uint64_t **pages)
 {
 	struct vfio_iommu_type1_dma_map map = {
 		.argsz = sizeof(map),
@@ -464,6 +535,9 @@ int leap__vfio_link_map(const struct leap__vfio_link *l, void *addr,
 	};
 	int err;
 
+	*pages = NULL;
+	if (l->no_iommu)
+		return pin(l, addr, bytes, iova, pages);
 	if (!in_range(l, iova, bytes))
 		return leap__err(-ENOSPC, "%s: device address %#llx is beyond "
 				 "what the IOMMU translates", l->address,
@@ -472,14 +546,17 @@ int leap__vfio_link_map(const struct leap__vfio_link *l, void *addr,
 	return err < 0 ? map_refused(l, bytes, err) : 0;
 }
 
-int leap__vfio_link_unmap(const struct leap__vfio_link *l, uint64_t bytes,
+int leap__vfio_link_unmap(struct leap__vfio_link *l, uint64_t bytes,
 			  uint64_t iova)
 {
 	struct vfio_iommu_type1_dma_unmap unmap = {
 		.argsz = sizeof(unmap), .iova = iova, .size = bytes,
 	};
-	int err = call(l, l->container, VFIO_IOMMU_UNMAP_DMA, &unmap);
+	int err;
 
+	if (l->no_iommu)
+		return unpin_at(l, iova);
+	err = call(l, l->container, VFIO_IOMMU_UNMAP_DMA, &unmap);
 	if (err < 0)
 		return err;
 	/* The kernel says how much it took away. */

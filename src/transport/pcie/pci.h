@@ -31,7 +31,8 @@ struct leap__sysfs {
 /* root + @fmt. -ENAMETOOLONG */
 int leap__sysfs_path(const struct leap__sysfs *s, char *path, const char *fmt,
 		     ...) __attribute__((format(printf, 3, 4)));
-/* The first line of the file, without its end. */
+/* The first line of the file, without its end. -ENAMETOOLONG: that has @max
+ * bytes or more, and @text none. */
 int leap__sysfs_read(const char *path, char *text, size_t max);
 int leap__sysfs_write(const struct leap__sysfs *s, const char *path,
 		      const char *text);
@@ -67,9 +68,13 @@ struct leap__pci_held {
 int leap__pci_in_use(const struct leap__sysfs *s, const char *address,
 		     char *why, size_t max, struct leap__pci_held *held);
 void leap__pci_let_go(struct leap__pci_held *held);
-/* Its NQN as the kernel's driver knows it, or "". */
+/* Its NQN as the kernel's driver knows it; "" when it has none, or one that
+ * could not be shown. */
 void leap__pci_subnqn(const struct leap__sysfs *s, const char *address,
 		      char *nqn, size_t max);
+/* No control characters: a name comes from the drive, and goes to terminals
+ * and into files of lines. Blanks are in names that the kernel makes up. */
+bool leap__pci_name_ok(const char *name);
 
 /* ---- bind.c ---- */
 

@@ -33,20 +33,25 @@ int leap__sysfs_path(const struct leap__sysfs *s, char *path, const char *fmt,
 
 int leap__sysfs_read(const char *path, char *text, size_t max)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC), err = 0;
+	char more;
 	ssize_t n;
-	int err;
 
 	if (fd < 0)
 		return -errno;
 	n = read(fd, text, max - 1);
-	err = n < 0 ? -errno : 0;
-	close(fd);
-	if (err)
-		return err;
+	if (n < 0) {
+		err = -errno;
+		n = 0;
+	}
 	text[n] = 0;
-	text[strcspn(text, "\n")] = 0;
-	return 0;
+	/* All of the line, or none of it. */
+	if ((size_t)n == max - 1 && !strchr(text, '\n') &&
+	    read(fd, &more, 1) == 1 && more != '\n')
+		err = -ENAMETOOLONG;
+	close(fd);
+	text[err ? 0 : strcspn(text, "\n")] = 0;
+	return err;
 }
 
 int leap__sysfs_write(const struct leap__sysfs *s, const char *path,

@@ -12,6 +12,7 @@
 
 #include "transport/pcie/pci.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -35,7 +36,12 @@ struct search {
 static int say(struct search *q, const char *block, const char *what,
 	       const char *by)
 {
+	char *c;
+
 	snprintf(q->why, q->max, "%s %s%s", block, what, by);
+	for (c = q->why; *c; c++)	/* of a mount point, say */
+		if (iscntrl((unsigned char)*c))
+			*c = '?';
 	return 1;
 }
 
@@ -182,21 +188,35 @@ static int look_swap(struct search *q, const char *block, const char *dev,
 	return strcmp(line, node) ? 0 : say(q, block, "is swap", "");
 }
 
+static int not_opened(struct search *q, const char *block, int err)
+{
+	switch (err) {
+	case EBUSY:
+		return say(q, block, "is in use (opened exclusively)", "");
+	case ENOENT:		/* no node: nobody can open it there */
+	case ENXIO:		/* nothing behind it any more */
+	case ENODEV:
+	case ENOMEDIUM:
+		return 0;
+	default:
+		return -err;
+	}
+}
+
 /* It is ours from here on, or somebody else's. */
 static int look_open(struct search *q, const char *block)
 {
-	char path[LEAP__PCI_PATH];
+	char path[LEAP__PCI_PATH], *c;
 	int fd;
 
 	if (leap__sysfs_path(q->s, path, "/dev/%s", block))
-		return 0;
+		return -ENAMETOOLONG;
+	/* What is a directory of /dev is said so in names of sysfs. */
+	while ((c = strchr(path + strlen(q->s->root), '!')))
+		*c = '/';
 	fd = open(path, O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0 && (errno == EBUSY || errno == EACCES || errno == EPERM))
-		return errno == EBUSY ?
-			say(q, block, "is in use (opened exclusively)", "") :
-			-errno;
 	if (fd < 0)
-		return 0;	/* no node: nobody can open it there */
+		return not_opened(q, block, errno);
 	if (!q->held || q->held->nr == LEAP__PCI_HELD) {
 		close(fd);
 		return q->held ? -EMFILE : 0;
@@ -266,6 +286,13 @@ void leap__pci_let_go(struct leap__pci_held *held)
 
 /* ---- its name ---------------------------------------------------------- */
 
+bool leap__pci_name_ok(const char *name)
+{
+	while (*name && !iscntrl((unsigned char)*name))
+		name++;
+	return !*name;
+}
+
 void leap__pci_subnqn(const struct leap__sysfs *s, const char *address,
 		      char *nqn, size_t max)
 {
@@ -278,6 +305,6 @@ void leap__pci_subnqn(const struct leap__sysfs *s, const char *address,
 	    leap__sysfs_path(s, path,
 			     "/sys/bus/pci/devices/%s/nvme/%s/subsysnqn",
 			     address, ctrl) ||
-	    leap__sysfs_read(path, nqn, max))
+	    leap__sysfs_read(path, nqn, max) || !leap__pci_name_ok(nqn))
 		nqn[0] = 0;
 }

@@ -178,10 +178,11 @@ static uint64_t map_bytes(const struct leap_dmabuf *buf)
 }
 
 /* Refused: its bytes are bounced, which somebody should know. */
-static int map(struct vfio_dev *d, const struct leap__regio *io)
+static int map(struct vfio_dev *d, struct leap__regio *io)
 {
 	int err = leap__vfio_link_map(&d->link, leap_dmabuf_addr(io->buf),
-				      map_bytes(io->buf), io->offset);
+				      map_bytes(io->buf), io->offset,
+				      &io->pages);
 
 	if (err)
 		leap__pg_log(d->dev.pg, LEAP_LOG_WARN, "pcie: %s",
@@ -336,29 +337,41 @@ static void do_work(struct leap_msg *msg)
 
 /* ---- the table --------------------------------------------------------- */
 
+/* "DDDD:BB:DD.F", and "?noiommu=1" behind it if that is meant. */
+static int read_address(struct leap__vfio_link *l, const char *address)
+{
+	size_t n = strcspn(address, "?");
+
+	if (n != sizeof(l->address) - 1)
+		return leap__pci_check_address("leap_qp_connect", address);
+	if (address[n] && strcmp(address + n, "?noiommu=1"))
+		return leap__err(-EINVAL, "leap_qp_connect: \"%.32s\": only "
+				 "?noiommu=1 may follow an address", address);
+	l->no_iommu_ok = address[n];
+	memcpy(l->address, address, n);
+	return leap__pci_check_address("leap_qp_connect", l->address);
+}
+
 int leap__vfio_open(struct leap__regdev *dev, const char *address,
 		    const struct leap__vfio_calls *calls, void *arg)
 {
 	struct vfio_dev *d = of_dev(dev);
-	int err = leap__pci_check_address("leap_qp_connect", address);
+	int err = read_address(&d->link, address);
 
 	if (err)
 		return err;
 	d->link.calls = calls;
 	d->link.arg = arg;
-	memcpy(d->link.address, address, sizeof(d->link.address));
 	err = leap__vfio_link_open(&d->link);
 	if (err)
 		return err;
-	/* Physical addresses, and pages that must not move: not here. */
-	if (d->link.no_iommu) {
-		leap__vfio_link_close(&d->link);
-		return leap__err(-EOPNOTSUPP, "leap_qp_connect: %s: VFIO has "
-				 "it in no-IOMMU mode; an IOMMU is needed",
-				 address);
-	}
+	d->dev.scattered = d->link.no_iommu;
+	if (d->link.no_iommu)
+		leap__pg_log(dev->pg, LEAP_LOG_WARN, "pcie: %s: no IOMMU: it "
+			     "can write to all memory", d->link.address);
 	d->ask_tail = &d->ask;
 	d->work.run = do_work;
+	dev->iova_end = leap__vfio_link_end(&d->link, LEAP__REG_IOVA);
 	watch(d, &d->news[0], VFIO_PCI_REQ_IRQ_INDEX);
 	watch(d, &d->news[1], VFIO_PCI_ERR_IRQ_INDEX);
 	wake(d);

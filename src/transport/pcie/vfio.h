@@ -5,6 +5,7 @@
  *	regdev (core/io/regdev.h)		vfio.c
  *	  open and close, memory, interrupts	link.c
  *	    the kernel				struct leap__vfio_calls
+ *	      memory that does not move		pin.c
  *
  * The table of calls is where a test puts a kernel of its own.
  */
@@ -17,9 +18,11 @@
 #include <sys/types.h>
 
 #include "core/io/regdev.h"
+#include "util/list.h"
 
 /* "DDDD:BB:DD.F" and a NUL. */
 #define LEAP__PCI_ADDRESS	13u
+#define LEAP__VFIO_PAGE		4096u
 #define LEAP__VFIO_RANGES	16u	/* of device addresses; at most */
 
 /* All return 0 or more, or -errno. */
@@ -36,6 +39,12 @@ struct leap__vfio_calls {
 	void (*close)(void *arg, int fd);
 	/* The last part of where the link at @path points to. */
 	int (*link)(void *arg, const char *path, char *name, size_t max);
+	/* Have the pages at @addr stay where they are, for as long as what is
+	 * returned, a descriptor, is open; and where each 4 KiB of them is.
+	 * Without an IOMMU. */
+	int (*pin)(void *arg, void *addr, size_t bytes);
+	int (*frames)(void *arg, const void *addr, size_t bytes,
+		      uint64_t *pages);
 };
 
 extern const struct leap__vfio_calls leap__vfio_kernel;
@@ -44,13 +53,22 @@ struct leap__vfio_range {
 	uint64_t first, last;
 };
 
+/* Memory that stays where it is. */
+struct leap__vfio_pin {
+	struct leap__list link;
+	uint64_t iova;		/* what it is called; the device does not */
+	int fd;
+};
+
 /* A device that is open. */
 struct leap__vfio_link {
 	const struct leap__vfio_calls *calls;
 	void *arg;		/* of calls */
 	char address[LEAP__PCI_ADDRESS];
 	char group_name[24];	/* "7", "noiommu-0" */
+	bool no_iommu_ok;	/* asked for, by whoever knows what it means */
 	bool no_iommu;
+	struct leap__list pins;	/* no_iommu */
 	bool can_reset;
 	int container, group, device;	/* -1 = not open */
 	uint32_t nr_irqs;
@@ -73,12 +91,19 @@ int leap__pci_check_address(const char *call, const char *address);
 int leap__vfio_link_open(struct leap__vfio_link *l);
 /* The device is switched off, then its memory is forgotten. */
 void leap__vfio_link_close(struct leap__vfio_link *l);
-/* Let the device reach @bytes at @addr as @iova. 0, or -errno with last error
- * text. */
-int leap__vfio_link_map(const struct leap__vfio_link *l, void *addr,
-			uint64_t bytes, uint64_t iova);
-int leap__vfio_link_unmap(const struct leap__vfio_link *l, uint64_t bytes,
+/* Let the device reach @bytes at @addr as @iova; without an IOMMU *@pages gets
+ * their addresses (regdev.h), and @iova is a name only. 0, or -errno with last
+ * error text. */
+int leap__vfio_link_map(struct leap__vfio_link *l, void *addr, uint64_t bytes,
+			uint64_t iova, uint64_t **pages);
+int leap__vfio_link_unmap(struct leap__vfio_link *l, uint64_t bytes,
 			  uint64_t iova);
+/* Where the range of device addresses that @iova is in ends; 0 = not known. */
+uint64_t leap__vfio_link_end(const struct leap__vfio_link *l, uint64_t iova);
+/* pin.c: of leap__vfio_calls. */
+int leap__vfio_pin(void *arg, void *addr, size_t bytes);
+int leap__vfio_frames(void *arg, const void *addr, size_t bytes,
+		      uint64_t *pages);
 /* Have vector @vector of kind @index (VFIO_PCI_*_IRQ_INDEX) signal @fd; -1:
  * none. */
 int leap__vfio_link_irq(struct leap__vfio_link *l, uint32_t index,

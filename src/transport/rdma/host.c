@@ -158,6 +158,10 @@ static int qp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 
 	if (h->c.state != LEAP__RDMA_READY)
 		return -ENOTCONN;
+	if (n > 1 && leap__req_is_first(reqs[0]) &&
+	    (h->free_slot == NO_SLOT ||
+	     h->slots[h->free_slot].next_free == NO_SLOT))
+		return 0;
 	for (i = 0; i < n && h->free_slot != NO_SLOT; i++) {
 		struct hslot *s = &h->slots[h->free_slot];
 		struct leap_req *req = reqs[i];

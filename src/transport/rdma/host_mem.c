@@ -151,8 +151,7 @@ int leap__rdma_map(struct host *h, struct hslot *s, struct hpayload *out)
 	page = get_pages(h, n);
 	if (page < 0)
 		return 0;
-	h->qp.bounced++;
-	leap__dispatch(h->c.pg)->copied++;
+	leap__qp_bounced(&h->qp);
 	s->page = (uint32_t)page;
 	s->nr_pages = n;
 	if (s->dir == LEAP_DIR_TO_CTRL)

@@ -17,6 +17,8 @@
 #include <leapio/dmabuf.h>
 
 #include "core/io/chunks.h"
+#include "core/io/connector.h"
+#include "core/io/dispatch.h"
 #include "core/io/ring.h"
 #include "core/io/transport.h"
 #include "core/io/wake.h"
@@ -47,10 +49,7 @@ struct slot {
 struct host {
 	struct leap_qp qp;		/* first */
 	struct leap__shm_chan chan;
-	struct leap__world *world;
-	struct leap__io connect;
-	struct leap_timer retry;	/* the listener's backlog was full */
-	struct sockaddr_un addr;
+	struct leap__connector connector;
 	struct leap_dmabuf *mem;
 	uint8_t *base;
 	struct leap__sqp sqp;
@@ -65,7 +64,6 @@ struct host {
 	uint32_t nr_free_slots;
 	uint32_t nr_regions;		/* region 0 included */
 	struct region regions[LEAP__SHM_MAX_REGIONS];
-	bool connecting;
 	bool up;
 	bool polled;			/* poller is added */
 	bool armed;
@@ -169,6 +167,7 @@ static bool describe_bounced(struct host *h, struct leap_req *req,
 
 	if (chunk == LEAP__NO_CHUNK)
 		return false;
+	leap__qp_bounced(&h->qp);
 	h->slots[cid].chunks = chunk;
 	leap__chunks_fill(&h->chunks, chunk, req);
 	for (i = 0; i < nr; i++, chunk = h->chunks.next[chunk]) {
@@ -213,6 +212,17 @@ static bool start(struct host *h, struct leap_req *req)
 	return true;
 }
 
+/* Whatever memory their payload is in. */
+static bool two_fit(const struct host *h, struct leap_req *const *reqs)
+{
+	uint64_t len0 = leap_pieces_bytes(reqs[0]->pieces, reqs[0]->nr_pieces);
+	uint64_t len1 = leap_pieces_bytes(reqs[1]->pieces, reqs[1]->nr_pieces);
+
+	return h->nr_free_slots >= 2 && leap__sqp_room(&h->sqp) >= 2 &&
+	       h->chunks.nr_free >= leap__chunks_for(len0) +
+				    leap__chunks_for(len1);
+}
+
 static int shm_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 		      unsigned int n)
 {
@@ -221,6 +231,8 @@ static int shm_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 
 	if (h->gone || h->chan.dead)
 		return -ENOTCONN;
+	if (n > 1 && leap__req_is_first(reqs[0]) && !two_fit(h, reqs))
+		return 0;
 	for (i = 0; i < n && h->nr_free_slots; i++)
 		if (!start(h, reqs[i]))
 			break;
@@ -409,33 +421,17 @@ static const struct leap__shm_chan_end host_end = {
 	.gone = host_gone,
 };
 
-static void connect_again(struct leap_timer *timer)
+static void connected(struct leap__connector *c, struct leap__wfd *wfd, int err)
 {
 	struct host *h = (struct host *)
-		((char *)timer - offsetof(struct host, retry));
-
-	leap__io_submit(h->world, &h->connect);
-}
-
-static void connected(struct leap__io *io)
-{
-	struct host *h = io->arg;
+		((char *)c - offsetof(struct host, connector));
 	struct leap__shm_msg msg;
 
-	/* A full backlog: Unix sockets do not wait, the dispatcher's timeout
-	 * says for how long we do. */
-	if (io->res == -EAGAIN && !h->closing) {
-		leap_timer_start(h->qp.pg, &h->retry, RETRY_NS);
+	if (err) {
+		ended(h, err);
 		return;
 	}
-	h->connecting = false;
-	if (io->res || h->closing) {
-		if (io->res != -ECANCELED)
-			h->world->ops->close(io->wfd);
-		ended(h, io->res ? (int)io->res : -ECANCELED);
-		return;
-	}
-	leap__shm_chan_start(&h->chan, &host_end, h->qp.pg, io->wfd);
+	leap__shm_chan_start(&h->chan, &host_end, h->qp.pg, wfd);
 	msg = leap__shm_msg(LEAP__SHM_HELLO);
 	msg.depth = leap_to_le32(h->qp.depth);
 	msg.bytes = leap_to_le64(leap_dmabuf_bytes(h->mem));
@@ -493,35 +489,21 @@ static int host_memory(struct host *h)
 static int shm_connect(struct leap_qp *qp, const char *address)
 {
 	struct host *h = (struct host *)qp;
-	struct leap__wfd *wfd;
 	int err;
 
 	if (qp->depth > LEAP__SHM_MAX_DEPTH)
 		return leap__err(-EINVAL, "leap_qp_connect: depth %u exceeds "
 				 "%u of shm", qp->depth, LEAP__SHM_MAX_DEPTH);
-	err = leap__shm_address("leap_qp_connect", address, &h->addr);
-	if (err)
-		return err;
-	h->world = leap__pollgroup_world(qp->pg);
 	h->poller.poll = host_poll;
 	h->poller.arm = host_arm;
 	h->end_of_batch.run = end_of_batch;
-	h->retry.run = connect_again;
 	err = host_memory(h);
 	if (!err)
-		err = h->world->ops->socket(h->world, AF_UNIX, &wfd);
-	if (err) {
+		err = leap__connector_start(&h->connector, qp->pg, address,
+					    connected);
+	if (err)
 		host_free(h);
-		return err;
-	}
-	h->connect = (struct leap__io){
-		.op = LEAP__IO_CONNECT, .wfd = wfd, .done = connected,
-		.arg = h, .addr = (struct sockaddr *)&h->addr,
-		.len = sizeof(h->addr),
-	};
-	h->connecting = true;
-	leap__io_submit(h->world, &h->connect);
-	return 0;
+	return err;
 }
 
 static void close_later(struct leap_msg *msg)
@@ -538,14 +520,11 @@ static void shm_close(struct leap_qp *qp)
 	struct host *h = (struct host *)qp;
 
 	h->closing = true;
-	if (h->gone || h->retry.armed) {
-		if (!h->gone)
-			h->world->ops->close(h->connect.wfd);
-		leap_timer_stop(qp->pg, &h->retry);
+	if (leap__connector_busy(&h->connector)) {
+		leap__connector_stop(&h->connector);
+	} else if (h->gone) {
 		h->closed.run = close_later;
 		leap_pollgroup_send(qp->pg, &h->closed);
-	} else if (h->connecting) {
-		h->world->ops->close(h->connect.wfd);
 	} else {
 		leap__shm_chan_kill(&h->chan, -ECANCELED);
 	}

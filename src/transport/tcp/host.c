@@ -14,6 +14,7 @@
 #include "transport/tcp/tcp.h"
 
 #include "core/io/inet.h"
+#include "core/io/transport.h"
 #include "util/err.h"
 
 #include <leapio/nvmf.h>
@@ -299,6 +300,10 @@ static int qp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 
 	if (h->c.state != LEAP__TCP_READY)
 		return -ENOTCONN;
+	if (n > 1 && leap__req_is_first(reqs[0]) &&
+	    (h->free_slot == NO_SLOT ||
+	     h->slots[h->free_slot].next_free == NO_SLOT))
+		return 0;
 	for (i = 0; i < n && h->free_slot != NO_SLOT; i++) {
 		struct hslot *s = &h->slots[h->free_slot];
 		struct leap_req *req = reqs[i];

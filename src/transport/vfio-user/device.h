@@ -61,6 +61,7 @@ struct leap__vfu_dev {
 	struct leap_pollgroup *pg;
 	const char *name;		/* for logs */
 	uint32_t nr_vectors;
+	uint32_t irqs;			/* enum leap_vdev_irqs */
 	bool trust_memory;		/* without F_SEAL_SHRINK as well */
 	bool greeted;			/* VERSION was answered */
 	bool warned;			/* of memory without a good fd */
@@ -84,10 +85,10 @@ struct leap__vfu_dev {
 	bool dma_given_up;		/* late answers may come */
 	bool bad_dma;			/* it cannot do this right */
 
-	/* Eventfds, -1 = none; MSI-X vectors are the vdev's as well. */
+	/* Eventfds, -1 = none; message vectors are the vdev's as well. */
 	int intx_fd;
 	int other_fd[2];		/* ERR, REQ: kept, for loop-back */
-	int msix_fd[LEAP__VFU_MAX_VECTORS];
+	int message_fd[LEAP__VFU_MAX_VECTORS];
 	bool intx_masked;
 
 	struct leap__vfu_req req;	/* being answered */

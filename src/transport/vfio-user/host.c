@@ -15,17 +15,16 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
 
 #include <leapio/dmabuf.h>
 
+#include "core/io/connector.h"
 #include "core/io/regctrl.h"
 #include "dmabuf/region.h"
 #include "transport/vfio-user/chan.h"
 #include "transport/vfio-user/parse.h"
 #include "util/err.h"
 
-#define RETRY_NS	2000000u	/* between tries of a full backlog */
 #define TX_BYTES	4096u
 #define RX_BYTES	(LEAP__VFU_MAX_JSON + 64u)
 #define MAX_DBS		65536u
@@ -48,12 +47,9 @@ struct db {
 struct vfu_dev {
 	struct leap__regdev dev;	/* first */
 	struct leap__vfu_chan chan;
-	struct leap__io connect;
-	struct leap_timer retry;
+	struct leap__connector connector;
 	struct leap_msg closed;
-	struct sockaddr_un addr;
 	enum step step;
-	bool connecting;
 	bool chan_up;
 	bool closing;
 	bool gone;
@@ -546,34 +542,19 @@ static const struct leap__vfu_chan_end client_end = {
 
 /* ---- the table --------------------------------------------------------------------- */
 
-static void try_connect(struct leap_timer *timer)
+static void connected(struct leap__connector *c, struct leap__wfd *wfd, int err)
 {
-	struct vfu_dev *d = leap__list_entry(timer, struct vfu_dev, retry);
+	struct vfu_dev *d = leap__list_entry(c, struct vfu_dev, connector);
 
-	leap__io_submit(d->connect.wfd->world, &d->connect);
-}
-
-static void connected(struct leap__io *io)
-{
-	struct vfu_dev *d = io->arg;
-
-	/* A full backlog: Unix sockets do not wait. */
-	if (io->res == -EAGAIN && !d->closing) {
-		leap_timer_start(d->dev.pg, &d->retry, RETRY_NS);
-		return;
-	}
-	d->connecting = false;
-	if (io->res || d->closing) {
-		if (io->res != -ECANCELED)
-			io->wfd->world->ops->close(io->wfd);
+	if (err) {
 		d->gone = true;
 		if (d->closing)
 			finish(d);
 		else
-			leap__reg_opened(&d->dev, (int)io->res);
+			leap__reg_opened(&d->dev, err);
 		return;
 	}
-	leap__vfu_chan_start(&d->chan, &client_end, d->dev.pg, io->wfd, d->rx,
+	leap__vfu_chan_start(&d->chan, &client_end, d->dev.pg, wfd, d->rx,
 			     sizeof(d->rx));
 	d->chan_up = true;
 	d->asks_version = true;
@@ -583,32 +564,12 @@ static void connected(struct leap__io *io)
 static int vfu_open(struct leap__regdev *dev, const struct leap_qp_opts *opts,
 		    const char *address)
 {
-	struct leap__world *w = leap__pollgroup_world(dev->pg);
 	struct vfu_dev *d = of_dev(dev);
-	size_t len = strlen(address);
-	struct leap__wfd *wfd;
-	int err;
 
-	if (!len || len >= sizeof(d->addr.sun_path))
-		return leap__err(-EINVAL, "leap_qp_connect: socket path of %zu "
-				 "bytes, not 1..%zu", len,
-				 sizeof(d->addr.sun_path) - 1);
-	d->addr.sun_family = AF_UNIX;
-	memcpy(d->addr.sun_path, address, len + 1);
-	err = w->ops->socket(w, AF_UNIX, &wfd);
-	if (err)
-		return leap__err(err, "leap_qp_connect: no socket");
 	d->ask_tail = &d->ask;
 	d->out_tail = &d->out;
-	d->retry.run = try_connect;
-	d->connect = (struct leap__io){
-		.op = LEAP__IO_CONNECT, .wfd = wfd, .done = connected,
-		.arg = d, .addr = (struct sockaddr *)&d->addr,
-		.len = sizeof(d->addr),
-	};
-	d->connecting = true;
-	leap__io_submit(w, &d->connect);
-	return 0;
+	return leap__connector_start(&d->connector, dev->pg, address,
+				     connected);
 }
 
 static void vfu_submit(struct leap__regdev *dev, struct leap__regio *io)
@@ -643,15 +604,11 @@ static void vfu_close(struct leap__regdev *dev)
 	struct vfu_dev *d = of_dev(dev);
 
 	d->closing = true;
-	if (d->gone || d->retry.armed) {
-		if (!d->gone)
-			d->connect.wfd->world->ops->close(d->connect.wfd);
-		leap_timer_stop(dev->pg, &d->retry);
-		d->gone = true;
+	if (leap__connector_busy(&d->connector)) {
+		leap__connector_stop(&d->connector);
+	} else if (d->gone) {
 		d->closed.run = close_later;
 		leap_pollgroup_send(dev->pg, &d->closed);
-	} else if (d->connecting) {
-		d->connect.wfd->world->ops->close(d->connect.wfd);
 	} else {
 		leap__vfu_chan_kill(&d->chan, -ECANCELED);
 	}

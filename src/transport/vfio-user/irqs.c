@@ -2,7 +2,7 @@
 /*
  * irqs.c - the interrupts of a vfio-user client
  *
- * MSI-X vectors are handed to the vdev, which signals them from whichever
+ * Vectors of MSI-X or MSI are handed to the vdev, which signals them from whichever
  * thread completes. INTx is a level: its eventfd is written here when the
  * level rises, is masked by that, and is looked at again when the client
  * unmasks it. ERR and REQ are kept so that the client can try them.
@@ -23,14 +23,17 @@ void leap__vfu_irqs_init(struct leap__vfu_dev *dev)
 	dev->other_fd[0] = -1;
 	dev->other_fd[1] = -1;
 	for (i = 0; i < LEAP__VFU_MAX_VECTORS; i++)
-		dev->msix_fd[i] = -1;
+		dev->message_fd[i] = -1;
 }
 
+/* Vectors of messages, of whichever of the two kinds the function has. */
 static uint32_t count_of(const struct leap__vfu_dev *dev, uint32_t index)
 {
 	switch (index) {
+	case LEAP__VFU_IRQ_MSI:
+		return dev->irqs == LEAP_VDEV_HAS_MSI ? dev->nr_vectors : 0;
 	case LEAP__VFU_IRQ_MSIX:
-		return dev->nr_vectors;
+		return dev->irqs == LEAP_VDEV_HAS_MSIX ? dev->nr_vectors : 0;
 	case LEAP__VFU_IRQ_INTX:
 	case LEAP__VFU_IRQ_ERR:
 	case LEAP__VFU_IRQ_REQ:
@@ -61,8 +64,9 @@ static int *slot(struct leap__vfu_dev *dev, uint32_t index, uint32_t i)
 	switch (index) {
 	case LEAP__VFU_IRQ_INTX:
 		return &dev->intx_fd;
+	case LEAP__VFU_IRQ_MSI:
 	case LEAP__VFU_IRQ_MSIX:
-		return &dev->msix_fd[i];
+		return &dev->message_fd[i];
 	default:
 		return &dev->other_fd[index - LEAP__VFU_IRQ_ERR];
 	}
@@ -106,7 +110,7 @@ static int assign(struct leap__vfu_dev *dev, uint32_t index, uint32_t i,
 		return 0;
 	if (*fd >= 0)
 		err = check_fd(*fd);
-	if (!err && index == LEAP__VFU_IRQ_MSIX)
+	if (!err && (index == LEAP__VFU_IRQ_MSI || index == LEAP__VFU_IRQ_MSIX))
 		err = dev->ops->irq_fd(dev->vdev, LEAP_VDEV_MSIX, i, *fd);
 	if (err)
 		return err;

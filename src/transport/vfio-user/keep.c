@@ -98,10 +98,10 @@ int leap__vfu_dev_save(struct leap__vfu_dev *dev, struct leap__saved *s)
 		return 0;
 	err = put_client(dev, s);
 	for (i = 0; !err && i < dev->nr_vectors; i++) {
-		if (dev->msix_fd[i] < 0)
+		if (dev->message_fd[i] < 0)
 			continue;
 		v.index = i;
-		err = leap__saved_put_fd(s, dev->msix_fd[i], &v.fd);
+		err = leap__saved_put_fd(s, dev->message_fd[i], &v.fd);
 		if (!err)
 			err = leap__saved_put(s, T_VECTOR, &v, sizeof(v));
 	}
@@ -121,9 +121,9 @@ static int take_vectors(struct leap__vfu_dev *dev, const struct leap__saved *s)
 		if (len < sizeof(v))
 			return -EPROTO;
 		memcpy(&v, p, sizeof(v));
-		if (v.index >= dev->nr_vectors || dev->msix_fd[v.index] >= 0)
+		if (v.index >= dev->nr_vectors || dev->message_fd[v.index] >= 0)
 			return -EPROTO;
-		err = leap__saved_fd(s, v.fd, &dev->msix_fd[v.index]);
+		err = leap__saved_fd(s, v.fd, &dev->message_fd[v.index]);
 	}
 	return err;
 }

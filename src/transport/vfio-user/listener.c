@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/un.h>
 
 #include "core/io/acceptor.h"
 #include "core/io/pollgroup.h"
@@ -35,38 +34,15 @@ static const struct leap__vfu_vdev_ops vdev_ops = {
 	.intx_level = leap_vdev_intx_level,
 };
 
-static int open_socket(struct leap_listener *listener, const char *path,
-		       struct leap__wfd **out)
-{
-	const struct leap_listener_opts *opts = leap_listener_opts(listener);
-	struct leap__world *world =
-		leap__pollgroup_world(leap_listener_pollgroup(listener));
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	size_t len = strlen(path);
-	int err;
-
-	if (!len || len >= sizeof(addr.sun_path))
-		return leap__err(-EINVAL, "leap_listener_create: socket path "
-				 "of %zu bytes, not 1..%zu", len,
-				 sizeof(addr.sun_path) - 1);
-	memcpy(addr.sun_path, path, len + 1);
-	err = world->ops->listen(world, (struct sockaddr *)&addr, sizeof(addr),
-				 1, opts->mode ? opts->mode : 0600, out);
-	if (err)
-		return leap__err(err, "leap_listener_create: %s: %s", path,
-				 strerror(-err));
-	err = leap__acceptor_own(opts, path);
-	if (err)
-		world->ops->close(*out);
-	return err;
-}
-
-static int make_vdev(struct leap_subsystem *ss, struct leap__vfu_server *s,
+static int make_vdev(struct leap_listener *listener,
+		     struct leap__vfu_server *s,
 		     const struct leap__saved *saved, struct leap_vdev **vdev)
 {
+	struct leap_subsystem *ss = leap_listener_subsystem(listener);
 	struct leap_vdev_opts opts = LEAP_VDEV_OPTS_INIT;
 
 	opts.client_msix = 1;
+	opts.irqs = leap_listener_opts(listener)->irqs;
 	opts.intx = leap__vfu_intx;
 	opts.arg = leap__vfu_server_dev(s);
 	return saved ? leap__vdev_restore(ss, &opts, saved, vdev) :
@@ -76,15 +52,20 @@ static int make_vdev(struct leap_subsystem *ss, struct leap__vfu_server *s,
 static int start(struct leap_listener *listener, struct leap__vfu_server *s,
 		 struct leap_vdev *vdev, const char *path)
 {
+	struct leap__world *world =
+		leap__pollgroup_world(leap_listener_pollgroup(listener));
 	struct leap_vdev_info info = { .size = sizeof(info) };
 	struct leap__wfd *wfd;
 	int err;
 
 	err = leap_vdev_info(vdev, &info);
 	if (!err)
-		err = open_socket(listener, path, &wfd);
+		err = leap__acceptor_listen("leap_listener_create", world,
+					    path, leap_listener_opts(listener),
+					    1, &wfd);
 	if (!err)
-		err = leap__vfu_server_start(s, wfd, vdev, info.nr_vectors);
+		err = leap__vfu_server_start(s, wfd, vdev, info.nr_vectors,
+					     info.irqs);
 	return err;
 }
 
@@ -127,7 +108,7 @@ static int make(struct leap_listener *listener, const char *address,
 		return leap__err(err, "leap_listener_create: out of memory");
 	leap__vfu_server_dev(s)->trust_memory =
 		leap_listener_opts(listener)->trust_memory;
-	err = make_vdev(leap_listener_subsystem(listener), s, saved, &vdev);
+	err = make_vdev(listener, s, saved, &vdev);
 	if (err) {
 		leap__vfu_server_free(s);
 		return err;

@@ -237,11 +237,13 @@ int leap__vfu_server_restore(struct leap__vfu_server *s,
 }
 
 int leap__vfu_server_start(struct leap__vfu_server *s, struct leap__wfd *wfd,
-			   struct leap_vdev *vdev, uint32_t nr_vectors)
+			   struct leap_vdev *vdev, uint32_t nr_vectors,
+			   uint32_t irqs)
 {
 	s->dev.vdev = vdev;
 	s->dev.nr_vectors = nr_vectors < LEAP__VFU_MAX_VECTORS ?
 		nr_vectors : LEAP__VFU_MAX_VECTORS;
+	s->dev.irqs = irqs;
 	s->hello.run = too_late;
 	return leap__acceptor_start(s->dev.pg, wfd, accepted, s, &s->acceptor);
 }

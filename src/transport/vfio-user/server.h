@@ -33,7 +33,8 @@ struct leap__vfu_dev *leap__vfu_server_dev(struct leap__vfu_server *s);
  * Returns: 0, -ENOMEM: the vdev stays the caller's
  */
 int leap__vfu_server_start(struct leap__vfu_server *s, struct leap__wfd *wfd,
-			   struct leap_vdev *vdev, uint32_t nr_vectors);
+			   struct leap_vdev *vdev, uint32_t nr_vectors,
+			   uint32_t irqs);
 
 /* One that was not started. */
 void leap__vfu_server_free(void *server);
