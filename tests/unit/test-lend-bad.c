@@ -14,6 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <leapio/plugin/bdev_ops.h>
+
 static leap_status_t admin(struct lx_side *s, const struct leap_sqe *sqe,
 			   uint32_t bytes)
 {
@@ -132,6 +134,32 @@ static void test_log_fields(void **state)
 	q.cdw10 = leap_to_le32(LEAP_LID_SMART | 127u << 16);
 	q.nsid = leap_to_le32(LEAP_NSID_ALL);
 	assert_int_equal(lx_raw_admin(&r, q), 0);
+	lx_raw_close(&r);
+	lx_wait_unlent();
+}
+
+/* Events keep their second word: which namespace it was. */
+static void test_event_words(void **state)
+{
+	struct leap__lend_msg m = leap__lend_msg(LEAP__LEND_ADMIN, 5);
+	struct leap_ns_opts nopts = LEAP_NS_OPTS_INIT;
+	struct lx_raw r;
+	uint64_t result;
+	int nsid;
+
+	assert_int_equal(leap_bdev_open(lx.pg, "zoned:1M[zone=64K]",
+					&nopts.bdev), 0);
+	nsid = leap_ns_add(lx.ss, &nopts, NULL, NULL);
+	assert_true(nsid > 1);
+	lx_raw_hello(&r);
+	do {
+		m.sqe.opc = LEAP_ADM_AER;
+		lx_raw_say(&r, &m, sizeof(m), -1);
+		leap_bdev_zone_changed(nopts.bdev, 0);
+		assert_int_equal(lx_raw_hear(&r), LEAP__LEND_DONE);
+		result = leap_from_le64(r.in.done.result);
+	} while (LEAP_AER_LID(result) != LEAP_LID_CHANGED_ZONES);
+	assert_int_equal(result >> 32, nsid);
 	lx_raw_close(&r);
 	lx_wait_unlent();
 }
@@ -459,7 +487,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LX_T(test_filter, lx_set_up), LX_T(test_opcodes, lx_set_up),
 		LX_T(test_log_fields, lx_set_up),
-		LX_T(test_forgets, lx_set_up), LX_T(test_hasty, lx_set_up),
+		LX_T(test_forgets, lx_set_up),
+		LX_T(test_event_words, lx_set_up), LX_T(test_hasty, lx_set_up),
 		LX_T(test_vast_memory, lx_set_up),
 		LX_T(test_no_descriptors, lx_set_up),
 		LX_T(test_bad_messages, lx_set_up),

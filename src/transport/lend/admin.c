@@ -390,9 +390,9 @@ int leap__lend_delete(struct leap__borrower *b)
 /* ---- features, events ----------------------------------------------- */
 
 static void answer(struct leap__borrower *b, uint32_t id, leap_status_t status,
-		   uint32_t dw0)
+		   uint64_t result)
 {
-	leap__borrower_done(b, id, status, dw0, 0);
+	leap__borrower_done(b, id, status, result, 0);
 }
 
 static int set_features(struct leap__borrower *b, uint32_t id,
@@ -448,21 +448,21 @@ static bool wants(const struct leap__borrower *b, uint32_t dw0)
 	return b->aec >> (8 + info) & 1;
 }
 
-void leap__lend_event(struct leap__borrower *b, uint32_t dw0)
+void leap__lend_event(struct leap__borrower *b, uint64_t event)
 {
 	uint32_t i;
 
-	if (!wants(b, dw0))
+	if (!wants(b, (uint32_t)event))
 		return;
 	if (b->nr_aers) {
-		answer(b, b->aers[--b->nr_aers], 0, dw0);
+		answer(b, b->aers[--b->nr_aers], 0, event);
 		return;
 	}
 	for (i = 0; i < b->nr_events; i++)
-		if (b->events[i] == dw0)
+		if (b->events[i] == event)
 			return;
 	if (b->nr_events < LEAP__HOST_AERS)
-		b->events[b->nr_events++] = dw0;
+		b->events[b->nr_events++] = event;
 }
 
 static int park_aer(struct leap__borrower *b, uint32_t id)

@@ -92,7 +92,7 @@ struct leap__borrower {
 	uint32_t cmds_out;	/* at the device */
 	uint32_t aers[LEAP__HOST_AERS];		/* parked: ids */
 	uint32_t nr_aers;
-	uint32_t events[LEAP__HOST_AERS];	/* nobody has asked for yet */
+	uint64_t events[LEAP__HOST_AERS];	/* nobody has asked for yet */
 	uint32_t nr_events;
 	uint32_t aec;		/* Set Features 0Bh */
 	uint64_t commands;
@@ -153,7 +153,6 @@ void leap__borrower_welcome(struct leap__borrower *b);
 void leap__borrower_end(struct leap__borrower *b, bool kill);
 /* The device is closed: nothing that was there is out any more. */
 void leap__borrower_lost(struct leap__borrower *b);
-void leap__borrower_event(struct leap__borrower *b, uint32_t dw0);
 /* Something has ended: what is next, for one that is ended or disabled? It may
  * be freed. */
 void leap__borrower_step(struct leap__borrower *b);
@@ -186,7 +185,8 @@ int leap__lend_admin(struct leap__borrower *b, uint32_t id,
 void leap__lend_release_held(struct leap_lender *l);
 /* Forget what is held or parked of one that is disabled or ends. */
 void leap__lend_drop(struct leap__borrower *b);
-void leap__lend_event(struct leap__borrower *b, uint32_t dw0);
+/* @event: DW0, DW1 */
+void leap__lend_event(struct leap__borrower *b, uint64_t event);
 /* Delete what is left of its queues, one after the other: 1 = one is under way,
  * 0 = there is none. */
 int leap__lend_delete(struct leap__borrower *b);

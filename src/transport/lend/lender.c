@@ -131,7 +131,7 @@ static void host_event(struct leap_host *host, uint32_t dw0, void *arg)
 
 	leap__list_for_each(pos, &l->borrowers)
 		if (borrower_of(pos)->welcomed)
-			leap__lend_event(borrower_of(pos), dw0);
+			leap__lend_event(borrower_of(pos), host->event);
 }
 
 static int check_url(const char *url)
