@@ -9,6 +9,7 @@
 #include <leapio/nvmf.h>
 #include <leapio/vdev.h>
 
+#include "core/io/dispatch.h"
 #include "core/io/regctrl.h"
 
 #define CAP(name, n) LEAP_PUT((uint64_t)(n), name)
@@ -424,6 +425,41 @@ static void test_slow_admin(void **state)
 	assert_int_equal(w.page[3], 3);
 }
 
+static void own_done(struct leap__regcmd *cmd, leap_status_t status)
+{
+	++*(int *)cmd->arg;
+}
+
+/* One of the driver's own, or of a borrower's, while others are answered. */
+static void test_own_command(void **state)
+{
+	static struct leap__regcmd mute, busy;
+	struct leap__regctrl *c;
+	int done = 0, muted = 0, k;
+
+	up();
+	c = leap__list_entry(leap__dispatch(w.pg)->regctrls.next,
+			     struct leap__regctrl, link);
+	bad.fault = BAD_MUTE;
+	bad.opc = LEAP_ADM_GET_LOG;
+	memset(&mute, 0, sizeof(mute));
+	mute.req.sqe.opc = LEAP_ADM_GET_LOG;
+	mute.arg = &muted;
+	leap__regctrl_admin(c, &mute, own_done);
+	for (k = 0; k < 60 && !w.losses; k++) {
+		memset(&busy, 0, sizeof(busy));
+		busy.req.sqe.opc = LEAP_ADM_GET_FEATURES;
+		busy.req.sqe.cdw10 = leap_to_le32(LEAP_FID_NUM_QUEUES);
+		busy.arg = &done;
+		leap__regctrl_admin(c, &busy, own_done);
+		bad_pass(&w, SECOND / 2);
+	}
+	assert_int_equal(w.losses, 1);
+	assert_int_equal(w.err, -ETIMEDOUT);
+	assert_true(done > 2);
+	assert_int_equal(muted, 0);
+}
+
 /* No limit: it waits as long as it takes. */
 static void test_no_limit(void **state)
 {
@@ -692,8 +728,8 @@ int main(void)
 		T(test_no_name), T(test_nonsense), T(test_mdts),
 		T(test_batch), T(test_shadow), T(test_shadow_ignored),
 		T(test_abort), T(test_redrive), T(test_fail),
-		T(test_slow_admin), T(test_no_limit), T(test_delay),
-		T(test_long_delay), T(test_idle_removal),
+		T(test_slow_admin), T(test_own_command), T(test_no_limit),
+		T(test_delay), T(test_long_delay), T(test_idle_removal),
 		T(test_idle_fatal), T(test_events), T(test_logs),
 		T(test_grant), T(test_subsystem_reset),
 	};
