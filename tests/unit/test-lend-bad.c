@@ -384,6 +384,35 @@ static void test_hasty(void **state)
 	assert_int_equal(lx_lent().resets, 0);
 }
 
+static uint32_t unmap(struct lx_raw *r)
+{
+	struct leap__lend_msg m = leap__lend_msg(LEAP__LEND_MEM_DEL, 3);
+
+	m.mem.iova = leap_to_le64(r->iova);
+	lx_raw_say(r, &m, sizeof(m), -1);
+	assert_int_equal(lx_raw_hear(r), LEAP__LEND_REPLY);
+	return leap_from_le32(r->in.err);
+}
+
+/* Memory with rings in it: their addresses would be somebody else's, and the
+ * drive would write there. */
+static void test_rings_stay(void **state)
+{
+	struct lx_raw r;
+
+	lx_raw_hello(&r);
+	lx_raw_mem(&r);
+	lx_raw_queue(&r);
+	assert_int_equal(unmap(&r), EBUSY);
+	assert_int_equal(lx_raw_create(&r, LEAP_ADM_DELETE_SQ, 1, 1, 0, 0), 0);
+	assert_int_equal(unmap(&r), EBUSY);
+	assert_int_equal(lx_raw_create(&r, LEAP_ADM_DELETE_CQ, 1, 1, 0, 0), 0);
+	assert_int_equal(unmap(&r), 0);
+	assert_int_equal(unmap(&r), ENOENT);
+	lx_raw_close(&r);
+	lx_wait_unlent();
+}
+
 /* Memory that nobody has, and an address space full of it. */
 static void test_vast_memory(void **state)
 {
@@ -490,6 +519,7 @@ int main(void)
 		LX_T(test_forgets, lx_set_up),
 		LX_T(test_event_words, lx_set_up), LX_T(test_hasty, lx_set_up),
 		LX_T(test_vast_memory, lx_set_up),
+		LX_T(test_rings_stay, lx_set_up),
 		LX_T(test_no_descriptors, lx_set_up),
 		LX_T(test_bad_messages, lx_set_up),
 		LX_T(test_bad_memory, lx_set_up),
