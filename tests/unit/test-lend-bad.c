@@ -482,6 +482,28 @@ static void test_no_descriptors(void **state)
 	lx_wait_unlent();
 }
 
+/* Whoever connects and says nothing does not take the place of those who do. */
+static void test_silent(void **state)
+{
+	struct lx_raw r[10];
+	static struct lx_side s;
+	uint64_t from = leap_pollgroup_now_ns(lx.pg);
+	int k;
+
+	for (k = 0; k < 10; k++) {
+		lx_raw_open(&r[k]);
+		lx_turn_once(from);
+	}
+	lx_side_start(&s, lx.pg, 1, 1, 0);
+	lx_side_live(&s);
+	lx_check(&s, 20);
+	lx_side_stop(&s);
+	assert_in_range(lx_lent().nr_borrowers, 1, 6);
+	for (k = 0; k < 10; k++)
+		lx_raw_close(&r[k]);
+	lx_wait_unlent();
+}
+
 /* More admin commands than it may have, and one that never reads answers. */
 static void test_floods(void **state)
 {
@@ -523,7 +545,8 @@ int main(void)
 		LX_T(test_no_descriptors, lx_set_up),
 		LX_T(test_bad_messages, lx_set_up),
 		LX_T(test_bad_memory, lx_set_up),
-		LX_T(test_bad_queues, lx_set_up), LX_T(test_floods, lx_set_up),
+		LX_T(test_bad_queues, lx_set_up),
+		LX_T(test_silent, lx_set_up), LX_T(test_floods, lx_set_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
