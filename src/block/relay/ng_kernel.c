@@ -294,7 +294,9 @@ static int kernel_arm(void *p, bool on)
 	/* The kernel stores a completion and then looks at the flag; we store
 	 * the flag and then look for a completion. */
 	leap__full_fence();
-	return io_uring_cq_ready(&ring->uring) != 0;
+	/* What could not be pushed is signalled by nobody. */
+	return io_uring_cq_ready(&ring->uring) ||
+	       io_uring_sq_ready(&ring->uring);
 }
 
 const struct leap__ng_kernel leap__ng_kernel = {

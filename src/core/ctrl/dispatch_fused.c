@@ -378,7 +378,7 @@ static int begin(struct leap__ioqp *q, struct leap__ions *ns,
 {
 	struct leap__iocmd *io = leap__iocmd(cmd);
 
-	if ((ns->caps & LEAP_BDEV_COMPARE_WRITE) && !ns->stack_shift) {
+	if (leap__io_fuses_below(ns)) {
 		io->step = DONE;
 		return issue_write(q, ns, LEAP_BIO_COMPARE_WRITE);
 	}

@@ -309,7 +309,9 @@ static int must_wait(struct leap__ioqp *q, struct leap_cmd *cmd, int held)
 	range.subsystem = q->ss->subsystem;
 	range.hostid = q->desc.hostid;
 	ns = leap__io_ns(q, range.nsid);
-	if (ns && leap__io_writes(cmd->sqe.opc) && !LEAP_PLANT(CLAIM_UNSEEN)) {
+	/* Those that will claim their blocks stand in line for that. */
+	if (ns && leap__io_writes(cmd->sqe.opc) && !leap__io_claims(ns, cmd) &&
+	    !LEAP_PLANT(CLAIM_UNSEEN)) {
 		leap__io_blocks(ns, leap__iocmd(cmd), &blocks);
 		writes = &blocks;
 	}

@@ -392,6 +392,19 @@ static inline bool leap__io_fuses(const struct leap__ions *ns)
 	       !ns->zone_lbas;
 }
 
+/* By one operation of the stack; else by a claim and two. */
+static inline bool leap__io_fuses_below(const struct leap__ions *ns)
+{
+	return (ns->caps & LEAP_BDEV_COMPARE_WRITE) && !ns->stack_shift;
+}
+
+static inline bool leap__io_claims(const struct leap__ions *ns,
+				   struct leap_cmd *cmd)
+{
+	return leap__iocmd(cmd)->kind == LEAP__IOC_FUSED &&
+	       !leap__io_fuses_below(ns);
+}
+
 void leap__fused_init(struct leap__ioqp *q);
 /* A command with FUSE, and what follows a first half. */
 void leap__io_fused(struct leap__ioqp *q, struct leap_cmd *cmd);
