@@ -120,6 +120,7 @@ struct leap_qp {
 	void *core;		/* dispatcher's */
 	uint64_t bounced;	/* transports count: payload that was copied
 				 * because the far side cannot reach it */
+	uint64_t *bounced_all;	/* dispatcher's: atomic, or NULL */
 };
 
 struct leap_transport_ops {

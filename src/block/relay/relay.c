@@ -391,6 +391,7 @@ int leap_relay_info(const struct leap_bdev *bdev, struct leap_relay_info *info)
 	now.held = leap__load_relaxed(&r->held);
 	now.split = leap__load_relaxed(&r->split);
 	now.refused = leap__load_relaxed(&r->refused);
+	now.bounced = leap__load_relaxed(&r->bounced);
 	memcpy(info, &now, size);
 	info->size = size;
 	return 0;

@@ -67,7 +67,7 @@ struct leap__relay {
 	struct leap__relay_note *note;
 	/* Atomic. */
 	uint32_t groups_live;
-	uint64_t lost, reconnects, held, split, refused;
+	uint64_t lost, reconnects, held, split, refused, bounced;
 };
 
 #define LEAP__RELAY_WIDES	4u

@@ -188,6 +188,7 @@ static int connect_queue(struct leap_host *h, uint32_t i)
 	struct leap_qp_opts opts = LEAP_QP_OPTS_INIT;
 	uint32_t ioccsz = leap_from_le32(h->id->ioccsz);
 	uint32_t most = (uint32_t)LEAP_GET(h->cap, LEAP_CAP_MQES) + 1;
+	int err;
 
 	opts.url = h->url;
 	opts.hostnqn = h->hostnqn;
@@ -210,7 +211,10 @@ static int connect_queue(struct leap_host *h, uint32_t i)
 		opts.depth = LEAP__HOST_ADMIN_DEPTH;
 		opts.kato_ms = h->opts.kato_ms;
 	}
-	return leap_qp_connect(h->pg, &opts, &h->q[i].qp);
+	err = leap_qp_connect(h->pg, &opts, &h->q[i].qp);
+	if (!err)
+		h->q[i].qp->bounced_all = h->bounced;
+	return err;
 }
 
 void leap__host_connect_queue(struct leap_host *h, uint32_t i)

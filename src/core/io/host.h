@@ -130,6 +130,7 @@ struct leap_host {
 	uint32_t list_at;
 	void (*scanned)(struct leap_host *h);
 	struct leap_host_stats stats;
+	uint64_t *bounced;	/* of I/O queues; atomic, or NULL */
 	uint32_t nr_q;		/* I/O queues asked for */
 	struct leap__hqueue q[];	/* [0] admin, then nr_q */
 };
@@ -167,6 +168,14 @@ void leap__host_fail_waiting(struct leap_host *h);
 void leap__host_let_go(struct leap_host *h,
 		       bool (*is)(struct leap_req *user, void *arg),
 		       void *arg);
+
+/* Commands whose payload is copied count in @counter too, until it is closed.
+ * Before it is live. */
+static inline void leap__host_count_bounced(struct leap_host *h,
+					    uint64_t *counter)
+{
+	h->bounced = counter;
+}
 
 /* host_ns.c */
 
