@@ -22,6 +22,7 @@
 #include "core/io/pollgroup.h"
 #include "util/atomic.h"
 #include "util/err.h"
+#include "util/list.h"
 #include "util/opts.h"
 
 #define LOSS_MS		30000u
@@ -45,6 +46,7 @@ struct look {
 	struct leap_host *host;
 	struct leap_msg work;
 	struct leap__far far;
+	struct leap__relay_ask ask;
 	uint32_t nsid;
 	int err;
 	bool over;
@@ -139,6 +141,7 @@ static void far_zones(const struct leap_host_ns *ns, struct leap__far *far)
 bool leap__relay_fits(const struct leap__far *was, const struct leap__far *now)
 {
 	return now->block_bytes == was->block_bytes &&
+	       now->open_channel == was->open_channel &&
 	       now->zone_blocks == was->zone_blocks &&
 	       (!now->zone_blocks || now->nr_blocks == was->nr_blocks) &&
 	       now->read_across >= was->read_across &&
@@ -169,6 +172,7 @@ void leap__relay_far(const struct leap_id_ctrl *id,
 	far->caps = far_caps(id, ns);
 	far_limits(nvm, ns, far);
 	far_zones(ns, far);
+	far->open_channel = ns->open_channel;
 }
 
 int leap__relay_look(struct leap_host *host, uint32_t nsid,
@@ -198,6 +202,18 @@ static void look_work(struct leap_msg *msg)
 	leap_host_close(look->host, look_closed, look);
 }
 
+/* Not from the host's own callback. */
+static void look_ends(struct look *look)
+{
+	look->work.run = look_work;
+	leap_pollgroup_send(look->pg, &look->work);
+}
+
+static void look_asked(struct leap__relay_ask *ask)
+{
+	look_ends(leap__list_entry(ask, struct look, ask));
+}
+
 static void look_state(struct leap_host *host, enum leap_host_state state,
 		       leap_status_t status, int sys_errno, void *arg)
 {
@@ -214,9 +230,11 @@ static void look_state(struct leap_host *host, enum leap_host_state state,
 		return;
 	look->over = true;
 	(void)status;
-	/* Not from the host's own callback. */
-	look->work.run = look_work;
-	leap_pollgroup_send(look->pg, &look->work);
+	if (look->was_there && !look->err &&
+	    !leap__relay_ask_geometry(host, look->nsid, &look->far, &look->ask,
+				      look_asked))
+		return;
+	look_ends(look);
 }
 
 static int look_start(struct look *look, struct leap_pollgroup *pg,
@@ -349,6 +367,11 @@ static int check_window(const struct leap__relay *relay)
 {
 	uint64_t far = relay->far.nr_blocks;
 
+	if (relay->far.caps & LEAP_BDEV_VECTOR &&
+	    (relay->start || relay->blocks))
+		return leap__err(-EINVAL, "%s: no window of an open-channel "
+				 "drive: its addresses have holes",
+				 relay->name);
 	if (relay->start < far && relay->blocks <= far - relay->start)
 		return 0;
 	return leap__err(-EINVAL, "%s: %llu blocks at %llu are not in the "
@@ -484,6 +507,7 @@ const struct leap_bdev_ops leap__relay_ops = {
 	.chan_open = leap__relay_chan_open,
 	.chan_close = leap__relay_chan_close,
 	.submit = leap__relay_bio,
+	.admin = leap__relay_admin,
 	.let_go = leap__relay_chan_let_go,
 };
 

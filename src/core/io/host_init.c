@@ -11,6 +11,8 @@
  */
 #include "core/io/host.h"
 
+#include <leapio/ocssd.h>
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -255,6 +257,7 @@ int leap__host_ns_set(struct leap_host_ns *ns, uint32_t nsid,
 	ns->dlfeat = id->dlfeat;
 	ns->nsattr = id->nsattr;
 	ns->format = (uint8_t)format;
+	ns->open_channel = id->vs[0] == LEAP_OCSSD_NS_VENDOR;
 	ns->metadata_bytes = leap_from_le16(id->lbaf[format].ms);
 	ns->metadata_inline = !!(id->flbas & LEAP_FLBAS_EXTENDED);
 	ns->pi_type = LEAP_GET(id->dps, LEAP_DPS_TYPE);
