@@ -181,6 +181,11 @@ static inline void leap__host_count_bounced(struct leap_host *h,
  * use. */
 int leap__host_ns_set(struct leap_host_ns *ns, uint32_t nsid,
 		      const struct leap_id_ns *id);
+/* And what the Identify pages of the zoned command set say. 0, -EINVAL */
+int leap__host_ns_zones(struct leap_host_ns *ns,
+			const struct leap_id_ns_zns *id);
+void leap__host_ns_append(struct leap_host_ns *ns,
+			  const struct leap_id_ctrl_zns *id);
 int leap__host_init_alloc(struct leap_host *h);
 void leap__host_init_free(struct leap_host *h);
 /* Queue @i is connected: the next step. */
