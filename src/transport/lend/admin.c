@@ -15,6 +15,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <leapio/ocssd.h>
+
 #include "util/atomic.h"
 #include "util/bitmap.h"
 
@@ -572,6 +574,8 @@ int leap__lend_admin(struct leap__borrower *b, uint32_t id,
 	switch (sqe.opc) {
 	case LEAP_ADM_IDENTIFY:
 	case LEAP_ADM_GET_LOG:
+	/* Says what there is; those that know it not refuse it. */
+	case LEAP_OCSSD_ADM_GEOMETRY:
 		return with_data(b, id, &sqe);
 	case LEAP_ADM_GET_FEATURES:
 		if (!sqe.prp1 && !sqe.prp2)
