@@ -24,6 +24,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <leapio/dmabuf.h>
+
+#include "core/io/dispatch.h"
 #include "util/plant.h"
 
 /* Of one capsule put aside, its data and digest. */
@@ -460,17 +463,40 @@ void leap__tcp_vqp_detach(struct leap_vqp *vqp)
 		c->world->ops->detach(c->wfd);
 }
 
+/*
+ * Lists of pieces for the largest command out of the buffers of this poll
+ * group; the next one's may be smaller. None is in use: a Connect has one piece.
+ */
+static int target_pieces(struct target *t)
+{
+	uint32_t each = leap_pollgroup_buf_bytes(t->vqp.pg);
+	uint32_t n = (t->limits.max_data + each - 1) / each;
+	struct leap_piece *pieces;
+
+	if (n > t->max_bufs && n > LEAP_CMD_INLINE_PIECES) {
+		pieces = realloc(t->pieces, (size_t)t->limits.max_depth * n *
+				 sizeof(*pieces));
+		if (!pieces)
+			return -ENOMEM;
+		t->pieces = pieces;
+	}
+	if (n > t->max_bufs)
+		t->max_bufs = n;
+	return 0;
+}
+
 int leap__tcp_vqp_attach(struct leap_vqp *vqp)
 {
 	struct leap__tcp_conn *c = &((struct target *)vqp)->c;
-	int err = 0;
+	int err = target_pieces((struct target *)vqp);
 
 	c->pg = vqp->pg;
 	c->world = leap__pollgroup_world(vqp->pg);
-	if (c->wfd)
+	if (!err && c->wfd)
 		err = c->world->ops->attach(c->world, c->wfd);
 	if (err) {
-		c->world->ops->close(c->wfd);
+		if (c->wfd)
+			c->world->ops->close(c->wfd);
 		c->wfd = NULL;
 		c->state = LEAP__TCP_GONE;
 		return err;
@@ -489,7 +515,9 @@ static void target_free(struct target *t)
 {
 	leap__tcp_conn_fini(&t->c);
 	free(t->slots);
-	if (t->places)
+	if (t->places_mem)
+		leap_dmabuf_put(t->places_mem);
+	else if (t->places)
 		munmap(t->places, places_bytes(t));
 	free(t->aside);
 	free(t->own);
@@ -502,29 +530,37 @@ void leap__tcp_vqp_destroy(struct leap_vqp *vqp)
 	target_free((struct target *)vqp);
 }
 
+/* Large and mostly never touched: costs address space only. Aligned, so that a
+ * file leaf can write from it as it is. */
+static uint8_t *make_places(struct target *t)
+{
+	struct leap_dmabuf_opts opts = LEAP_DMABUF_OPTS_INIT;
+	void *at;
+
+	if (!leap__dispatch(t->vqp.pg)->bufs_mem) {
+		at = mmap(NULL, places_bytes(t), PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		return at == MAP_FAILED ? NULL : at;
+	}
+	opts.bytes = places_bytes(t);
+	opts.huge = LEAP_HUGE_NEVER;
+	opts.name = "leapio-places";
+	return leap_dmabuf_create(&opts, &t->places_mem) ? NULL :
+		leap_dmabuf_addr(t->places_mem);
+}
+
 static int target_memory(struct target *t)
 {
-	uint32_t each = leap_pollgroup_buf_bytes(t->vqp.pg), i;
-	uint32_t n = t->limits.max_depth;
+	uint32_t n = t->limits.max_depth, i;
 
 	t->c.rules.max_capsule = t->limits.inline_bytes > LEAP_TCP_ADMIN_ICD ?
 		t->limits.inline_bytes : LEAP_TCP_ADMIN_ICD;
 	t->capsule_bytes = (t->c.rules.max_capsule + 4095) & ~4095u;
-	t->max_bufs = (t->limits.max_data + each - 1) / each;
 	t->slots = calloc(n, sizeof(*t->slots));
-	/* Large and mostly never touched: costs address space only. Aligned,
-	 * so that a file leaf can write from it as it is. */
-	t->places = mmap(NULL, places_bytes(t), PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (t->places == MAP_FAILED)
-		t->places = NULL;
+	t->places = make_places(t);
 	t->own = aligned_alloc(4096, ((size_t)t->limits.max_data + 4095) &
 					     ~(size_t)4095);
-	if (t->max_bufs > LEAP_CMD_INLINE_PIECES)
-		t->pieces = malloc((size_t)n * t->max_bufs *
-				   sizeof(*t->pieces));
-	if (!t->slots || !t->places || !t->own ||
-	    (!t->pieces && t->max_bufs > LEAP_CMD_INLINE_PIECES))
+	if (!t->slots || !t->places || !t->own || target_pieces(t))
 		return -ENOMEM;
 	for (i = 0; i < n; i++)
 		t->slots[i].next = (uint16_t)(i + 1 < n ? i + 1 : NO_SLOT);

@@ -71,6 +71,7 @@ struct target {
 	struct slot *slots;
 	uint8_t *places;		/* see place_of */
 	uint32_t capsule_bytes;		/* of a large one */
+	struct leap_dmabuf *places_mem;	/* when payload is shared */
 	uint8_t *own;			/* max_data, for one command ... */
 	struct leap_cmd *own_cmd;	/* ... this one, NULL = unused */
 	struct leap_piece *pieces;	/* max_depth x max_bufs */

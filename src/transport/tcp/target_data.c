@@ -110,6 +110,7 @@ static int get_bufs(struct target *t, struct leap_cmd *cmd)
 	for (p = cmd->pieces; bytes; p++) {
 		memset(p, 0, sizeof(*p));
 		p->addr = leap_pollgroup_buf_get(t->vqp.pg);
+		p->buf = leap__dispatch(t->vqp.pg)->bufs_mem;
 		p->len_bytes = bytes < each ? bytes : each;
 		bytes -= p->len_bytes;
 	}
@@ -119,11 +120,13 @@ static int get_bufs(struct target *t, struct leap_cmd *cmd)
 	return 1;
 }
 
-static void set_piece(struct leap_cmd *cmd, uint8_t *at)
+static void set_piece(struct leap_cmd *cmd, uint8_t *at,
+		      struct leap_dmabuf *buf)
 {
 	cmd->pieces = cmd->inline_pieces;
 	memset(cmd->pieces, 0, sizeof(*cmd->pieces));
 	cmd->pieces->addr = at;
+	cmd->pieces->buf = buf;
 	cmd->pieces->len_bytes = cmd->data_bytes;
 	cmd->nr_pieces = 1;
 }
@@ -137,7 +140,7 @@ static int get_place(struct target *t, struct leap_cmd *cmd)
 	if (cmd->data_bytes > t->capsule_bytes ||
 	    (tc->slot == NO_SLOT && !leap__tcp_slot_get(t, cmd)))
 		return 0;
-	set_piece(cmd, place_of(t, tc->slot, cmd->data_bytes));
+	set_piece(cmd, place_of(t, tc->slot, cmd->data_bytes), t->places_mem);
 	return 1;
 }
 
@@ -152,7 +155,7 @@ static int get_own(struct target *t, struct leap_cmd *cmd)
 		return 0;
 	}
 	t->own_cmd = cmd;
-	set_piece(cmd, t->own);
+	set_piece(cmd, t->own, NULL);
 	return 1;
 }
 
@@ -236,7 +239,7 @@ static void pull_capsule(struct target *t, struct leap_cmd *cmd, uint32_t len)
 		leap_cmd_ready(cmd, status | LEAP_STATUS_DNR);
 		return;
 	}
-	set_piece(cmd, place_of(t, tc->slot, tc->in_capsule));
+	set_piece(cmd, place_of(t, tc->slot, tc->in_capsule), t->places_mem);
 	leap_cmd_ready(cmd, 0);
 }
 
