@@ -468,9 +468,13 @@ static int choose(struct zrun *u)
 	/* Who of is checked is in memory, 8 bytes of each block. */
 	if (!want && u->nr_zones * u->ns.zone_blocks > 1u << 24)
 		u->nr_zones = (1u << 24) / u->ns.zone_blocks;
+	if (!u->nr_zones)
+		u->nr_zones = 1;
 	u->nr_active = MAX_ACTIVE;
 	if (u->ns.max_open && u->ns.max_open < u->nr_active)
 		u->nr_active = u->ns.max_open;
+	if (u->ns.max_active && u->ns.max_active < u->nr_active)
+		u->nr_active = u->ns.max_active;
 	if (u->nr_zones < u->nr_active)
 		u->nr_active = (uint32_t)u->nr_zones;
 	return u->nr_active ? 0 : -1;

@@ -12,8 +12,8 @@
 
 #include "examples/common/fields.h"
 #include "examples/common/hist.h"
+#include "examples/common/table.h"
 #include "show.h"
-#include "table.h"
 
 static const char *const ops[] = { "read", "write", "flush", "other" };
 
@@ -187,6 +187,23 @@ static void layer_rows(struct table *t, const json_t *layer, int depth)
 		layer_rows(t, child, depth + 1);
 }
 
+/* Of the first relay below a layer. */
+static void relay_line(const json_t *layer)
+{
+	const json_t *relay = json_object_get(layer, "relay"), *child, *v;
+	const char *key;
+	size_t i;
+
+	json_array_foreach(json_object_get(layer, "children"), i, child)
+		relay_line(child);
+	if (!relay)
+		return;
+	printf("%s:", text(layer, "layer"));
+	json_object_foreach((json_t *)relay, key, v)
+		printf(" %s %lld", key, (long long)json_integer_value(v));
+	printf("\n");
+}
+
 void show_stacks(const json_t *list)
 {
 	static const char *const heads[] = { "LAYER", "OP", "COUNT", "BYTES",
@@ -203,6 +220,7 @@ void show_stacks(const json_t *list)
 		table_begin(&t, "llrrrrrr", heads);
 		layer_rows(&t, json_object_get(s, "top"), 0);
 		table_end(&t);
+		relay_line(json_object_get(s, "top"));
 	}
 }
 

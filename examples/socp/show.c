@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <leapio/relay.h>
 #include <leapio/vdev.h>
 
 #include "examples/common/inspect.h"
@@ -225,6 +226,23 @@ static json_t *op_stats(const struct leap_bdev_op_stats *op)
 			 hist);
 }
 
+/* What a leaf that hands commands on says of that; NULL = it is none. */
+static json_t *relay_stats(const struct leap_bdev *leaf)
+{
+	struct leap_relay_info r = { sizeof(r) };
+
+	if (leap_relay_info(leaf, &r))
+		return NULL;
+	return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I}",
+			 "groups_live", (int)r.groups_live,
+			 "lost", (json_int_t)r.lost,
+			 "reconnects", (json_int_t)r.reconnects,
+			 "held", (json_int_t)r.held,
+			 "split", (json_int_t)r.split,
+			 "refused", (json_int_t)r.refused,
+			 "bounced", (json_int_t)r.bounced);
+}
+
 static json_t *one_layer(const struct leap_bdev *bdev)
 {
 	static const char *const names[] = { "read", "write", "flush",
@@ -233,6 +251,7 @@ static json_t *one_layer(const struct leap_bdev *bdev)
 	struct leap_bdev_stats stats = { sizeof(stats) };
 	json_t *ops = json_object();
 	json_t *children = json_array();
+	json_t *layer, *relay;
 	uint32_t i;
 
 	leap_bdev_info(bdev, &info);
@@ -242,10 +261,14 @@ static json_t *one_layer(const struct leap_bdev *bdev)
 	for (i = 0; i < info.nr_children; i++)
 		json_array_append_new(children,
 				      one_layer(leap_bdev_child(bdev, i)));
-	return json_pack("{s:s, s:i, s:I, s:o, s:o}", "layer", info.name,
-			 "block_bytes", (int)info.block_bytes,
-			 "blocks", (json_int_t)info.nr_blocks,
-			 "ops", ops, "children", children);
+	layer = json_pack("{s:s, s:i, s:I, s:o, s:o}", "layer", info.name,
+			  "block_bytes", (int)info.block_bytes,
+			  "blocks", (json_int_t)info.nr_blocks,
+			  "ops", ops, "children", children);
+	relay = info.nr_children ? NULL : relay_stats(bdev);
+	if (relay)
+		json_object_set_new(layer, "relay", relay);
+	return layer;
 }
 
 static void add_stacks(json_t *list, const struct leap_subsystem *ss)

@@ -72,10 +72,12 @@ struct leap_relay_info {
 	uint64_t held;		/* commands that had to wait */
 	uint64_t split;		/* commands sent in several */
 	uint64_t refused;	/* commands failed for a lost far end */
+	uint64_t bounced;	/* commands whose payload was copied, as the far
+				 * end does not reach it where it is */
 };
 
 /**
- * leap_relay_info - how the first relay in a stack does
+ * leap_relay_info - how the first relay in a stack does; nvme: and ng: are relays
  *
  * Context: any
  * Returns: 0, -EINVAL, -ENOENT there is none in it

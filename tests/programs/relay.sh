@@ -27,6 +27,8 @@ ok "the near end starts, two windows and all of it" start_socp \
 	--ns "nsid=3,stack=relay:$far_url/$far[nsid=3,loss_ms=20000,reconnect_ms=50]"
 ok "stacks are shown" sh -c "'$leapctl' --control '$ctl' stacks |
 	grep -q 'relay:$far_url/$far'"
+ok "and what their relays did" sh -c "'$leapctl' --control '$ctl' stacks |
+	grep -q '^relay: groups_live .* bounced 0'"
 ok "verified I/O through one window" "$perf" --verify --quiet --count 4000 \
 	--queues 4 "$url/$nqn"
 ok "only the window was written" sh -c \

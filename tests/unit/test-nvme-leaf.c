@@ -168,6 +168,8 @@ static void test_model(void **state)
 	assert_int_equal(blk_io(&b, LEAP_BIO_VERIFY, 0, 0, 5000, NULL), 0);
 	assert_int_equal(leap_relay_info(b.bdev, &info), 0);
 	assert_int_equal(info.groups_live, 1);
+	/* The model's payload is memory that no device knows. */
+	assert_true(info.bounced > 500);
 	close_nvme(&b);
 }
 
@@ -395,6 +397,11 @@ static void test_open_fails(void **state)
 	REFUSED(-EINVAL, "not in the", "nvme:%s[start=%u]", d->url, BLOCKS);
 	REFUSED(-ENOENT, "cannot reach", "nvme:vfio-user:%s.none", d->path);
 	REFUSED(-ENOENT, "cannot reach", "nvme:lent:%s.none", d->path);
+#ifdef LEAP_WITH_PCIE
+	REFUSED(-ENODEV, "ffff:ff:1f.7 is not there", "nvme:ffff:ff:1f.%d", 7);
+	REFUSED(-ENODEV, "ffff:ff:1f.7 is not there",
+		"nvme:ffff:ff:1f.%d/" NQN, 7);
+#endif
 	while (leap_pollgroup_destroy(pg))
 		leap_pollgroup_wait(pg, 1000000);
 }

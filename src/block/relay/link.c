@@ -14,6 +14,7 @@
 
 #include "block/relay/nvme.h"
 #include "block/relay/relay.h"
+#include "core/io/host.h"
 #include "util/atomic.h"
 #include "util/list.h"
 
@@ -233,7 +234,9 @@ static void connect_host(struct leap__link *link)
 		return_lease(link);
 		retry_later(link);
 		be_patient(link);
+		return;
 	}
+	leap__host_count_bounced(link->host, &link->relay->bounced);
 }
 
 struct leap__link *leap__relay_link_alloc(struct leap__relay *relay,
@@ -251,6 +254,7 @@ struct leap__link *leap__relay_link_alloc(struct leap__relay *relay,
 	link->send = leap__relay_host_send;
 	link->let_go = leap__relay_host_let_go;
 	link->send_fused = leap__relay_host_send_fused;
+	link->send_lists = leap__relay_host_send_lists;
 	for (i = 0; i < LEAP__RELAY_WIDES; i++) {
 		link->wides[i].next = link->free_wides;
 		link->free_wides = &link->wides[i];

@@ -181,12 +181,13 @@ static void try_again(struct leap_timer *timer)
 
 /* ---- the layer ---- */
 
-/* "0000:01:00.0", or without its domain. */
+/* "0000:01:00.0", with the name behind it or without. */
 static bool is_pci(const char *arg)
 {
 	size_t n = strspn(arg, "0123456789abcdefABCDEF:.");
 
-	return !arg[n] && strchr(arg, ':') && strchr(arg, '.');
+	return n && (!arg[n] || arg[n] == '/') && memchr(arg, ':', n) &&
+	       memchr(arg, '.', n);
 }
 
 static int make_url(const char *arg, char *url)
@@ -213,7 +214,7 @@ static struct leap__nvme *nvme_alloc(const struct leap__relay *relay,
 	pthread_mutex_init(&nvme->lock, NULL);
 	nvme->pg = pg;
 	nvme->refs = 1;
-	nvme->loss_ms = relay->loss_ms;
+	nvme->loss_ms = relay->loss_ms ? relay->loss_ms : 1;
 	nvme->reconnect_ms = relay->reconnect_ms;
 	strcpy(nvme->url, url);
 	if (relay->hostnqn) {
@@ -294,14 +295,7 @@ const struct leap_bdev_ops leap__nvme_ops = {
 	.name = "nvme",
 	.help = "nvme:0000:01:00.0  a drive bound to vfio-pci\n"
 		"nvme:lent:PATH  one that is lent there\n"
-		"nsid=N          which namespace of it (1)\n"
-		"start=BLOCK     first block of the window (0)\n"
-		"blocks=N        blocks of the window (0: all)\n"
-		"queues=N        queue pairs of each thread (1)\n"
-		"depth=N         commands of each (128)\n"
-		"hostnqn=NQN     who we are there\n"
-		"loss_ms=N       how long commands wait for it (30000)\n"
-		"reconnect_ms=N  between two tries (1000)",
+		LEAP__RELAY_HELP,
 	.bdev_bytes = sizeof(struct leap__relay),
 	.chan_bytes = sizeof(struct leap__link *),
 	.bio_bytes = sizeof(struct leap__rbio),
@@ -311,5 +305,6 @@ const struct leap_bdev_ops leap__nvme_ops = {
 	.chan_close = leap__relay_chan_close,
 	.submit = leap__relay_bio,
 	.lock_path = nvme_lock_path,
+	.admin = leap__relay_admin,
 	.let_go = leap__relay_chan_let_go,
 };

@@ -13,6 +13,7 @@
 #include <leapio/plugin/transport_ops.h>
 
 #include "core/io/pollgroup.h"
+#include "util/atomic.h"
 #include "util/list.h"
 
 #define LEAP__DISPATCH_PEERS 64
@@ -40,6 +41,7 @@ struct leap__dispatch {
 	uint32_t returned;	/* something came back since the last resume */
 	/* Payload buffers, the same way. */
 	char *bufs;
+	struct leap_dmabuf *bufs_mem;	/* theirs, if they are shared */
 	void **free_bufs;	/* stack of nr_free */
 	uint32_t nr_bufs;
 	uint32_t buf_bytes;
@@ -74,8 +76,11 @@ static inline struct leap__dispatch *leap__dispatch(struct leap_pollgroup *pg)
 static inline void leap__qp_bounced(struct leap_qp *qp)
 {
 	qp->bounced++;
-	if (qp->opts.qid)
-		leap__dispatch(qp->pg)->bounced++;
+	if (!qp->opts.qid)
+		return;
+	leap__dispatch(qp->pg)->bounced++;
+	if (qp->bounced_all)
+		leap__fetch_add(qp->bounced_all, UINT64_C(1));
 }
 
 /* Payload buffers that nobody has. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * host.h - what host.c (queues, requests, connections) and host_init.c (the
- * conversation with the controller) share
+ * host.h - what host.c (connections), host_req.c (requests), host_init.c (the
+ * conversation with the controller) and host_ns.c (its namespaces) share
  */
 #ifndef LEAP_CORE_IO_HOST_H
 #define LEAP_CORE_IO_HOST_H
@@ -51,6 +51,7 @@ struct leap__hcmd {
 	struct leap__hqueue *q;
 	struct leap__hcmd *next;	/* free, or waiting */
 	struct leap__hcmd *second;	/* they go together; or NULL */
+	struct leap_req_lists lists;	/* nr 0: it has none */
 	uint32_t again;
 	uint32_t late;		/* how often it was out when time was up */
 	uint32_t let_go;	/* does not travel again */
@@ -70,6 +71,10 @@ struct leap__hqueue {
 	struct leap__hcmd *wait, **wait_tail;
 };
 
+struct leap__hadm;
+typedef void (*leap__hadm_done)(struct leap_host *h, struct leap__hadm *a,
+				leap_status_t status);
+
 /* An admin command of our own, with room for its data. */
 struct leap__hadm {
 	struct leap_req req;	/* first */
@@ -79,8 +84,7 @@ struct leap__hadm {
 	void *data;		/* data_max bytes, or NULL */
 	uint32_t data_max;
 	/* Not called when the connection was lost meanwhile. */
-	void (*done)(struct leap_host *h, struct leap__hadm *a,
-		     leap_status_t status);
+	leap__hadm_done done;
 };
 
 struct leap_host {
@@ -119,6 +123,7 @@ struct leap_host {
 	struct leap_id_ctrl *id;
 	struct leap_id_ctrl_nvm *id_nvm;
 	uint64_t events[LEAP__HOST_AERS];	/* DW0, DW1 */
+	uint64_t event;			/* that opts.event is told of */
 	uint32_t nr_events;
 	uint32_t in_event;
 	struct leap_host_ns *ns, *scan;	/* by NSID; in force, being read */
@@ -127,9 +132,18 @@ struct leap_host {
 	uint32_t list_at;
 	void (*scanned)(struct leap_host *h);
 	struct leap_host_stats stats;
+	uint64_t *bounced;	/* of I/O queues; atomic, or NULL */
 	uint32_t nr_q;		/* I/O queues asked for */
 	struct leap__hqueue q[];	/* [0] admin, then nr_q */
 };
+
+/* qp.c: of more than one address. */
+int leap__qp_takes_lists(const struct leap_qp *qp);
+/* The same; of one that is live. */
+static inline int leap__host_takes_lists(const struct leap_host *h)
+{
+	return h->q[0].qp && leap__qp_takes_lists(h->q[0].qp);
+}
 
 /* qp.c: from now on no command may carry more than @bytes. */
 void leap__qp_limit(struct leap_qp *qp, uint32_t bytes);
@@ -145,6 +159,14 @@ void leap__host_live(struct leap_host *h);
 /* Close the connections, in a later poll. */
 void leap__host_tear_down(struct leap_host *h);
 
+/* host_req.c */
+
+int leap__hqueue_init(struct leap_host *h, uint32_t i);
+/* Send what waits, as far as there is room. Only from poll. */
+void leap__hqueue_drive(struct leap__hqueue *q);
+/* Nobody will take them any more. Only from poll. */
+void leap__host_fail_waiting(struct leap_host *h);
+
 /*
  * leap__host_let_go - end requests of which nobody knows when they will be
  *
@@ -157,12 +179,33 @@ void leap__host_let_go(struct leap_host *h,
 		       bool (*is)(struct leap_req *user, void *arg),
 		       void *arg);
 
-/* host_init.c */
+/* Commands whose payload is copied count in @counter too, until it is closed.
+ * Before it is live. */
+static inline void leap__host_count_bounced(struct leap_host *h,
+					    uint64_t *counter)
+{
+	h->bounced = counter;
+}
+
+/* host_ns.c */
 
 /* What Identify Namespace says of one. 0, or -EINVAL: nothing that anybody can
  * use. */
 int leap__host_ns_set(struct leap_host_ns *ns, uint32_t nsid,
 		      const struct leap_id_ns *id);
+/* And what the Identify pages of the zoned command set say. 0, -EINVAL */
+int leap__host_ns_zones(struct leap_host_ns *ns,
+			const struct leap_id_ns_zns *id);
+void leap__host_ns_append(struct leap_host_ns *ns,
+			  const struct leap_id_ctrl_zns *id);
+/* Read the namespaces anew; until then the old ones are in force. */
+void leap__host_scan(struct leap_host *h, void (*scanned)(struct leap_host *h));
+
+/* host_init.c */
+
+/* The next step: @data gets 4096 bytes. */
+void leap__host_identify(struct leap_host *h, uint32_t cns, uint8_t csi,
+			 uint32_t nsid, void *data, leap__hadm_done done);
 int leap__host_init_alloc(struct leap_host *h);
 void leap__host_init_free(struct leap_host *h);
 /* Queue @i is connected: the next step. */

@@ -2,11 +2,13 @@
 /*
  * regctrl.h - a controller behind registers, from the host's side
  *
- *	leap_qp (transport slots, queue creation)	regqp.c
+ *	leap_qp (transport slots)			regqp.c
+ *		I/O queues, made and deleted		regioq.c
  *		fabrics commands, own answers		regfab.c
  *	  queue: rings, slots, completions		regqueue.c
  *		payload: PRPs, SGLs, bounce		regdata.c
- *	  controller: enable, disable, admin commands	regctrl.c
+ *	  controller: enable, disable, its end		regctrl.c
+ *		admin commands of our own		regcmd.c
  *		what is there, and its quirks		regprobe.c
  *		commands that take too long, health	regwatch.c
  *	    device: registers, memory, interrupt	regdev.h, transport/
@@ -81,6 +83,7 @@ struct leap__regmap {
 struct leap__regslot {
 	struct leap_req *req;	/* NULL = free */
 	uint16_t chunks;	/* first bounce chunk, chained; or none */
+	uint16_t list;		/* the chunk of its addresses; or none */
 	uint16_t next;		/* parked after it, or none */
 	bool own;		/* a command of the controller's own */
 	bool parked;		/* not in the ring yet */
@@ -147,6 +150,10 @@ void leap__regq_name(struct leap__regq *q, uint16_t qid);
 /* A slot's number, or -EAGAIN. */
 int leap__regq_slot(struct leap__regq *q, struct leap_req *req);
 void leap__regq_put_slot(struct leap__regq *q, uint16_t cid);
+/* The addresses of a command, where the device reads them. 0, -EAGAIN and the
+ * slot is given back. */
+int leap__regq_lists(struct leap__regq *q, uint16_t cid,
+		     const struct leap_req_lists *lists);
 /* Put a command into the ring, or park it; the slot is given back on failure.
  * 0, -EAGAIN. */
 int leap__regq_push(struct leap__regq *q, uint16_t cid);
@@ -287,14 +294,6 @@ static inline bool leap__regctrl_busy(const struct leap__regctrl *c)
 {
 	return c->seq_done != NULL;
 }
-/* An admin command of our own, now or when there is room. */
-void leap__regctrl_admin(struct leap__regctrl *c, struct leap__regcmd *cmd,
-			 void (*done)(struct leap__regcmd *cmd,
-				      leap_status_t status));
-void leap__regctrl_cmd_done(struct leap__regctrl *c, struct leap__regcmd *cmd,
-			    leap_status_t status);
-/* Forget what is out or waits: the controller has been disabled. */
-void leap__regctrl_drop_cmds(struct leap__regctrl *c);
 /* It is no good: close the device, then end every queue with @err. */
 void leap__regctrl_fail(struct leap__regctrl *c, int err);
 /* The same, and why: what leap_last_error says in the callbacks. */
@@ -312,6 +311,21 @@ static inline bool leap__regctrl_dead(const struct leap__regctrl *c)
 {
 	return c->state == LEAP__REGCTRL_DEAD;
 }
+
+/* regcmd.c */
+
+/* An admin command of our own, now or when there is room. */
+void leap__regctrl_admin(struct leap__regctrl *c, struct leap__regcmd *cmd,
+			 void (*done)(struct leap__regcmd *cmd,
+				      leap_status_t status));
+void leap__regctrl_cmd_done(struct leap__regctrl *c, struct leap__regcmd *cmd,
+			    leap_status_t status);
+/* Forget what is out or waits: the controller has been disabled. */
+void leap__regctrl_drop_cmds(struct leap__regctrl *c);
+/* Admin commands of our own that wait: try again. */
+void leap__regctrl_pump(struct leap__regctrl *c);
+/* c->cmd_timer's: a command of our own is not answered. */
+void leap__regcmd_late(struct leap_timer *timer);
 
 /* regprobe.c */
 
@@ -342,8 +356,6 @@ void leap__regirq_stop(struct leap__regctrl *c);
 void leap__regctrl_settle(struct leap__regctrl *c);
 /* Memory has been mapped: commands that waited for it go. */
 void leap__regctrl_unpark(struct leap__regctrl *c);
-/* Admin commands of our own that wait: try again. */
-void leap__regctrl_pump(struct leap__regctrl *c);
 
 /* regmem.c */
 
@@ -439,15 +451,27 @@ int leap__regqp_connect(struct leap_qp *qp, const char *address,
 			const struct leap__regdev_ops *ops);
 int leap__regqp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 		       unsigned int n);
+int leap__regqp_submit_lists(struct leap_qp *qp, struct leap_req *req,
+			     const struct leap_req_lists *lists);
 void leap__regqp_kick(struct leap_qp *qp);
 void leap__regqp_close(struct leap_qp *qp);
 
 /* An answer of this side's. */
 void leap__regqp_complete(struct leap__regqp *rq, struct leap_req *req,
 			  uint64_t result, leap_status_t status);
-/* An I/O queue ends; its controller has forgotten it. */
-void leap__regqp_gone(struct leap__regqp *rq, int err);
 void leap__regqp_disconnect(struct leap__regfab *f);
+
+/* Its rings, slots and memory here. */
+void leap__regqp_free_queue(struct leap__regqp *rq);
+
+/* ---- I/O queues: regioq.c ---- */
+
+/* Connect has come: rq->connect is answered when the queue is there. */
+void leap__regioq_start(struct leap__regqp *rq);
+/* Of one that is LIVE. */
+void leap__regioq_delete(struct leap__regqp *rq);
+/* It ends; its controller has forgotten it. */
+void leap__regioq_gone(struct leap__regqp *rq, int err);
 
 /* ---- answers without the ring: regfab.c ---- */
 

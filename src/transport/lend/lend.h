@@ -3,9 +3,11 @@
  * lend.h - the inside of a lender
  *
  *	lender.c	the device, the socket, who is there
- *	borrower.c	one borrower: its messages, its memory, its end
+ *	borrower.c	one borrower: its messages, its interrupt, its end
+ *	borrower_mem.c	  its memory
  *	admin.c		its admin commands
- *	host.c		the other end: "lent:", a way to a device (regdev.h)
+ *	queues.c	  queues, by way of them
+ *	host.h		the other end: "lent:", a way to a device (regdev.h)
  */
 #ifndef LEAP_LEND_LEND_H
 #define LEAP_LEND_LEND_H
@@ -27,6 +29,9 @@ struct leap__borrower;
 struct leap__lend_queue {
 	uint16_t qid;		/* the device's; 0 = not granted */
 	bool cq, sq;		/* may exist at the device */
+	bool changing;		/* a Create or Delete of it is out */
+	uint16_t out;		/* commands there that name it */
+	uint64_t cq_at, sq_at;	/* device addresses of its rings */
 };
 
 enum leap__lend_map_state {
@@ -50,7 +55,7 @@ struct leap__lend_cmd {
 	struct leap__regcmd cmd;	/* first */
 	struct leap__borrower *b;
 	uint32_t id;
-	uint16_t queue;		/* Create, Delete: the borrower's id */
+	uint16_t queue;		/* that it names: the borrower's id; 0 = none */
 	bool busy;
 	struct leap__list held;
 };
@@ -84,11 +89,12 @@ struct leap__borrower {
 	struct leap__fence fence;
 	struct leap__lend_queue queues[LEAP__LEND_MAX_QUEUES + 1];
 	struct leap__lend_map maps[LEAP__LEND_MAX_MAPS];
+	uint64_t map_bytes;	/* of them */
 	struct leap__lend_cmd cmds[LEAP__LEND_MAX_CMDS];
 	uint32_t cmds_out;	/* at the device */
 	uint32_t aers[LEAP__HOST_AERS];		/* parked: ids */
 	uint32_t nr_aers;
-	uint32_t events[LEAP__HOST_AERS];	/* nobody has asked for yet */
+	uint64_t events[LEAP__HOST_AERS];	/* nobody has asked for yet */
 	uint32_t nr_events;
 	uint32_t aec;		/* Set Features 0Bh */
 	uint64_t commands;
@@ -149,26 +155,53 @@ void leap__borrower_welcome(struct leap__borrower *b);
 void leap__borrower_end(struct leap__borrower *b, bool kill);
 /* The device is closed: nothing that was there is out any more. */
 void leap__borrower_lost(struct leap__borrower *b);
-void leap__borrower_event(struct leap__borrower *b, uint32_t dw0);
 /* Something has ended: what is next, for one that is ended or disabled? It may
  * be freed. */
 void leap__borrower_step(struct leap__borrower *b);
+void leap__borrower_reply(struct leap__borrower *b, uint32_t id, int err,
+			  uint64_t value);
+void leap__borrower_done(struct leap__borrower *b, uint32_t id,
+			 leap_status_t status, uint64_t result, uint16_t qid);
+
+/* borrower_mem.c */
+
 /* Are @bytes at @iova in its memory? */
 bool leap__borrower_owns(const struct leap__borrower *b, uint64_t iova,
 			 uint64_t bytes);
-void leap__borrower_done(struct leap__borrower *b, uint32_t id,
-			 leap_status_t status, uint64_t result, uint16_t qid);
+/* Each is answered by REPLY. 0 */
+int leap__borrower_mem_add(struct leap__borrower *b,
+			   const struct leap__lend_msg *msg, int fd);
+int leap__borrower_mem_del(struct leap__borrower *b,
+			   const struct leap__lend_msg *msg);
+/* All of it has to go: true while some is there. */
+bool leap__borrower_mem_drop(struct leap__borrower *b);
+/* The device is closed, and reaches nothing any more. */
+void leap__borrower_mem_lost(struct leap__borrower *b);
 
 /* admin.c */
 
 /* -EPROTO, -ENOBUFS: it breaks a rule. */
 int leap__lend_admin(struct leap__borrower *b, uint32_t id,
 		     const struct leap_sqe *sqe);
-/* Queues are no longer waited for by anybody: go on. */
-void leap__lend_release_held(struct leap_lender *l);
 /* Forget what is held or parked of one that is disabled or ends. */
 void leap__lend_drop(struct leap__borrower *b);
-void leap__lend_event(struct leap__borrower *b, uint32_t dw0);
+/* @event: DW0, DW1 */
+void leap__lend_event(struct leap__borrower *b, uint64_t event);
+
+/* queues.c */
+
+/* To the device; @queue: that it names, the borrower's id, or 0. 0, -ENOBUFS */
+int leap__lend_forward(struct leap__borrower *b, uint32_t id,
+		       const struct leap_sqe *sqe, uint16_t queue);
+/* Create, and Set Features 07h: when nobody is being fenced. 0, -ENOBUFS */
+int leap__lend_get(struct leap__borrower *b, uint32_t id,
+		   const struct leap_sqe *sqe, uint16_t queue);
+int leap__lend_create(struct leap__borrower *b, uint32_t id,
+		      const struct leap_sqe *sqe);
+int leap__lend_delete_one(struct leap__borrower *b, uint32_t id,
+			  const struct leap_sqe *sqe);
+/* Queues are no longer waited for by anybody: go on. */
+void leap__lend_release_held(struct leap_lender *l);
 /* Delete what is left of its queues, one after the other: 1 = one is under way,
  * 0 = there is none. */
 int leap__lend_delete(struct leap__borrower *b);

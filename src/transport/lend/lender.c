@@ -20,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/io/info.h"
@@ -132,7 +131,7 @@ static void host_event(struct leap_host *host, uint32_t dw0, void *arg)
 
 	leap__list_for_each(pos, &l->borrowers)
 		if (borrower_of(pos)->welcomed)
-			leap__lend_event(borrower_of(pos), dw0);
+			leap__lend_event(borrower_of(pos), host->event);
 }
 
 static int check_url(const char *url)
@@ -183,10 +182,27 @@ static int connect_device(struct leap_lender *l)
 
 /* ---- borrowers come ------------------------------------------------- */
 
+/* There is no room: the oldest that has not even said HELLO makes some. */
+static bool end_silent(struct leap_lender *l)
+{
+	struct leap__list *pos;
+
+	leap__list_for_each(pos, &l->borrowers) {
+		struct leap__borrower *b = borrower_of(pos);
+
+		if (b->hello || b->ending)
+			continue;
+		leap__borrower_end(b, false);
+		return true;
+	}
+	return false;
+}
+
 int leap__lender_admit(struct leap_lender *l, struct leap__wfd *wfd)
 {
-	if (l->destroying || l->state == LEAP_LENDER_FAILED ||
-	    l->nr_borrowers >= l->opts.max_borrowers)
+	if (l->destroying || l->state == LEAP_LENDER_FAILED)
+		return -EUSERS;
+	if (l->nr_borrowers >= l->opts.max_borrowers && !end_silent(l))
 		return -EUSERS;
 	return leap__borrower_start(l, wfd);
 }
@@ -241,31 +257,18 @@ int leap_lender_connect(struct leap_lender *l)
 static int listen_at(struct leap_lender *l)
 {
 	struct leap_listener_opts opts = LEAP_LISTENER_OPTS_INIT;
-	struct leap__world *w = leap__pollgroup_world(l->pg);
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	size_t len = strlen(l->path);
 	struct leap__wfd *wfd;
 	int err;
 
-	if (!len || len >= sizeof(addr.sun_path))
-		return leap__err(-EINVAL, "leap_lender_create: socket path of "
-				 "%zu bytes, not 1..%zu", len,
-				 sizeof(addr.sun_path) - 1);
-	memcpy(addr.sun_path, l->path, len + 1);
-	err = w->ops->listen(w, (struct sockaddr *)&addr, sizeof(addr), 128,
-			     l->opts.mode ? l->opts.mode : 0600, &wfd);
-	if (err)
-		return leap__err(err, "leap_lender_create: %s: %s", l->path,
-				 strerror(-err));
+	opts.mode = l->opts.mode;
 	opts.set_owner = l->opts.set_owner;
 	opts.uid = l->opts.uid;
 	opts.gid = l->opts.gid;
-	err = leap__acceptor_own(&opts, l->path);
-	if (err) {
-		w->ops->close(wfd);
-		return err;
-	}
-	return leap__acceptor_start(l->pg, wfd, accepted, l, &l->acceptor);
+	err = leap__acceptor_listen("leap_lender_create",
+				    leap__pollgroup_world(l->pg), l->path,
+				    &opts, 128, &wfd);
+	return err ? err : leap__acceptor_start(l->pg, wfd, accepted, l,
+						&l->acceptor);
 }
 
 /* A process that was killed has closed its socket, and nobody may have looked
@@ -364,6 +367,9 @@ static int take_opts(struct leap_lender *l, const struct leap_lender_opts *from)
 		o->reconnect_ms = RECONNECT_MS;
 	if (!o->loss_ms)
 		o->loss_ms = LOSS_MS;
+	if (!o->max_map_bytes)
+		o->max_map_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) *
+				   (uint64_t)sysconf(_SC_PAGESIZE);
 	l->url = strdup(o->url);
 	l->hostnqn = o->hostnqn ? strdup(o->hostnqn) : NULL;
 	l->path = o->path ? strdup(o->path) : NULL;
@@ -416,12 +422,9 @@ static void count_maps(const struct leap__borrower *b, uint32_t *nr,
 {
 	uint32_t i;
 
-	for (i = 0; i < LEAP__LEND_MAX_MAPS; i++) {
-		if (!b->maps[i].state)
-			continue;
-		++*nr;
-		*bytes += leap_dmabuf_bytes(b->maps[i].buf);
-	}
+	for (i = 0; i < LEAP__LEND_MAX_MAPS; i++)
+		*nr += b->maps[i].state != LEAP__LEND_MAP_FREE;
+	*bytes += b->map_bytes;
 }
 
 int leap_lender_info(const struct leap_lender *l, struct leap_lender_info *info)

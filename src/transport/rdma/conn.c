@@ -70,8 +70,7 @@ static int flush_recvs(struct leap__rdma_conn *c)
 		}
 	}
 	c->nr_recv = 0;
-	return c->srq ? c->v->srq_post(c->srq, r, n) :
-	       c->v->post_recv(c->qp, r, n);
+	return c->v->post_recv(c->qp, r, n);
 }
 
 /*
@@ -83,7 +82,7 @@ static void stall_start(struct leap__rdma_conn *c)
 	c->stalling = 1;
 	c->stall_head = c->sq_head;
 	leap_timer_start(c->pg, &c->stall,
-			 leap__rdma_group(c->pg)->stall_ms * UINT64_C(1000000));
+			 LEAP__RDMA_STALL_MS * UINT64_C(1000000));
 }
 
 static void stall_run(struct leap_timer *timer)
@@ -319,7 +318,7 @@ static void watch_ended(void *arg)
 {
 	struct leap__rdma_conn *c = arg;
 
-	c->watch_out = 0;
+	c->ending = NULL;
 	leap__rdma_work(c);
 }
 
@@ -334,6 +333,8 @@ static void unhook(struct leap__rdma_conn *c)
 	c->polled = 0;
 	leap__rdma_unwatch(c->watch, NULL);
 	c->watch = NULL;
+	leap__rdma_disown(c->ending);
+	c->ending = NULL;
 }
 
 static void queue_fini(struct leap__rdma_conn *c)
@@ -435,11 +436,11 @@ static void conn_run(struct leap__defer *defer)
 	}
 	/* Whoever called kill is off the stack. */
 	if (c->state == LEAP__RDMA_DEAD && c->watch) {
-		c->watch_out = 1;
-		leap__rdma_unwatch(c->watch, watch_ended);
+		c->ending = c->watch;
 		c->watch = NULL;
+		leap__rdma_unwatch(c->ending, watch_ended);
 	}
-	if (c->state == LEAP__RDMA_DEAD && !c->watch_out)
+	if (c->state == LEAP__RDMA_DEAD && !c->ending)
 		conn_gone(c);
 }
 
@@ -525,7 +526,7 @@ int leap__rdma_conn_qp(struct leap__rdma_conn *c, uint32_t sends,
 	if (sends > c->dev->caps.max_wr)
 		sends = c->dev->caps.max_wr;
 	caps.max_send = sends;
-	caps.max_recv = c->srq ? 0 : recvs;
+	caps.max_recv = recvs;
 	caps.max_sge = c->dev->caps.max_sge < LEAP__RDMA_MAX_SGE ?
 		       c->dev->caps.max_sge : LEAP__RDMA_MAX_SGE;
 	caps.max_inline = max_inline;
@@ -536,8 +537,7 @@ int leap__rdma_conn_qp(struct leap__rdma_conn *c, uint32_t sends,
 	if (!err)
 		err = c->v->cq_create(dev, sends + recvs, c->comp, &c->cq);
 	if (!err)
-		err = c->v->qp_create(c->id, c->dev->pd, c->cq, c->srq, &caps,
-				      &c->qp);
+		err = c->v->qp_create(c->id, c->dev->pd, c->cq, &caps, &c->qp);
 	if (err)
 		return err;
 	c->sq_size = sends;
