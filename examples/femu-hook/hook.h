@@ -73,6 +73,7 @@ struct serve {
 	const char *stacks[MAX_NS];	/* namespaces, from 1 */
 	unsigned int nr_stacks;
 	const char *control;	/* control socket of socp, or NULL */
+	const char *irq;	/* of drives that are started, or NULL */
 	pid_t started[2];	/* leap-hostd and socp; 0: not by us */
 };
 

@@ -47,6 +47,8 @@ static const char help[] =
 "  --nqn NQN             subsystem of the drives that are started\n"
 "                        (default nqn.2024-01.io.libleapio:femu-hook)\n"
 "  --control SOCKET      control socket of the socp that is started\n"
+"  --irq msix|msi|intx   what drives that are started interrupt by; QEMU up to\n"
+"                        11.1 does not survive device_del of one with msix\n"
 "  --hostd PROGRAM       (default leap-hostd)\n"
 "  --socp PROGRAM        (default socp)\n"
 "  --check               start nothing, print no command line\n"
@@ -68,6 +70,7 @@ static const struct option options[] = {
 	{ "ns", required_argument, NULL, 'n' },
 	{ "nqn", required_argument, NULL, 'N' },
 	{ "control", required_argument, NULL, 'c' },
+	{ "irq", required_argument, NULL, 'i' },
 	{ "hostd", required_argument, NULL, 'H' },
 	{ "socp", required_argument, NULL, 's' },
 	{ "check", no_argument, NULL, 'k' },
@@ -106,6 +109,8 @@ static const char **text_of(struct program *p, int opt)
 		return &p->serve.nqn;
 	case 'c':
 		return &p->serve.control;
+	case 'i':
+		return &p->serve.irq;
 	case 'H':
 		return &p->serve.hostd;
 	case 's':

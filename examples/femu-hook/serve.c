@@ -126,7 +126,8 @@ static int start_hostd(struct serve *s, struct report *r)
 	args_add(&a, "%s", s->agent);
 	for (i = 0; i < s->nr_drives; i++) {
 		args_add(&a, "--vfio-user");
-		args_add(&a, "%s=%s", s->drives[i], s->nqn);
+		args_add(&a, "%s=%s%s%s", s->drives[i], s->nqn,
+			 s->irq ? ",irq=" : "", s->irq ? s->irq : "");
 	}
 	rc = start(s, HOSTD, &a, r);
 	args_free(&a);
@@ -154,7 +155,8 @@ static int start_socp(struct serve *s, struct report *r)
 	}
 	for (i = 0; !s->agent && i < s->nr_drives; i++) {
 		args_add(&a, "--vfio-user");
-		args_add(&a, "%s", s->drives[i]);
+		args_add(&a, "%s%s%s", s->drives[i], s->irq ? ",irq=" : "",
+			 s->irq ? s->irq : "");
 	}
 	if (s->control) {
 		args_add(&a, "--control");

@@ -25,6 +25,7 @@ struct lending {
 	struct leap_timer retry;
 	struct leap_msg work;
 	int work_sent;
+	int ending;			/* it has been destroyed; not yet gone */
 };
 
 static void lend(struct lending *x);
@@ -46,6 +47,7 @@ static void ended(void *arg)
 	struct lending *x = arg;
 
 	x->lender = NULL;
+	x->ending = 0;
 	if (!x->h->stopping)
 		later(x);
 	else if (!--x->h->nr_lending)
@@ -59,8 +61,10 @@ static void give_up(struct leap_msg *msg)
 		offsetof(struct lending, work));
 
 	x->work_sent = 0;
-	if (x->lender && !x->h->stopping)
-		leap_lender_destroy(x->lender, ended, x);
+	if (!x->lender || x->h->stopping)
+		return;
+	x->ending = 1;
+	leap_lender_destroy(x->lender, ended, x);
 }
 
 static void changed(struct leap_lender *lender, enum leap_lender_state state,
@@ -158,10 +162,10 @@ void hostd_lend_stop(struct hostd *h)
 		struct lending *x = &h->lendings[i];
 
 		leap_timer_stop(h->home, &x->retry);
-		if (x->lender)
-			leap_lender_destroy(x->lender, ended, x);
-		else
+		if (!x->lender)
 			h->nr_lending--;
+		else if (!x->ending)
+			leap_lender_destroy(x->lender, ended, x);
 	}
 	if (!--h->nr_lending)
 		hostd_lend_stopped(h);

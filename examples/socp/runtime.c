@@ -325,6 +325,24 @@ static int start_all(struct runtime *rt, struct config *c, int check)
 	return rc;
 }
 
+/* Whether a namespace is a drive's, which takes payload from where it is. */
+static int passes_on(const struct config *c)
+{
+	const json_t *ss, *ns;
+	const char *stack;
+	size_t i, k;
+
+	json_array_foreach(c->subsystems, i, ss) {
+		json_array_foreach(json_object_get(ss, "namespaces"), k, ns) {
+			stack = json_string_value(json_object_get(ns, "stack"));
+			if (stack && (strstr(stack, "nvme:") ||
+				      strstr(stack, "lent:")))
+				return 1;
+		}
+	}
+	return 0;
+}
+
 int runtime_start(struct runtime *rt, struct config *c, int check)
 {
 	struct leap_pollgroup_opts opts = LEAP_POLLGROUP_OPTS_INIT;
@@ -336,6 +354,7 @@ int runtime_start(struct runtime *rt, struct config *c, int check)
 	opts.spin_ns = c->spin_us ? (int64_t)c->spin_us * 1000 : -1;
 	opts.log = log_line;
 	opts.log_arg = &c->log_level;
+	opts.share_bufs = (uint32_t)passes_on(c);
 	rt->pg_opts = opts;
 	rt->subsystems = json_object();
 	rc = leap_pollgroup_create(&opts, &rt->home);

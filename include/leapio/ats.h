@@ -38,7 +38,7 @@ struct leap_ats_opts {
 enum leap_ats_source {
 	LEAP_ATS_FD = 0,	/* fd + offset, mapped here: direct */
 	LEAP_ATS_DMABUF = 1,	/* a dmabuf that exists already: direct */
-	LEAP_ATS_REMOTE = 2,	/* remote address + key: one-sided */
+	LEAP_ATS_REMOTE = 2,	/* remote address + key: one-sided (farmem.h) */
 	LEAP_ATS_MESSAGE = 3,	/* no fd: bytes come by messages (vfio-user) */
 	LEAP_ATS_CALLBACK = 4,	/* a function says where it is: direct */
 };
@@ -69,7 +69,15 @@ struct leap_ats_ops {
 		    struct leap_ats_io *io);
 	int (*write)(void *arg, leap_gpa_t gpa, const void *buf,
 		     uint32_t bytes, struct leap_ats_io *io);
-	uint32_t max_bytes;	/* of one message; 0 = no limit */
+	uint32_t max_bytes;	/* of one message or move; 0 = no limit */
+	/*
+	 * LEAP_ATS_REMOTE: move all of @remote, a one-sided piece, into @buf,
+	 * or with @out not 0 the other way. @buf lies in a payload buffer of
+	 * the io's poll group (leap_pollgroup_buf_get). Answers as read and
+	 * write do. NULL with a range that nobody can reach.
+	 */
+	int (*move)(void *arg, const struct leap_piece *remote, void *buf,
+		    int out, struct leap_ats_io *io);
 };
 
 #define LEAP_ATS_OPS_INIT LEAP_OPTS_INIT(struct leap_ats_ops)
@@ -84,7 +92,8 @@ struct leap_ats_range {
 	uint32_t key;		/* LEAP_ATS_REMOTE */
 	uint64_t offset;	/* in the fd or dmabuf; remote address */
 	struct leap_dmabuf *buf;	/* LEAP_ATS_DMABUF; shared (get) */
-	const struct leap_ats_ops *ops;	/* _CALLBACK, _MESSAGE; copied */
+	const struct leap_ats_ops *ops;	/* _CALLBACK, _MESSAGE, _REMOTE;
+					 * copied */
 	void *arg;		/* of ops */
 };
 
@@ -220,14 +229,19 @@ struct leap_ats_io {
 	uint32_t part;
 	int32_t err;
 	uint32_t is_write;
+	/* Of whoever moves it, while it is under way. */
+	struct leap_ats_io *next;
+	void *local;
+	uint64_t remote;
 };
 
 /**
  * leap_ats_read - copy guest memory into @io->buf, whatever its source
  * leap_ats_write - and back
  *
- * Ranges that are reached by messages are pinned while their message is under
- * way. @io is borrowed until it is done.
+ * Ranges that are reached by messages or moves are pinned while these are under
+ * way. @io is borrowed until it is done; for a remote range @io->buf is to lie
+ * in a payload buffer of the view's poll group.
  * Context: owner
  * Returns: 1 all was copied, @io->done is not called; 0 it will be called
  * Errors:  -EFAULT, -EACCES, -EAGAIN nobody can reach the range, what a
@@ -237,8 +251,12 @@ LEAP_API int leap_ats_read(struct leap_ats_view *view, struct leap_ats_io *io);
 LEAP_API int leap_ats_write(struct leap_ats_view *view,
 			    struct leap_ats_io *io);
 
+/* leap_ats_io_pollgroup - whose view it is of, for leap_ats_ops. Context: any */
+LEAP_API struct leap_pollgroup *
+leap_ats_io_pollgroup(const struct leap_ats_io *io);
+
 /**
- * leap_ats_io_done - the message of leap_ats_ops.read or .write was answered
+ * leap_ats_io_done - what leap_ats_ops.read, .write or .move began has ended
  *
  * @err: 0 or a negative errno
  * Context: any

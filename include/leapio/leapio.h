@@ -20,6 +20,7 @@
 #include <leapio/pollgroup.h>
 #include <leapio/qp.h>
 #include <leapio/record.h>
+#include <leapio/farmem.h>
 #include <leapio/relay.h>
 #include <leapio/status.h>
 #include <leapio/target.h>

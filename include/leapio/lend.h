@@ -69,6 +69,9 @@ struct leap_lender_opts {
 	void (*changed)(struct leap_lender *lender,
 			enum leap_lender_state state, int sys_errno, void *arg);
 	void *arg;
+	/* Memory that one borrower makes known to the device, which may lock
+	 * all of it; 0 = as much as the machine has. */
+	uint64_t max_map_bytes;
 };
 
 #define LEAP_LENDER_OPTS_INIT LEAP_OPTS_INIT(struct leap_lender_opts)

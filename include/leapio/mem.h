@@ -47,7 +47,7 @@ struct leap_piece {
 	uint32_t len_bytes;
 	uint32_t key;		/* one-sided: the peer's remote key */
 	uint32_t reach;		/* enum leap_reach */
-	uint32_t reserved;	/* zero */
+	uint32_t range;		/* one-sided, of an ats: library's; else 0 */
 };
 
 /**

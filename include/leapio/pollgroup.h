@@ -59,6 +59,11 @@ struct leap_pollgroup_opts {
 	/* Called on the owner's thread; @text without newline, borrowed. */
 	void (*log)(void *log_arg, enum leap_log_level level, const char *text);
 	void *log_arg;
+	/* 1: payload buffers are a dmabuf. A stack that passes commands on to a
+	 * drive, or to another process, then passes them on where they are, and
+	 * shows the far side all of them; 0: it copies. */
+	uint32_t share_bufs;
+	uint32_t reserved;
 };
 
 #define LEAP_POLLGROUP_OPTS_INIT LEAP_OPTS_INIT(struct leap_pollgroup_opts)

@@ -191,6 +191,9 @@ static int ops_copy(const struct leap_ats_range *r, struct leap_ats_ops *ops)
 	if (r->source == LEAP_ATS_MESSAGE && (!ops->read || !ops->write))
 		return leap__err(-EINVAL, "leap_ats_map: a message range "
 				 "without read or write");
+	if (r->source == LEAP_ATS_REMOTE && !ops->move)
+		return leap__err(-EINVAL, "leap_ats_map: a remote range with "
+				 "ops, but without move");
 	return 0;
 }
 

@@ -171,6 +171,14 @@ leap__ats_find(struct leap_ats_view *view, uint64_t gpa)
 	return leap__ats_lookup(view, gpa);
 }
 
+/*
+ * leap__ats_piece - the guest address of a piece that is not direct
+ *
+ * Returns: 0; -EAGAIN nobody can reach it, -EFAULT its range is gone
+ */
+int leap__ats_piece(struct leap_ats_view *view, const struct leap_piece *piece,
+		    leap_gpa_t *gpa);
+
 /* Hold @range. 0, or -ENOBUFS when @pins is full. */
 int leap__ats_pin(struct leap_ats_view *view, struct leap_pins *pins,
 		  const struct leap__ats_range *range);

@@ -1,16 +1,30 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * io.c - copies that may go through messages
+ * io.c - copies that may go through messages, or be moved by a device
  *
  * Memory that came without an fd is reached by asking its owner, who answers
- * later and on a thread of its own. A copy goes through its ranges one after the
- * other: mapped ones at once, the others a message at a time. Knows nothing of
- * the protocol that carries the messages.
+ * later and on a thread of its own; a peer's memory by RDMA. A copy goes through
+ * its ranges one after the other: mapped ones at once, the others a message or a
+ * move at a time. Knows nothing of what carries them.
  */
 #include <errno.h>
 
 #include "ats/ats.h"
 #include "util/atomic.h"
+
+/* Begin to move io->part bytes at @remote. */
+static int move(struct leap_ats_io *io, const struct leap__ats_range *range,
+		uint64_t remote)
+{
+	struct leap_piece piece = {
+		.remote = remote, .key = range->key, .len_bytes = io->part,
+		.reach = LEAP_REACH_ONE_SIDED, .range = range->slot,
+	};
+
+	return range->ops.move(range->arg, &piece,
+			       (uint8_t *)io->buf + io->moved,
+			       (int)io->is_write, io);
+}
 
 /* Ask for the next part. 0: it will be answered. */
 static int ask(struct leap_ats_io *io, const struct leap__ats_range *range,
@@ -22,7 +36,7 @@ static int ask(struct leap_ats_io *io, const struct leap__ats_range *range,
 	uint64_t part = io->bytes - io->moved;
 	int err;
 
-	if (!ops->read)
+	if (range->source == LEAP_ATS_REMOTE ? !ops->move : !ops->read)
 		return -EAGAIN;
 	if (part - 1 > range->last - gpa)
 		part = range->last - gpa + 1;
@@ -34,9 +48,14 @@ static int ask(struct leap_ats_io *io, const struct leap__ats_range *range,
 	leap__ats_pin(io->view, &io->pins, range);
 	leap_ats_release(io->view, &before);
 	io->part = (uint32_t)part;
-	err = io->is_write ?
-		ops->write(range->arg, (leap_gpa_t){ gpa }, buf, io->part, io) :
-		ops->read(range->arg, (leap_gpa_t){ gpa }, buf, io->part, io);
+	if (range->source == LEAP_ATS_REMOTE)
+		err = move(io, range, range->remote + (gpa - range->start));
+	else
+		err = io->is_write ?
+			ops->write(range->arg, (leap_gpa_t){ gpa }, buf,
+				   io->part, io) :
+			ops->read(range->arg, (leap_gpa_t){ gpa }, buf,
+				  io->part, io);
 	if (err)
 		leap_ats_release(io->view, &io->pins);
 	return err > 0 ? -EIO : err;
@@ -60,7 +79,8 @@ static int run(struct leap_ats_io *io)
 			return -EFAULT;
 		if ((range->perm & perm) != perm)
 			return -EACCES;
-		if (range->source == LEAP_ATS_MESSAGE)
+		if (range->source == LEAP_ATS_MESSAGE ||
+		    range->source == LEAP_ATS_REMOTE)
 			return ask(io, range, gpa);
 		part = io->bytes - io->moved;
 		if (part - 1 > range->last - gpa)
@@ -96,6 +116,11 @@ int leap_ats_read(struct leap_ats_view *view, struct leap_ats_io *io)
 int leap_ats_write(struct leap_ats_view *view, struct leap_ats_io *io)
 {
 	return start(view, io, 1);
+}
+
+struct leap_pollgroup *leap_ats_io_pollgroup(const struct leap_ats_io *io)
+{
+	return io->view->pg;
 }
 
 static void answered(struct leap_msg *msg)

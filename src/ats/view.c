@@ -157,6 +157,40 @@ const struct leap__ats_range *leap__ats_lookup(struct leap_ats_view *view,
 	return range;
 }
 
+/* Few guests have remote memory, and those few ranges of it. */
+static const struct leap__ats_range *of_slot(struct leap_ats_view *view,
+					     uint32_t slot)
+{
+	uint32_t i;
+
+	if (view->last != &leap__ats_nothing && view->last->slot == slot)
+		return view->last;
+	for (i = 0; i < view->table->nr; i++)
+		if (view->table->range[i]->slot == slot)
+			return view->table->range[i];
+	return NULL;
+}
+
+int leap__ats_piece(struct leap_ats_view *view, const struct leap_piece *piece,
+		    leap_gpa_t *gpa)
+{
+	const struct leap__ats_range *range;
+
+	gpa->addr = piece->remote;
+	if (piece->reach == LEAP_REACH_MESSAGE) {
+		range = leap__ats_find(view, piece->remote);
+		return range && (range->source != LEAP_ATS_MESSAGE ||
+				 range->ops.read) ? 0 : -EAGAIN;
+	}
+	range = of_slot(view, piece->range);
+	if (!range || range->source != LEAP_ATS_REMOTE ||
+	    range->key != piece->key || piece->remote < range->remote ||
+	    piece->remote - range->remote > range->last - range->start)
+		return -EFAULT;
+	gpa->addr = range->start + (piece->remote - range->remote);
+	return range->ops.move ? 0 : -EAGAIN;
+}
+
 int leap__ats_pin(struct leap_ats_view *view, struct leap_pins *pins,
 		  const struct leap__ats_range *range)
 {
@@ -178,7 +212,7 @@ static int append(struct leap__ats_walk *w, const struct leap_piece *piece)
 	struct leap_piece *last = w->nr ? &w->pieces[w->nr - 1] : NULL;
 
 	if (last && last->buf == piece->buf && last->reach == piece->reach &&
-	    last->key == piece->key &&
+	    last->key == piece->key && last->range == piece->range &&
 	    last->len_bytes + (uint64_t)piece->len_bytes <= UINT32_MAX &&
 	    (piece->addr ?
 	     (uint8_t *)last->addr + last->len_bytes == piece->addr :
@@ -232,6 +266,7 @@ static int64_t piece_in(const struct leap__ats_range *range, uint64_t gpa,
 		piece->reach = LEAP_REACH_ONE_SIDED;
 		piece->remote = range->remote + at;
 		piece->key = range->key;
+		piece->range = range->slot;
 		break;
 	case LEAP_ATS_MESSAGE:
 		piece->reach = LEAP_REACH_MESSAGE;

@@ -20,6 +20,7 @@
 #include <leapio/leapio.h>
 
 #include "bench.h"
+#include "net.h"
 
 #define NQN	"nqn.2014-08.org.example:bench"
 #define QD	32u
@@ -238,6 +239,7 @@ int main(int argc, char **argv)
 	struct target t;
 	unsigned int m, i;
 
+	bench_net("bench-load");
 	bench_pin(0);
 	if (json)
 		printf("{\"bench\":\"load\",\"results\":[");

@@ -2,9 +2,10 @@
 /*
  * NVMe/TCP over 127.0.0.1, host on one core and target on another, against a
  * floor: a raw exchange of the same byte counts at the same depth, which reads
- * and sends as much at once as we do, in both directions at a time, and copies
- * nothing. It spins, but not on a socket that takes no more: each try would hold
- * the lock that the other side's data needs.
+ * and sends as much at once as we do, in both directions at a time, from and to
+ * as much memory, and copies nothing. It spins, but not on a socket that takes no
+ * more: each try would hold the lock that the other side's data needs. Both run
+ * in a network namespace of their own, under Reno (net.h).
  *
  *	bench-tcp [--json] [--smoke] [--one-thread] [--ms MS] [--samples N]
  *		[--only TEXT]
@@ -41,11 +42,12 @@
 #include <leapio/target.h>
 
 #include "bench.h"
+#include "net.h"
 
 #define NQN "nqn.2014-08.org.example:bench"
 #define MAX_QD 128u
 #define MAX_BYTES 131072u
-#define BUF_BYTES (1u << 20)
+#define RECV_BYTES 262144u
 #define BATCH_BYTES 524288u
 #define MAX_SAMPLES 64
 #define REQ_BYTES 72u
@@ -103,6 +105,8 @@ struct floor {
 	int fd;
 	uint32_t in_bytes, out_bytes, data_bytes;	/* of one message */
 	uint8_t *in, *data, *hdr;
+	/* Payload comes from and goes to as much memory as ours. */
+	uint32_t in_at, in_span, data_at, data_span;
 	uint32_t have;
 	uint32_t owed;			/* messages to send, not begun */
 	int blocked;			/* the socket takes no more now */
@@ -110,17 +114,50 @@ struct floor {
 	struct iovec iov[3 * MAX_QD];
 };
 
-static void floor_init(struct floor *f, int fd)
+/*
+ * One side of it. @disk: payload is that of a medium, else there are as many
+ * buffers as commands.
+ */
+static void floor_init(struct floor *f, int fd, const struct test *t, int disk,
+		       int server)
 {
-	int one = 1;
+	int one = 1, sends = server ? !t->write : t->write;
+	/* C2HData, data, response; or a response. */
+	uint32_t rsp = RSP_BYTES + (t->write ? 0 : RSP_BYTES + t->bytes);
+	uint32_t req = REQ_BYTES + (t->write ? t->bytes : 0);
 
 	memset(f, 0, sizeof(*f));
 	f->fd = fd;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	f->in = malloc(BUF_BYTES);
-	f->data = malloc(MAX_BYTES);
+	f->in_bytes = server ? req : rsp;
+	f->out_bytes = server ? rsp : req;
+	f->data_bytes = sends ? t->bytes : 0;
+	f->in_span = f->data_span = disk ? BLOCKS * 4096 : t->qd * t->bytes;
+	if (f->in_span < RECV_BYTES)
+		f->in_span = RECV_BYTES;
+	f->in = malloc(f->in_span);
+	f->data = malloc(f->data_span);
 	f->hdr = calloc(1, 65536);
-	memset(f->data, 1, MAX_BYTES);
+	memset(f->in, 1, f->in_span);
+	memset(f->data, 1, f->data_span);
+}
+
+static void floor_fini(struct floor *f)
+{
+	close(f->fd);
+	free(f->in);
+	free(f->data);
+	free(f->hdr);
+}
+
+static void *floor_data(struct floor *f)
+{
+	void *at = f->data + f->data_at;
+
+	f->data_at += f->data_bytes;
+	if (f->data_at + f->data_bytes > f->data_span)
+		f->data_at = 0;
+	return at;
 }
 
 /* Messages of out_bytes, of which data_bytes from elsewhere: as many as are
@@ -141,7 +178,7 @@ static void floor_fill(struct floor *f)
 		iov[nr].iov_base = f->hdr;
 		iov[nr++].iov_len = hdr;
 		if (f->data_bytes) {
-			iov[nr].iov_base = f->data;
+			iov[nr].iov_base = floor_data(f);
 			iov[nr++].iov_len = f->data_bytes;
 		} else if (nr > 1) {
 			nr--;
@@ -192,13 +229,16 @@ static void floor_push(struct floor *f)
 /* Whole messages that have arrived; -1 = end. */
 static int floor_recv(struct floor *f)
 {
-	ssize_t n = recv(f->fd, f->in, BUF_BYTES / 4, MSG_DONTWAIT);
+	ssize_t n = recv(f->fd, f->in + f->in_at, RECV_BYTES, MSG_DONTWAIT);
 	int msgs;
 
 	if (n < 0 && errno == EAGAIN)
 		return 0;
 	if (n <= 0)
 		return -1;
+	f->in_at += (uint32_t)n;
+	if (f->in_at + RECV_BYTES > f->in_span)
+		f->in_at = 0;
 	f->have += (uint32_t)n;
 	msgs = (int)(f->have / f->in_bytes);
 	f->have %= f->in_bytes;
@@ -236,7 +276,7 @@ struct server {
 	struct leap_listener *listener;
 	_Atomic int stop, ready;
 	_Atomic int floor_fd;	/* a raw connection to serve, -1 = none */
-	uint32_t in_bytes, out_bytes, data_bytes;
+	const struct test *floor_test;
 	char url[256];
 	int destroyed, one_thread;
 	int fd;			/* raw connection being served */
@@ -297,16 +337,11 @@ static void turn(struct server *s)
 					     memory_order_acquire);
 		if (s->fd < 0)
 			return;
-		floor_init(f, s->fd);
-		f->in_bytes = s->in_bytes;
-		f->out_bytes = s->out_bytes;
-		f->data_bytes = s->data_bytes;
+		floor_init(f, s->fd, s->floor_test,
+			   !strcmp(s->floor_test->leaf, "memory"), 1);
 	}
 	if (floor_step(f) < 0) {
-		close(s->fd);
-		free(f->in);
-		free(f->data);
-		free(f->hdr);
+		floor_fini(f);
 		s->fd = -1;
 		atomic_store(&s->floor_fd, -1);
 	}
@@ -363,14 +398,8 @@ static struct result floor_run(struct server *s, const struct test *t,
 	fd = socket(AF_INET, SOCK_STREAM, 0);
 	if (connect(fd, (struct sockaddr *)&addr, len))
 		die("floor connect");
-	floor_init(&f, fd);
-	f.out_bytes = REQ_BYTES + (t->write ? t->bytes : 0);
-	f.data_bytes = t->write ? t->bytes : 0;
-	/* C2HData, data, response; or a response. */
-	f.in_bytes = RSP_BYTES + (t->write ? 0 : RSP_BYTES + t->bytes);
-	s->in_bytes = f.out_bytes;
-	s->out_bytes = f.in_bytes;
-	s->data_bytes = t->write ? 0 : t->bytes;
+	floor_init(&f, fd, t, 0, 0);
+	s->floor_test = t;
 	atomic_store_explicit(&s->floor_fd, accept(l, NULL, NULL),
 			      memory_order_release);
 	cpu = cpu_ns();
@@ -394,13 +423,10 @@ static struct result floor_run(struct server *s, const struct test *t,
 		total += (uint64_t)n;
 	} while (now < end);
 	cpu = cpu_ns() - cpu;
-	close(fd);
+	floor_fini(&f);
 	close(l);
 	while (atomic_load(&s->floor_fd) >= 0)
 		other(s);
-	free(f.in);
-	free(f.data);
-	free(f.hdr);
 	r.n = total;
 	r.rate = (double)total * 1e9 /
 		(double)(s->one_thread ? cpu : now - start);
@@ -622,6 +648,7 @@ int main(int argc, char **argv)
 	}
 	if (samples > MAX_SAMPLES)
 		samples = MAX_SAMPLES;
+	bench_net("bench-tcp");
 	atomic_store(&s.floor_fd, -1);
 	s.fd = -1;
 	if (s.one_thread)

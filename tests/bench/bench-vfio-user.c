@@ -6,8 +6,10 @@
  *	bench-vfio-user [--json] [--smoke] [--busy]
  *
  * One process serves a null and a memory namespace over vfio-user, twice, and
- * over shm; the other is host of all three: shm, vfio-user with SGLs, vfio-user
- * with PRPs as guests use them. Each sample of a row takes one of each in turn,
+ * over shm, and as the runtime of an agent, a third process; the other is host of
+ * all four: shm, vfio-user with SGLs, vfio-user with PRPs as guests use them, and
+ * the same to the agent's drive, which only the process that answers the
+ * hypervisor tells from the third. Each sample of a row takes one of each in turn,
  * with the round trip of a cache line before and after; a sample whose floors
  * differ by more than 20 % is dropped and counted. Payload lies in a dmabuf.
  *
@@ -25,7 +27,8 @@
 #define SAMPLES 7
 #define BUSY_SAMPLES 100
 #define DISK_BLOCKS 4096u	/* of 4 KiB: the part that is used */
-#define NR_WAYS 3
+#define NR_WAYS 4
+#define AGENT 3		/* the way by the agent */
 
 struct io {
 	struct leap_req req;
@@ -40,6 +43,7 @@ static const struct {
 	{ "shm", "shm", "shm", 0 },
 	{ "vfio-user", "vfio-user", "sgl", 0 },
 	{ "vfio-user PRP", "vfio-user", "prp", LEAP_QP_PRP },
+	{ "agent PRP", "vfio-user", "agent", LEAP_QP_PRP },
 };
 
 static unsigned int samples = SAMPLES;
@@ -55,10 +59,11 @@ static struct {
 	uint32_t rnd, errors, blocks;
 } h;
 
+/* Where a way's server listens; of one more than there are: the agent's link. */
 static void path_of(char *path, size_t max, unsigned int way)
 {
 	snprintf(path, max, "/tmp/leap-bench-%d-%s.sock", pid_of_test,
-		 ways[way].suffix);
+		 way < NR_WAYS ? ways[way].suffix : "link");
 }
 
 static void send_next(struct io *io)
@@ -188,8 +193,12 @@ static void measure(const struct row *r, uint32_t n, struct result *res)
 	for (i = 0; i < samples; i++) {
 		double a = pair_line_ns(busy ? 200 : 20000), b;
 
-		for (k = 0; k < NR_WAYS; k++)
-			res->ns[k][res->kept] = run(k, r, n);
+		/* None of them always has the same one before it. */
+		for (k = 0; k < NR_WAYS; k++) {
+			unsigned int way = (k + i) % NR_WAYS;
+
+			res->ns[way][res->kept] = run(way, r, n);
+		}
 		b = pair_line_ns(busy ? 200 : 20000);
 		if (!busy && (a > b * 1.2 || b > a * 1.2))
 			res->dropped++;
@@ -201,29 +210,46 @@ static void measure(const struct row *r, uint32_t n, struct result *res)
 	bench_median(res->floor, res->kept);
 }
 
+static double ratio(double of, double to)
+{
+	return to > 0 ? of / to : 0;
+}
+
+static void report_json(const struct row *r, const struct result *res,
+			unsigned int mid, int first)
+{
+	double shm = res->ns[0][mid], sgl = res->ns[1][mid];
+	double prp = res->ns[2][mid], agent = res->ns[AGENT][mid];
+
+	printf("%s\n  {\"name\": \"%s\", \"shm_ns\": %.1f, "
+	       "\"vfio_user_ns\": %.1f, \"vfio_user_prp_ns\": %.1f, "
+	       "\"agent_prp_ns\": %.1f, \"shm_by_sgl\": %.3f, "
+	       "\"shm_by_prp\": %.3f, \"prp_by_agent\": %.3f, "
+	       "\"line_ns\": %.1f, \"recorded_ns\": %.0f, \"aim\": "
+	       "%.2f, \"samples\": %u, \"dropped\": %u}",
+	       first ? "" : ",", r->name, shm, sgl, prp, agent,
+	       ratio(shm, sgl), ratio(shm, prp), ratio(prp, agent),
+	       res->floor[mid], r->recorded_ns, r->aim, res->kept,
+	       res->dropped);
+}
+
 static void report(const struct row *r, struct result *res, int json,
 		   int first)
 {
 	unsigned int mid = busy ? 0 : res->kept / 2;
 	double shm = res->ns[0][mid], sgl = res->ns[1][mid];
-	double prp = res->ns[2][mid];
+	double prp = res->ns[2][mid], agent = res->ns[AGENT][mid];
 
 	if (json) {
-		printf("%s\n  {\"name\": \"%s\", \"shm_ns\": %.1f, "
-		       "\"vfio_user_ns\": %.1f, \"vfio_user_prp_ns\": %.1f, "
-		       "\"line_ns\": %.1f, \"recorded_ns\": %.0f, \"aim\": "
-		       "%.2f, \"samples\": %u, \"dropped\": %u}",
-		       first ? "" : ",", r->name, shm, sgl, prp,
-		       res->floor[mid], r->recorded_ns, r->aim, res->kept,
-		       res->dropped);
+		report_json(r, res, mid, first);
 		return;
 	}
-	printf("%-24s %9.1f %9.1f %9.1f %6.2f %6.2f %7.1f", r->name, shm, sgl,
-	       prp, sgl ? shm / sgl : 0, prp ? shm / prp : 0,
-	       res->floor[mid]);
+	printf("%-24s %9.1f %9.1f %9.1f %9.1f %6.2f %6.2f %6.2f %7.1f",
+	       r->name, shm, sgl, prp, agent, ratio(shm, sgl), ratio(shm, prp),
+	       ratio(prp, agent), res->floor[mid]);
 	if (r->recorded_ns > 0)
 		printf(" %5.0f %5.2f (%4.2f)", r->recorded_ns,
-		       prp ? r->recorded_ns / prp : 0, r->aim);
+		       ratio(r->recorded_ns, prp), r->aim);
 	printf("%*s %u/%u\n", r->recorded_ns > 0 ? 1 : 20, "", res->kept,
 	       res->dropped);
 	fflush(stdout);
@@ -239,21 +265,40 @@ static void close_all(void)
 		path_of(path, sizeof(path), i);
 		unlink(path);
 	}
+	path_of(path, sizeof(path), NR_WAYS);
+	unlink(path);
+}
+
+/* Listeners of the serving process, and the drive of the agent. */
+static void make_urls(struct pair_opts *pair)
+{
+	static char urls[NR_WAYS][200], link[80];
+	static const char *list[NR_WAYS];
+	unsigned int i;
+	char path[80];
+
+	for (i = 0; i < NR_WAYS; i++) {
+		path_of(path, sizeof(path), i);
+		snprintf(urls[i], sizeof(urls[i]), "%s:%s%s", ways[i].scheme,
+			 path, i ? "/" PAIR_NQN : "");
+		list[i] = i == AGENT ? NULL : urls[i];
+	}
+	path_of(link, sizeof(link), NR_WAYS);
+	pair->urls = list;
+	pair->agent = link;
+	pair->agent_url = urls[AGENT];
 }
 
 int main(int argc, char **argv)
 {
 	int json = bench_flag(argc, argv, "--json");
 	uint32_t n = 400000;
-	static char urls[NR_WAYS][200];
-	const char *list[NR_WAYS + 1] = { NULL };
-	const struct pair_opts pair = {
-		.name = "bench-vfio-user", .queue_depth = 1024, .urls = list,
+	struct pair_opts pair = {
+		.name = "bench-vfio-user", .queue_depth = 1024,
 		.ns = { "null:32M[block=4096]", "memory:32M[block=4096]" },
 	};
 	static struct result res;
 	unsigned int i;
-	char path[80];
 
 	if (bench_flag(argc, argv, "--smoke")) {
 		n = 4000;
@@ -265,23 +310,19 @@ int main(int argc, char **argv)
 		samples = BUSY_SAMPLES;
 	}
 	pid_of_test = (int)getpid();
-	for (i = 0; i < NR_WAYS; i++) {
-		path_of(path, sizeof(path), i);
-		snprintf(urls[i], sizeof(urls[i]), "%s:%s%s", ways[i].scheme,
-			 path, i ? "/" PAIR_NQN : "");
-		list[i] = urls[i];
-	}
+	make_urls(&pair);
 	pair_start(&pair);
 	open_all();
 	if (json)
 		printf("{\"bench\": \"vfio-user\", \"results\": [");
 	else
-		printf("ns per command; then shm's time over vfio-user's (1 = "
-		       "as fast), line: round trip of a cache line;\nrecorded: "
-		       "of a well-known polled target, and how many times as "
-		       "fast as that PRPs are (aim)\n%-24s %9s %9s %9s %6s %6s "
-		       "%7s %5s\n", "", "shm", "vfio sgl", "vfio prp", "sgl",
-		       "prp", "line", "rec.");
+		printf("ns per command; then shm's time over vfio-user's and "
+		       "the single process's over the\nagent's (1 = as fast), "
+		       "line: round trip of a cache line; recorded: of a well-"
+		       "known\npolled target, and how many times as fast as that "
+		       "PRPs are (aim)\n%-24s %9s %9s %9s %9s %6s %6s %6s %7s "
+		       "%5s\n", "", "shm", "vfio sgl", "vfio prp", "agent prp",
+		       "sgl", "prp", "agent", "line", "rec.");
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		measure(&rows[i], n, &res);
 		report(&rows[i], &res, json, !i);

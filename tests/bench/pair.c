@@ -19,11 +19,12 @@ struct shared {
 	_Alignas(64) uint32_t pong;
 	_Alignas(64) uint32_t mode;
 	_Alignas(64) uint32_t ready;
+	uint32_t agent_ready;
 };
 
 static struct shared *sh;
 static const char *name;
-static pid_t pid;
+static pid_t pid, agent_pid;
 
 void pair_die(const char *what)
 {
@@ -56,12 +57,58 @@ static void answer_pings(void)
 	}
 }
 
-static void serve(const struct pair_opts *opts)
+static struct leap_subsystem *make_target(const struct pair_opts *opts,
+					  struct leap_pollgroup **pg,
+					  struct leap_target **target)
 {
 	struct leap_subsystem_opts sopts = LEAP_SUBSYSTEM_OPTS_INIT;
-	struct leap_listener_opts lopts = LEAP_LISTENER_OPTS_INIT;
 	struct leap_target_opts topts = LEAP_TARGET_OPTS_INIT;
+	struct leap_subsystem *ss;
+
+	topts.queue_depth = opts->queue_depth;
+	sopts.nqn = PAIR_NQN;
+	sopts.allow_any_host = 1;
+	if (leap_pollgroup_create(NULL, pg) ||
+	    leap_target_create(*pg, &topts, target) ||
+	    leap_subsystem_create(*target, &sopts, &ss))
+		pair_die("target");
+	return ss;
+}
+
+static void listen_at(struct leap_target *target, const char *url)
+{
+	struct leap_listener_opts opts = LEAP_LISTENER_OPTS_INIT;
 	struct leap_listener *listener;
+
+	opts.url = url;
+	if (leap_listener_create(target, &opts, &listener))
+		pair_die("listener");
+}
+
+/* The stacks are open: two other ways to them share this one's. */
+static void go(void *arg)
+{
+	leap_runtime_ready(*(struct leap_runtime **)arg, 0);
+}
+
+static void serve_agent(const struct pair_opts *opts,
+			struct leap_pollgroup *pg, struct leap_target *target)
+{
+	struct leap_runtime_opts ropts = LEAP_RUNTIME_OPTS_INIT;
+	struct leap_runtime_info info = { .size = sizeof(info) };
+	static struct leap_runtime *rt;
+
+	ropts.agent = opts->agent;
+	ropts.go = go;
+	ropts.arg = &rt;
+	if (leap_runtime_create(target, &ropts, &rt))
+		pair_die("runtime");
+	while (!leap_runtime_info(rt, &info) && !info.active)
+		leap_pollgroup_poll(pg, 0);
+}
+
+static void serve(const struct pair_opts *opts)
+{
 	struct leap_subsystem *ss;
 	struct leap_target *target;
 	struct leap_pollgroup *pg;
@@ -70,20 +117,13 @@ static void serve(const struct pair_opts *opts)
 	/* It would spin for ever after a parent that was killed. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	bench_pin(1);
-	topts.queue_depth = opts->queue_depth;
-	sopts.nqn = PAIR_NQN;
-	sopts.allow_any_host = 1;
-	if (leap_pollgroup_create(NULL, &pg) ||
-	    leap_target_create(pg, &topts, &target) ||
-	    leap_subsystem_create(target, &sopts, &ss))
-		pair_die("target");
+	ss = make_target(opts, &pg, &target);
 	add_ns(pg, ss, opts->ns[0]);
 	add_ns(pg, ss, opts->ns[1]);
-	for (i = 0; opts->urls[i]; i++) {
-		lopts.url = opts->urls[i];
-		if (leap_listener_create(target, &lopts, &listener))
-			pair_die("listener");
-	}
+	for (i = 0; opts->urls[i]; i++)
+		listen_at(target, opts->urls[i]);
+	if (opts->agent)
+		serve_agent(opts, pg, target);
 	__atomic_store_n(&sh->ready, 1, __ATOMIC_RELEASE);
 	while ((mode = __atomic_load_n(&sh->mode, __ATOMIC_RELAXED)) != END) {
 		if (mode == PING_PONG)
@@ -93,17 +133,49 @@ static void serve(const struct pair_opts *opts)
 	_exit(0);
 }
 
+/* Has work at a drive's start only, and shares the first core for that. */
+static void own(const struct pair_opts *opts)
+{
+	struct leap_agent_opts aopts = LEAP_AGENT_OPTS_INIT;
+	struct leap_target *target;
+	struct leap_pollgroup *pg;
+	struct leap_agent *agent;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	bench_pin(0);
+	make_target(opts, &pg, &target);
+	aopts.path = opts->agent;
+	/* The other one spins, and answers in time or never. */
+	aopts.keepalive_ms = UINT32_MAX;
+	if (leap_agent_create(target, &aopts, &agent))
+		pair_die("agent");
+	listen_at(target, opts->agent_url);
+	__atomic_store_n(&sh->agent_ready, 1, __ATOMIC_RELEASE);
+	for (;;)
+		leap_pollgroup_wait(pg, -1);
+}
+
+static void wait_for(const uint32_t *flag, pid_t process)
+{
+	while (!__atomic_load_n(flag, __ATOMIC_ACQUIRE))
+		if (waitpid(process, NULL, WNOHANG))
+			exit(1);
+}
+
 void pair_start(const struct pair_opts *opts)
 {
 	name = opts->name;
 	sh = mmap(NULL, sizeof(*sh), PROT_READ | PROT_WRITE,
 		  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	agent_pid = opts->agent ? fork() : 0;
+	if (opts->agent && !agent_pid)
+		own(opts);
+	if (agent_pid)
+		wait_for(&sh->agent_ready, agent_pid);
 	pid = fork();
 	if (!pid)
 		serve(opts);
-	while (!__atomic_load_n(&sh->ready, __ATOMIC_ACQUIRE))
-		if (waitpid(pid, NULL, WNOHANG))
-			exit(1);
+	wait_for(&sh->ready, pid);
 	bench_pin(0);
 }
 
@@ -111,6 +183,10 @@ void pair_end(void)
 {
 	__atomic_store_n(&sh->mode, END, __ATOMIC_RELEASE);
 	waitpid(pid, NULL, 0);
+	if (agent_pid > 0) {
+		kill(agent_pid, SIGKILL);
+		waitpid(agent_pid, NULL, 0);
+	}
 }
 
 /* ---- the other one --------------------------------------------------------- */

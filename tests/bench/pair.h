@@ -17,6 +17,13 @@ struct pair_opts {
 	uint32_t queue_depth;
 	const char *ns[2];		/* stacks of namespaces 1 and 2 */
 	const char *const *urls;	/* listeners; NULL ends them */
+	/*
+	 * The socket of an agent, a third process that owns the drive at
+	 * @agent_url (vfio-user) and sleeps; the serving one is its runtime as
+	 * well, with the same namespaces. NULL: none
+	 */
+	const char *agent;
+	const char *agent_url;
 };
 
 /* Fork, and wait until it serves; the caller goes on on the first core. Exits

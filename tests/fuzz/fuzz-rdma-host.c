@@ -146,7 +146,7 @@ static void take(const uint8_t *priv, uint8_t len)
 	FUZZ_CHECK(!v->pd_create(v->id_dev(id), &pd));
 	FUZZ_CHECK(!v->comp_create(v->id_dev(id), &comp));
 	FUZZ_CHECK(!v->cq_create(v->id_dev(id), 1024, comp, &cq));
-	FUZZ_CHECK(!v->qp_create(id, pd, cq, NULL, &caps, &qp));
+	FUZZ_CHECK(!v->qp_create(id, pd, cq, &caps, &qp));
 	FUZZ_CHECK(!v->mr_create(pd, mem, (RECVS + 1) * SLOT, 0, &keys, &mr));
 	for (i = 0; i < RECVS; i++)
 		post_recv(i);

@@ -77,7 +77,7 @@ static void ask(const void *priv, uint8_t ird)
 	FUZZ_CHECK(!v->pd_create(v->id_dev(id), &pd));
 	FUZZ_CHECK(!v->comp_create(v->id_dev(id), &comp));
 	FUZZ_CHECK(!v->cq_create(v->id_dev(id), 1024, comp, &cq));
-	FUZZ_CHECK(!v->qp_create(id, pd, cq, NULL, &caps, &qp));
+	FUZZ_CHECK(!v->qp_create(id, pd, cq, &caps, &qp));
 	FUZZ_CHECK(!v->mr_create(pd, mem, DATA + 2 * SLOT, LEAP__V_REMOTE_READ |
 				 LEAP__V_REMOTE_WRITE, &keys, &mr));
 	FUZZ_CHECK(!v->connect(id, &p));

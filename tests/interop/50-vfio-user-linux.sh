@@ -2,25 +2,27 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # usage: 50-vfio-user-linux.sh [--lab-only] [--update-expect] [--long]
-#                              [--only full|brief|plug|intx]
+#                              [--only full|brief|plug|pin|abort|intx]
 #
 # Linux in a guest drives a PCI NVMe drive that socp serves over vfio-user: a
-# newer kernel in full, an older one in brief, and one without MSI. TAP.
+# newer kernel in full, an older one in brief, one that is pulled out and plugged
+# in again under I/O, and one without MSI. TAP.
 # --lab-only puts QEMU's own drive in the place of ours, to try the scripts;
 # --update-expect writes expect/vfio-user/*.json from this run instead of
 # comparing.
 
-TARGET=vfio-user update=0 only='full brief plug intx' lab_only=
+TARGET=vfio-user update=0 only='full brief plug intx' lab_only= long=
 while [ $# -gt 0 ]; do
 	case $1 in
 	--lab-only) TARGET=qemu lab_only=1 ;;
 	--update-expect) update=1 ;;
 	--only) only=$2; shift ;;
-	--long) ;; # no more to do than always
+	--long) long=' pin abort' ;;
 	*) sed -n '4,5s/^# //p' "$0" >&2; exit 2 ;;
 	esac
 	shift
 done
+only=$only$long
 . "$(dirname "$(realpath "$0")")/lib.sh"
 work_open
 . "$HERE/target-$TARGET.sh"
@@ -70,21 +72,35 @@ pass() {
 	tap_cmd "$name: the server stops when told to" target_stop
 }
 
-# A drive is plugged into a running guest, and pulled under I/O. QEMU up to 11.1
-# aborts when it frees a pulled vfio-user device that has MSI-X; the server has
-# to take that, and a second guest to find what the first one wrote.
+# plug NAME KIND CHECKS GUEST-ARGUMENT...: a drive that interrupts by KIND comes
+# and goes
 plug() {
+	local name=$1 kind=$2
+
+	chosen "$name" || return 0
+	CHECKS=$((CHECKS + $3 + 3))
+	shift 3
+	rm -f "$WORK/boots" "$WORK/ns2.img"
+	DRIVE_OPTS=,irq=$kind tap_cmd "$name: the drive is served" target_start
+	guest_of plug --shared --plug port0 --env "IRQ=$kind" "$@"
+	tap_cmd "$name: the server stops when told to" target_stop
+}
+
+# QEMU up to 11.1 aborts when it frees a pulled vfio-user device that has MSI-X;
+# the server has to take that, and a second guest to find what the first one wrote.
+abort() {
 	local DIES='*memory_region_del_subregion: Assertion*'
 
+	chosen abort || return 0
 	rm -f "$WORK/boots" "$WORK/ns2.img"
-	tap_cmd "plug: the drive is served" target_start
-	if guest_of plug --shared --plug port0; then
+	tap_cmd "abort: the drive is served" target_start
+	if guest_of abort --shared --plug port0 --env IRQ=msix; then
 		CHECKS=$((CHECKS + 14))
 	else
 		CHECKS=$((CHECKS + 21))
-		guest_of plug --shared --plug port0
+		guest_of abort --shared --plug port0 --env IRQ=msix
 	fi
-	tap_cmd "plug: the server stops when told to" target_stop
+	tap_cmd "abort: the server stops when told to" target_stop
 }
 
 target_program || bail "socp is not built"
@@ -105,7 +121,13 @@ if [ -z "$lab_only" ] && [ -e "$WORK/got/id-ctrl.json" ]; then
 	CHECKS=$((CHECKS + $(wc -w <<<"$ANSWERS")))
 fi
 pass brief 23 --kernel older
-[ -n "$lab_only" ] || ! chosen plug || plug
+if [ -z "$lab_only" ]; then
+	# With interrupts remapped a function may have more than one message.
+	plug plug msi 30 --append intel_iommu=off -- \
+		-device intel-iommu,intremap=on
+	plug pin intx 30
+	abort
+fi
 pass intx 18 --append pci=nomsi
 [ -z "$lab_only" ] || CHECKS=$tap_n
 tap_done $CHECKS || { sed 's/^/# target: /' "$WORK/target.log"; exit 1; }

@@ -95,6 +95,14 @@ hostd_run() {
 	exec "$LEAP_HOSTD" --listen "$1" --control "$2" --vfio-user "$3=$NQN"
 }
 
+# $1 transport and address of a socp that shares no memory, $2 control socket,
+# $3 vfio-user socket
+relay_hostd_run() {
+	exec "$LEAP_HOSTD" --subsystem "$NQN" --control "$2" \
+		--vfio-user "$3=$NQN" \
+		--ns "stack=relay:$1/$NQN[nsid=1,queues=2,reconnect_ms=50]"
+}
+
 # $1 socket of leap-hostd, $2 control socket, $3 stack of the namespace, then more
 # options
 socp_agent_run() {

@@ -23,7 +23,7 @@ appears() {
 	check "namespace 2 is there" wait_for 10 ns 2
 }
 
-queues() {	# MSI-X, and at least two I/O queues with a vector of their own
+msix_queues() {	# MSI-X, and at least two I/O queues with a vector of their own
 	local count irqs
 
 	count=$(cat "/sys/class/nvme/$(ctrl)/queue_count")
@@ -33,6 +33,17 @@ queues() {	# MSI-X, and at least two I/O queues with a vector of their own
 	grep -qs msix "/sys/bus/pci/devices/$(pci)"/msi_irqs/* &&
 		[ "$irqs" = "$count" ]
 	ok $? "each on an MSI-X vector of its own ($irqs)"
+}
+
+# One message for all queues, or one for each where interrupts are remapped.
+msi_queues() {
+	local count irqs kinds
+
+	count=$(cat "/sys/class/nvme/$(ctrl)/queue_count")
+	irqs=$(grep -c "$(ctrl)q" /proc/interrupts)
+	kinds=$(sort -u "/sys/bus/pci/devices/$(pci)"/msi_irqs/*)
+	[ "$kinds" = msi ] && [ "$irqs" -ge 2 ] && [ "$irqs" -le "$count" ]
+	ok $? "interrupts are MSI ($irqs of them, $count queues)"
 }
 
 intx_queues() {
@@ -206,12 +217,33 @@ removing() {
 plugged() {
 	check "host: plug the drive in" host plug
 	appears
-	queues
+	"${IRQ}_queues"
 }
 
-# The hypervisor may abort when a drive is pulled: then another guest, with a
-# new one, looks for the mark.
+# The hypervisor takes the drive away and gives it back, while it is at work.
 plug() {
+	local i
+
+	plugged
+	marked
+	for i in 1 2; do
+		busy_elsewhere
+		check "host: pull it out under I/O ($i)" host unplug
+		check "the kernel has let it go" wait_for 20 gone
+		wait $busy
+		[ $? != 127 ]
+		ok $? "fio came to an end"
+		plugged
+		mark_is_there "in the drive plugged in again"
+		check "fio on it, verified" fio_verify again "$(ns 1)" \
+			--rw=randrw --bs=16k --size=8m
+	done
+	no_stray_interrupts
+}
+
+# One with MSI-X: the hypervisor may abort when it is pulled. Then another guest,
+# with a new one, looks for the mark.
+abort() {
 	plugged
 	if [ "$BOOT" = 2 ]; then
 		mark_is_there "in another machine"
@@ -238,7 +270,7 @@ full() {
 	case $BOOT in
 	1)
 		appears
-		queues
+		msix_queues
 		dd if=/dev/urandom of=/tmp/large bs=1M count=4 2>/dev/null
 		put /tmp/large "/dev/$(ns 1)" 64k >/tmp/put.out
 		answers
@@ -257,7 +289,7 @@ full() {
 		;;
 	2)
 		appears
-		queues
+		msix_queues
 		mark_is_there "after a reboot under I/O"
 		kernel_log
 		removing
@@ -268,7 +300,7 @@ full() {
 
 brief() {
 	appears
-	queues
+	msix_queues
 	filesystem
 	mixed_fio
 	resets
@@ -280,7 +312,7 @@ brief() {
 # While whoever serves the drive is killed again and again.
 killed() {
 	appears
-	queues
+	msix_queues
 	filesystem
 	mixed_fio
 	resets

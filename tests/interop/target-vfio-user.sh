@@ -2,7 +2,8 @@
 # shellcheck shell=bash
 #
 # The drive of the guests that attach by vfio-user: one socp serves it, alone.
-# Namespace 1 lives in memory, namespace 2 in a file. SPIN_US: how long it polls.
+# Namespace 1 lives in memory, namespace 2 in a file. SPIN_US: how long it polls;
+# DRIVE_OPTS: more of --vfio-user, from its comma on.
 
 DRIVE=$WORK/drive.sock
 
@@ -13,7 +14,7 @@ target_program() {
 
 target_start() {
 	[ -e "$WORK/ns2.img" ] || truncate -s 256M "$WORK/ns2.img"
-	(socp_vm_run "$DRIVE" "$WORK/ctl.sock" "${SPIN_US:-50}" \
+	(socp_vm_run "$DRIVE${DRIVE_OPTS:-}" "$WORK/ctl.sock" "${SPIN_US:-50}" \
 		"${STACK1:-memory:64M}" "file:$WORK/ns2.img") \
 		>>"$WORK/target.log" 2>&1 &
 	echo $! >"$WORK/target.pid"

@@ -108,6 +108,11 @@ pid=
 try "run with a server" 7 --drive "$drive" --ns memory:16M --socp "$socp" \
 	--control "$ctl" --qemu "$tmp/good" --run
 ok "which ends with it" sh -c "! '$leapctl' --control '$ctl' info"
+try "run with MSI" 7 --drive "$drive" --ns memory:16M --socp "$socp" \
+	--irq msi --qemu "$tmp/good" --run
+try "run with what interrupts by nothing" 1 --drive "$drive" --ns memory:16M \
+	--socp "$socp" --irq none --qemu "$tmp/good" --run
+has "it says what there is" "$out" '"irq": expected msix, msi or intx'
 
 # Usage.
 try "no drive" 2 --qemu "$tmp/good"

@@ -270,56 +270,9 @@ static int rq_post(struct fake_rq *rq, uint32_t max,
 	return 0;
 }
 
-static int srq_create(struct leap__v_pd *pd, uint32_t max_wr, uint32_t max_sge,
-		      struct leap__v_srq **out)
-{
-	struct fake_fabric *f = pd->dev->f;
-	struct leap__v_srq *srq = NULL;
-
-	(void)max_sge;
-	fake_lock(f);
-	if (!fake_fails(f))
-		srq = calloc(1, sizeof(*srq));
-	if (srq) {
-		srq->f = f;
-		srq->pd = pd;
-		rq_create(&srq->rq, max_wr);
-		f->nr_srqs++;
-		pd->users++;
-		*out = srq;
-	}
-	fake_unlock(f);
-	return srq ? 0 : -ENOMEM;
-}
-
-static void srq_destroy(struct leap__v_srq *srq)
-{
-	fake_lock(srq->f);
-	srq->f->nr_srqs--;
-	srq->pd->users--;
-	fake_unlock(srq->f);
-	free(srq->rq.r);
-	free(srq);
-}
-
-static int srq_post(struct leap__v_srq *srq, const struct leap__v_recv *r,
-		    uint32_t n)
-{
-	struct leap__v_id *id;
-	int err;
-
-	fake_lock(srq->f);
-	err = rq_post(&srq->rq, srq->rq.size, r, n);
-	for (id = srq->f->ids; !err && id; id = id->next)
-		if (id->qp && id->qp->srq == srq && id->peer && id->peer->qp)
-			fake_run(id->peer->qp);
-	fake_unlock(srq->f);
-	return err;
-}
-
 static int qp_create(struct leap__v_id *id, struct leap__v_pd *pd,
-		     struct leap__v_cq *cq, struct leap__v_srq *srq,
-		     struct leap__v_qp_caps *caps, struct leap__v_qp **out)
+		     struct leap__v_cq *cq, struct leap__v_qp_caps *caps,
+		     struct leap__v_qp **out)
 {
 	struct fake_fabric *f = id->f;
 	struct leap__v_qp *qp = NULL;
@@ -332,7 +285,6 @@ static int qp_create(struct leap__v_id *id, struct leap__v_pd *pd,
 		qp->id = id;
 		qp->pd = pd;
 		qp->cq = cq;
-		qp->srq = srq;
 		qp->caps = *caps;
 		rq_create(&qp->rq, caps->max_recv);
 		qp->sq = calloc(caps->max_send, sizeof(*qp->sq));
@@ -370,7 +322,7 @@ void fake_flush(struct leap__v_qp *qp)
 
 		complete(qp->cq, s->wr.id, LEAP__V_FLUSHED, 0, 0);
 	}
-	while (!qp->srq && rq->head != rq->tail)
+	while (rq->head != rq->tail)
 		complete(qp->cq, rq->r[rq->head++ & (rq->size - 1)].id,
 			 LEAP__V_FLUSHED, 0, 0);
 }
@@ -420,17 +372,12 @@ static uint8_t *message(struct leap__v_qp *qp, struct fake_send *s,
 	       NULL : room;
 }
 
-static struct fake_rq *rq_of(struct leap__v_qp *qp)
-{
-	return qp->srq ? &qp->srq->rq : &qp->rq;
-}
-
 /* enum leap__v_status, or -1: wait for a receive. */
 static int do_send(struct leap__v_qp *qp, struct leap__v_qp *to,
 		   struct fake_send *s)
 {
 	uint32_t len = bytes_of(&s->wr, s->sge);
-	struct fake_rq *rq = rq_of(to);
+	struct fake_rq *rq = &to->rq;
 	struct leap__v_mr *mr = NULL;
 	struct fake_recv *r;
 	uint8_t room[32768];
@@ -613,7 +560,7 @@ struct fake_fabric *fake_fabric_create(void)
 	f->dev.f = f;
 	f->dev.caps = (struct leap__v_caps) {
 		.max_wr = 16384, .max_sge = FAKE_SGES, .read_sges = FAKE_SGES,
-		.max_cqe = 65536, .max_srq_wr = 4096, .max_ird = 16,
+		.max_cqe = 65536, .max_ird = 16,
 		.max_ord = 16,
 	};
 	f->next_port = 40000;
@@ -631,9 +578,6 @@ struct fake_fabric *fake_fabric_create(void)
 	f->v.cq_destroy = cq_destroy;
 	f->v.cq_arm = cq_arm;
 	f->v.cq_poll = cq_poll;
-	f->v.srq_create = srq_create;
-	f->v.srq_destroy = srq_destroy;
-	f->v.srq_post = srq_post;
 	f->v.qp_create = qp_create;
 	f->v.qp_destroy = qp_destroy;
 	f->v.post_send = post_send;
@@ -644,7 +588,7 @@ struct fake_fabric *fake_fabric_create(void)
 unsigned int fake_fabric_destroy(struct fake_fabric *f)
 {
 	unsigned int left = f->nr_chans + f->nr_ids + f->nr_pds + f->nr_mrs +
-			    f->nr_comps + f->nr_cqs + f->nr_srqs + f->nr_qps +
+			    f->nr_comps + f->nr_cqs + f->nr_qps +
 			    (unsigned int)f->nr_late;
 	uint32_t i;
 

@@ -103,12 +103,6 @@ struct fake_rq {
 	uint32_t size, head, tail;
 };
 
-struct leap__v_srq {
-	struct leap__v_pd *pd;
-	struct fake_rq rq;
-	struct fake_fabric *f;
-};
-
 struct fake_send {
 	struct leap__v_wr wr;
 	struct leap__v_sge sge[FAKE_SGES];
@@ -120,7 +114,6 @@ struct leap__v_qp {
 	struct leap__v_id *id;
 	struct leap__v_pd *pd;
 	struct leap__v_cq *cq;
-	struct leap__v_srq *srq;
 	struct leap__v_qp_caps caps;
 	struct fake_rq rq;
 	struct fake_send *sq;
@@ -159,8 +152,7 @@ struct fake_fabric {
 	uint8_t max_ird;		/* said to the passive side; 0 = asked */
 	uint8_t no_ird;
 	/* What there is, to be 0 in the end. */
-	uint32_t nr_chans, nr_ids, nr_pds, nr_mrs, nr_comps, nr_cqs, nr_srqs,
-		 nr_qps;
+	uint32_t nr_chans, nr_ids, nr_pds, nr_mrs, nr_comps, nr_cqs, nr_qps;
 	/* What happened. */
 	uint64_t nr_posts, nr_sends, nr_reads, nr_writes, nr_invalidated,
 		 nr_polls, nr_arms, nr_refused;

@@ -382,10 +382,25 @@ leap_status_t lx_raw_create(struct lx_raw *r, uint8_t opc, uint32_t qid,
 	return lx_raw_admin(r, q);
 }
 
-void lx_raw_queue(struct lx_raw *r)
+uint32_t lx_raw_queue(struct lx_raw *r)
 {
+	uint32_t qid;
+
 	assert_int_equal(lx_raw_create(r, LEAP_ADM_CREATE_CQ, 1, 64,
-				    r->iova + 4096, 3), 0);
+				       r->iova + 4096, 3), 0);
+	qid = leap_from_le16(r->in.done.qid);
 	assert_int_equal(lx_raw_create(r, LEAP_ADM_CREATE_SQ, 1, 64, r->iova,
-				    1 | 1 << 16), 0);
+				       1 | 1 << 16), 0);
+	return qid;
+}
+
+void lx_raw_ring(struct lx_raw *r, uint32_t qid, uint32_t tail)
+{
+	struct leap__lend_msg m = leap__lend_msg(LEAP__LEND_RING, 0);
+
+	m.doorbells.nr = leap_to_le32(1);
+	m.doorbells.flags = leap_to_le32(LEAP__LEND_STORE);
+	m.doorbells.db[0].offset = leap_to_le32(0x1000 + 8 * qid);
+	m.doorbells.db[0].value = leap_to_le32(tail);
+	lx_raw_say(r, &m, sizeof(m), -1);
 }

@@ -110,7 +110,8 @@ void lx_raw_mem(struct lx_raw *r);
 leap_status_t lx_raw_admin(struct lx_raw *r, struct leap_sqe sqe);
 leap_status_t lx_raw_create(struct lx_raw *r, uint8_t opc, uint32_t qid,
 			    uint32_t size, uint64_t at, uint32_t cdw11);
-/* Queue pair 1. */
-void lx_raw_queue(struct lx_raw *r);
+/* Queue pair 1; the drive's name of it. */
+uint32_t lx_raw_queue(struct lx_raw *r);
+void lx_raw_ring(struct lx_raw *r, uint32_t qid, uint32_t tail);
 
 #endif

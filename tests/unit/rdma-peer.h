@@ -77,8 +77,8 @@ static inline void peer_qp(struct peer *p, uint32_t recvs)
 	assert_int_equal(p->v->comp_create(p->v->id_dev(p->id), &p->comp), 0);
 	assert_int_equal(p->v->cq_create(p->v->id_dev(p->id), 1024, p->comp,
 					 &p->cq), 0);
-	assert_int_equal(p->v->qp_create(p->id, p->pd, p->cq, NULL, &caps,
-					 &p->qp), 0);
+	assert_int_equal(p->v->qp_create(p->id, p->pd, p->cq, &caps, &p->qp),
+			 0);
 	assert_int_equal(p->v->mr_create(p->pd, p->in, PEER_RECVS * PEER_SLOT,
 					 0, &p->keys, &p->mr), 0);
 	assert_int_equal(p->v->mr_create(p->pd, p->data, PEER_DATA,

@@ -4,8 +4,13 @@
  * others, messages that none sends, memory and queues that are not its own, and
  * more of everything than there is.
  */
+#define _GNU_SOURCE	/* memfd_create */
 #include "lend-fixture.h"
 
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -51,6 +56,104 @@ static void test_filter(void **state)
 	assert_int_equal(admin(&s, &q, 0), LEAP_SC_INVALID_OPCODE);
 	assert_int_equal(lx_lent().refused, 4);
 	lx_side_stop(&s);
+	lx_wait_unlent();
+}
+
+/* All that is not read, and none of what the driver above keeps back. */
+static void test_opcodes(void **state)
+{
+	struct leap_sqe q = { .opc = 0 };
+	uint64_t refused = 0;
+	struct lx_raw r;
+	uint32_t opc;
+
+	lx_raw_hello(&r);
+	lx_raw_mem(&r);
+	for (opc = 0; opc < 256; opc++) {
+		switch (opc) {
+		case LEAP_ADM_DELETE_SQ:
+		case LEAP_ADM_CREATE_SQ:
+		case LEAP_ADM_GET_LOG:
+		case LEAP_ADM_DELETE_CQ:
+		case LEAP_ADM_CREATE_CQ:
+		case LEAP_ADM_IDENTIFY:
+		case LEAP_ADM_ABORT:
+		case LEAP_ADM_SET_FEATURES:
+		case LEAP_ADM_GET_FEATURES:
+		case LEAP_ADM_AER:
+		case LEAP_ADM_KEEP_ALIVE:
+			continue;
+		}
+		q.opc = (uint8_t)opc;
+		q.prp1 = leap_to_le64(r.iova + 8192);
+		assert_int_equal(lx_raw_admin(&r, q), LEAP_SC_INVALID_OPCODE);
+		assert_int_equal(lx_lent().refused, ++refused);
+	}
+	q.opc = LEAP_ADM_SET_FEATURES;
+	for (opc = 0; opc < 256; opc++) {
+		if (opc == LEAP_FID_NUM_QUEUES || opc == LEAP_FID_KATO ||
+		    opc == LEAP_FID_ASYNC_EVENT)
+			continue;
+		q.cdw10 = leap_to_le32(opc);
+		assert_int_equal(lx_raw_admin(&r, q),
+				 LEAP_SC_FEAT_NOT_CHANGEABLE);
+		q.cdw10 = leap_to_le32(opc | 1u << 31);
+		assert_int_equal(lx_raw_admin(&r, q),
+				 LEAP_SC_FEAT_NOT_SAVEABLE);
+	}
+	lx_raw_close(&r);
+	lx_wait_unlent();
+}
+
+/* A log's own field starts measurements, makes snapshots, opens contexts: it
+ * passes where it is known to choose only what is read. */
+static void test_log_fields(void **state)
+{
+	struct leap_sqe q = { .opc = LEAP_ADM_GET_LOG };
+	struct lx_raw r;
+	uint32_t lid, n = 0;
+
+	lx_raw_hello(&r);
+	lx_raw_mem(&r);
+	q.prp1 = leap_to_le64(r.iova + 8192);
+	for (lid = 0; lid < 256; lid++) {
+		uint64_t refused = lx_lent().refused;
+
+		q.cdw10 = leap_to_le32(lid | 1u << 8 | 3u << 16);
+		lx_raw_admin(&r, q);
+		if (lx_lent().refused != refused)
+			continue;
+		n++;
+		assert_true(lid == LEAP_LID_ANA || lid == LEAP_LID_LOCKDOWN ||
+			    lid == LEAP_LID_BOOT_PARTITION ||
+			    lid == LEAP_LID_FDP_EVENTS);
+	}
+	assert_int_equal(n, 4);
+	q.cdw10 = leap_to_le32(LEAP_LID_SMART | 127u << 16);
+	q.nsid = leap_to_le32(LEAP_NSID_ALL);
+	assert_int_equal(lx_raw_admin(&r, q), 0);
+	lx_raw_close(&r);
+	lx_wait_unlent();
+}
+
+/* A controller that has been disabled knows nothing of what it was told. */
+static void test_forgets(void **state)
+{
+	struct leap_sqe q = { .opc = LEAP_ADM_SET_FEATURES };
+	struct lx_raw r;
+
+	lx_raw_hello(&r);
+	q.cdw10 = leap_to_le32(LEAP_FID_ASYNC_EVENT);
+	q.cdw11 = leap_to_le32(0x100);
+	assert_int_equal(lx_raw_admin(&r, q), 0);
+	q.opc = LEAP_ADM_GET_FEATURES;
+	assert_int_equal(lx_raw_admin(&r, q), 0);
+	assert_int_equal(leap_from_le64(r.in.done.result), 0x100);
+	lx_raw_send(&r, LEAP__LEND_DISABLE);
+	assert_int_equal(lx_raw_hear(&r), LEAP__LEND_REPLY);
+	assert_int_equal(lx_raw_admin(&r, q), 0);
+	assert_int_equal(leap_from_le64(r.in.done.result), 0);
+	lx_raw_close(&r);
 	lx_wait_unlent();
 }
 
@@ -202,6 +305,126 @@ static void test_bad_queues(void **state)
 	lx_wait_unlent();
 }
 
+static void say_queue(struct lx_raw *r, uint8_t opc, uint32_t id)
+{
+	struct leap__lend_msg m = leap__lend_msg(LEAP__LEND_ADMIN, id);
+
+	m.sqe.opc = opc;
+	m.sqe.prp1 = leap_to_le64(r->iova);
+	m.sqe.cdw10 = leap_to_le32(1 | 63u << 16);
+	m.sqe.cdw11 = leap_to_le32(1 | 1u << 16);
+	lx_raw_say(r, &m, sizeof(m), -1);
+}
+
+static leap_status_t hear_queue(struct lx_raw *r, uint32_t *id)
+{
+	assert_int_equal(lx_raw_hear(r), LEAP__LEND_DONE);
+	*id = leap_from_le32(r->in.id);
+	return LEAP_STATUS_CODE(leap_from_le16(r->in.done.status));
+}
+
+/* What names a queue while that is being made or deleted might meet another
+ * borrower's under the same name, when the drive gets to it. */
+static void test_hasty(void **state)
+{
+	struct lx_raw r;
+	uint32_t id, k;
+
+	lx_raw_hello(&r);
+	lx_raw_mem(&r);
+	lx_raw_queue(&r);
+	for (k = 0; k < 4; k++)
+		say_queue(&r, LEAP_ADM_DELETE_SQ, k);
+	for (k = 0; k < 4; k++) {
+		leap_status_t status = hear_queue(&r, &id);
+
+		assert_int_equal(status, id ? LEAP_SC_CMD_SEQUENCE : 0);
+	}
+	assert_int_equal(lx_lent().nr_queues, 0);
+	say_queue(&r, LEAP_ADM_CREATE_SQ, 0);
+	say_queue(&r, LEAP_ADM_DELETE_SQ, 1);
+	say_queue(&r, LEAP_ADM_CREATE_SQ, 2);
+	for (k = 0; k < 3; k++) {
+		leap_status_t status = hear_queue(&r, &id);
+
+		assert_int_equal(status, id ? LEAP_SC_CMD_SEQUENCE : 0);
+	}
+	assert_int_equal(lx_lent().nr_queues, 1);
+	assert_int_equal(lx_info().nr_sqs, 1);
+	lx_raw_close(&r);
+	lx_wait_unlent();
+	assert_int_equal(lx_lent().resets, 0);
+}
+
+/* Memory that nobody has, and an address space full of it. */
+static void test_vast_memory(void **state)
+{
+	struct leap__lend_msg m = leap__lend_msg(LEAP__LEND_MEM_ADD, 0);
+	int fd = memfd_create("vast", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	struct lx_raw r;
+	int k;
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, 1ll << 44), 0);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+	lx_raw_hello(&r);
+	m.mem.bytes = leap_to_le64(1ull << 44);
+	for (k = 0; k < 8; k++) {
+		lx_raw_say(&r, &m, sizeof(m), fd);
+		assert_int_equal(lx_raw_hear(&r), LEAP__LEND_REPLY);
+		assert_int_equal(leap_from_le32(r.in.err), ENOSPC);
+	}
+	lx_raw_mem(&r);
+	lx_raw_close(&r);
+	lx_wait_unlent();
+	close(fd);
+}
+
+static void ask_irq(struct lx_raw *r, int event)
+{
+	struct leap__lend_msg m = leap__lend_msg(LEAP__LEND_IRQ, 0);
+
+	lx_raw_say(r, &m, sizeof(m), event);
+	assert_int_equal(lx_raw_hear(r), LEAP__LEND_REPLY);
+}
+
+/* With the last descriptor that there is: an answer of 0 means interrupts. */
+static void test_no_descriptors(void **state)
+{
+	int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), last;
+	uint64_t count, from = leap_pollgroup_now_ns(lx.pg);
+	struct rlimit all, few;
+	struct leap_sqe *sq;
+	struct lx_raw r;
+	uint32_t qid;
+
+	lx_raw_hello(&r);
+	lx_raw_mem(&r);
+	qid = lx_raw_queue(&r);
+	last = dup(event);
+	close(last);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+	few = all;
+	few.rlim_cur = (rlim_t)last + 1;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	ask_irq(&r, event);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+	if (leap_from_le32(r.in.err)) {
+		assert_int_equal(leap_from_le32(r.in.err), EMFILE);
+		ask_irq(&r, event);
+		assert_int_equal(leap_from_le32(r.in.err), 0);
+	}
+	sq = (struct leap_sqe *)(void *)r.base;
+	*sq = (struct leap_sqe){ .opc = LEAP_NVM_FLUSH };
+	sq->nsid = leap_to_le32(1);
+	lx_raw_ring(&r, qid, 1);
+	while (read(event, &count, sizeof(count)) != sizeof(count))
+		lx_turn_once(from);
+	close(event);
+	lx_raw_close(&r);
+	lx_wait_unlent();
+}
+
 /* More admin commands than it may have, and one that never reads answers. */
 static void test_floods(void **state)
 {
@@ -234,7 +457,11 @@ static void test_floods(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LX_T(test_filter, lx_set_up),
+		LX_T(test_filter, lx_set_up), LX_T(test_opcodes, lx_set_up),
+		LX_T(test_log_fields, lx_set_up),
+		LX_T(test_forgets, lx_set_up), LX_T(test_hasty, lx_set_up),
+		LX_T(test_vast_memory, lx_set_up),
+		LX_T(test_no_descriptors, lx_set_up),
 		LX_T(test_bad_messages, lx_set_up),
 		LX_T(test_bad_memory, lx_set_up),
 		LX_T(test_bad_queues, lx_set_up), LX_T(test_floods, lx_set_up),

@@ -13,7 +13,6 @@ static void raw_writes(struct lx_raw *r, uint32_t qid, uint32_t round)
 {
 	uint32_t i;
 	struct leap_sqe *sq = (struct leap_sqe *)(void *)r->base;
-	struct leap__lend_msg m = leap__lend_msg(LEAP__LEND_RING, 0);
 
 	memset(r->base + 8192, 0xa0 + (int)round, 4096);
 	for (i = 0; i < 32; i++) {
@@ -24,11 +23,7 @@ static void raw_writes(struct lx_raw *r, uint32_t qid, uint32_t round)
 		sq[i].cdw12 = leap_to_le32(7);
 		sq[i].prp1 = leap_to_le64(r->iova + 8192);
 	}
-	m.doorbells.nr = leap_to_le32(1);
-	m.doorbells.flags = leap_to_le32(LEAP__LEND_STORE);
-	m.doorbells.db[0].offset = leap_to_le32(0x1000 + 8 * qid);
-	m.doorbells.db[0].value = leap_to_le32(32);
-	lx_raw_say(r, &m, sizeof(m), -1);
+	lx_raw_ring(r, qid, 32);
 }
 
 static void test_fence(void **state)
@@ -40,11 +35,7 @@ static void test_fence(void **state)
 	for (k = 0; k < 8; k++) {
 		lx_raw_hello(&r);
 		lx_raw_mem(&r);
-		assert_int_equal(lx_raw_create(&r, LEAP_ADM_CREATE_CQ, 1, 64,
-					    r.iova + 4096, 3), 0);
-		qid = leap_from_le16(r.in.done.qid);
-		assert_int_equal(lx_raw_create(&r, LEAP_ADM_CREATE_SQ, 1, 64,
-					    r.iova, 1 | 1 << 16), 0);
+		qid = lx_raw_queue(&r);
 		raw_writes(&r, qid, k);
 		for (i = 0; i < k; i++)
 			leap_pollgroup_poll(lx.pg, 0);

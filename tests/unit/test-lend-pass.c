@@ -186,14 +186,16 @@ static void start_guest(void)
 	gd_up(w.g, &w.cq, &w.sq, 64);
 }
 
-static void start(const char *stack)
+static void start(const char *stack, uint32_t share_bufs)
 {
+	struct leap_pollgroup_opts popts = LEAP_POLLGROUP_OPTS_INIT;
 	struct leap_dmabuf_opts mopts = LEAP_DMABUF_OPTS_INIT;
 
 	memset(&w, 0, sizeof(w));
 	w.rnd.s = 5;
 	start_far(stack);
-	assert_int_equal(leap_pollgroup_create(NULL, &w.pg), 0);
+	popts.share_bufs = share_bufs;
+	assert_int_equal(leap_pollgroup_create(&popts, &w.pg), 0);
 	start_relay();
 	start_guest();
 	mopts.bytes = BYTES;
@@ -207,13 +209,19 @@ static void start(const char *stack)
 
 static int setup(void **state)
 {
-	start("memory:4M");
+	start("memory:4M", 0);
+	return 0;
+}
+
+static int setup_shared(void **state)
+{
+	start("memory:4M", 1);
 	return 0;
 }
 
 static int setup_slow(void **state)
 {
-	start("delay[read_us=3000,write_us=3000] -> memory:4M");
+	start("delay[read_us=3000,write_us=3000] -> memory:4M", 0);
 	return 0;
 }
 
@@ -403,12 +411,76 @@ static void test_taken_back(void **state)
 	assert_int_equal(lent().resets, 0);
 }
 
+/* ---- a host far away ------------------------------------------------ */
+
+static void tcp_one(struct leap_host *host, uint8_t opc, uint32_t lba,
+		    uint8_t *at, uint32_t nr)
+{
+	struct leap_piece piece = { .addr = at, .len_bytes = nr * 512 };
+	struct leap_req req = { .pieces = &piece, .nr_pieces = 1 };
+
+	req.sqe.opc = opc;
+	req.sqe.nsid = leap_to_le32(1);
+	req.sqe.cdw10 = leap_to_le32(lba);
+	req.sqe.cdw12 = leap_to_le32(nr - 1);
+	assert_int_equal(leap_host_sync(host, w.pg, 1, &req), 0);
+	assert_int_equal(leap_req_status(&req), 0);
+}
+
+/* Through a socket, and then as it is: how many were copied once more. */
+static uint64_t by_tcp(void)
+{
+	struct leap_pollgroup_stats s = { .size = sizeof(s) };
+	struct leap_listener_opts lopts = LEAP_LISTENER_OPTS_INIT;
+	struct leap_host_opts hopts = LEAP_HOST_OPTS_INIT;
+	struct leap_listener *listener;
+	struct leap_host *host;
+	uint8_t *out = w.own, *in = w.own + (1 << 20);
+	uint32_t k, i, nr;
+	char url[200];
+	int done = 0;
+
+	lopts.url = "tcp://127.0.0.1:0";
+	assert_int_equal(leap_listener_create(w.target, &lopts, &listener), 0);
+	snprintf(url, sizeof(url), "%s/" NQN, leap_listener_url(listener));
+	hopts.url = url;
+	assert_int_equal(leap_host_connect(w.pg, &hopts, &host), 0);
+	while (leap_host_state(host) == LEAP_HOST_CONNECTING)
+		poll_all(NULL);
+	assert_int_equal(leap_host_state(host), LEAP_HOST_LIVE);
+	for (k = 0; k < 100; k++) {
+		nr = k % 2 ? 1 + k % 8 : 600;	/* in the capsule, by R2T */
+		for (i = 0; i < nr * 512; i++)
+			out[i] = (uint8_t)(i * 7 + k);
+		memset(in, 0, nr * 512);
+		tcp_one(host, LEAP_NVM_WRITE, k * 8, out, nr);
+		tcp_one(host, LEAP_NVM_READ, k * 8, in, nr);
+		assert_memory_equal(in, out, nr * 512);
+	}
+	leap_host_close(host, set_flag, &done);
+	turn(&done);
+	assert_int_equal(leap_pollgroup_stats(w.pg, &s), 0);
+	return s.bounced;
+}
+
+static void test_tcp_shared(void **state)
+{
+	assert_int_equal(by_tcp(), 0);
+}
+
+/* Nothing is shown to the drive that was not asked for. */
+static void test_tcp_private(void **state)
+{
+	assert_int_equal(by_tcp(), 200);
+}
+
 #define T(f, s) cmocka_unit_test_setup_teardown(f, s, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_zero_copies, setup), T(test_taken_back, setup_slow),
+		T(test_tcp_shared, setup_shared), T(test_tcp_private, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,8 @@
  */
 #include "rdma-peer.h"
 
+#include "transport/rdma/target.h"
+
 #define DEPTH 16
 
 struct world {
@@ -441,19 +443,45 @@ static void test_slow_peer(void **state)
 	finish(&w);
 }
 
+/* As if the time for it were over. 1 = something was waited for */
+static int stall_time(struct world *w)
+{
+	struct leap__rdma_conn *c = &((struct target *)w->f.target.vqp)->c;
+	int waiting = c->stalling;
+
+	if (waiting) {
+		leap_timer_stop(w->pg, &c->stall);
+		c->stall.run(&c->stall);
+	}
+	return waiting;
+}
+
+static void ask_reads(struct world *w, unsigned int n)
+{
+	unsigned int i;
+
+	link_up(w, 1);
+	connect_sqe(&w->p, 1);
+	peer_send(&w->p, LEAP_SQE_SIZE);
+	assert_non_null(answer(w));
+	for (i = 0; i < n; i++) {
+		keyed(io(&w->p, LEAP_NVM_READ, 0, 512, (uint16_t)i),
+		      (uintptr_t)w->p.data, 512, w->p.data_keys.rkey, 0);
+		peer_send(&w->p, LEAP_SQE_SIZE);
+		polls(w);
+	}
+}
+
 /* A host that never posts one keeps what waits for it only so long. */
 static void test_stalled_peer(void **state)
 {
 	struct world w;
 
-	link_up(&w, 1);
-	leap__rdma_group(w.pg)->stall_ms = 50;
-	connect_sqe(&w.p, 1);
-	peer_send(&w.p, LEAP_SQE_SIZE);
-	assert_non_null(answer(&w));
-	keyed(io(&w.p, LEAP_NVM_READ, 0, 512, 1), (uintptr_t)w.p.data, 512,
-	      w.p.data_keys.rkey, 0);
-	peer_send(&w.p, LEAP_SQE_SIZE);
+	ask_reads(&w, 1);
+	/* Connect was answered in the first time. */
+	assert_true(stall_time(&w));
+	assert_int_equal(w.f.target.lost, 0);
+	assert_true(stall_time(&w));
 	gone(&w);
 	finish(&w);
 }
@@ -462,34 +490,18 @@ static void test_stalled_peer(void **state)
 static void test_slow_not_stalled(void **state)
 {
 	struct world w;
-	uint64_t end;
 	int i;
 
-	link_up(&w, 1);
-	leap__rdma_group(w.pg)->stall_ms = 300;
-	connect_sqe(&w.p, 1);
-	peer_send(&w.p, LEAP_SQE_SIZE);
-	assert_non_null(answer(&w));
+	ask_reads(&w, 8);
 	for (i = 0; i < 8; i++) {
-		keyed(io(&w.p, LEAP_NVM_READ, 0, 512, (uint16_t)i),
-		      (uintptr_t)w.p.data, 512, w.p.data_keys.rkey, 0);
-		peer_send(&w.p, LEAP_SQE_SIZE);
-		rdma_poll(&w.f);
-		rdma_poll(&w.f);
-	}
-	/* Half a second, in steps of an eighth of that. */
-	for (i = 0; i < 8; i++) {
-		end = rdma_now_ns() + 60000000u;
-		while (rdma_now_ns() < end)
-			rdma_poll(&w.f);
+		assert_true(stall_time(&w));
 		peer_recv(&w.p, 0);
 		assert_non_null(answer(&w));
+		polls(&w);
 	}
-	assert_int_equal(w.f.target.lost, 0);
 	/* And nothing is waited for when nothing is out. */
-	end = rdma_now_ns() + 650000000u;
-	while (rdma_now_ns() < end)
-		rdma_poll(&w.f);
+	stall_time(&w);
+	assert_false(stall_time(&w));
 	assert_int_equal(w.f.target.lost, 0);
 	finish(&w);
 }

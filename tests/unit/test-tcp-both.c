@@ -284,10 +284,8 @@ static void test_few_cmds(void **state)
 }
 
 /* The controller end moves to another poll group at Connect. */
-static void test_move(void **state)
+static void move(struct leap_pollgroup *home, struct leap_pollgroup *io)
 {
-	struct leap_pollgroup *home = tcp_pollgroup(16, 65536);
-	struct leap_pollgroup *io = tcp_pollgroup(16, 131072);
 	struct tcp_fixture f;
 	struct run r;
 	unsigned int n;
@@ -310,6 +308,13 @@ static void test_move(void **state)
 	tcp_fixture_stop(&f);
 	no_leak(io);
 	no_leak(home);
+}
+
+static void test_move(void **state)
+{
+	move(tcp_pollgroup(16, 65536), tcp_pollgroup(16, 131072));
+	/* A command takes more of the smaller ones. */
+	move(tcp_pollgroup(16, 131072), tcp_pollgroup(600, 4096));
 }
 
 /* Either end goes away in the middle, at any time; nothing stays behind. */

@@ -640,12 +640,12 @@ static void test_slow_reader(void **state)
 }
 
 /*
- * Tags of the R2T below. In bits of the stream: the first slot, its third use
- * after Connect and a write. In one go: the second slot, because the write
- * before it still has the first.
+ * Tags of the R2T below. In bits of the stream: the first slot, its fourth use
+ * after Connect, a write and a read. In one go: the third slot, because the
+ * write and the read before it still have theirs.
  */
-#define TAG_BITS (3 << 7)
-#define TAG_AT_ONCE (1 << 7 | 1)
+#define TAG_BITS (4 << 7)
+#define TAG_AT_ONCE (1 << 7 | 2)
 
 /* A whole exchange in four parts; a host waits for an answer between them. */
 static uint32_t script(struct peer *p, uint8_t *out, uint8_t dgst,

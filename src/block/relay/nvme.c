@@ -294,14 +294,7 @@ const struct leap_bdev_ops leap__nvme_ops = {
 	.name = "nvme",
 	.help = "nvme:0000:01:00.0  a drive bound to vfio-pci\n"
 		"nvme:lent:PATH  one that is lent there\n"
-		"nsid=N          which namespace of it (1)\n"
-		"start=BLOCK     first block of the window (0)\n"
-		"blocks=N        blocks of the window (0: all)\n"
-		"queues=N        queue pairs of each thread (1)\n"
-		"depth=N         commands of each (128)\n"
-		"hostnqn=NQN     who we are there\n"
-		"loss_ms=N       how long commands wait for it (30000)\n"
-		"reconnect_ms=N  between two tries (1000)",
+		LEAP__RELAY_HELP,
 	.bdev_bytes = sizeof(struct leap__relay),
 	.chan_bytes = sizeof(struct leap__link *),
 	.bio_bytes = sizeof(struct leap__rbio),

@@ -5,10 +5,9 @@
  *	relay:URL[nsid=N,start=BLOCK,blocks=N,queues=N,depth=N,hostnqn=NQN,
  *	          loss_ms=N,reconnect_ms=N]
  *
- * Before it opens, somebody has to look at the far namespace: a look is a host
- * end that connects, reads what there is and closes. leap_relay_open does that
- * in the caller's poll group; opened from text, in a poll group that lasts as
- * long as the look.
+ * Before it opens, somebody has to look at the far namespace (look.c):
+ * leap_relay_open does that in the caller's poll group; opened from text, in a
+ * poll group that lasts as long as the look.
  */
 #include "config.h"
 
@@ -27,8 +26,6 @@
 
 #define LOSS_MS		30000u
 #define RECONNECT_MS	1000u
-#define MAX_BYTES	(1u << 20)
-#define MAX_BLOCKS	65536u		/* of one command */
 #define TEXT_MAX	1024
 
 /* A table of its own for a stack whose far end has been looked at. */
@@ -38,260 +35,6 @@ struct looked_at {
 	struct leap_target *target;
 	struct looked_at **holder;	/* to be told when it is freed */
 };
-
-/* ---- looking ---- */
-
-struct look {
-	struct leap_pollgroup *pg;
-	struct leap_host *host;
-	struct leap_msg work;
-	struct leap__far far;
-	struct leap__relay_ask ask;
-	uint32_t nsid;
-	int err;
-	bool over;
-	bool was_there;		/* but may have had no such namespace */
-	void (*done)(struct look *look);
-};
-
-void leap__relay_host_opts(const struct leap__relay *relay,
-			   struct leap_host_opts *opts)
-{
-	opts->url = relay->url;
-	opts->hostnqn = relay->hostnqn;
-	opts->target = relay->target;
-	opts->nr_io_queues = relay->nr_queues;
-	opts->depth = relay->depth;
-	/* There 0 is a default. */
-	opts->loss_ms = relay->loss_ms ? relay->loss_ms : 1;
-	opts->reconnect_ms = relay->reconnect_ms;
-}
-
-static uint32_t far_caps(const struct leap_id_ctrl *id,
-			 const struct leap_host_ns *ns)
-{
-	uint32_t oncs = leap_from_le16(id->oncs), caps = LEAP_BDEV_FUA;
-
-	if (id->vwc & LEAP_VWC_PRESENT)
-		caps |= LEAP_BDEV_FLUSH;
-	if (oncs & LEAP_ONCS_COMPARE)
-		caps |= LEAP_BDEV_COMPARE;
-	if (leap_from_le16(id->fuses) & LEAP_FUSES_COMPARE_WRITE &&
-	    !ns->zone_blocks)
-		caps |= LEAP_BDEV_COMPARE_WRITE;
-	if (oncs & LEAP_ONCS_DSM)
-		caps |= LEAP_BDEV_DISCARD | LEAP_BDEV_RANGES;
-	if (oncs & LEAP_ONCS_WRITE_ZEROES)
-		caps |= LEAP_BDEV_WRITE_ZEROES;
-	if (oncs & LEAP_ONCS_VERIFY)
-		caps |= LEAP_BDEV_VERIFY;
-	if (oncs & LEAP_ONCS_COPY && ns->mssrl && ns->mcl &&
-	    leap_from_le16(id->ocfs) & LEAP_OCFS_FORMAT0)
-		caps |= LEAP_BDEV_COPY;
-	if ((ns->dlfeat & LEAP_DLFEAT_READ_MASK) == LEAP_DLFEAT_READ_ZEROES &&
-	    ns->dlfeat & LEAP_DLFEAT_WZ_DEAC)
-		caps |= LEAP_BDEV_ZERO_DISCARD;
-	if (ns->nsattr & LEAP_NSATTR_WP)
-		caps |= LEAP_BDEV_READONLY;
-	return caps;
-}
-
-static uint32_t at_most(uint64_t n, uint32_t max)
-{
-	return n < max ? (uint32_t)n : max;
-}
-
-/* Where the controller has no limit, what the command's fields can say. */
-static void far_limits(const struct leap_id_ctrl_nvm *id,
-		       const struct leap_host_ns *ns, struct leap__far *far)
-{
-	uint32_t shift = (uint32_t)__builtin_ctz(ns->block_bytes);
-	uint64_t dmsl = leap_from_le64(id->dmsl);
-	uint32_t dmrsl = leap_from_le32(id->dmrsl);
-
-	far->verify_blocks = MAX_BLOCKS;
-	far->zeroes_blocks = MAX_BLOCKS;
-	if (id->vsl && id->vsl < 32)
-		far->verify_blocks = at_most((4096ull << id->vsl) >> shift,
-					     MAX_BLOCKS);
-	if (id->wzsl && id->wzsl < 32)
-		far->zeroes_blocks = at_most((4096ull << id->wzsl) >> shift,
-					     MAX_BLOCKS);
-	far->dsm_ranges = id->dmrl ? id->dmrl : LEAP_DSM_MAX_RANGES;
-	far->dsm_range_blocks = dmrsl ? dmrsl : UINT32_MAX;
-	far->dsm_blocks = dmsl ? dmsl : UINT64_MAX;
-	far->copy_ranges = ns->msrc + 1u;
-	far->copy_range_blocks = ns->mssrl;
-	far->copy_blocks = ns->mcl;
-	far->metadata_bytes = ns->metadata_bytes;
-	far->pi_type = ns->pi_type;
-}
-
-static void far_zones(const struct leap_host_ns *ns, struct leap__far *far)
-{
-	far->zone_blocks = ns->zone_blocks;
-	far->max_active = ns->max_active;
-	far->max_open = ns->max_open;
-	far->append_bytes = ns->append_bytes;
-	far->read_across = ns->read_across;
-	if (ns->zone_blocks)
-		far->caps |= LEAP_BDEV_ZONED;
-}
-
-bool leap__relay_fits(const struct leap__far *was, const struct leap__far *now)
-{
-	return now->block_bytes == was->block_bytes &&
-	       now->open_channel == was->open_channel &&
-	       now->zone_blocks == was->zone_blocks &&
-	       (!now->zone_blocks || now->nr_blocks == was->nr_blocks) &&
-	       now->read_across >= was->read_across &&
-	       (!now->append_bytes || (was->append_bytes &&
-		now->append_bytes >= was->append_bytes)) &&
-	       now->metadata_bytes == was->metadata_bytes &&
-	       now->max_bytes >= was->max_bytes &&
-	       now->verify_blocks >= was->verify_blocks &&
-	       now->zeroes_blocks >= was->zeroes_blocks &&
-	       now->dsm_ranges >= was->dsm_ranges &&
-	       now->dsm_range_blocks >= was->dsm_range_blocks &&
-	       now->dsm_blocks >= was->dsm_blocks &&
-	       now->copy_ranges >= was->copy_ranges &&
-	       now->copy_range_blocks >= was->copy_range_blocks &&
-	       now->copy_blocks >= was->copy_blocks;
-}
-
-void leap__relay_far(const struct leap_id_ctrl *id,
-		     const struct leap_id_ctrl_nvm *nvm,
-		     const struct leap_host_ns *ns, struct leap__far *far)
-{
-	far->nr_blocks = ns->nr_blocks;
-	far->block_bytes = ns->block_bytes;
-	far->max_bytes = MAX_BYTES;
-	if (id->mdts && id->mdts < 8)
-		far->max_bytes = 4096u << id->mdts;
-	far->max_pieces = UINT32_MAX;
-	far->caps = far_caps(id, ns);
-	far_limits(nvm, ns, far);
-	far_zones(ns, far);
-	far->open_channel = ns->open_channel;
-}
-
-int leap__relay_look(struct leap_host *host, uint32_t nsid,
-		     struct leap__far *far)
-{
-	const struct leap_id_ctrl *id = leap_host_identify(host);
-	struct leap_host_ns ns = { .size = sizeof(ns) };
-
-	if (!id || leap_host_ns_next(host, nsid - 1, &ns) || ns.nsid != nsid)
-		return -ENOENT;
-	leap__relay_far(id, leap_host_identify_nvm(host), &ns, far);
-	return 0;
-}
-
-static void look_closed(void *arg)
-{
-	struct look *look = arg;
-
-	look->host = NULL;
-	look->done(look);
-}
-
-static void look_work(struct leap_msg *msg)
-{
-	struct look *look = leap__list_entry(msg, struct look, work);
-
-	leap_host_close(look->host, look_closed, look);
-}
-
-/* Not from the host's own callback. */
-static void look_ends(struct look *look)
-{
-	look->work.run = look_work;
-	leap_pollgroup_send(look->pg, &look->work);
-}
-
-static void look_asked(struct leap__relay_ask *ask)
-{
-	look_ends(leap__list_entry(ask, struct look, ask));
-}
-
-static void look_state(struct leap_host *host, enum leap_host_state state,
-		       leap_status_t status, int sys_errno, void *arg)
-{
-	struct look *look = arg;
-
-	if (look->over)
-		return;
-	look->was_there = state == LEAP_HOST_LIVE;
-	if (state == LEAP_HOST_LIVE)
-		look->err = leap__relay_look(host, look->nsid, &look->far);
-	else if (state == LEAP_HOST_FAILED)
-		look->err = sys_errno < 0 ? sys_errno : -EIO;
-	else
-		return;
-	look->over = true;
-	(void)status;
-	if (look->was_there && !look->err &&
-	    !leap__relay_ask_geometry(host, look->nsid, &look->far, &look->ask,
-				      look_asked))
-		return;
-	look_ends(look);
-}
-
-static int look_start(struct look *look, struct leap_pollgroup *pg,
-		      const struct leap__relay *relay)
-{
-	struct leap_host_opts opts = LEAP_HOST_OPTS_INIT;
-
-	leap__relay_host_opts(relay, &opts);
-	opts.nr_io_queues = 1;
-	opts.depth = 2;
-	opts.loss_ms = UINT32_MAX;
-	opts.state = look_state;
-	opts.arg = look;
-	look->pg = pg;
-	look->nsid = relay->nsid;
-	return leap_host_connect(pg, &opts, &look->host);
-}
-
-static int look_error(const struct leap__relay *relay, const struct look *look)
-{
-	int err = look->err;
-
-	if (look->was_there && err == -ENOENT)
-		return leap__err(err, "%s: %s has no namespace %u",
-				 relay->name, relay->url, relay->nsid);
-	return leap__err(err, "%s: cannot reach %s: %s", relay->name,
-			 relay->url, strerror(-err));
-}
-
-static void look_is_over(struct look *look)
-{
-	look->pg = NULL;
-}
-
-int leap__relay_look_and_wait(const struct leap__relay *relay,
-			      struct leap__far *far)
-{
-	struct look look = { .done = look_is_over };
-	struct leap_pollgroup *pg;
-	int err;
-
-	err = leap_pollgroup_create(NULL, &pg);
-	if (err)
-		return err;
-	err = look_start(&look, pg, relay);
-	while (!err && look.pg)
-		leap_pollgroup_wait(pg, -1);
-	while (leap_pollgroup_poll(pg, 0) > 0)
-		;
-	leap_pollgroup_destroy(pg);
-	if (err)
-		return err;
-	if (look.err)
-		return look_error(relay, &look);
-	*far = look.far;
-	return 0;
-}
 
 /* ---- the layer ---- */
 
@@ -491,14 +234,7 @@ const struct leap_bdev_ops leap__relay_ops = {
 	.size = sizeof(struct leap_bdev_ops),
 	.name = "relay",
 	.help = "relay:URL       a namespace served elsewhere\n"
-		"nsid=N          which one there (1)\n"
-		"start=BLOCK     first block of the window (0)\n"
-		"blocks=N        blocks of the window (0: all)\n"
-		"queues=N        connections of each thread (1)\n"
-		"depth=N         commands of each (128)\n"
-		"hostnqn=NQN     who we are there\n"
-		"loss_ms=N       how long commands wait for it (30000)\n"
-		"reconnect_ms=N  between two tries (1000)",
+		LEAP__RELAY_HELP,
 	.bdev_bytes = sizeof(struct leap__relay),
 	.chan_bytes = sizeof(struct leap__link *),
 	.bio_bytes = sizeof(struct leap__rbio),
@@ -514,7 +250,7 @@ const struct leap_bdev_ops leap__relay_ops = {
 /* ---- opening from options ---- */
 
 struct opening {
-	struct look look;	/* first */
+	struct leap__relay_looking look;	/* first */
 	struct looked_at *known;
 	struct leap_pollgroup *pg;
 	void (*opened)(int err, struct leap_bdev *bdev, void *arg);
@@ -523,7 +259,7 @@ struct opening {
 	char text[TEXT_MAX];
 };
 
-static void opening_looked(struct look *look)
+static void opening_looked(struct leap__relay_looking *look)
 {
 	struct opening *o = (struct opening *)look;
 	const struct leap_bdev_ops *own[] = { &o->known->ops, NULL };
@@ -531,7 +267,7 @@ static void opening_looked(struct look *look)
 	int err = look->err;
 
 	if (err)
-		look_error(&o->relay, look);
+		leap__relay_look_error(&o->relay, look);
 	o->known->far = look->far;
 	if (!err)
 		err = leap_bdev_open_with(o->pg, o->text, own, &bdev);
@@ -615,7 +351,7 @@ int leap_relay_open(struct leap_pollgroup *pg,
 	o->look.done = opening_looked;
 	err = opening_fill(o, &opts);
 	if (!err)
-		err = look_start(&o->look, pg, &o->relay);
+		err = leap__relay_look_start(&o->look, pg, &o->relay);
 	if (err) {
 		free((char *)o->relay.url);
 		free((char *)o->relay.hostnqn);

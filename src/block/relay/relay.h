@@ -2,9 +2,10 @@
 /*
  * relay.h - what the files of a relay share
  *
- * relay.c is the layer: its options, the window, opening. link.c is one poll
- * group's connection to the far end, and outlives the channel that made it.
- * command.c turns bios into commands, list.c those whose payload carries LBAs.
+ * relay.c is the layer: its options, the window, opening; look.c what the far
+ * namespace is. link.c is one poll group's connection to the far end, and
+ * outlives the channel that made it. command.c turns bios into commands, list.c
+ * those whose payload carries LBAs, zones.c those of zones, fused.c pairs.
  */
 #ifndef LEAP_BLOCK_RELAY_RELAY_H
 #define LEAP_BLOCK_RELAY_RELAY_H
@@ -183,19 +184,65 @@ struct leap__link {
 	union leap__relay_wide wides[LEAP__RELAY_WIDES];
 };
 
-/* relay.c */
-extern const struct leap_bdev_ops leap__relay_ops;
-void leap__relay_host_opts(const struct leap__relay *relay,
-			   struct leap_host_opts *opts);
-void leap__relay_far(const struct leap_id_ctrl *id,
-		     const struct leap_id_ctrl_nvm *nvm,
-		     const struct leap_host_ns *ns, struct leap__far *far);
-/* relay->far is known: can it be served, and what is the bdev then? */
-int leap__relay_describe(struct leap_bdev *bdev, struct leap__relay *relay);
-int leap__relay_opts(struct leap_bdev *bdev, struct leap__relay *relay);
+/* What a geometry is asked with. */
+struct leap__relay_ask {
+	struct leap_req req;	/* first */
+	struct leap_piece piece;
+	struct leap__far *far;
+	void (*done)(struct leap__relay_ask *ask);
+};
+
+/* A look under way. */
+struct leap__relay_looking {
+	struct leap_pollgroup *pg;
+	struct leap_host *host;
+	struct leap_msg work;
+	struct leap__far far;
+	struct leap__relay_ask ask;
+	uint32_t nsid;
+	int err;
+	bool over;
+	bool was_there;		/* but may have had no such namespace */
+	void (*done)(struct leap__relay_looking *look);
+};
+
+/* look.c */
+/* look->done follows; look->nsid and far are set then, or err. */
+int leap__relay_look_start(struct leap__relay_looking *look,
+			   struct leap_pollgroup *pg,
+			   const struct leap__relay *relay);
+/* Says what went wrong; look->err. */
+int leap__relay_look_error(const struct leap__relay *relay,
+			   const struct leap__relay_looking *look);
 /* For stacks opened from text: in a poll group that lasts as long as that. */
 int leap__relay_look_and_wait(const struct leap__relay *relay,
 			      struct leap__far *far);
+/* The far namespace as @host sees it. 0, -ENOENT */
+int leap__relay_look(struct leap_host *host, uint32_t nsid,
+		     struct leap__far *far);
+void leap__relay_far(const struct leap_id_ctrl *id,
+		     const struct leap_id_ctrl_nvm *nvm,
+		     const struct leap_host_ns *ns, struct leap__far *far);
+/* Can what was opened as @was be served by @now? */
+bool leap__relay_fits(const struct leap__far *was, const struct leap__far *now);
+void leap__relay_host_opts(const struct leap__relay *relay,
+			   struct leap_host_opts *opts);
+
+/* relay.c */
+extern const struct leap_bdev_ops leap__relay_ops;
+/* Of the options that every relay over a host end has. */
+#define LEAP__RELAY_HELP \
+	"nsid=N          which one there (1)\n" \
+	"start=BLOCK     first block of the window (0)\n" \
+	"blocks=N        blocks of the window (0: all)\n" \
+	"queues=N        queue pairs of each thread (1)\n" \
+	"depth=N         commands of each (128)\n" \
+	"hostnqn=NQN     who we are there\n" \
+	"loss_ms=N       how long commands wait for it (30000)\n" \
+	"reconnect_ms=N  between two tries (1000)"
+/* relay->far is known: can it be served, and what is the bdev then? */
+int leap__relay_describe(struct leap_bdev *bdev, struct leap__relay *relay);
+int leap__relay_opts(struct leap_bdev *bdev, struct leap__relay *relay);
 int leap__relay_note_make(struct leap_bdev *bdev, struct leap__relay *relay);
 void leap__relay_note_drop(struct leap__relay *relay);
 int leap__relay_chan_open(struct leap_chan *chan);
@@ -203,11 +250,6 @@ void leap__relay_chan_close(struct leap_chan *chan);
 void leap__relay_bio(struct leap_chan *chan, struct leap_bio *bio);
 void leap__relay_chan_let_go(struct leap_chan *chan,
 			     const struct leap_dmabuf *buf);
-/* Can what was opened as @was be served by @now? */
-bool leap__relay_fits(const struct leap__far *was, const struct leap__far *now);
-/* The far namespace as @host sees it. 0, -ENOENT */
-int leap__relay_look(struct leap_host *host, uint32_t nsid,
-		     struct leap__far *far);
 
 /* link.c */
 struct leap__link *leap__relay_link_alloc(struct leap__relay *relay,
@@ -260,12 +302,6 @@ int leap__relay_host_send_lists(struct leap__link *link, struct leap_req *req,
 				const struct leap_req_lists *lists);
 /* Geometry asked of a host that is live: 0, or -errno and @done does not run.
  * It may turn out that there is none. */
-struct leap__relay_ask {
-	struct leap_req req;	/* first */
-	struct leap_piece piece;
-	struct leap__far *far;
-	void (*done)(struct leap__relay_ask *ask);
-};
 int leap__relay_ask_geometry(struct leap_host *host, uint32_t nsid,
 			     struct leap__far *far,
 			     struct leap__relay_ask *ask,

@@ -17,21 +17,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include <leapio/upgrade.h>
 
-#include "core/io/info.h"
 #include "util/opts.h"
 
 #define MS		1000000ull
-#define HELLO_NS	(5000 * MS)
-#define REFUSED_NS	(500 * MS)
 #define SHORT_NS	(50 * MS)
 #define BYE_NS		(500 * MS)	/* to exit by itself */
 #define RETRY_NS	(100 * MS)	/* a runtime that could not start */
-
-static void start_next(struct leap_agent *a);
 
 static void wait_at_most(struct leap_agent *a)
 {
@@ -54,274 +48,31 @@ static void set_state(struct leap_agent *a, uint32_t state)
 		a->opts.changed(a->opts.arg);
 }
 
-static void send_plain(struct leap__session *s, uint16_t type, uint16_t flags,
-		       uint32_t id, int err)
-{
-	struct leap_link_msg m = {
-		.type = type, .flags = flags, .id = id, .err = err,
-	};
-
-	if (type == LEAP_LINK_HELLO) {
-		m.u.hello.version = LEAP_LINK_VERSION;
-		m.u.hello.role = LEAP_LINK_AGENT;
-	}
-	leap__lchan_send(&s->chan, &m, -1);
-}
-
-/* ---- sessions ---- */
-
-static void free_session(struct leap__session *s)
-{
-	struct leap_agent *a = s->agent;
-
-	leap_timer_stop(a->pg, &s->timer);
-	leap__fence_fini(&s->fence);
-	leap__list_remove(&s->link);
-	a->nr_sessions--;
-	free(s);
-}
-
-static void settle_session(struct leap__session *s)
-{
-	struct leap_agent *a = s->agent;
-
-	if (s->gone && s != a->active)
-		free_session(s);
-	if (a->destroyed && !a->nr_sessions) {
-		leap__pollgroup_release(a->pg);
-		free(a);
-	}
-}
-
-static void welcome(struct leap__session *s, int err)
-{
-	if (s->welcome)
-		return;
-	s->welcome = 1;
-	s->refused = err != 0;
-	send_plain(s, LEAP_LINK_HELLO, LEAP_LINK_REPLY, s->hello_id, err);
-	/* Time to read it, and then it makes room. */
-	if (err)
-		leap_timer_start(s->agent->pg, &s->timer, REFUSED_NS);
-}
-
-/* Another serves, and it lives. */
-static void refuse_impatient(struct leap_agent *a)
-{
-	struct leap__list *pos;
-
-	leap__list_for_each(pos, &a->sessions) {
-		struct leap__session *s =
-			leap__list_entry(pos, struct leap__session, link);
-
-		if (s->hello && !s->welcome)
-			welcome(s, -EBUSY);
-	}
-}
-
-static int impatient(const struct leap_agent *a)
-{
-	struct leap__list *pos;
-
-	leap__list_for_each(pos, &a->sessions) {
-		struct leap__session *s =
-			leap__list_entry(pos, struct leap__session, link);
-
-		if (s->hello && !s->welcome)
-			return 1;
-	}
-	return 0;
-}
-
-static int hello(struct leap__session *s, const struct leap_link_msg *msg)
-{
-	struct leap_agent *a = s->agent;
-
-	if (msg->type != LEAP_LINK_HELLO || (msg->flags & LEAP_LINK_REPLY) ||
-	    msg->u.hello.role != LEAP_LINK_RUNTIME)
-		return -EPROTO;
-	s->hello_id = msg->id;
-	leap_timer_stop(a->pg, &s->timer);
-	if (msg->u.hello.version != LEAP_LINK_VERSION) {
-		welcome(s, -EPROTONOSUPPORT);
-		return 0;
-	}
-	if (s->stranger) {
-		snprintf(a->info.error, sizeof(a->info.error),
-			 "runtime %lld cannot be fenced: %s",
-			 (long long)s->pid, strerror(-s->stranger));
-		leap__pg_log(a->pg, LEAP_LOG_ERROR, "agent: %s", a->info.error);
-		welcome(s, -EPERM);
-		return 0;
-	}
-	s->hello = 1;
-	s->standby = msg->u.hello.caps & LEAP_LINK_STANDBY;
-	if (s->standby || !a->active)
-		welcome(s, 0);
-	else
-		leap__agent_hurry(a);	/* to know whether that one lives */
-	start_next(a);
-	return 0;
-}
-
-static int go_answered(struct leap_agent *a, const struct leap_link_msg *msg);
-static int handoff_answered(struct leap_agent *a,
-			    const struct leap_link_msg *msg);
-
-static int replied(struct leap_agent *a, struct leap__session *s,
-		   const struct leap_link_msg *msg, int *fd)
-{
-	if (msg->type == LEAP_LINK_KEEPALIVE)
-		return 0;	/* that it came is the answer */
-	if (s != a->active)
-		return -EPROTO;
-	if (a->go_id && msg->id == a->go_id && !msg->cntlid) {
-		if (msg->type == LEAP_LINK_RESUME &&
-		    a->state == LEAP_AGENT_STARTING)
-			return go_answered(a, msg);
-		if (msg->type == LEAP_LINK_HANDOFF &&
-		    a->state == LEAP_AGENT_HANDOFF)
-			return handoff_answered(a, msg);
-	}
-	return leap__agent_reply(a, msg, fd);
-}
-
-static struct leap__session *of_chan(struct leap__lchan *chan)
-{
-	return (struct leap__session *)((char *)chan -
-				offsetof(struct leap__session, chan));
-}
-
-static void session_message(struct leap__lchan *chan,
-			    const struct leap_link_msg *msg, int fd)
-{
-	struct leap__session *s = of_chan(chan);
-	struct leap_agent *a = s->agent;
-	int err;
-
-	if (s->refused || !a->target)
-		err = -EPROTO;
-	else if (!s->hello)
-		err = hello(s, msg);
-	else if (msg->flags & LEAP_LINK_REPLY)
-		err = replied(a, s, msg, &fd);
-	else
-		err = leap__agent_unasked(a, s, msg);
-	if (fd >= 0)
-		close(fd);
-	if (!err)
-		return;
-	a->info.bad_messages += !s->refused;
-	leap__lchan_kill(chan, err);
-	if (s == a->active)
-		leap__agent_lose(a, err, "a bad message");
-}
-
-static void session_gone(struct leap__lchan *chan, int err)
-{
-	struct leap__session *s = of_chan(chan);
-	struct leap_agent *a = s->agent;
-
-	if (err == -EPROTO && s->hello && !s->refused &&
-	    (a->state == LEAP_AGENT_STARTING || a->state == LEAP_AGENT_SERVED))
-		a->info.bad_messages++;
-	if (s == a->active)
-		leap__agent_lose(a, err, err == -EPROTO ? "a bad message" :
-				 "the connection ended");
-	/* Not before: the fence may be over already. */
-	s->gone = 1;
-	settle_session(s);
-}
-
-static const struct leap__lchan_end session_end = {
-	.message = session_message,
-	.gone = session_gone,
-};
-
-/* It has not said HELLO, or was refused and is still there. */
-static void hello_timeout(struct leap_timer *timer)
-{
-	struct leap__session *s =
-		leap__list_entry(timer, struct leap__session, timer);
-
-	leap__lchan_kill(&s->chan, -ETIMEDOUT);
-}
-
-/* It must be a process that we could kill. */
-static int known_process(struct leap_agent *a, struct leap__session *s,
-			 struct leap__wfd *wfd)
-{
-	int err, pidfd = -1;
-
-	err = leap__pollgroup_world(a->pg)->ops->peer_process(wfd, &s->pid,
-							   &pidfd);
-	if (!err && a->opts.fence)
-		close(pidfd);
-	else if (!err)
-		err = leap__fence_process(&s->fence, s->pid, pidfd);
-	return err;
-}
-
-static int accepted(void *arg, struct leap__wfd *wfd)
-{
-	struct leap_agent *a = arg;
-	struct leap__session *s;
-
-	if (a->nr_sessions == LEAP__AGENT_SESSIONS)
-		return -EBUSY;
-	s = calloc(1, sizeof(*s));
-	if (!s)
-		return -ENOMEM;
-	s->agent = a;
-	leap__fence_init(&s->fence, a->pg);
-	s->stranger = known_process(a, s, wfd);
-	leap__list_push_back(&a->sessions, &s->link);
-	a->nr_sessions++;
-	leap__lchan_start(&s->chan, &session_end, a->pg, wfd);
-	s->timer.run = hello_timeout;
-	leap_timer_start(a->pg, &s->timer, HELLO_NS);
-	return 0;
-}
-
 /* ---- the next runtime ---- */
 
-static struct leap__session *pick_session(struct leap_agent *a)
-{
-	struct leap__list *pos;
-
-	leap__list_for_each(pos, &a->sessions) {
-		struct leap__session *s =
-			leap__list_entry(pos, struct leap__session, link);
-
-		if (s->hello && !s->refused && !s->chan.chan.dead && !s->fenced)
-			return s;
-	}
-	return NULL;
-}
-
-static void start_next(struct leap_agent *a)
+void leap__agent_start_next(struct leap_agent *a)
 {
 	struct leap__session *s;
 
 	if (a->active || a->replays || a->next.armed || a->resting ||
 	    !a->target || a->target->destroying)
 		return;
-	s = pick_session(a);
+	s = leap__agent_pick(a);
 	if (!s)
 		return;
-	welcome(s, 0);
+	leap__session_welcome(s, 0);
 	a->active = s;
 	s->since_ns = leap__pollgroup_now(a->pg);
 	a->epoch++;
 	a->go_id = leap__agent_next_id(a);
-	send_plain(s, LEAP_LINK_RESUME, 0, a->go_id, 0);
+	leap__session_send(s, LEAP_LINK_RESUME, 0, a->go_id, 0);
 	set_state(a, LEAP_AGENT_STARTING);
 	leap__agent_hurry(a);
 }
 
 static void next_run(struct leap_timer *timer)
 {
-	start_next(leap__list_entry(timer, struct leap_agent, next));
+	leap__agent_start_next(leap__list_entry(timer, struct leap_agent, next));
 }
 
 static void handed(struct leap_agent *a, int err)
@@ -354,7 +105,7 @@ static void replays_done(struct leap_agent *a)
 	if (a->serving && a->state == LEAP_AGENT_STARTING)
 		served(a);
 	else
-		start_next(a);
+		leap__agent_start_next(a);
 }
 
 static void replayed(void *arg, int err)
@@ -399,7 +150,7 @@ static void replay_all(struct leap_agent *a)
 		replays_done(a);
 }
 
-static int go_answered(struct leap_agent *a, const struct leap_link_msg *msg)
+static void go_answered(struct leap_agent *a, const struct leap_link_msg *msg)
 {
 	struct leap__session *s = a->active;
 
@@ -408,7 +159,7 @@ static int go_answered(struct leap_agent *a, const struct leap_link_msg *msg)
 		leap__agent_trim_ns(a);
 		a->serving = 1;
 		replay_all(a);
-		return 0;
+		return;
 	}
 	/* It has got nothing yet. Others first, then again. */
 	snprintf(a->info.error, sizeof(a->info.error),
@@ -420,7 +171,6 @@ static int go_answered(struct leap_agent *a, const struct leap_link_msg *msg)
 	leap_timer_start(a->pg, &a->next, RETRY_NS);
 	set_state(a, LEAP_AGENT_NONE);
 	handed(a, msg->err);
-	return 0;
 }
 
 /* ---- the end of a runtime ---- */
@@ -446,9 +196,9 @@ static void fence_over(struct leap_agent *a)
 		leap__lchan_kill(&s->chan, -EOWNERDEAD);
 	leap__agent_answer_fenced(a);
 	set_state(a, LEAP_AGENT_NONE);
-	settle_session(s);
+	leap__session_settle(s);
 	rested(a);
-	start_next(a);
+	leap__agent_start_next(a);
 }
 
 static void fence_done(struct leap__fence *f)
@@ -559,8 +309,8 @@ void leap__agent_hurry(struct leap_agent *a)
 static void ping(struct leap_agent *a)
 {
 	a->ping_ns = leap__pollgroup_now(a->pg);
-	send_plain(a->active, LEAP_LINK_KEEPALIVE, 0, leap__agent_next_id(a),
-		   0);
+	leap__session_send(a->active, LEAP_LINK_KEEPALIVE, 0,
+			   leap__agent_next_id(a), 0);
 }
 
 static void tick_run(struct leap_timer *timer)
@@ -575,14 +325,14 @@ static void tick_run(struct leap_timer *timer)
 	}
 	if (a->ping_ns && s->chan.heard_ns >= a->ping_ns) {
 		a->ping_ns = 0;
-		refuse_impatient(a);
+		leap__agent_refuse_impatient(a);
 	}
 	if (a->ping_ns && leap__pollgroup_now(a->pg) - a->ping_ns >
 			  a->opts.fence_ms * MS / 2) {
 		leap__agent_lose(a, -ETIMEDOUT, "it does not answer");
 		return;
 	}
-	soon = a->pending.head || impatient(a) || !a->hurry;
+	soon = a->pending.head || leap__agent_impatient(a) || !a->hurry;
 	if (!a->ping_ns && soon)
 		ping(a);
 	arm_tick(a, a->ping_ns || soon);
@@ -608,21 +358,44 @@ static void let_go(struct leap_agent *a)
 	s->fenced = 1;
 	leap__agent_answer_fenced(a);
 	set_state(a, LEAP_AGENT_NONE);
-	settle_session(s);
+	leap__session_settle(s);
 	rested(a);
 }
 
-static int handoff_answered(struct leap_agent *a,
-			    const struct leap_link_msg *msg)
+static void handoff_answered(struct leap_agent *a,
+			     const struct leap_link_msg *msg)
 {
 	a->go_id = 0;
 	if (a->resting && !msg->err) {
 		let_go(a);
-		return 0;
+		return;
 	}
 	leap__agent_lose(a, msg->err, msg->err ? "handoff refused" :
 			 "handed over");
-	return 0;
+}
+
+bool leap__agent_changes(struct leap_agent *a, const struct leap_link_msg *msg)
+{
+	if (!a->go_id || msg->id != a->go_id || msg->cntlid)
+		return false;
+	if (msg->type == LEAP_LINK_RESUME && a->state == LEAP_AGENT_STARTING)
+		go_answered(a, msg);
+	else if (msg->type == LEAP_LINK_HANDOFF &&
+		 a->state == LEAP_AGENT_HANDOFF)
+		handoff_answered(a, msg);
+	else
+		return false;
+	return true;
+}
+
+static void ask_to_drain(struct leap_agent *a)
+{
+	a->lost_ns = leap__pollgroup_now(a->pg);
+	a->go_id = leap__agent_next_id(a);
+	set_state(a, LEAP_AGENT_HANDOFF);
+	leap__session_send(a->active, LEAP_LINK_HANDOFF, 0, a->go_id, 0);
+	leap_timer_start(a->pg, &a->limit, a->opts.fence_ms * MS);
+	leap__agent_hurry(a);
 }
 
 int leap_agent_handoff(struct leap_agent *a,
@@ -635,18 +408,13 @@ int leap_agent_handoff(struct leap_agent *a,
 		return leap__err(-ENOTCONN, "leap_agent_handoff: no runtime serves");
 	/* The one that serves is in the list too. */
 	a->active->fenced = 1;
-	if (!pick_session(a)) {
+	if (!leap__agent_pick(a)) {
 		a->active->fenced = 0;
 		return leap__err(-ENOENT, "leap_agent_handoff: no runtime stands by");
 	}
 	a->handed = done;
 	a->handed_arg = arg;
-	a->lost_ns = leap__pollgroup_now(a->pg);
-	a->go_id = leap__agent_next_id(a);
-	set_state(a, LEAP_AGENT_HANDOFF);
-	send_plain(a->active, LEAP_LINK_HANDOFF, 0, a->go_id, 0);
-	leap_timer_start(a->pg, &a->limit, a->opts.fence_ms * MS);
-	leap__agent_hurry(a);
+	ask_to_drain(a);
 	return 0;
 }
 
@@ -665,12 +433,7 @@ int leap_agent_rest(struct leap_agent *a, void (*done)(void *arg, int err),
 		rested(a);
 		return 0;
 	}
-	a->lost_ns = leap__pollgroup_now(a->pg);
-	a->go_id = leap__agent_next_id(a);
-	set_state(a, LEAP_AGENT_HANDOFF);
-	send_plain(a->active, LEAP_LINK_HANDOFF, 0, a->go_id, 0);
-	leap_timer_start(a->pg, &a->limit, a->opts.fence_ms * MS);
-	leap__agent_hurry(a);
+	ask_to_drain(a);
 	return 0;
 }
 
@@ -678,7 +441,7 @@ void leap_agent_go_on(struct leap_agent *a)
 {
 	a->resting = 0;
 	a->rested = NULL;
-	start_next(a);
+	leap__agent_start_next(a);
 }
 
 /* ---- life ---- */
@@ -717,7 +480,8 @@ static int listen_at(struct leap_agent *a)
 	if (err)
 		return leap__err(err, "leap_agent_create: %s: %s", a->opts.path,
 				 strerror(-err));
-	return leap__acceptor_start(a->pg, wfd, accepted, a, &a->acceptor);
+	return leap__acceptor_start(a->pg, wfd, leap__agent_accept, a,
+				    &a->acceptor);
 }
 
 int leap_agent_create(struct leap_target *t, const struct leap_agent_opts *opts,
@@ -799,7 +563,7 @@ int leap_agent_destroy(struct leap_agent *a)
 
 		leap__fence_stop(&s->fence);
 		if (s->gone)
-			free_session(s);
+			leap__session_free(s);
 		else
 			leap__lchan_kill(&s->chan, -ENOTCONN);
 	}
@@ -810,45 +574,4 @@ int leap_agent_destroy(struct leap_agent *a)
 		free(a);
 	}
 	return 0;
-}
-
-static void list_standby(const struct leap_agent *a, char *text, size_t max)
-{
-	const struct leap__list *pos;
-	size_t at = 0;
-
-	leap__list_for_each(pos, &a->sessions) {
-		const struct leap__session *s =
-			leap__list_entry(pos, struct leap__session, link);
-
-		if (s == a->active || !s->hello || s->refused || at >= max)
-			continue;
-		at += (size_t)snprintf(text + at, max - at, "%s%lld",
-				       at ? " " : "", (long long)s->pid);
-	}
-}
-
-int leap_agent_info(const struct leap_agent *a, struct leap_agent_info *info)
-{
-	struct leap_agent_info i = a->info;
-	const struct leap__list *pos;
-
-	i.state = a->state;
-	if (a->active) {
-		i.pid = a->active->pid;
-		i.since_ns = a->active->since_ns;
-	}
-	leap__list_for_each(pos, &a->sessions) {
-		const struct leap__session *s =
-			leap__list_entry(pos, struct leap__session, link);
-
-		i.nr_standby += s != a->active && s->hello && !s->refused;
-	}
-	leap__list_for_each(pos, &a->lents)
-		i.nr_ctrls += leap__list_entry(pos, struct leap__lent,
-					       link)->told;
-	leap__list_for_each(pos, &a->group.qps)
-		i.nr_queues++;
-	list_standby(a, i.standby, sizeof(i.standby));
-	return leap__info_copy("leap_agent_info", info, &i, sizeof(i));
 }

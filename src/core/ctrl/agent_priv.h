@@ -2,14 +2,18 @@
 /*
  * agent_priv.h - what the files of the agent share
  *
- *	agent.c    its life, runtimes that come and go, their fence, handoff
- *	remote.c   questions of the admin half, their answers
- *	unasked.c  what a runtime says by itself: namespaces, errors, interrupts
+ *	agent.c          its life, who of the runtimes serves, fence, handoff
+ *	agent_session.c  runtimes that have connected
+ *	remote.c         questions of the admin half, their answers
+ *	unasked.c        what a runtime says by itself: namespaces, errors,
+ *	                 interrupts
  *
  * All of it belongs to the thread of the target's home.
  */
 #ifndef LEAP_CORE_CTRL_AGENT_PRIV_H
 #define LEAP_CORE_CTRL_AGENT_PRIV_H
+
+#include <stdbool.h>
 
 #include <leapio/agent.h>
 #include <leapio/record.h>
@@ -80,7 +84,6 @@ struct leap_agent {
 	uint32_t go_id;			/* of RESUME and HANDOFF; 0 = none */
 	uint32_t last_id;
 	uint32_t replays;		/* under way */
-	int replay_err;
 	uint32_t epoch;			/* of namespaces that are shown */
 	uint32_t destroyed;		/* freed with its last session */
 	struct leap__asks pending;	/* out to the runtime */
@@ -145,6 +148,28 @@ void leap__agent_hurry(struct leap_agent *a);
 void leap__agent_lose(struct leap_agent *a, int err, const char *why);
 /* The target is gone but for its local group. */
 void leap__agent_orphaned(struct leap_agent *a);
+
+/* Runtimes, if none serves and one waits. */
+void leap__agent_start_next(struct leap_agent *a);
+/* The active one has answered RESUME or HANDOFF; false: this is neither. */
+bool leap__agent_changes(struct leap_agent *a, const struct leap_link_msg *msg);
+
+/* agent_session.c */
+
+/* As leap__acceptor_start has it. */
+int leap__agent_accept(void *arg, struct leap__wfd *wfd);
+void leap__session_send(struct leap__session *s, uint16_t type, uint16_t flags,
+			uint32_t id, int err);
+/* Its HELLO is answered, once. */
+void leap__session_welcome(struct leap__session *s, int err);
+/* It, and then the agent, may be gone for good. */
+void leap__session_settle(struct leap__session *s);
+void leap__session_free(struct leap__session *s);
+/* One that waits and could serve; or NULL. */
+struct leap__session *leap__agent_pick(struct leap_agent *a);
+/* Is there one whose HELLO is not answered; and they are: another serves. */
+int leap__agent_impatient(const struct leap_agent *a);
+void leap__agent_refuse_impatient(struct leap_agent *a);
 
 /* remote.c */
 

@@ -3,7 +3,8 @@
  * runtime_priv.h - what the files of the runtime share
  *
  *	runtime.c        the connection, whose turn it is, namespaces, handoff
- *	runtime_ctrl.c   controllers that were lent: memory, queues, their end
+ *	runtime_ctrl.c   controllers that were lent: memory, their end
+ *	runtime_queues.c  their queues
  *	runtime_irq.c    their interrupts
  *	runtime_inspect.c  a look at them
  *
@@ -124,12 +125,22 @@ void leap__runtime_settle(struct leap_runtime *rt);
 /* A question about a controller; every one is answered. */
 void leap__rctrl_message(struct leap_runtime *rt,
 			 const struct leap_link_msg *msg, int fd);
-/* All queues are to go: @flags LEAP__QPDEL_DRAIN, or at once. */
-void leap__rctrl_delete_queues(struct leap__rctrl *c, uint32_t flags);
 void leap__rctrl_end(struct leap__rctrl *c);
-int leap__rctrl_has_queues(const struct leap__rctrl *c);
 struct leap__rctrl *leap__rctrl_find(struct leap_runtime *rt, uint16_t id);
 void leap__rctrl_settle(struct leap__rctrl *c);
+
+/* runtime_queues.c */
+/* 0: it will be answered; or what to answer. */
+int leap__rctrl_qp_add(struct leap__rctrl *c, const struct leap_link_msg *msg);
+int leap__rctrl_cq_add(struct leap__rctrl *c, const struct leap_link_msg *msg);
+void leap__rctrl_qp_del(struct leap__rctrl *c, const struct leap_link_msg *msg);
+void leap__rctrl_cq_del(struct leap__rctrl *c, const struct leap_link_msg *msg);
+struct leap__rqp *leap__rctrl_find_qp(struct leap__rctrl *c, uint16_t qid);
+/* All queues are to go: @flags LEAP__QPDEL_DRAIN, or at once. */
+void leap__rctrl_delete_queues(struct leap__rctrl *c, uint32_t flags);
+/* Completion queues that no queue pair uses any more go. */
+void leap__rctrl_close_cqs(struct leap__rctrl *c);
+int leap__rctrl_has_queues(const struct leap__rctrl *c);
 
 /* runtime_irq.c */
 int leap__rctrl_irq_init(struct leap__rctrl *c);

@@ -5,7 +5,8 @@
  *	vdev.c         its life, the guest's memory, resets
  *	vdev_pci.c     config space, BAR 0, doorbells
  *	vdev_msix.c    interrupts
- *	vdev_queues.c  admin queue, Create and Delete, Doorbell Buffer Config
+ *	vdev_admin.c   the admin queue pair
+ *	vdev_queues.c  I/O queues, Doorbell Buffer Config, their state memory
  *	vdev_doorbell.c  doorbells, and how full completion queues are
  *	vdev_link.c    groups in other processes
  *	vdev_save.c    all of it in a box, for a successor
@@ -213,12 +214,24 @@ void leap__vdev_guest_fatal(struct leap__guest *guest, uint16_t qid, int err);
 /* Something that the pin depends on has changed. */
 void leap__vdev_intx_update(struct leap_vdev *v);
 
+/* vdev_admin.c; as leap__ctrl_front.start */
+int leap__vdev_admin_start(struct leap__ctrl *c, void *arg);
+/* One that a predecessor left. */
+int leap__vdev_resume_admin(struct leap_vdev *v);
+
 /* vdev_queues.c */
 void leap__vdev_front_init(struct leap_vdev *v);
+/* Doorbells of a queue that is new, and where they are in the state memory. */
+void leap__vdev_fresh_doorbell(struct leap_vdev *v, uint32_t qid, uint32_t cq);
+uint64_t leap__vdev_db_offset(const struct leap_vdev *v, uint32_t qid,
+			      uint32_t cq);
+/* What every queue pair of the controller has in common. */
+void leap__vdev_fill_qp(struct leap_vdev *v, struct leap_qp_desc *d);
+/* Where its record is; an empty one, unless it resumes. */
+int leap__vdev_place_record(struct leap_vdev *v, struct leap_qp_desc *d);
 
 /* Queues that a predecessor left, and whose ends are told by RESUME. The CQ and
  * SQ say where they are, and are ours then: 0, or -EINVAL and they are not. */
-int leap__vdev_resume_admin(struct leap_vdev *v);
 int leap__vdev_resume_cq(struct leap_vdev *v, struct leap__vcq *cq);
 int leap__vdev_resume_sq(struct leap_vdev *v, struct leap__vsq *sq);
 

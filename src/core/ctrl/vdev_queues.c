@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Queues of a virtual function: the admin queue pair of every time that it is
- * enabled, Create and Delete I/O Queue, Doorbell Buffer Config. The queues
- * themselves are core/guest's on some poll group, or those of another process;
- * here is what the guest was promised about them, and in which order they come
- * and go:
+ * I/O queues of a virtual function: Create and Delete I/O Queue, Doorbell Buffer
+ * Config, and where all queues are in the state memory. The queues themselves
+ * are core/guest's on some poll group, or those of another process; here is what
+ * the guest was promised about them, and in which order they come and go:
  *
  *	CQ_ADD --> QP_ADD ... QP_DEL, gone --> CQ_DEL --> the group is free
  *
@@ -20,7 +19,7 @@
 
 /* ---- state memory ---- */
 
-static void fresh_doorbell(struct leap_vdev *v, uint32_t qid, uint32_t cq)
+void leap__vdev_fresh_doorbell(struct leap_vdev *v, uint32_t qid, uint32_t cq)
 {
 	struct leap_doorbell *db = leap__vdev_db(v, qid, cq);
 
@@ -29,14 +28,14 @@ static void fresh_doorbell(struct leap_vdev *v, uint32_t qid, uint32_t cq)
 	leap__store_relaxed(&db->posted, leap_to_le32(0));
 }
 
-static uint64_t db_offset(const struct leap_vdev *v, uint32_t qid, uint32_t cq)
+uint64_t leap__vdev_db_offset(const struct leap_vdev *v, uint32_t qid,
+			      uint32_t cq)
 {
 	return (uint64_t)((uint8_t *)leap__vdev_db(v, qid, cq) -
 			  v->guest.state);
 }
 
-/* Where its record is; an empty one, unless it resumes. */
-static int place_record(struct leap_vdev *v, struct leap_qp_desc *d)
+int leap__vdev_place_record(struct leap_vdev *v, struct leap_qp_desc *d)
 {
 	struct leap_record_opts o = LEAP_RECORD_OPTS_INIT;
 
@@ -46,7 +45,8 @@ static int place_record(struct leap_vdev *v, struct leap_qp_desc *d)
 	o.cq_size = d->cq_depth;
 	o.sqid = d->qid;
 	o.cqid = d->cqid;
-	d->record = db_offset(v, v->nr_queues, 0) + d->qid * v->record_bytes;
+	d->record = leap__vdev_db_offset(v, v->nr_queues, 0) +
+		    d->qid * v->record_bytes;
 	d->record_bytes = leap_record_bytes(o.nr_slots);
 	if (d->flags & LEAP_QPD_RESUME)
 		return 0;
@@ -54,154 +54,14 @@ static int place_record(struct leap_vdev *v, struct leap_qp_desc *d)
 				  v->record_bytes, &o);
 }
 
-static void fill_qp(struct leap_vdev *v, struct leap_qp_desc *d)
+void leap__vdev_fill_qp(struct leap_vdev *v, struct leap_qp_desc *d)
 {
 	d->cntlid = v->c->cntlid;
 	d->page_bytes = 4096u << LEAP_GET(v->c->cc, LEAP_CC_MPS);
-	d->doorbell = db_offset(v, d->qid, 0);
+	d->doorbell = leap__vdev_db_offset(v, d->qid, 0);
 	memcpy(d->hostid, v->c->hostid, sizeof(d->hostid));
 	if (v->shadow && d->qid)
 		d->flags |= LEAP_QPD_SHADOW;
-}
-
-/* ---- the admin queue ---- */
-
-static void admin_left(struct leap_msg *msg)
-{
-	struct leap__vadmin *a = (struct leap__vadmin *)(void *)
-		((char *)msg - offsetof(struct leap__vadmin, msg));
-	struct leap_vdev *v = a->v;
-
-	leap__guest_cq_destroy(a->cq);
-	leap__list_remove(&a->link);
-	free(a);
-	leap__vdev_settle(v);
-}
-
-static struct leap__vadmin *admin_of(struct leap_vdev *v,
-				     const struct leap_vqp *vqp)
-{
-	struct leap__list *pos;
-
-	leap__list_for_each(pos, &v->admins) {
-		struct leap__vadmin *a =
-			leap__list_entry(pos, struct leap__vadmin, link);
-
-		if (a->vqp == vqp)
-			return a;
-	}
-	return NULL;
-}
-
-static void admin_execute(struct leap_vqp *vqp, struct leap_cmd *cmd)
-{
-	leap__admin_handler.execute(vqp, cmd);
-}
-
-static void admin_lost(struct leap_vqp *vqp, int err)
-{
-	leap__admin_handler.lost(vqp, err);
-}
-
-static void admin_gone(struct leap_vqp *vqp)
-{
-	struct leap__conn *conn = vqp->handler_priv;
-	struct leap__vadmin *a = admin_of(leap__vdev_of(conn->ctrl), vqp);
-
-	leap__admin_handler.gone(vqp);
-	/* Its CQ after it: it is destroyed when this returns. */
-	a->msg.run = admin_left;
-	leap_pollgroup_send(a->v->home, &a->msg);
-}
-
-static const struct leap_vqp_handler admin_handler = {
-	.size = sizeof(admin_handler),
-	.execute = admin_execute,
-	.lost = admin_lost,
-	.gone = admin_gone,
-};
-
-static int admin_create(struct leap_vdev *v, struct leap__vadmin *a,
-			uint32_t flags)
-{
-	struct leap_cq_desc *cq = &v->admin_cq.io.desc;
-	struct leap__ctrl *c = v->c;
-	struct leap_qp_desc qp = { 0 };
-	int err;
-
-	memset(cq, 0, sizeof(*cq));
-	cq->cntlid = c->cntlid;
-	cq->depth = LEAP_GET(c->aqa, LEAP_AQA_ACQS) + 1;
-	cq->gpa.addr = c->acq;
-	cq->doorbell = db_offset(v, 0, 1);
-	qp.sq_depth = LEAP_GET(c->aqa, LEAP_AQA_ASQS) + 1;
-	qp.cq_depth = cq->depth;
-	qp.sq.addr = c->asq;
-	cq->flags = qp.flags = flags;
-	if (!flags) {
-		fresh_doorbell(v, 0, 0);
-		fresh_doorbell(v, 0, 1);
-		v->admin_cq.head = 0;
-		v->admin_cq.posted = 0;
-		v->admin_tail = 0;
-	}
-	fill_qp(v, &qp);
-	err = place_record(v, &qp);
-	if (err)
-		return err;
-	v->admin_depth = qp.sq_depth;
-	err = leap__guest_cq_create(v->home, &v->guest, cq, &a->cq);
-	if (err)
-		return err;
-	err = leap__guest_vqp_create(v->home, &v->guest, a->cq, &qp, NULL,
-				     &a->vqp);
-	if (err)
-		leap__guest_cq_destroy(a->cq);
-	return err;
-}
-
-static int admin_start(struct leap_vdev *v, uint32_t flags)
-{
-	struct leap__ctrl *c = v->c;
-	struct leap__vadmin *a = calloc(1, sizeof(*a));
-	int err;
-
-	if (!a)
-		return -ENOMEM;
-	a->v = v;
-	err = admin_create(v, a, flags);
-	if (err) {
-		leap__pg_log(v->home, LEAP_LOG_WARN,
-			     "controller %u: admin queues at %llx and %llx: %s",
-			     c->cntlid, (unsigned long long)c->asq,
-			     (unsigned long long)c->acq, strerror(-err));
-		free(a);
-		return err;
-	}
-	leap__list_push_back(&v->admins, &a->link);
-	err = leap__ctrl_adopt_admin(c, a->vqp);
-	if (err) {
-		/* Without a handler nobody is told; it goes all the same. */
-		leap_vqp_close(a->vqp);
-		a->msg.run = admin_left;
-		leap_pollgroup_send(v->home, &a->msg);
-		return err;
-	}
-	a->vqp->handler = &admin_handler;
-	v->started = 1;
-	if (flags)
-		err = leap__guest_cq_restored(a->cq);
-	if (!err)
-		leap__guest_vqp_start(a->vqp);
-	return err;
-}
-
-static int front_start(struct leap__ctrl *c, void *arg)
-{
-	/* From the last time; its queues have gone. */
-	leap__vdev_tell_forget(arg);
-	(void)c;
-	return admin_start(arg, 0);
 }
 
 /* ---- completion queues ---- */
@@ -379,13 +239,13 @@ static void create_cq(struct leap__ctrl *c, struct leap_cmd *cmd)
 	d->cntlid = c->cntlid;
 	d->depth = qsize_of(cmd) + 1;
 	d->gpa.addr = leap_from_le64(cmd->sqe.prp1);
-	d->doorbell = db_offset(v, d->cqid, 1);
+	d->doorbell = leap__vdev_db_offset(v, d->cqid, 1);
 	d->vector = dw11 & LEAP_CQ_CDW11_IEN ?
 		    LEAP_GET(dw11, LEAP_CQ_CDW11_IV) : NO_VECTOR;
 	d->flags = (v->shadow ? LEAP_QPD_SHADOW : 0) |
 		   (v->msix_on ? 0 : LEAP_QPD_PIN);
 	cq->cmd = cmd;
-	fresh_doorbell(v, d->cqid, 1);
+	leap__vdev_fresh_doorbell(v, d->cqid, 1);
 	cq_add(v, cq);
 }
 
@@ -477,7 +337,7 @@ static void fill_io(struct leap_vdev *v, struct leap__vsq *sq)
 
 	d->cqid = sq->cq->io.desc.cqid;
 	d->cq_depth = sq->cq->io.desc.depth;
-	fill_qp(v, d);
+	leap__vdev_fill_qp(v, d);
 	q->group = sq->cq->io.group;
 	q->ss = v->c->ss->ioss[q->group->index];
 	q->max_bytes = v->target->opts.mdts_bytes;
@@ -526,7 +386,7 @@ static void create_sq(struct leap__ctrl *c, struct leap_cmd *cmd)
 	sq = status ? NULL : calloc(1, sizeof(*sq));
 	if (sq) {
 		fill_sq(v, sq, cmd);
-		if (place_record(v, &sq->io.desc)) {
+		if (leap__vdev_place_record(v, &sq->io.desc)) {
 			free(sq);
 			sq = NULL;
 		}
@@ -536,7 +396,7 @@ static void create_sq(struct leap__ctrl *c, struct leap_cmd *cmd)
 						   LEAP_SC_INTERNAL));
 		return;
 	}
-	fresh_doorbell(v, sq->io.desc.qid, 0);
+	leap__vdev_fresh_doorbell(v, sq->io.desc.qid, 0);
 	sq_add(v, sq);
 }
 
@@ -662,14 +522,6 @@ static void front_ended(struct leap__ctrl *c, void *arg)
 
 /* ---- what a predecessor left ---- */
 
-int leap__vdev_resume_admin(struct leap_vdev *v)
-{
-	int err = admin_start(v, LEAP_QPD_RESUME);
-
-	v->c->started = v->started != 0;
-	return err;
-}
-
 int leap__vdev_resume_cq(struct leap_vdev *v, struct leap__vcq *cq)
 {
 	struct leap_cq_desc *d = &cq->io.desc;
@@ -678,7 +530,7 @@ int leap__vdev_resume_cq(struct leap_vdev *v, struct leap__vcq *cq)
 	    d->depth < 2 || d->depth > 65536)
 		return -EINVAL;
 	d->cntlid = v->c->cntlid;
-	d->doorbell = db_offset(v, d->cqid, 1);
+	d->doorbell = leap__vdev_db_offset(v, d->cqid, 1);
 	d->flags |= LEAP_QPD_RESUME;
 	cq_add(v, cq);
 	return 0;
@@ -696,7 +548,7 @@ int leap__vdev_resume_sq(struct leap_vdev *v, struct leap__vsq *sq)
 	sq->cq = v->cq[cqid];
 	d->flags = LEAP_QPD_RESUME;
 	fill_io(v, sq);
-	if (place_record(v, d))
+	if (leap__vdev_place_record(v, d))
 		return -EINVAL;
 	sq_add(v, sq);
 	return 0;
@@ -710,7 +562,7 @@ static void front_coalesce(struct leap__ctrl *c, void *arg)
 
 void leap__vdev_front_init(struct leap_vdev *v)
 {
-	v->front.start = front_start;
+	v->front.start = leap__vdev_admin_start;
 	v->front.stop = front_stop;
 	v->front.ended = front_ended;
 	v->front.ioq_added = front_ioq_added;

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * bounce.c - payload in memory of the guest that only messages reach
+ * bounce.c - payload in memory of the guest that only messages reach, or RDMA
  *
  * Layers below load and store, so such bytes go through buffers of the poll
  * group: fetched before the handler gets the command, or stored after it is
- * done and before its completion is posted. Pieces that can be used where they
- * are stay where they are. Sits between data.c, which finds the pieces, and
- * leap_ats_read and leap_ats_write, which move bytes; must not know what a
- * command means or how messages travel. What is under way has its command, pins
- * and buffers until it is answered, also when the queue has been closed
- * meanwhile: so the end of a queue waits. Slow in any case, so it allocates.
+ * done and before its completion is posted. For a peer's memory that is one RDMA
+ * READ or WRITE between it and the buffer, all of a command's at once; messages
+ * go one after the other. Pieces that can be used where they are stay where they
+ * are. Sits between data.c, which finds the pieces, and leap_ats_read and
+ * leap_ats_write, which move bytes; must not know what a command means or how
+ * bytes travel. What is under way has its command, pins and buffers until it is
+ * answered, also when the queue has been closed meanwhile: so the end of a queue
+ * waits. What most commands need for it is allocated once and kept.
  */
 #include "core/guest/queue.h"
 
@@ -18,20 +20,33 @@
 
 #include "core/io/dispatch.h"
 
+struct leap__guest_bounce;
+
+/* Most commands have no more pieces than this; what they needed is kept. */
+#define MANY	36u
+#define KEPT	32u
+
 /* One part of the payload. Those of @buf are copies of the bytes at @gpa. */
 struct part {
+	struct leap_ats_io io;
+	struct leap__guest_bounce *bounce;
 	leap_gpa_t gpa;
 	void *buf;		/* NULL: used where it is */
+	bool alone;		/* nothing else is moved meanwhile */
 };
 
 struct leap__guest_bounce {
-	struct leap_ats_io io;
+	struct leap__guest_bounce *next;	/* kept */
+	uint32_t max;		/* parts, pieces, bufs that there is room for */
 	struct leap_cmd *cmd;
 	void (*ended)(struct leap__guest_bounce *b, int err);
+	int err;
 	uint32_t nr_bufs;
 	uint32_t nr;		/* pieces and parts */
-	uint32_t at;		/* the part that is moved now */
+	uint32_t at;		/* the part that is moved next */
+	uint32_t under_way;
 	bool out;		/* to the guest */
+	bool waits;		/* for one that goes alone */
 	void **bufs;
 	struct leap_piece *pieces;
 	struct part parts[];
@@ -52,6 +67,8 @@ static leap_status_t status_of(int err)
 	case -EBUSY:
 	case -ECANCELED:
 	case -ENOMEM:
+	case -ECONNRESET:
+	case -ETIMEDOUT:
 		return LEAP_SC_DATA_TRANSFER;
 	default:
 		return LEAP_SC_DATA_TRANSFER | LEAP_STATUS_DNR;
@@ -70,42 +87,52 @@ static void refuse(struct leap__guest_sq *sq, struct leap_cmd *cmd,
 
 static void moved(struct leap_ats_io *io, int err);
 
-/* On to the next part that is a copy, until a message is under way. */
-static void move(struct leap__guest_bounce *b)
+/* 1 there is nothing left to do, 0 it is under way; or a negative errno. */
+static int move_part(struct leap__guest_bounce *b, uint32_t at)
 {
 	struct leap_ats_view *view = leap__guest_sq(b->cmd->vqp)->cq->view;
+	struct part *p = &b->parts[at];
+
+	if (!p->buf)
+		return 1;
+	p->io.gpa = p->gpa;
+	p->io.buf = p->buf;
+	p->io.bytes = b->pieces[at].len_bytes;
+	p->io.done = moved;
+	p->io.arg = p;
+	return b->out ? leap_ats_write(view, &p->io) :
+			leap_ats_read(view, &p->io);
+}
+
+/* As many parts as may be under way, until all are done or one has failed. */
+static void move(struct leap__guest_bounce *b)
+{
 	int rc;
 
-	for (; b->at < b->nr; b->at++) {
-		if (!b->parts[b->at].buf)
-			continue;
-		b->io.gpa = b->parts[b->at].gpa;
-		b->io.buf = b->parts[b->at].buf;
-		b->io.bytes = b->pieces[b->at].len_bytes;
-		rc = b->out ? leap_ats_write(view, &b->io) :
-			      leap_ats_read(view, &b->io);
-		if (!rc)
-			return;
-		if (rc < 0) {
-			b->ended(b, rc);
-			return;
-		}
+	while (b->at < b->nr && !b->waits && !b->err) {
+		rc = move_part(b, b->at);
+		b->err = rc < 0 ? rc : 0;
+		b->under_way += !rc;
+		b->waits = !rc && b->parts[b->at].alone;
+		b->at++;
 	}
-	b->ended(b, 0);
+	if (!b->under_way)
+		b->ended(b, b->err);
 }
 
 static void moved(struct leap_ats_io *io, int err)
 {
-	struct leap__guest_bounce *b = io->arg;
+	struct part *p = io->arg;
+	struct leap__guest_bounce *b = p->bounce;
 
+	b->under_way--;
+	if (p->alone)
+		b->waits = false;
 	/* Nobody wants the rest of it. */
 	if (!err && leap__guest_sq(b->cmd->vqp)->halt & LEAP__SQ_CLOSED)
 		err = -ECANCELED;
-	if (err) {
-		b->ended(b, err);
-		return;
-	}
-	b->at++;
+	if (err && !b->err)
+		b->err = err;
 	move(b);
 }
 
@@ -143,6 +170,7 @@ static void start(struct leap__guest_bounce *b, bool out)
 	b->out = out;
 	b->ended = out ? stored : fetched;
 	b->at = 0;
+	b->err = 0;
 	move(b);
 }
 
@@ -153,20 +181,18 @@ static leap_status_t survey(struct leap__guest_sq *sq,
 			    const struct leap_cmd *cmd,
 			    const struct leap_piece *pieces, uint64_t *bytes)
 {
-	const struct leap__ats_range *range;
+	leap_gpa_t gpa;
 	uint32_t i;
+	int err;
 
 	*bytes = 0;
 	for (i = 0; i < cmd->nr_pieces; i++) {
 		if (pieces[i].reach == LEAP_REACH_DIRECT)
 			continue;
-		if (pieces[i].reach != LEAP_REACH_MESSAGE)
-			return status_of(-EAGAIN);
 		/* Before the command is executed, not after. */
-		range = leap__ats_find(sq->cq->view, pieces[i].remote);
-		if (!range || (range->source == LEAP_ATS_MESSAGE &&
-			       !range->ops.read))
-			return status_of(-EAGAIN);
+		err = leap__ats_piece(sq->cq->view, &pieces[i], &gpa);
+		if (err)
+			return status_of(err);
 		*bytes += pieces[i].len_bytes;
 	}
 	return LEAP_SC_SUCCESS;
@@ -183,22 +209,61 @@ static bool has_share(const struct leap__guest_sq *sq, uint32_t n)
 	return n <= left && (!sq->nr_bufs || sq->nr_bufs + 2 * n <= left);
 }
 
+static struct leap__guest_bounce *take(struct leap__guest_sq *sq, uint32_t max)
+{
+	struct leap__guest_bounce *b = sq->kept;
+
+	if (b && max <= MANY) {
+		sq->kept = b->next;
+		sq->nr_kept--;
+		return b;
+	}
+	if (max < MANY)
+		max = MANY;
+	b = malloc(sizeof(*b) + max * (sizeof(b->parts[0]) +
+		   sizeof(b->pieces[0]) + sizeof(b->bufs[0])));
+	if (!b)
+		return NULL;
+	b->max = max;
+	b->pieces = (struct leap_piece *)(void *)(b->parts + max);
+	b->bufs = (void **)(void *)(b->pieces + max);
+	return b;
+}
+
+static void give_back(struct leap__guest_sq *sq, struct leap__guest_bounce *b)
+{
+	if (b->max != MANY || sq->nr_kept == KEPT) {
+		free(b);
+		return;
+	}
+	b->next = sq->kept;
+	sq->kept = b;
+	sq->nr_kept++;
+}
+
+void leap__guest_bounce_fini(struct leap__guest_sq *sq)
+{
+	struct leap__guest_bounce *b;
+
+	while ((b = sq->kept)) {
+		sq->kept = b->next;
+		free(b);
+	}
+}
+
 static struct leap__guest_bounce *make(struct leap__guest_sq *sq,
 				       struct leap_cmd *cmd, uint32_t nr_bufs)
 {
 	/* A piece that ends in another buffer than it began in is two. */
-	uint32_t max = cmd->nr_pieces + nr_bufs, i;
-	struct leap__guest_bounce *b;
+	struct leap__guest_bounce *b = take(sq, cmd->nr_pieces + nr_bufs);
+	uint32_t i;
 
-	b = calloc(1, sizeof(*b) + nr_bufs * sizeof(b->bufs[0]) +
-		      max * (sizeof(b->pieces[0]) + sizeof(b->parts[0])));
 	if (!b)
 		return NULL;
-	b->pieces = (struct leap_piece *)(void *)(b->parts + max);
-	b->bufs = (void **)(void *)(b->pieces + max);
 	b->cmd = cmd;
-	b->io.done = moved;
-	b->io.arg = b;
+	b->nr = 0;
+	b->under_way = 0;
+	b->waits = false;
 	for (i = 0; i < nr_bufs; i++)
 		b->bufs[i] = leap_pollgroup_buf_get(sq->vqp.pg);
 	b->nr_bufs = nr_bufs;
@@ -206,30 +271,42 @@ static struct leap__guest_bounce *make(struct leap__guest_sq *sq,
 	return b;
 }
 
+static void add_part(struct leap__guest_bounce *b, uint64_t gpa, uint8_t *buf,
+		     uint32_t bytes, bool alone)
+{
+	struct part *p = &b->parts[b->nr];
+
+	p->bounce = b;
+	p->gpa.addr = gpa;
+	p->buf = buf;
+	p->alone = alone;
+	b->pieces[b->nr++] = (struct leap_piece){
+		.addr = buf, .len_bytes = bytes };
+}
+
 /* Copies lie one behind the other in the buffers. */
 static void lay_out(struct leap__guest_bounce *b, uint32_t each,
 		    const struct leap_piece *pieces, uint32_t nr)
 {
-	uint64_t used = 0, gpa;
-	uint32_t i, left, n;
+	struct leap_ats_view *view = leap__guest_sq(b->cmd->vqp)->cq->view;
+	uint32_t i, left, n, off;
+	uint64_t used = 0;
+	leap_gpa_t gpa;
 
 	for (i = 0; i < nr; i++) {
 		if (pieces[i].reach == LEAP_REACH_DIRECT) {
+			b->parts[b->nr].buf = NULL;
 			b->pieces[b->nr++] = pieces[i];
 			continue;
 		}
-		gpa = pieces[i].remote;
+		leap__ats_piece(view, &pieces[i], &gpa);
 		for (left = pieces[i].len_bytes; left; left -= n) {
-			uint32_t off = (uint32_t)(used % each);
-
+			off = (uint32_t)(used % each);
 			n = left < each - off ? left : each - off;
-			b->parts[b->nr].gpa.addr = gpa;
-			b->parts[b->nr].buf = (uint8_t *)b->bufs[used / each] +
-					      off;
-			b->pieces[b->nr] = (struct leap_piece){
-				.addr = b->parts[b->nr].buf, .len_bytes = n };
-			b->nr++;
-			gpa += n;
+			add_part(b, gpa.addr, (uint8_t *)b->bufs[used / each] +
+				 off, n,
+				 pieces[i].reach == LEAP_REACH_MESSAGE);
+			gpa.addr += n;
 			used += n;
 		}
 	}
@@ -303,7 +380,7 @@ void leap__guest_bounce_put(struct leap__guest_sq *sq, struct leap_cmd *cmd)
 	for (i = 0; i < b->nr_bufs; i++)
 		leap_pollgroup_buf_put(sq->vqp.pg, b->bufs[i]);
 	sq->nr_bufs -= b->nr_bufs;
-	free(b);
+	give_back(sq, b);
 }
 
 void leap__guest_bounce_resume(struct leap__guest_sq *sq)

@@ -37,6 +37,7 @@ int leap__guest_data_init(struct leap__guest_sq *sq)
 
 void leap__guest_data_fini(struct leap__guest_sq *sq)
 {
+	leap__guest_bounce_fini(sq);
 	free(sq->arrays);
 }
 
@@ -58,7 +59,8 @@ static uint32_t perm_of(const struct leap_sqe *sqe)
 	       (sqe->opc & 2 ? LEAP_PERM_WRITE : 0);
 }
 
-/* Layers below load and store: memory without an fd is not for them. */
+/* Layers below load and store: a peer's memory, or memory without an fd, is not
+ * for them. */
 static bool is_direct(const struct leap_cmd *cmd,
 		      const struct leap_piece *pieces)
 {

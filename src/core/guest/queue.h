@@ -84,6 +84,8 @@ enum {
 	LEAP__SQ_CLOSED = 32,
 };
 
+struct leap__guest_bounce;
+
 struct leap__guest_array {
 	struct leap__guest_array *next;
 	struct leap_piece pieces[];	/* [nr_array_pieces] */
@@ -127,6 +129,8 @@ struct leap__guest_sq {
 	struct leap_cmd *hungry;	/* wait for some, in order */
 	struct leap_cmd **hungry_tail;
 	uint32_t nr_bufs;		/* that its commands have */
+	struct leap__guest_bounce *kept;
+	uint32_t nr_kept;
 	/* Counters. */
 	uint64_t commands;
 	uint64_t kicks;
@@ -218,6 +222,7 @@ void leap__guest_bounce(struct leap__guest_sq *sq, struct leap_cmd *cmd,
 bool leap__guest_bounce_store(struct leap_cmd *cmd);
 /* Buffers of a command that is BOUNCED. */
 void leap__guest_bounce_put(struct leap__guest_sq *sq, struct leap_cmd *cmd);
+void leap__guest_bounce_fini(struct leap__guest_sq *sq);
 /* There may be buffers again; nobody waits for them any more. */
 void leap__guest_bounce_resume(struct leap__guest_sq *sq);
 void leap__guest_bounce_forget(struct leap__guest_sq *sq);

@@ -14,6 +14,7 @@
 
 #include <leapio/target.h>
 
+#include "core/io/connector.h"
 #include "core/io/pollgroup.h"
 #include "util/err.h"
 
@@ -91,15 +92,25 @@ int leap__acceptor_start(struct leap_pollgroup *pg, struct leap__wfd *wfd,
 	return 0;
 }
 
-int leap__acceptor_own(const struct leap_listener_opts *opts, const char *path)
+int leap__acceptor_listen(const char *call, struct leap__world *w,
+			  const char *path,
+			  const struct leap_listener_opts *opts, int backlog,
+			  struct leap__wfd **out)
 {
-	int err;
+	struct sockaddr_un addr;
+	int err = leap__unix_address(call, path, &addr);
 
+	if (err)
+		return err;
+	err = w->ops->listen(w, (struct sockaddr *)&addr, sizeof(addr), backlog,
+			     opts->mode ? opts->mode : 0600, out);
+	if (err)
+		return leap__err(err, "%s: %s: %s", call, path, strerror(-err));
 	if (!opts->set_owner || !lchown(path, opts->uid, opts->gid))
 		return 0;
 	err = -errno;
-	return leap__err(err, "leap_listener_create: %s: owner: %s", path,
-			 strerror(-err));
+	w->ops->close(*out);
+	return leap__err(err, "%s: %s: owner: %s", call, path, strerror(-err));
 }
 
 void leap__acceptor_stop(struct leap__acceptor *a)

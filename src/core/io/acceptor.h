@@ -26,11 +26,16 @@ int leap__acceptor_start(struct leap_pollgroup *pg, struct leap__wfd *wfd,
 			 void *arg, struct leap__acceptor **out);
 
 /*
- * leap__acceptor_own - give a listening Unix socket to the user that
- * @opts names, if any. Until then nobody but us could connect to it.
- * Returns: 0; negative errno of chown with last error text
+ * leap__acceptor_listen - listen at a Unix socket
+ *
+ * @opts: its mode, 0 = 0600, and the user that it is given to; until then
+ *        nobody but us could connect to it
+ * Returns: 0; negative errno with last error text that begins with @call
  */
-int leap__acceptor_own(const struct leap_listener_opts *opts, const char *path);
+int leap__acceptor_listen(const char *call, struct leap__world *w,
+			  const char *path,
+			  const struct leap_listener_opts *opts, int backlog,
+			  struct leap__wfd **out);
 
 /* leap__acceptor_stop - close the socket; @accepted is not called any more.
  * NULL is a no-op. Context: owner */

@@ -67,22 +67,32 @@ void leap__connector_stop(struct leap__connector *c)
 	leap_pollgroup_send(c->pg, &c->msg);
 }
 
+int leap__unix_address(const char *call, const char *path,
+		       struct sockaddr_un *addr)
+{
+	size_t len = strlen(path);
+
+	if (!len || len >= sizeof(addr->sun_path))
+		return leap__err(-EINVAL, "%s: socket path of %zu bytes, not "
+				 "1..%zu", call, len,
+				 sizeof(addr->sun_path) - 1);
+	memset(addr, 0, sizeof(*addr));
+	addr->sun_family = AF_UNIX;
+	memcpy(addr->sun_path, path, len + 1);
+	return 0;
+}
+
 int leap__connector_start(struct leap__connector *c, struct leap_pollgroup *pg,
 			  const char *path,
 			  void (*connected)(struct leap__connector *c,
 					    struct leap__wfd *wfd, int err))
 {
 	struct leap__world *w = leap__pollgroup_world(pg);
-	size_t len = strlen(path);
 	struct leap__wfd *wfd;
-	int err;
+	int err = leap__unix_address("leap_qp_connect", path, &c->addr);
 
-	if (!len || len >= sizeof(c->addr.sun_path))
-		return leap__err(-EINVAL, "leap_qp_connect: socket path of %zu "
-				 "bytes, not 1..%zu", len,
-				 sizeof(c->addr.sun_path) - 1);
-	c->addr.sun_family = AF_UNIX;
-	memcpy(c->addr.sun_path, path, len + 1);
+	if (err)
+		return err;
 	err = w->ops->socket(w, AF_UNIX, &wfd);
 	if (err)
 		return leap__err(err, "leap_qp_connect: no socket");

@@ -24,6 +24,10 @@ struct leap__connector {
 	bool stopped;
 };
 
+/* 0; -EINVAL: @path does not fit, with last error text that begins with @call */
+int leap__unix_address(const char *call, const char *path,
+		       struct sockaddr_un *addr);
+
 /* @connected runs once, in a later poll: with a socket, which is the user's
  * from there on, or with NULL and why not. 0, or -errno with last error text.
  * Context: owner */

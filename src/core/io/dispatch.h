@@ -41,6 +41,7 @@ struct leap__dispatch {
 	uint32_t returned;	/* something came back since the last resume */
 	/* Payload buffers, the same way. */
 	char *bufs;
+	struct leap_dmabuf *bufs_mem;	/* theirs, if they are shared */
 	void **free_bufs;	/* stack of nr_free */
 	uint32_t nr_bufs;
 	uint32_t buf_bytes;

@@ -88,28 +88,25 @@ static void part_done(struct leap__fdchan *chan)
 		chan->in_want = (uint32_t)n;
 }
 
-/* A peer that passes its own end of this socket, or one that has that in its
- * queue, would keep it open, when it is gone, for as long as we have it. */
-static bool is_socket(int fd)
+bool leap__fd_no_socket(int fd)
 {
 	struct stat st;
 
-	return fstat(fd, &st) || S_ISSOCK(st.st_mode);
+	return !fstat(fd, &st) && !S_ISSOCK(st.st_mode);
 }
 
-/* 0, -EPROTO: more than a message has, or a socket */
-static int take_fds(struct leap__fdchan *chan)
+int leap__fds_take(const struct leap__io *rx, int *fds, uint32_t *nr,
+		   uint32_t max, bool (*wanted)(int fd))
 {
 	uint32_t i;
 	int err = 0;
 
-	for (i = 0; i < chan->rx.nr_fds; i++) {
-		if (chan->nr_in_fds < chan->end->max_fds &&
-		    !is_socket(chan->rx_fds[i])) {
-			chan->in_fds[chan->nr_in_fds++] = chan->rx_fds[i];
+	for (i = 0; i < rx->nr_fds; i++) {
+		if (*nr < max && wanted(rx->fds[i])) {
+			fds[(*nr)++] = rx->fds[i];
 			continue;
 		}
-		close(chan->rx_fds[i]);
+		close(rx->fds[i]);
 		err = -EPROTO;
 	}
 	return err;
@@ -122,7 +119,8 @@ static void received(struct leap__io *io)
 
 	chan->rx_busy = false;
 	if (io->res > 0)
-		err = take_fds(chan);
+		err = leap__fds_take(io, chan->in_fds, &chan->nr_in_fds,
+				     chan->end->max_fds, leap__fd_no_socket);
 	if (err)
 		leap__fdchan_kill(chan, err);
 	if (chan->dead) {

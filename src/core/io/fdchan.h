@@ -88,6 +88,21 @@ void leap__fdchan_post(struct leap__fdchan *chan, void *data, uint32_t bytes);
  * queued may be lost. Context: owner */
 void leap__fdchan_kill(struct leap__fdchan *chan, int err);
 
+/*
+ * leap__fds_take - descriptors that came with bytes
+ *
+ * Those that @wanted takes, while there is room for @max, go to @fds; all others
+ * are closed.
+ * Returns: 0, -EPROTO: some were closed
+ */
+int leap__fds_take(const struct leap__io *rx, int *fds, uint32_t *nr,
+		   uint32_t max, bool (*wanted)(int fd));
+
+/* Not a socket: a peer that passes its own end of one, or another that has that
+ * in its queue, would keep it open, when it is gone, for as long as we have
+ * it. */
+bool leap__fd_no_socket(int fd);
+
 /* Is this descriptor an eventfd? Nothing else is ever written to. */
 bool leap__is_eventfd(int fd);
 

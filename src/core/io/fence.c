@@ -163,8 +163,9 @@ static int is_free(const struct leaf *l)
 	if (!has_lock(l->fd, &is_block))
 		return 1;
 	fd = reopen(l->fd, is_block ? O_EXCL : 0);
+	/* A disk that has been taken out gets no more writes. */
 	if (fd < 0)
-		return 0;
+		return errno == ENXIO || errno == ENODEV;
 	rc = is_block || !flock(fd, LOCK_EX | LOCK_NB);
 	close(fd);
 	return rc;

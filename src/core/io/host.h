@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * host.h - what host.c (queues, requests, connections) and host_init.c (the
- * conversation with the controller) share
+ * host.h - what host.c (connections), host_req.c (requests), host_init.c (the
+ * conversation with the controller) and host_ns.c (its namespaces) share
  */
 #ifndef LEAP_CORE_IO_HOST_H
 #define LEAP_CORE_IO_HOST_H
@@ -71,6 +71,10 @@ struct leap__hqueue {
 	struct leap__hcmd *wait, **wait_tail;
 };
 
+struct leap__hadm;
+typedef void (*leap__hadm_done)(struct leap_host *h, struct leap__hadm *a,
+				leap_status_t status);
+
 /* An admin command of our own, with room for its data. */
 struct leap__hadm {
 	struct leap_req req;	/* first */
@@ -80,8 +84,7 @@ struct leap__hadm {
 	void *data;		/* data_max bytes, or NULL */
 	uint32_t data_max;
 	/* Not called when the connection was lost meanwhile. */
-	void (*done)(struct leap_host *h, struct leap__hadm *a,
-		     leap_status_t status);
+	leap__hadm_done done;
 };
 
 struct leap_host {
@@ -155,6 +158,14 @@ void leap__host_live(struct leap_host *h);
 /* Close the connections, in a later poll. */
 void leap__host_tear_down(struct leap_host *h);
 
+/* host_req.c */
+
+int leap__hqueue_init(struct leap_host *h, uint32_t i);
+/* Send what waits, as far as there is room. Only from poll. */
+void leap__hqueue_drive(struct leap__hqueue *q);
+/* Nobody will take them any more. Only from poll. */
+void leap__host_fail_waiting(struct leap_host *h);
+
 /*
  * leap__host_let_go - end requests of which nobody knows when they will be
  *
@@ -175,7 +186,7 @@ static inline void leap__host_count_bounced(struct leap_host *h,
 	h->bounced = counter;
 }
 
-/* host_init.c */
+/* host_ns.c */
 
 /* What Identify Namespace says of one. 0, or -EINVAL: nothing that anybody can
  * use. */
@@ -186,6 +197,14 @@ int leap__host_ns_zones(struct leap_host_ns *ns,
 			const struct leap_id_ns_zns *id);
 void leap__host_ns_append(struct leap_host_ns *ns,
 			  const struct leap_id_ctrl_zns *id);
+/* Read the namespaces anew; until then the old ones are in force. */
+void leap__host_scan(struct leap_host *h, void (*scanned)(struct leap_host *h));
+
+/* host_init.c */
+
+/* The next step: @data gets 4096 bytes. */
+void leap__host_identify(struct leap_host *h, uint32_t cns, uint8_t csi,
+			 uint32_t nsid, void *data, leap__hadm_done done);
 int leap__host_init_alloc(struct leap_host *h);
 void leap__host_init_free(struct leap_host *h);
 /* Queue @i is connected: the next step. */

@@ -11,8 +11,6 @@
  */
 #include "core/io/host.h"
 
-#include <leapio/ocssd.h>
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +21,6 @@
 #define CSTS_POLL_MS	10u
 #define SHUTDOWN_MS	2000u
 #define SHUTDOWN_MAX_MS	60000u
-#define MAX_NS		65536u
 #define PAGE		4096u
 /* Critical warnings of the health log, all that are defined in Base 1.3. */
 #define SMART_WARNINGS	0x1fu
@@ -66,9 +63,7 @@ static void adm_data(struct leap__hadm *a, void *data, uint32_t bytes)
 	a->req.nr_pieces = 1;
 }
 
-static void adm_send(struct leap__hadm *a,
-		     void (*done)(struct leap_host *h, struct leap__hadm *a,
-				  leap_status_t status))
+static void adm_send(struct leap__hadm *a, leap__hadm_done done)
 {
 	struct leap_host *h = a->host;
 	struct leap_req *req = &a->req;
@@ -84,8 +79,7 @@ static void adm_send(struct leap__hadm *a,
 }
 
 static void prop_get(struct leap_host *h, uint32_t ofst, uint8_t size,
-		     void (*done)(struct leap_host *h, struct leap__hadm *a,
-				  leap_status_t status))
+		     leap__hadm_done done)
 {
 	struct leap_fab_prop_get *p = (struct leap_fab_prop_get *)
 		adm_prep(&h->adm, LEAP_ADM_FABRICS);
@@ -97,8 +91,7 @@ static void prop_get(struct leap_host *h, uint32_t ofst, uint8_t size,
 }
 
 static void prop_set(struct leap_host *h, uint32_t ofst, uint64_t value,
-		     void (*done)(struct leap_host *h, struct leap__hadm *a,
-				  leap_status_t status))
+		     leap__hadm_done done)
 {
 	struct leap_fab_prop_set *p = (struct leap_fab_prop_set *)
 		adm_prep(&h->adm, LEAP_ADM_FABRICS);
@@ -110,26 +103,17 @@ static void prop_set(struct leap_host *h, uint32_t ofst, uint64_t value,
 	adm_send(&h->adm, done);
 }
 
-static void identify_csi(struct leap_host *h, uint32_t cns, uint32_t csi,
-			 uint32_t nsid, void *data,
-		     void (*done)(struct leap_host *h, struct leap__hadm *a,
-				  leap_status_t status))
+void leap__host_identify(struct leap_host *h, uint32_t cns, uint8_t csi,
+			 uint32_t nsid, void *data, leap__hadm_done done)
 {
 	struct leap_sqe *sqe = adm_prep(&h->adm, LEAP_ADM_IDENTIFY);
 
 	sqe->nsid = leap_to_le32(nsid);
 	sqe->cdw10 = leap_to_le32(cns);
-	sqe->cdw11 = leap_to_le32(LEAP_PUT(csi, LEAP_IDENTIFY_CDW11_CSI));
+	sqe->cdw11 = leap_to_le32(LEAP_PUT((uint32_t)csi,
+					   LEAP_IDENTIFY_CDW11_CSI));
 	adm_data(&h->adm, data, LEAP_IDENTIFY_SIZE);
 	adm_send(&h->adm, done);
-}
-
-static void identify(struct leap_host *h, uint32_t cns, uint32_t nsid,
-		     void *data,
-		     void (*done)(struct leap_host *h, struct leap__hadm *a,
-				  leap_status_t status))
-{
-	identify_csi(h, cns, LEAP_CSI_NVM, nsid, data, done);
 }
 
 static int failed(struct leap_host *h, leap_status_t status)
@@ -137,206 +121,6 @@ static int failed(struct leap_host *h, leap_status_t status)
 	if (status)
 		leap__host_fail(h, status, 0);
 	return status != 0;
-}
-
-/* ---- namespaces --------------------------------------------------------- */
-
-static void scan_next(struct leap_host *h);
-
-static void scan_end(struct leap_host *h)
-{
-	free(h->ns);
-	h->ns = h->scan;
-	h->nr_ns = h->nr_scan;
-	h->scan = NULL;
-	h->nr_scan = h->max_scan = 0;
-	h->scanned(h);
-}
-
-static struct leap_host_ns *scan_add(struct leap_host *h)
-{
-	struct leap_host_ns *p;
-	uint32_t max = h->max_scan ? h->max_scan * 2 : 16;
-
-	if (h->nr_scan == h->max_scan) {
-		p = realloc(h->scan, max * sizeof(*p));
-		if (!p)
-			return NULL;
-		h->scan = p;
-		h->max_scan = max;
-	}
-	p = &h->scan[h->nr_scan++];
-	memset(p, 0, sizeof(*p));
-	p->size = sizeof(*p);
-	return p;
-}
-
-/* Not what this side can use after all. */
-static void scan_drop(struct leap_host *h)
-{
-	h->nr_scan--;
-	scan_next(h);
-}
-
-static void zns_ctrl_read(struct leap_host *h, struct leap__hadm *a,
-			  leap_status_t status)
-{
-	if (!status)
-		leap__host_ns_append(&h->scan[h->nr_scan - 1], a->data);
-	scan_next(h);
-}
-
-/* A count that is 0's based, all ones without a limit; 0 = no limit. */
-static uint32_t limit(leap_le32 v)
-{
-	uint32_t n = leap_from_le32(v);
-
-	return n == LEAP_ZNS_NO_LIMIT ? 0 : n + 1;
-}
-
-int leap__host_ns_zones(struct leap_host_ns *ns,
-			const struct leap_id_ns_zns *id)
-{
-	uint64_t zsze = leap_from_le64(id->lbafe[ns->format].zsze);
-
-	if (!zsze || zsze > ns->nr_blocks)
-		return -EINVAL;
-	ns->csi = LEAP_CSI_ZNS;
-	ns->zone_blocks = zsze;
-	ns->max_active = limit(id->mar);
-	ns->max_open = limit(id->mor);
-	ns->read_across = !!(leap_from_le16(id->ozcs) & LEAP_OZCS_READ_CROSS);
-	ns->variable_capacity = !!leap_from_le16(id->zoc);
-	return 0;
-}
-
-void leap__host_ns_append(struct leap_host_ns *ns,
-			  const struct leap_id_ctrl_zns *id)
-{
-	/* 0 is the limit of all transfers, and so is more than 31 bits. */
-	if (id->zasl && id->zasl < 20)
-		ns->append_bytes = 4096u << id->zasl;
-}
-
-static void zns_read(struct leap_host *h, struct leap__hadm *a,
-		     leap_status_t status)
-{
-	struct leap_host_ns *ns = &h->scan[h->nr_scan - 1];
-
-	if (status || leap__host_ns_zones(ns, a->data)) {
-		scan_drop(h);
-		return;
-	}
-	identify_csi(h, LEAP_CNS_CSI_CTRL, LEAP_CSI_ZNS, 0, a->data,
-		     zns_ctrl_read);
-}
-
-static void desc_read(struct leap_host *h, struct leap__hadm *a,
-		      leap_status_t status)
-{
-	struct leap_host_ns *ns = &h->scan[h->nr_scan - 1];
-	const uint8_t *p = a->data, *end = p + PAGE;
-
-	/* Optional before 1.3, and a namespace may go at any moment. */
-	while (!status && end - p > 4 && p[1] && p[1] <= end - p - 4) {
-		if (p[0] == LEAP_NIDT_UUID && p[1] == LEAP_NIDL_UUID)
-			memcpy(ns->uuid, p + 4, sizeof(ns->uuid));
-		if (p[0] == LEAP_NIDT_CSI && p[1] == LEAP_NIDL_CSI)
-			ns->csi = p[4];
-		p += 4 + p[1];
-	}
-	if (ns->csi == LEAP_CSI_ZNS)
-		identify_csi(h, LEAP_CNS_CSI_NS, LEAP_CSI_ZNS, ns->nsid,
-			     a->data, zns_read);
-	else if (ns->csi != LEAP_CSI_NVM)
-		scan_drop(h);
-	else
-		scan_next(h);
-}
-
-int leap__host_ns_set(struct leap_host_ns *ns, uint32_t nsid,
-		      const struct leap_id_ns *id)
-{
-	uint32_t format = (id->flbas & 0xfu) | (id->flbas >> 5 & 3u) << 4;
-	uint8_t shift = format <= id->nlbaf ? id->lbaf[format].lbads : 0;
-
-	if (shift < 9 || shift > 16 || !leap_from_le64(id->nsze))
-		return -EINVAL;
-	ns->nsid = nsid;
-	ns->block_bytes = 1u << shift;
-	ns->nr_blocks = leap_from_le64(id->nsze);
-	memcpy(ns->nguid, id->nguid, sizeof(ns->nguid));
-	memcpy(ns->eui64, id->eui64, sizeof(ns->eui64));
-	ns->dlfeat = id->dlfeat;
-	ns->nsattr = id->nsattr;
-	ns->format = (uint8_t)format;
-	ns->open_channel = id->vs[0] == LEAP_OCSSD_NS_VENDOR;
-	ns->metadata_bytes = leap_from_le16(id->lbaf[format].ms);
-	ns->metadata_inline = !!(id->flbas & LEAP_FLBAS_EXTENDED);
-	ns->pi_type = LEAP_GET(id->dps, LEAP_DPS_TYPE);
-	ns->msrc = id->msrc;
-	ns->mssrl = leap_from_le16(id->mssrl);
-	ns->mcl = leap_from_le32(id->mcl);
-	return 0;
-}
-
-static void ns_read(struct leap_host *h, struct leap__hadm *a,
-		    leap_status_t status)
-{
-	uint32_t nsid = leap_from_le32(h->list->nsid[h->list_at - 1]);
-	struct leap_host_ns ns = { .size = sizeof(ns) }, *p;
-
-	/* Gone meanwhile, or nothing that this side can use. */
-	if (status || leap__host_ns_set(&ns, nsid, a->data)) {
-		scan_next(h);
-		return;
-	}
-	p = scan_add(h);
-	if (!p) {
-		leap__host_fail(h, LEAP_SC_PATH_HOST, -ENOMEM);
-		return;
-	}
-	*p = ns;
-	identify(h, LEAP_CNS_NS_DESC, nsid, a->data, desc_read);
-}
-
-static void list_read(struct leap_host *h, struct leap__hadm *a,
-		      leap_status_t status)
-{
-	if (failed(h, status))
-		return;
-	h->list_at = 0;
-	scan_next(h);
-}
-
-static void scan_next(struct leap_host *h)
-{
-	uint32_t last = h->list_at ?
-		leap_from_le32(h->list->nsid[h->list_at - 1]) : 0;
-	uint32_t nsid;
-
-	if (h->list_at == LEAP_NS_LIST_MAX) {
-		identify(h, LEAP_CNS_NS_ACTIVE, last, h->list, list_read);
-		return;
-	}
-	nsid = leap_from_le32(h->list->nsid[h->list_at]);
-	/* Ascending, or the list would never end. */
-	if (!nsid || nsid <= last || nsid >= LEAP_NSID_ALL - 1 ||
-	    h->nr_scan >= MAX_NS) {
-		scan_end(h);
-		return;
-	}
-	h->list_at++;
-	identify(h, LEAP_CNS_NS, nsid, h->adm.data, ns_read);
-}
-
-static void scan(struct leap_host *h, void (*scanned)(struct leap_host *h))
-{
-	free(h->scan);
-	h->scan = NULL;
-	h->nr_scan = h->max_scan = 0;
-	h->scanned = scanned;
-	identify(h, LEAP_CNS_NS_ACTIVE, 0, h->list, list_read);
 }
 
 /* ---- bringing it up ----------------------------------------------------- */
@@ -379,7 +163,7 @@ static void queues_set(struct leap_host *h, struct leap__hadm *a,
 	/* Callers know the queues of the first time, and requests may wait on
 	 * them: fewer connections carry them all. */
 	h->nr_now = n < h->nr_granted ? n : h->nr_granted;
-	scan(h, connect_io);
+	leap__host_scan(h, connect_io);
 }
 
 static void set_queues(struct leap_host *h)
@@ -447,7 +231,8 @@ static void identified(struct leap_host *h, struct leap__hadm *a,
 	if (h->discovery || leap_from_le32(h->id->ver) < LEAP_VS_1_4)
 		set_events(h);
 	else
-		identify(h, LEAP_CNS_CSI_CTRL, 0, h->id_nvm, limits_read);
+		leap__host_identify(h, LEAP_CNS_CSI_CTRL, LEAP_CSI_NVM, 0,
+				    h->id_nvm, limits_read);
 }
 
 static void csts_again(struct leap_timer *timer)
@@ -482,7 +267,8 @@ static void csts_read(struct leap_host *h, struct leap__hadm *a,
 	if (csts & LEAP_CSTS_CFS)
 		leap__host_fail(h, LEAP_SC_INTERNAL, -EIO);
 	else if (csts & LEAP_CSTS_RDY)
-		identify(h, LEAP_CNS_CTRL, 0, h->id, identified);
+		leap__host_identify(h, LEAP_CNS_CTRL, LEAP_CSI_NVM, 0, h->id,
+				    identified);
 	else if (csts_wait(h))
 		leap__host_fail(h, LEAP_SC_PATH_HOST, -ETIMEDOUT);
 }
@@ -559,7 +345,7 @@ static void log_read(struct leap_host *h, struct leap__hadm *a,
 		     leap_status_t status)
 {
 	if (LEAP_AER_LID(h->events[0]) == LEAP_LID_CHANGED_NS)
-		scan(h, event_done);
+		leap__host_scan(h, event_done);
 	else
 		event_done(h);
 }

@@ -96,6 +96,9 @@ static int opts_fill(struct leap_pollgroup_opts *o)
 	if (o->buf_bytes % 4096)
 		return leap__err(-EINVAL, "leap_pollgroup_create: buf_bytes "
 				 "%u is no multiple of 4096", o->buf_bytes);
+	if (o->share_bufs > 1)
+		return leap__err(-EINVAL, "leap_pollgroup_create: share_bufs "
+				 "%u is not 0 or 1", o->share_bufs);
 	if (o->spin_ns < -1)
 		return leap__err(-EINVAL, "leap_pollgroup_create: spin_ns "
 				 "%lld is below -1", (long long)o->spin_ns);

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include <leapio/dmabuf.h>
+
 /* Pages that cost nothing until they are touched. */
 static void *map_pages(size_t bytes)
 {
@@ -31,13 +33,29 @@ static void dispatch_free(struct leap_pollgroup *pg)
 	if (!d)
 		return;
 	assert(!d->cmds_in_use && !d->bufs_in_use && !d->polling);
-	if (d->bufs)
+	if (d->bufs_mem)
+		leap_dmabuf_put(d->bufs_mem);
+	else if (d->bufs)
 		munmap(d->bufs, (size_t)d->nr_bufs * d->buf_bytes);
 	if (d->cmds)
 		munmap(d->cmds, d->nr_slots * sizeof(*d->cmds));
 	free(d->free_bufs);
 	free(d);
 	pg->head.dispatch = NULL;
+}
+
+static char *make_bufs(struct leap__dispatch *d, bool share)
+{
+	struct leap_dmabuf_opts opts = LEAP_DMABUF_OPTS_INIT;
+
+	opts.bytes = (uint64_t)d->nr_bufs * d->buf_bytes;
+	opts.huge = LEAP_HUGE_NEVER;
+	opts.name = "leapio-bufs";
+	if (!share)
+		return map_pages((size_t)opts.bytes);
+	if (leap_dmabuf_create(&opts, &d->bufs_mem))
+		return NULL;
+	return leap_dmabuf_addr(d->bufs_mem);
 }
 
 int leap__dispatch_create(struct leap_pollgroup *pg)
@@ -57,7 +75,7 @@ int leap__dispatch_create(struct leap_pollgroup *pg)
 	d->nr_slots = d->nr_cmds + (d->cmds_kept ? LEAP__CMDS_SPARE : 0);
 	d->cmds = map_pages(d->nr_slots * sizeof(*d->cmds));
 	d->free_bufs = calloc(d->nr_bufs, sizeof(*d->free_bufs));
-	d->bufs = map_pages((size_t)d->nr_bufs * d->buf_bytes);
+	d->bufs = make_bufs(d, opts->share_bufs);
 	pg->head.dispatch = d;
 	pg->dispatch_free = dispatch_free;
 	if (!d->cmds || !d->free_bufs || !d->bufs) {

@@ -2,7 +2,8 @@
 /*
  * regctrl.h - a controller behind registers, from the host's side
  *
- *	leap_qp (transport slots, queue creation)	regqp.c
+ *	leap_qp (transport slots)			regqp.c
+ *		I/O queues, made and deleted		regioq.c
  *		fabrics commands, own answers		regfab.c
  *	  queue: rings, slots, completions		regqueue.c
  *		payload: PRPs, SGLs, bounce		regdata.c
@@ -452,9 +453,19 @@ void leap__regqp_close(struct leap_qp *qp);
 /* An answer of this side's. */
 void leap__regqp_complete(struct leap__regqp *rq, struct leap_req *req,
 			  uint64_t result, leap_status_t status);
-/* An I/O queue ends; its controller has forgotten it. */
-void leap__regqp_gone(struct leap__regqp *rq, int err);
 void leap__regqp_disconnect(struct leap__regfab *f);
+
+/* Its rings, slots and memory here. */
+void leap__regqp_free_queue(struct leap__regqp *rq);
+
+/* ---- I/O queues: regioq.c ---- */
+
+/* Connect has come: rq->connect is answered when the queue is there. */
+void leap__regioq_start(struct leap__regqp *rq);
+/* Of one that is LIVE. */
+void leap__regioq_delete(struct leap__regqp *rq);
+/* It ends; its controller has forgotten it. */
+void leap__regioq_gone(struct leap__regqp *rq, int err);
 
 /* ---- answers without the ring: regfab.c ---- */
 

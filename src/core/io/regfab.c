@@ -128,7 +128,7 @@ static void end_io_queues(struct leap__regctrl *c)
 		leap__list_push_back(&ended, pos);
 	}
 	while ((pos = leap__list_pop(&ended)))
-		leap__regqp_gone(leap__list_entry(pos, struct leap__regqp,
+		leap__regioq_gone(leap__list_entry(pos, struct leap__regqp,
 						  link), -ECONNRESET);
 }
 

@@ -56,7 +56,7 @@ static uint32_t grant(struct leap__borrower *b, uint32_t want)
 
 		if (i <= want && n == i - 1 && take_qid(b->l, q))
 			n = i;
-		else if (!q->cq && !q->sq)
+		else if (!q->cq && !q->sq && !q->out)
 			leap__lend_put_qid(b->l, q);
 	}
 	return n;
@@ -86,11 +86,21 @@ static struct leap__lend_cmd *take_cmd(struct leap__borrower *b, uint32_t id,
 	return NULL;
 }
 
+static bool changes(const struct leap_sqe *sqe)
+{
+	return sqe->opc == LEAP_ADM_CREATE_CQ ||
+	       sqe->opc == LEAP_ADM_CREATE_SQ ||
+	       sqe->opc == LEAP_ADM_DELETE_CQ ||
+	       sqe->opc == LEAP_ADM_DELETE_SQ;
+}
+
 static void note_result(struct leap__lend_cmd *c, leap_status_t status)
 {
 	struct leap__lend_queue *q = &c->b->queues[c->queue];
 	struct leap_lender *l = c->b->l;
 
+	q->out--;
+	q->changing &= !changes(&c->cmd.req.sqe);
 	switch (c->cmd.req.sqe.opc) {
 	case LEAP_ADM_CREATE_CQ:
 		q->cq = !status;
@@ -124,21 +134,30 @@ static void cmd_done(struct leap__regcmd *cmd, leap_status_t status)
 	leap__borrower_step(b);
 }
 
+/*
+ * One change of a queue at a time, and its id stays with it until the last
+ * command that names it has been answered: a device takes commands in any
+ * order, and might find another borrower's queue behind the id.
+ */
 static void to_device(struct leap__lend_cmd *c)
 {
 	struct leap__borrower *b = c->b;
 
+	b->queues[c->queue].out++;
+	b->queues[c->queue].changing |= changes(&c->cmd.req.sqe);
 	b->cmds_out++;
 	leap__regctrl_admin(b->l->c, &c->cmd, cmd_done);
 }
 
+/* @queue: that it names, or 0. */
 static int forward(struct leap__borrower *b, uint32_t id,
-		   const struct leap_sqe *sqe)
+		   const struct leap_sqe *sqe, uint16_t queue)
 {
 	struct leap__lend_cmd *c = take_cmd(b, id, sqe);
 
 	if (!c)
 		return -ENOBUFS;
+	c->queue = queue;
 	to_device(c);
 	return 0;
 }
@@ -171,6 +190,8 @@ static leap_status_t prepare_cq(struct leap__lend_cmd *c)
 	uint32_t size = (leap_from_le32(sqe->cdw10) >> 16) + 1;
 	uint32_t cdw11 = leap_from_le32(sqe->cdw11);
 
+	if (q->changing)
+		return DNR(LEAP_SC_CMD_SEQUENCE);
 	if (q->cq || !take_qid(b->l, q))
 		return DNR(LEAP_SC_QID_INVALID);
 	if (!(cdw11 & 1) ||
@@ -194,6 +215,8 @@ static leap_status_t prepare_sq(struct leap__lend_cmd *c)
 	uint32_t cdw11 = leap_from_le32(sqe->cdw11);
 	uint32_t cqid = cdw11 >> 16;
 
+	if (q->changing)
+		return DNR(LEAP_SC_CMD_SEQUENCE);
 	if (q->sq || !q->qid)
 		return DNR(LEAP_SC_QID_INVALID);
 	if (!cqid || cqid > LEAP__LEND_MAX_QUEUES || !b->queues[cqid].cq)
@@ -304,19 +327,18 @@ static int delete(struct leap__borrower *b, uint32_t id,
 	bool sq = sqe->opc == LEAP_ADM_DELETE_SQ;
 	struct leap__lend_queue *q = &b->queues[queue %
 						(LEAP__LEND_MAX_QUEUES + 1)];
-	struct leap__lend_cmd *c;
+	struct leap_sqe named = *sqe;
 
 	if (!queue || queue > LEAP__LEND_MAX_QUEUES || !(sq ? q->sq : q->cq)) {
 		leap__borrower_done(b, id, DNR(LEAP_SC_QID_INVALID), 0, 0);
 		return 0;
 	}
-	c = take_cmd(b, id, sqe);
-	if (!c)
-		return -ENOBUFS;
-	c->queue = queue;
-	c->cmd.req.sqe.cdw10 = leap_to_le32(q->qid);
-	to_device(c);
-	return 0;
+	if (q->changing) {
+		leap__borrower_done(b, id, DNR(LEAP_SC_CMD_SEQUENCE), 0, 0);
+		return 0;
+	}
+	named.cdw10 = leap_to_le32(q->qid);
+	return forward(b, id, &named, queue);
 }
 
 /* ---- the end of its queues ------------------------------------------ */
@@ -407,13 +429,15 @@ static int get_features(struct leap__borrower *b, uint32_t id,
 {
 	uint32_t cdw10 = leap_from_le32(sqe->cdw10), n = b->l->max_queues;
 
+	if (n > LEAP__LEND_MAX_QUEUES)
+		n = LEAP__LEND_MAX_QUEUES;
 	if ((cdw10 & 0x7ff) == LEAP_FID_NUM_QUEUES)
 		answer(b, id, 0, LEAP_PUT(n - 1, LEAP_FEAT_NQ_NSQ) |
 				 LEAP_PUT(n - 1, LEAP_FEAT_NQ_NCQ));
 	else if ((cdw10 & 0x7ff) == LEAP_FID_ASYNC_EVENT)
 		answer(b, id, 0, b->aec);
 	else
-		return forward(b, id, sqe);
+		return forward(b, id, sqe, 0);
 	return 0;
 }
 
@@ -481,20 +505,33 @@ static bool data_is_own(const struct leap__borrower *b,
 	       (!prp2 || leap__borrower_owns(b, prp2, 8));
 }
 
+/* Elsewhere it makes snapshots, opens contexts, starts measurements. */
+static bool field_only_selects(uint32_t lid)
+{
+	switch (lid) {
+	case LEAP_LID_ANA:
+	case LEAP_LID_LOCKDOWN:
+	case LEAP_LID_BOOT_PARTITION:
+	case LEAP_LID_FDP_EVENTS:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* The log stays as it is for others: its event is the lender's to clear. */
 static int get_log(struct leap__borrower *b, uint32_t id, struct leap_sqe *sqe)
 {
 	uint32_t cdw10 = leap_from_le32(sqe->cdw10);
 	uint32_t lid = LEAP_GET(cdw10, LEAP_LOG_CDW10_LID);
 
-	if (LEAP_GET(cdw10, LEAP_LOG_CDW10_LSP) &&
-	    (lid == LEAP_LID_TELEMETRY_HOST || lid == LEAP_LID_PERSISTENT)) {
+	if (LEAP_GET(cdw10, LEAP_LOG_CDW10_LSP) && !field_only_selects(lid)) {
 		b->l->refused++;
 		answer(b, id, DNR(LEAP_SC_INVALID_FIELD), 0);
 		return 0;
 	}
 	sqe->cdw10 = leap_to_le32(cdw10 | LEAP_LOG_CDW10_RAE);
-	return forward(b, id, sqe);
+	return forward(b, id, sqe, 0);
 }
 
 static int abort_cmd(struct leap__borrower *b, uint32_t id,
@@ -508,7 +545,7 @@ static int abort_cmd(struct leap__borrower *b, uint32_t id,
 		return 0;
 	}
 	sqe->cdw10 = leap_to_le32((cdw10 & ~0xffffu) | b->queues[queue].qid);
-	return forward(b, id, sqe);
+	return forward(b, id, sqe, (uint16_t)queue);
 }
 
 static int with_data(struct leap__borrower *b, uint32_t id,
@@ -519,7 +556,7 @@ static int with_data(struct leap__borrower *b, uint32_t id,
 		return 0;
 	}
 	return sqe->opc == LEAP_ADM_GET_LOG ? get_log(b, id, sqe) :
-					      forward(b, id, sqe);
+					      forward(b, id, sqe, 0);
 }
 
 int leap__lend_admin(struct leap__borrower *b, uint32_t id,

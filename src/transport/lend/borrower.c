@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The lender's side of one borrower: its messages, the memory that it made
- * known, its interrupt, and how everything is taken back.
+ * The lender's side of one borrower: its messages, its interrupt, and how
+ * everything is taken back.
  *
  *	hello -> welcomed -> (disabled and enabled again) -> ending -> gone
  *
@@ -41,8 +41,8 @@ static void say(struct leap__borrower *b, const struct leap__lend_msg *msg)
 		leap__fdchan_send(&b->chan, msg, sizeof(*msg), NULL, 0);
 }
 
-static void reply(struct leap__borrower *b, uint32_t id, int err,
-		  uint64_t value)
+void leap__borrower_reply(struct leap__borrower *b, uint32_t id, int err,
+			  uint64_t value)
 {
 	struct leap__lend_msg msg = leap__lend_msg(LEAP__LEND_REPLY, id);
 
@@ -113,119 +113,6 @@ void leap__borrower_welcome(struct leap__borrower *b)
 	leap__fdchan_send(&b->chan, &msg, sizeof(msg), fds, nr);
 }
 
-/* ---- memory --------------------------------------------------------- */
-
-bool leap__borrower_owns(const struct leap__borrower *b, uint64_t iova,
-			 uint64_t bytes)
-{
-	uint32_t i;
-
-	for (i = 0; i < LEAP__LEND_MAX_MAPS; i++) {
-		const struct leap__lend_map *m = &b->maps[i];
-
-		if (m->state == LEAP__LEND_MAP_READY && iova >= m->iova &&
-		    iova - m->iova < leap_dmabuf_bytes(m->buf) &&
-		    bytes <= leap_dmabuf_bytes(m->buf) - (iova - m->iova))
-			return true;
-	}
-	return false;
-}
-
-static void forget_map(struct leap__lend_map *m)
-{
-	leap_dmabuf_put(m->buf);
-	m->buf = NULL;
-	m->state = LEAP__LEND_MAP_FREE;
-}
-
-static void mem_added(void *arg, int err)
-{
-	struct leap__lend_map *m = arg;
-	struct leap__borrower *b = m->b;
-	struct leap__regctrl *c = b->l->c;
-
-	if (err) {
-		if (c && !leap__regctrl_dead(c))
-			leap__regmem_unmap(c, m->map);
-		forget_map(m);
-	} else {
-		m->state = LEAP__LEND_MAP_READY;
-		m->iova = leap__regmem_iova(c, m->map);
-	}
-	reply(b, m->id, err, err ? 0 : m->iova);
-	leap__borrower_step(b);
-}
-
-static int mem_add(struct leap__borrower *b, const struct leap__lend_msg *msg,
-		   int fd)
-{
-	const uint32_t rw = LEAP_PERM_READ | LEAP_PERM_WRITE;
-	struct leap__lend_map *m = b->maps;
-	uint32_t id = leap_from_le32(msg->id);
-	int err;
-
-	while (m < b->maps + LEAP__LEND_MAX_MAPS && m->state)
-		m++;
-	err = b->l->c->dev->scattered ? -EOPNOTSUPP : -ENOSPC;
-	if (err == -ENOSPC && m < b->maps + LEAP__LEND_MAX_MAPS)
-		err = leap_dmabuf_import(fd, leap_from_le64(msg->mem.offset),
-					 leap_from_le64(msg->mem.bytes), rw,
-					 &m->buf);
-	if (!err) {
-		m->b = b;
-		m->id = id;
-		err = leap__regmem_map(b->l->c, m->buf, mem_added, m);
-		if (err < 0) {
-			forget_map(m);
-		} else {
-			m->map = (uint32_t)err;
-			m->state = LEAP__LEND_MAP_ADDING;
-			return 0;
-		}
-	}
-	reply(b, id, err, 0);
-	return 0;
-}
-
-static void mem_deleted(void *arg, int err)
-{
-	struct leap__lend_map *m = arg;
-	struct leap__borrower *b = m->b;
-
-	forget_map(m);
-	reply(b, m->id, err, 0);
-	leap__borrower_step(b);
-}
-
-static int del_map(struct leap__lend_map *m)
-{
-	int err = leap__regmem_unmap_told(m->b->l->c, m->map, mem_deleted, m);
-
-	if (!err)
-		m->state = LEAP__LEND_MAP_DELETING;
-	return err;
-}
-
-static int mem_del(struct leap__borrower *b, const struct leap__lend_msg *msg)
-{
-	uint64_t iova = leap_from_le64(msg->mem.iova);
-	uint32_t id = leap_from_le32(msg->id), i;
-	int err = -ENOENT;
-
-	for (i = 0; i < LEAP__LEND_MAX_MAPS; i++) {
-		struct leap__lend_map *m = &b->maps[i];
-
-		if (m->state != LEAP__LEND_MAP_READY || m->iova != iova)
-			continue;
-		m->id = id;
-		err = del_map(m);
-		if (!err)
-			return 0;
-	}
-	reply(b, id, err, 0);
-	return 0;
-}
-
 /* ---- interrupt ------------------------------------------------------ */
 
 static void irq_done(struct leap__regio *io, int err)
@@ -242,7 +129,7 @@ static void irq_done(struct leap__regio *io, int err)
 		close(b->irq_fd);
 	b->irq_fd = -1;
 	b->irq_set |= !b->irq_err;
-	reply(b, b->irq_id, b->irq_err, 0);
+	leap__borrower_reply(b, b->irq_id, b->irq_err, 0);
 	leap__borrower_step(b);
 }
 
@@ -279,19 +166,21 @@ static void irq_start(struct leap__borrower *b, int fd)
 		.op = LEAP__REG_IRQ, .fd = fd, .value = b->vector });
 }
 
+/* Takes *@fd over, if it is of use. */
 static int irq(struct leap__borrower *b, const struct leap__lend_msg *msg,
-	       int fd)
+	       int *fd)
 {
 	uint32_t id = leap_from_le32(msg->id);
 
-	if (b->irq_busy || (fd >= 0 && !leap__is_eventfd(fd)))
+	if (b->irq_busy || (*fd >= 0 && !leap__is_eventfd(*fd)))
 		return -EPROTO;
 	if (!b->vector) {
-		reply(b, id, -ENOSPC, 0);
+		leap__borrower_reply(b, id, -ENOSPC, 0);
 		return 0;
 	}
 	b->irq_id = id;
-	irq_start(b, fd >= 0 ? dup(fd) : -1);
+	irq_start(b, *fd);
+	*fd = -1;
 	return 0;
 }
 
@@ -371,12 +260,14 @@ static int disable(struct leap__borrower *b, uint32_t id)
 		return -EPROTO;
 	b->disabling = true;
 	b->disable_id = id;
+	b->aec = 0;
+	b->nr_events = 0;
 	leap__lend_drop(b);
 	leap__borrower_step(b);
 	return 0;
 }
 
-static int handle(struct leap__borrower *b, int type, int fd)
+static int handle(struct leap__borrower *b, int type, int *fd)
 {
 	const struct leap__lend_msg *msg = &b->in;
 	uint32_t id = leap_from_le32(msg->id);
@@ -394,9 +285,9 @@ static int handle(struct leap__borrower *b, int type, int fd)
 		return 0;
 	switch (type) {
 	case LEAP__LEND_MEM_ADD:
-		return mem_add(b, msg, fd);
+		return leap__borrower_mem_add(b, msg, *fd);
 	case LEAP__LEND_MEM_DEL:
-		return mem_del(b, msg);
+		return leap__borrower_mem_del(b, msg);
 	case LEAP__LEND_ADMIN:
 		return b->disabling ? -EPROTO :
 				      leap__lend_admin(b, id, &msg->sqe);
@@ -414,12 +305,12 @@ static void chan_message(struct leap__fdchan *chan, const uint8_t *data,
 {
 	struct leap__borrower *b = of_chan(chan);
 	int type = leap__lend_check(&b->in, 1, nr_fds);
-	int err = type < 0 ? type : 0;
+	int err = type < 0 ? type : 0, fd = nr_fds ? fds[0] : -1;
 
 	if (!err && !b->ending)
-		err = handle(b, type, nr_fds ? fds[0] : -1);
-	while (nr_fds)
-		close(fds[--nr_fds]);
+		err = handle(b, type, &fd);
+	if (fd >= 0)
+		close(fd);
 	if (err)
 		leap__borrower_end(b, b->l->opts.kill);
 }
@@ -495,22 +386,6 @@ static bool fence_process(struct leap__borrower *b)
 	return true;
 }
 
-/* Memory that has to go: true while some is there. */
-static bool drop_maps(struct leap__borrower *b)
-{
-	bool any = false;
-	uint32_t i;
-
-	for (i = 0; i < LEAP__LEND_MAX_MAPS; i++) {
-		struct leap__lend_map *m = &b->maps[i];
-
-		if (m->state == LEAP__LEND_MAP_READY && del_map(m))
-			continue;	/* the device is being closed */
-		any |= m->state != LEAP__LEND_MAP_FREE;
-	}
-	return any;
-}
-
 static void next_step(struct leap__borrower *b)
 {
 	struct leap__lend_queue *q;
@@ -529,7 +404,7 @@ static void next_step(struct leap__borrower *b)
 		b->disabling = false;
 		for (q = b->queues; q <= &b->queues[LEAP__LEND_MAX_QUEUES]; q++)
 			leap__lend_put_qid(b->l, q);
-		reply(b, b->disable_id, 0, 0);
+		leap__borrower_reply(b, b->disable_id, 0, 0);
 		return;
 	}
 	if (b->irq_busy)
@@ -538,7 +413,7 @@ static void next_step(struct leap__borrower *b)
 		irq_start(b, -1);
 		return;
 	}
-	if (!drop_maps(b))
+	if (!leap__borrower_mem_drop(b))
 		clean(b);
 }
 
@@ -576,10 +451,10 @@ void leap__borrower_lost(struct leap__borrower *b)
 		if (b->queues[i].sq)
 			b->l->nr_queues--;
 		b->queues[i].sq = b->queues[i].cq = false;
+		b->queues[i].changing = false;
+		b->queues[i].out = 0;
 	}
-	for (i = 0; i < LEAP__LEND_MAX_MAPS; i++)
-		if (b->maps[i].state == LEAP__LEND_MAP_READY)
-			forget_map(&b->maps[i]);
+	leap__borrower_mem_lost(b);
 	b->cmds_out = 0;
 	b->del_busy = false;
 	b->irq_on = b->irq_set = false;

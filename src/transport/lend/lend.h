@@ -3,9 +3,10 @@
  * lend.h - the inside of a lender
  *
  *	lender.c	the device, the socket, who is there
- *	borrower.c	one borrower: its messages, its memory, its end
+ *	borrower.c	one borrower: its messages, its interrupt, its end
+ *	borrower_mem.c	  its memory
  *	admin.c		its admin commands
- *	host.c		the other end: "lent:", a way to a device (regdev.h)
+ *	host.h		the other end: "lent:", a way to a device (regdev.h)
  */
 #ifndef LEAP_LEND_LEND_H
 #define LEAP_LEND_LEND_H
@@ -27,6 +28,8 @@ struct leap__borrower;
 struct leap__lend_queue {
 	uint16_t qid;		/* the device's; 0 = not granted */
 	bool cq, sq;		/* may exist at the device */
+	bool changing;		/* a Create or Delete of it is out */
+	uint16_t out;		/* commands there that name it */
 };
 
 enum leap__lend_map_state {
@@ -50,7 +53,7 @@ struct leap__lend_cmd {
 	struct leap__regcmd cmd;	/* first */
 	struct leap__borrower *b;
 	uint32_t id;
-	uint16_t queue;		/* Create, Delete: the borrower's id */
+	uint16_t queue;		/* that it names: the borrower's id; 0 = none */
 	bool busy;
 	struct leap__list held;
 };
@@ -84,6 +87,7 @@ struct leap__borrower {
 	struct leap__fence fence;
 	struct leap__lend_queue queues[LEAP__LEND_MAX_QUEUES + 1];
 	struct leap__lend_map maps[LEAP__LEND_MAX_MAPS];
+	uint64_t map_bytes;	/* of them */
 	struct leap__lend_cmd cmds[LEAP__LEND_MAX_CMDS];
 	uint32_t cmds_out;	/* at the device */
 	uint32_t aers[LEAP__HOST_AERS];		/* parked: ids */
@@ -153,11 +157,25 @@ void leap__borrower_event(struct leap__borrower *b, uint32_t dw0);
 /* Something has ended: what is next, for one that is ended or disabled? It may
  * be freed. */
 void leap__borrower_step(struct leap__borrower *b);
+void leap__borrower_reply(struct leap__borrower *b, uint32_t id, int err,
+			  uint64_t value);
+void leap__borrower_done(struct leap__borrower *b, uint32_t id,
+			 leap_status_t status, uint64_t result, uint16_t qid);
+
+/* borrower_mem.c */
+
 /* Are @bytes at @iova in its memory? */
 bool leap__borrower_owns(const struct leap__borrower *b, uint64_t iova,
 			 uint64_t bytes);
-void leap__borrower_done(struct leap__borrower *b, uint32_t id,
-			 leap_status_t status, uint64_t result, uint16_t qid);
+/* Each is answered by REPLY. 0 */
+int leap__borrower_mem_add(struct leap__borrower *b,
+			   const struct leap__lend_msg *msg, int fd);
+int leap__borrower_mem_del(struct leap__borrower *b,
+			   const struct leap__lend_msg *msg);
+/* All of it has to go: true while some is there. */
+bool leap__borrower_mem_drop(struct leap__borrower *b);
+/* The device is closed, and reaches nothing any more. */
+void leap__borrower_mem_lost(struct leap__borrower *b);
 
 /* admin.c */
 

@@ -20,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/io/info.h"
@@ -241,31 +240,18 @@ int leap_lender_connect(struct leap_lender *l)
 static int listen_at(struct leap_lender *l)
 {
 	struct leap_listener_opts opts = LEAP_LISTENER_OPTS_INIT;
-	struct leap__world *w = leap__pollgroup_world(l->pg);
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	size_t len = strlen(l->path);
 	struct leap__wfd *wfd;
 	int err;
 
-	if (!len || len >= sizeof(addr.sun_path))
-		return leap__err(-EINVAL, "leap_lender_create: socket path of "
-				 "%zu bytes, not 1..%zu", len,
-				 sizeof(addr.sun_path) - 1);
-	memcpy(addr.sun_path, l->path, len + 1);
-	err = w->ops->listen(w, (struct sockaddr *)&addr, sizeof(addr), 128,
-			     l->opts.mode ? l->opts.mode : 0600, &wfd);
-	if (err)
-		return leap__err(err, "leap_lender_create: %s: %s", l->path,
-				 strerror(-err));
+	opts.mode = l->opts.mode;
 	opts.set_owner = l->opts.set_owner;
 	opts.uid = l->opts.uid;
 	opts.gid = l->opts.gid;
-	err = leap__acceptor_own(&opts, l->path);
-	if (err) {
-		w->ops->close(wfd);
-		return err;
-	}
-	return leap__acceptor_start(l->pg, wfd, accepted, l, &l->acceptor);
+	err = leap__acceptor_listen("leap_lender_create",
+				    leap__pollgroup_world(l->pg), l->path,
+				    &opts, 128, &wfd);
+	return err ? err : leap__acceptor_start(l->pg, wfd, accepted, l,
+						&l->acceptor);
 }
 
 /* A process that was killed has closed its socket, and nobody may have looked
@@ -364,6 +350,9 @@ static int take_opts(struct leap_lender *l, const struct leap_lender_opts *from)
 		o->reconnect_ms = RECONNECT_MS;
 	if (!o->loss_ms)
 		o->loss_ms = LOSS_MS;
+	if (!o->max_map_bytes)
+		o->max_map_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) *
+				   (uint64_t)sysconf(_SC_PAGESIZE);
 	l->url = strdup(o->url);
 	l->hostnqn = o->hostnqn ? strdup(o->hostnqn) : NULL;
 	l->path = o->path ? strdup(o->path) : NULL;
@@ -416,12 +405,9 @@ static void count_maps(const struct leap__borrower *b, uint32_t *nr,
 {
 	uint32_t i;
 
-	for (i = 0; i < LEAP__LEND_MAX_MAPS; i++) {
-		if (!b->maps[i].state)
-			continue;
-		++*nr;
-		*bytes += leap_dmabuf_bytes(b->maps[i].buf);
-	}
+	for (i = 0; i < LEAP__LEND_MAX_MAPS; i++)
+		*nr += b->maps[i].state != LEAP__LEND_MAP_FREE;
+	*bytes += b->map_bytes;
 }
 
 int leap_lender_info(const struct leap_lender *l, struct leap_lender_info *info)

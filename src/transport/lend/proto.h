@@ -15,8 +15,8 @@
  *
  * MEM_ADD, MEM_DEL, DISABLE and IRQ are answered by REPLY with their id, in any
  * order; ADMIN by DONE. The lender ends the connection, after BYE or for
- * reasons of its own, when the device has nothing of the borrower's any more. Messages
- * have one size; what a type does not use is zero.
+ * reasons of its own, when the device has nothing of the borrower's any more.
+ * Messages have one size; what a type does not use is zero.
  */
 #ifndef LEAP_LEND_PROTO_H
 #define LEAP_LEND_PROTO_H
@@ -52,8 +52,8 @@ enum leap__lend_type {
 #define LEAP__LEND_PAGE		2u	/* BAR 0 from 1000h on */
 
 /* RING: flags. */
-#define LEAP__LEND_STORE	1u	/* shadow words as well, which the borrower
-				 * does not reach */
+/* Shadow words as well, which the borrower does not reach. */
+#define LEAP__LEND_STORE	1u
 
 struct leap__lend_msg {
 	leap_le32 magic;

@@ -70,8 +70,7 @@ static int flush_recvs(struct leap__rdma_conn *c)
 		}
 	}
 	c->nr_recv = 0;
-	return c->srq ? c->v->srq_post(c->srq, r, n) :
-	       c->v->post_recv(c->qp, r, n);
+	return c->v->post_recv(c->qp, r, n);
 }
 
 /*
@@ -83,7 +82,7 @@ static void stall_start(struct leap__rdma_conn *c)
 	c->stalling = 1;
 	c->stall_head = c->sq_head;
 	leap_timer_start(c->pg, &c->stall,
-			 leap__rdma_group(c->pg)->stall_ms * UINT64_C(1000000));
+			 LEAP__RDMA_STALL_MS * UINT64_C(1000000));
 }
 
 static void stall_run(struct leap_timer *timer)
@@ -525,7 +524,7 @@ int leap__rdma_conn_qp(struct leap__rdma_conn *c, uint32_t sends,
 	if (sends > c->dev->caps.max_wr)
 		sends = c->dev->caps.max_wr;
 	caps.max_send = sends;
-	caps.max_recv = c->srq ? 0 : recvs;
+	caps.max_recv = recvs;
 	caps.max_sge = c->dev->caps.max_sge < LEAP__RDMA_MAX_SGE ?
 		       c->dev->caps.max_sge : LEAP__RDMA_MAX_SGE;
 	caps.max_inline = max_inline;
@@ -536,8 +535,7 @@ int leap__rdma_conn_qp(struct leap__rdma_conn *c, uint32_t sends,
 	if (!err)
 		err = c->v->cq_create(dev, sends + recvs, c->comp, &c->cq);
 	if (!err)
-		err = c->v->qp_create(c->id, c->dev->pd, c->cq, c->srq, &caps,
-				      &c->qp);
+		err = c->v->qp_create(c->id, c->dev->pd, c->cq, &caps, &c->qp);
 	if (err)
 		return err;
 	c->sq_size = sends;

@@ -25,6 +25,7 @@
 #define LEAP__RDMA_HELLO_MS	10000u	/* from accept to Connect */
 #define LEAP__RDMA_RESOLVE_MS	2000u	/* address and route, each */
 #define LEAP__RDMA_LINGER_MS	1000u	/* for the last answers to get out */
+#define LEAP__RDMA_STALL_MS	15000u	/* nothing posted gets done; close */
 #define LEAP__RDMA_BATCH	64u	/* descriptors of one post */
 #define LEAP__RDMA_SGES		256u	/* of them all */
 #define LEAP__RDMA_MAX_SGE	16u	/* of one */
@@ -72,7 +73,6 @@ struct leap__rdma_conn {
 	struct leap__v_qp *qp;
 	struct leap__v_cq *cq;
 	struct leap__v_comp *comp;
-	struct leap__v_srq *srq;	/* borrowed */
 	struct leap__v_mr *mr[2];	/* of the end; go after the queue */
 	uint8_t state;			/* enum leap__rdma_state */
 	uint8_t polled;			/* the poller is in */
@@ -155,6 +155,22 @@ static inline void leap__rdma_post_end(struct leap__rdma_conn *c,
 	s->kind = kind;
 	s->ptr = ptr;
 }
+
+/* Descriptors that READs (LEAP__V_READ) or WRITEs of @nr pieces take. */
+uint32_t leap__rdma_nr_moves(const struct leap__rdma_conn *c, uint32_t op,
+			     uint32_t nr);
+
+/*
+ * leap__rdma_post_move - READs from @remote, a one-sided piece, into @nr pieces
+ * of ours, or WRITEs out of them
+ *
+ * What the pieces have is moved, so @remote has it too; and there is room.
+ * @flags are of the last descriptor.
+ */
+void leap__rdma_post_move(struct leap__rdma_conn *c, uint32_t op,
+			  const struct leap_piece *remote,
+			  const struct leap_piece *pieces, uint32_t nr,
+			  uint32_t lkey, uint32_t flags);
 
 /* Receive @slot may be filled again. */
 void leap__rdma_post_recv(struct leap__rdma_conn *c, uint32_t slot);

@@ -163,7 +163,6 @@ struct leap__rdma_group *leap__rdma_group(struct leap_pollgroup *pg)
 	g->ext.free = group_free;
 	g->pg = pg;
 	g->v = leap__verbs_real();
-	g->stall_ms = LEAP__RDMA_STALL_MS;
 	leap__pollgroup_add_ext(pg, &g->ext);
 	return g;
 }

@@ -13,8 +13,6 @@
 
 #include <pthread.h>
 
-#define LEAP__RDMA_STALL_MS	15000u	/* nothing posted gets done; close */
-
 /*
  * A protection domain, and what its device can do. Queue pairs of one target
  * move between threads, so it counts its users across threads.
@@ -57,7 +55,7 @@ struct leap__rdma_group {
 	struct leap_pollgroup *pg;
 	const struct leap__verbs *v;	/* NULL = not in this build */
 	struct leap__rdma_pool *pools;
-	uint32_t stall_ms;	/* a connection without progress */
+	struct leap__farmem_lane *lanes;	/* farmem.c's */
 };
 
 /* leap__rdma_group - of @pg, made when it is not there; NULL = no memory.

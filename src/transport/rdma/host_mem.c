@@ -9,8 +9,9 @@
  * until the connection ends: so bounce memory belongs to one queue, holds
  * nothing else, and what a command has read is taken out of it once.
  */
-#include "core/io/dispatch.h"
 #include "transport/rdma/host.h"
+
+#include "core/io/dispatch.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -23,17 +23,15 @@ enum {
 
 /* What the transport keeps in cmd->priv. */
 struct tcmd {
-	uint64_t remote;	/* the host's memory */
-	uint32_t key;
-	uint32_t asked;		/* bytes that the descriptor covers */
+	/* What the descriptor means: the host's memory, one-sided, or a part of
+	 * the capsule, a message. */
+	struct leap_piece data;
 	uint32_t slot;		/* of a capsule with data, or NO_SLOT */
-	uint32_t in_capsule;	/* bytes of it that the descriptor means */
 	uint32_t lkey;		/* of its buffers */
 	uint16_t nr_bufs;	/* of the poll group, in pieces[] */
 	uint8_t dir;
 	uint8_t flags;
 	uint8_t invalidate;	/* the host wants its key invalidated */
-	uint8_t reserved[7];
 };
 
 LEAP_STATIC_ASSERT(sizeof(struct tcmd) <=

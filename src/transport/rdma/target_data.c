@@ -32,10 +32,11 @@ void leap__rdma_describe(struct target *t, struct leap_cmd *cmd, uint32_t slot,
 	tc->slot = NO_SLOT;
 	if (LEAP_SGL_ID_TYPE(sgl->type) == LEAP_SGL_TYPE_KEYED) {
 		memcpy(&keyed, sgl, sizeof(keyed));
-		tc->remote = leap_from_le64(keyed.addr);
-		tc->asked = leap_sgl_keyed_len(&keyed);
-		tc->key = leap_sgl_keyed_key(&keyed);
-		tc->invalidate = tc->asked && LEAP_SGL_ID_SUB(keyed.type) ==
+		tc->data.reach = LEAP_REACH_ONE_SIDED;
+		tc->data.remote = leap_from_le64(keyed.addr);
+		tc->data.len_bytes = leap_sgl_keyed_len(&keyed);
+		tc->data.key = leap_sgl_keyed_key(&keyed);
+		tc->invalidate = tc->data.len_bytes && LEAP_SGL_ID_SUB(keyed.type) ==
 				 LEAP_SGL_SUB_INVALIDATE;
 		return;
 	}
@@ -49,8 +50,9 @@ void leap__rdma_describe(struct target *t, struct leap_cmd *cmd, uint32_t slot,
 		return;
 	}
 	tc->slot = slot;
-	tc->remote = at;
-	tc->in_capsule = len;
+	tc->data.reach = LEAP_REACH_MESSAGE;
+	tc->data.remote = at;
+	tc->data.len_bytes = len;
 }
 
 static int live(const struct target *t)
@@ -123,54 +125,13 @@ static int get_bufs(struct target *t, struct leap_cmd *cmd)
 	return 1;
 }
 
-/* Pieces of one descriptor. */
-static uint32_t sges(const struct target *t, uint32_t op)
-{
-	uint32_t max = t->c.max_sge;
-
-	if (op == LEAP__V_READ && t->c.dev->caps.read_sges < max)
-		max = t->c.dev->caps.read_sges;
-	return max;
-}
-
-/* Descriptors that @nr pieces take. */
-static uint32_t nr_wrs(const struct target *t, uint32_t op, uint32_t nr)
-{
-	uint32_t max = sges(t, op);
-
-	return (nr + max - 1) / max;
-}
-
-/* READs into a command's pieces, or WRITEs out of them. */
-static void post_pieces(struct target *t, struct leap_cmd *cmd, uint32_t op)
-{
-	uint32_t nr = cmd->nr_pieces, max = sges(t, op), i = 0, k, n;
-	uint64_t remote = priv(cmd)->remote;
-	struct leap__v_sge *sge;
-	struct leap__v_wr *wr;
-
-	while (i < nr) {
-		n = nr - i < max ? nr - i : max;
-		wr = leap__rdma_post(&t->c, op, n, &sge,
-				     op == LEAP__V_READ && i + n == nr ?
-				     LEAP__V_SIGNALED : 0);
-		wr->remote = remote;
-		wr->key = priv(cmd)->key;
-		for (k = 0; k < n; k++, i++) {
-			sge[k].addr = (uintptr_t)cmd->pieces[i].addr;
-			sge[k].len = cmd->pieces[i].len_bytes;
-			sge[k].lkey = priv(cmd)->lkey;
-			remote += sge[k].len;
-		}
-	}
-}
-
 /* READs of what the host writes; 0 = no room, or as many as it answers are
  * out. */
 static int may_read(const struct target *t, const struct leap_cmd *cmd)
 {
 	uint32_t each = leap_pollgroup_buf_bytes(t->vqp.pg);
-	uint32_t n = nr_wrs(t, LEAP__V_READ, (cmd->data_bytes + each - 1) / each);
+	uint32_t n = leap__rdma_nr_moves(&t->c, LEAP__V_READ,
+					 (cmd->data_bytes + each - 1) / each);
 
 	return n <= leap__rdma_room(&t->c) && t->reads < t->max_reads;
 }
@@ -191,7 +152,8 @@ static int start_pull(struct target *t, struct leap_cmd *cmd)
 	tc->flags |= READING;
 	t->reads++;
 	out_add(t, cmd);
-	post_pieces(t, cmd, LEAP__V_READ);
+	leap__rdma_post_move(&t->c, LEAP__V_READ, &tc->data, cmd->pieces,
+			     cmd->nr_pieces, tc->lkey, LEAP__V_SIGNALED);
 	leap__rdma_post_end(&t->c, SENT_READ, cmd);
 	leap__rdma_work(&t->c);
 	return 1;
@@ -230,7 +192,7 @@ static void pull_capsule(struct target *t, struct leap_cmd *cmd, uint32_t len)
 		status = LEAP_SC_INVALID_FIELD;
 	else if (tc->flags & SGL_BAD)
 		status = LEAP_SC_SGL_OFFSET;
-	else if (tc->in_capsule < len)
+	else if (tc->data.len_bytes < len)
 		status = LEAP_SC_SGL_DATA_LEN;
 	if (status) {
 		leap_cmd_ready(cmd, status | LEAP_STATUS_DNR);
@@ -238,7 +200,7 @@ static void pull_capsule(struct target *t, struct leap_cmd *cmd, uint32_t len)
 	}
 	cmd->pieces = cmd->inline_pieces;
 	memset(cmd->pieces, 0, sizeof(*cmd->pieces));
-	cmd->pieces->addr = t->capsules + tc->remote +
+	cmd->pieces->addr = t->capsules + tc->data.remote +
 			    (size_t)tc->slot * t->capsule_bytes;
 	cmd->pieces->len_bytes = len;
 	cmd->nr_pieces = 1;
@@ -263,7 +225,7 @@ void leap__rdma_cmd_pull(struct leap_cmd *cmd, uint32_t len_bytes)
 		     LEAP_SGL_ID_SUB(sgl->type) != LEAP_SGL_SUB_INVALIDATE) ||
 		    tc->dir == LEAP_DIR_NONE || tc->dir == LEAP_DIR_BOTH)
 			status = LEAP_SC_INVALID_FIELD;
-		else if (tc->asked < len_bytes)
+		else if (tc->data.len_bytes < len_bytes)
 			status = LEAP_SC_SGL_DATA_LEN;
 		else
 			status = 0;
@@ -298,22 +260,23 @@ int leap__rdma_post_answer(struct target *t, struct leap_cmd *cmd)
 	struct leap__v_wr *wr;
 	struct leap_cqe *cqe;
 
-	if (leap__rdma_room(c) < 1 + (data ? nr_wrs(t, LEAP__V_WRITE,
-						    cmd->nr_pieces) : 0))
+	if (leap__rdma_room(c) < 1 + (data ?
+	    leap__rdma_nr_moves(c, LEAP__V_WRITE, cmd->nr_pieces) : 0))
 		return 0;
 	pop(&t->done);
 	t->inflight--;
 	/* Before the host can know that it may send another. */
 	slot_back(t, tc);
 	if (data)
-		post_pieces(t, cmd, LEAP__V_WRITE);
+		leap__rdma_post_move(c, LEAP__V_WRITE, &tc->data, cmd->pieces,
+				     cmd->nr_pieces, tc->lkey, 0);
 	cqe = &t->cqes[c->sq_tail & c->ring_mask];
 	fill_cqe(t, cmd, cqe);
 	wr = leap__rdma_post(c, tc->invalidate ? LEAP__V_SEND_INV :
 			     LEAP__V_SEND, 1, &sge,
 			     c->inline_ok >= LEAP_CQE_SIZE ?
 			     LEAP__V_INLINE : 0);
-	wr->key = tc->key;
+	wr->key = tc->data.key;
 	sge->addr = (uintptr_t)cqe;
 	sge->len = LEAP_CQE_SIZE;
 	sge->lkey = t->lkey;

@@ -24,7 +24,6 @@ struct leap__v_pd;
 struct leap__v_mr;
 struct leap__v_comp;	/* completion channel: tells of completions */
 struct leap__v_cq;
-struct leap__v_srq;
 struct leap__v_qp;
 
 enum leap__v_event {
@@ -75,7 +74,6 @@ struct leap__v_caps {
 	uint32_t max_sge;
 	uint32_t read_sges;	/* of an RDMA READ */
 	uint32_t max_cqe;
-	uint32_t max_srq_wr;	/* 0 = no shared receive queues */
 	uint8_t max_ird;
 	uint8_t max_ord;
 	uint8_t remote_sink;	/* iWARP: the target of an RDMA READ must be
@@ -203,14 +201,9 @@ struct leap__verbs {
 	/* Tell of the next completion. Those that came before are not told. */
 	int (*cq_arm)(struct leap__v_cq *cq);
 	int (*cq_poll)(struct leap__v_cq *cq, struct leap__v_wc *wc, int n);
-	int (*srq_create)(struct leap__v_pd *pd, uint32_t max_wr,
-			  uint32_t max_sge, struct leap__v_srq **out);
-	void (*srq_destroy)(struct leap__v_srq *srq);
-	int (*srq_post)(struct leap__v_srq *srq, const struct leap__v_recv *r,
-			uint32_t n);
 	int (*qp_create)(struct leap__v_id *id, struct leap__v_pd *pd,
-			 struct leap__v_cq *cq, struct leap__v_srq *srq,
-			 struct leap__v_qp_caps *caps, struct leap__v_qp **out);
+			 struct leap__v_cq *cq, struct leap__v_qp_caps *caps,
+			 struct leap__v_qp **out);
 	/* When it returns, nobody touches memory through it any more. */
 	void (*qp_destroy)(struct leap__v_id *id, struct leap__v_qp *qp);
 	/* All or none of @n; on failure the queue pair is to be closed. */

@@ -91,38 +91,27 @@ static int chan_fd(struct leap__v_chan *chan)
 
 static uint8_t event_type(enum rdma_cm_event_type type)
 {
-	switch (type) {
-	case RDMA_CM_EVENT_ADDR_RESOLVED:
-		return LEAP__V_ADDR_RESOLVED;
-	case RDMA_CM_EVENT_ADDR_ERROR:
-		return LEAP__V_ADDR_ERROR;
-	case RDMA_CM_EVENT_ROUTE_RESOLVED:
-		return LEAP__V_ROUTE_RESOLVED;
-	case RDMA_CM_EVENT_ROUTE_ERROR:
-		return LEAP__V_ROUTE_ERROR;
-	case RDMA_CM_EVENT_CONNECT_REQUEST:
-		return LEAP__V_CONNECT_REQUEST;
-	case RDMA_CM_EVENT_CONNECT_RESPONSE:
-		return LEAP__V_CONNECT_RESPONSE;
-	case RDMA_CM_EVENT_CONNECT_ERROR:
-		return LEAP__V_CONNECT_ERROR;
-	case RDMA_CM_EVENT_UNREACHABLE:
-		return LEAP__V_UNREACHABLE;
-	case RDMA_CM_EVENT_REJECTED:
-		return LEAP__V_REJECTED;
-	case RDMA_CM_EVENT_ESTABLISHED:
-		return LEAP__V_ESTABLISHED;
-	case RDMA_CM_EVENT_DISCONNECTED:
-		return LEAP__V_DISCONNECTED;
-	case RDMA_CM_EVENT_DEVICE_REMOVAL:
-		return LEAP__V_DEVICE_REMOVAL;
-	case RDMA_CM_EVENT_ADDR_CHANGE:
-		return LEAP__V_ADDR_CHANGE;
-	case RDMA_CM_EVENT_TIMEWAIT_EXIT:
-		return LEAP__V_TIMEWAIT_EXIT;
-	default:
-		return LEAP__V_OTHER;
-	}
+	/* 1 more, so that 0 is none of them. */
+	static const uint8_t types[] = {
+		[RDMA_CM_EVENT_ADDR_RESOLVED] = LEAP__V_ADDR_RESOLVED + 1,
+		[RDMA_CM_EVENT_ADDR_ERROR] = LEAP__V_ADDR_ERROR + 1,
+		[RDMA_CM_EVENT_ROUTE_RESOLVED] = LEAP__V_ROUTE_RESOLVED + 1,
+		[RDMA_CM_EVENT_ROUTE_ERROR] = LEAP__V_ROUTE_ERROR + 1,
+		[RDMA_CM_EVENT_CONNECT_REQUEST] = LEAP__V_CONNECT_REQUEST + 1,
+		[RDMA_CM_EVENT_CONNECT_RESPONSE] = LEAP__V_CONNECT_RESPONSE + 1,
+		[RDMA_CM_EVENT_CONNECT_ERROR] = LEAP__V_CONNECT_ERROR + 1,
+		[RDMA_CM_EVENT_UNREACHABLE] = LEAP__V_UNREACHABLE + 1,
+		[RDMA_CM_EVENT_REJECTED] = LEAP__V_REJECTED + 1,
+		[RDMA_CM_EVENT_ESTABLISHED] = LEAP__V_ESTABLISHED + 1,
+		[RDMA_CM_EVENT_DISCONNECTED] = LEAP__V_DISCONNECTED + 1,
+		[RDMA_CM_EVENT_DEVICE_REMOVAL] = LEAP__V_DEVICE_REMOVAL + 1,
+		[RDMA_CM_EVENT_ADDR_CHANGE] = LEAP__V_ADDR_CHANGE + 1,
+		[RDMA_CM_EVENT_TIMEWAIT_EXIT] = LEAP__V_TIMEWAIT_EXIT + 1,
+	};
+	unsigned int i = (unsigned int)type;
+
+	return i < sizeof(types) && types[i] ? (uint8_t)(types[i] - 1) :
+	       LEAP__V_OTHER;
 }
 
 static int chan_get(struct leap__v_chan *chan, struct leap__v_cm *cm)
@@ -285,7 +274,6 @@ static int dev_caps(struct leap__v_dev *dev, struct leap__v_caps *caps)
 	caps->max_wr = (uint32_t)a.max_qp_wr;
 	caps->max_sge = (uint32_t)a.max_sge;
 	caps->max_cqe = (uint32_t)a.max_cqe;
-	caps->max_srq_wr = a.max_srq > 0 ? (uint32_t)a.max_srq_wr : 0;
 	caps->max_ird = to_u8(a.max_qp_rd_atom);
 	caps->max_ord = to_u8(a.max_qp_init_rd_atom);
 	caps->remote_sink =
@@ -452,33 +440,14 @@ static int cq_poll(struct leap__v_cq *cq, struct leap__v_wc *out, int n)
 	return n;
 }
 
-static int srq_create(struct leap__v_pd *pd, uint32_t max_wr, uint32_t max_sge,
-		      struct leap__v_srq **out)
-{
-	struct ibv_srq_init_attr a = {
-		.attr = { .max_wr = max_wr, .max_sge = max_sge },
-	};
-
-	errno = 0;
-	*out = (struct leap__v_srq *)(void *)
-		ibv_create_srq((struct ibv_pd *)(void *)pd, &a);
-	return *out ? 0 : no_object();
-}
-
-static void srq_destroy(struct leap__v_srq *srq)
-{
-	ibv_destroy_srq((struct ibv_srq *)(void *)srq);
-}
-
 /* ---- queue pairs ---- */
 
 static int qp_create(struct leap__v_id *id, struct leap__v_pd *pd,
-		     struct leap__v_cq *cq, struct leap__v_srq *srq,
-		     struct leap__v_qp_caps *caps, struct leap__v_qp **out)
+		     struct leap__v_cq *cq, struct leap__v_qp_caps *caps,
+		     struct leap__v_qp **out)
 {
 	struct ibv_qp_init_attr a = {
 		.send_cq = cq_of(cq), .recv_cq = cq_of(cq),
-		.srq = (struct ibv_srq *)(void *)srq,
 		.qp_type = IBV_QPT_RC,
 	};
 	int err;
@@ -583,19 +552,6 @@ static int post_recv(struct leap__v_qp *qp, const struct leap__v_recv *r,
 	return rc ? -(rc < 0 ? EIO : rc) : 0;
 }
 
-static int srq_post(struct leap__v_srq *srq, const struct leap__v_recv *r,
-		    uint32_t n)
-{
-	struct ibv_recv_wr wr[POST_MAX], *bad;
-	int rc;
-
-	if (!n || n > POST_MAX)
-		return n ? -EINVAL : 0;
-	to_recv(wr, r, n);
-	rc = ibv_post_srq_recv((struct ibv_srq *)(void *)srq, wr, &bad);
-	return rc ? -(rc < 0 ? EIO : rc) : 0;
-}
-
 static const struct leap__verbs real = {
 	.name = "libibverbs",
 	.chan_create = chan_create,
@@ -628,9 +584,6 @@ static const struct leap__verbs real = {
 	.cq_destroy = cq_destroy,
 	.cq_arm = cq_arm,
 	.cq_poll = cq_poll,
-	.srq_create = srq_create,
-	.srq_destroy = srq_destroy,
-	.srq_post = srq_post,
 	.qp_create = qp_create,
 	.qp_destroy = qp_destroy,
 	.post_send = post_send,

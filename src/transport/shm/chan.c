@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/io/fdchan.h"
+
 int leap__shm_check(const struct leap__shm_msg *msg, int from_host,
 		    uint32_t nr_fds)
 {
@@ -80,10 +82,7 @@ static void one_message(struct leap__shm_chan *chan)
 	chan->end->message(chan, type, &chan->in, fd);
 }
 
-/*
- * Only memory is ever wanted. A peer that passes its own end of this socket
- * would keep it open, when it is gone, for as long as we have that.
- */
+/* Nothing else is ever wanted; least of all a socket (leap__fd_no_socket). */
 static bool is_memory(int fd)
 {
 	struct stat st;
@@ -91,32 +90,15 @@ static bool is_memory(int fd)
 	return !fstat(fd, &st) && S_ISREG(st.st_mode);
 }
 
-/* The first descriptor may be the message's; more are nobody's. 0, -EPROTO */
-static int take_fds(struct leap__shm_chan *chan)
-{
-	uint32_t i;
-	int err = 0;
-
-	for (i = 0; i < chan->rx.nr_fds; i++) {
-		if (chan->nr_in_fds++ == 0 && is_memory(chan->in_fds[i])) {
-			chan->in_fd = chan->in_fds[i];
-			continue;
-		}
-		close(chan->in_fds[i]);
-		err = -EPROTO;
-	}
-	return err;
-}
-
 static void received(struct leap__io *io)
 {
 	struct leap__shm_chan *chan = io->arg;
-
 	int err = 0;
 
 	chan->rx_busy = false;
 	if (io->res > 0)
-		err = take_fds(chan);
+		err = leap__fds_take(io, &chan->in_fd, &chan->nr_in_fds, 1,
+				     is_memory);
 	if (err)
 		leap__shm_chan_kill(chan, err);
 	if (chan->dead) {

@@ -9,7 +9,6 @@
 
 #include "core/io/acceptor.h"
 
-#include <sys/un.h>
 
 /* target.c */
 int leap__shm_target_start(struct leap_listener *listener,
@@ -31,9 +30,5 @@ struct leap__shm_listener {
 int leap__shm_listen(struct leap_listener *listener, const char *address,
 		     char *bound, size_t bound_max);
 void leap__shm_unlisten(struct leap_listener *listener);
-
-/* "/run/leap.sock" as a socket address. 0, or -EINVAL with last error text. */
-int leap__shm_address(const char *call, const char *path,
-		      struct sockaddr_un *addr);
 
 #endif

@@ -5,6 +5,8 @@
 #ifndef LEAP_TCP_PDU_H
 #define LEAP_TCP_PDU_H
 
+#include <string.h>
+
 #include <leapio/nvme_tcp.h>
 
 /* The longest header; data starts at byte PDO <= 255. */
@@ -88,5 +90,27 @@ uint8_t leap__tcp_pdo(uint8_t hlen, uint8_t hdgst, uint8_t pda);
 uint32_t leap__tcp_term(uint8_t *out, uint8_t type,
 			const struct leap__tcp_bad *bad, const void *bad_hdr,
 			uint32_t len);
+
+/*
+ * Headers have three lengths. Known ones are a few moves; of a length that is
+ * only known to be small compilers make a "rep movs", which takes longer than
+ * the rest of a header. The common header by itself, so that whoever copies the
+ * entry behind it finds that in one store, and does not wait for two.
+ */
+static inline void leap__tcp_copy_hdr(void *to, const void *from,
+				      uint32_t hlen)
+{
+	enum { CH = sizeof(struct leap_tcp_hdr) };
+	uint8_t *rest = (uint8_t *)to + CH;
+	const uint8_t *src = (const uint8_t *)from + CH;
+
+	memcpy(to, from, CH);
+	if (hlen == sizeof(struct leap_tcp_rsp))
+		memcpy(rest, src, sizeof(struct leap_tcp_rsp) - CH);
+	else if (hlen == sizeof(struct leap_tcp_cmd))
+		memcpy(rest, src, sizeof(struct leap_tcp_cmd) - CH);
+	else
+		memcpy(rest, src, sizeof(union leap__tcp_pdu) - CH);
+}
 
 #endif

@@ -54,7 +54,7 @@ static int rx_pdu(struct leap__tcp_conn *c, const struct leap__tcp_shape *s)
 	struct leap__tcp_bad bad;
 	int stream;
 
-	memcpy(&pdu, at, s->hlen);
+	leap__tcp_copy_hdr(&pdu, at, s->hlen);
 	if (s->has_hdgst) {
 		bad.fes = LEAP_TCP_FES_HDGST;
 		bad.fei = get_digest(at + s->hlen);

@@ -3,10 +3,10 @@
  * The controller end of an NVMe/TCP queue pair.
  *
  * Brings commands in (capsule, in-capsule data, R2T and H2CData) and carries
- * answers out (C2HData, CapsuleResp). Payload lives in buffers of the poll
- * group, of which a connection takes a share that shrinks as they run out, and
- * then in memory of its own; in-capsule data in memory of the connection, one
- * place per slot, and capsules that find no command wait beside the stream: so
+ * answers out (C2HData, CapsuleResp). Small payload lives in memory of the
+ * connection, one place per slot; other payload in buffers of the poll group, of
+ * which a connection takes a share that shrinks as they run out, and then in
+ * room for one command. Capsules that find no command wait beside the stream: so
  * the stream never waits for a buffer or a command that only the stream could
  * free, and a host that is stalled holds up nobody else.
  *
@@ -23,6 +23,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <leapio/dmabuf.h>
+
+#include "core/io/dispatch.h"
 #include "util/plant.h"
 
 /* Of one capsule put aside, its data and digest. */
@@ -224,21 +227,20 @@ static int take_capsule(struct target *t, struct leap_cmd *cmd,
 	uint64_t at = leap_from_le64(cmd->sqe.sgl1.addr);
 	uint32_t len = leap_from_le32(cmd->sqe.sgl1.len), crc = 0;
 	struct tcmd *tc = priv(cmd);
-	uint8_t *to = t->capsules + (size_t)tc->slot * t->capsule_bytes;
 
-	if (s->has_ddgst && !at && len == s->data) {
-		crc = leap__crc32c_copy(to, data, len, 0);
+	if (at > s->data || len > s->data - at) {
+		tc->flags |= SGL_BAD;
+		at = len = 0;
+	}
+	tc->in_capsule = len;
+	if (s->has_ddgst && len == s->data) {
+		crc = leap__crc32c_copy(place_of(t, tc->slot, len), data, len,
+					0);
 	} else {
 		if (s->has_ddgst)
 			crc = leap__crc32c(0, data, s->data);
-		if (at > s->data || len > s->data - at) {
-			tc->flags |= SGL_BAD;
-			len = 0;
-		} else {
-			memcpy(to, data + at, len);
-		}
+		memcpy(place_of(t, tc->slot, len), data + at, len);
 	}
-	tc->in_capsule = len;
 	return leap__tcp_ddgst_ok(s, data, crc);
 }
 
@@ -460,17 +462,40 @@ void leap__tcp_vqp_detach(struct leap_vqp *vqp)
 		c->world->ops->detach(c->wfd);
 }
 
+/*
+ * Lists of pieces for the largest command out of the buffers of this poll
+ * group; the next one's may be smaller. None is in use: a Connect has one piece.
+ */
+static int target_pieces(struct target *t)
+{
+	uint32_t each = leap_pollgroup_buf_bytes(t->vqp.pg);
+	uint32_t n = (t->limits.max_data + each - 1) / each;
+	struct leap_piece *pieces;
+
+	if (n > t->max_bufs && n > LEAP_CMD_INLINE_PIECES) {
+		pieces = realloc(t->pieces, (size_t)t->limits.max_depth * n *
+				 sizeof(*pieces));
+		if (!pieces)
+			return -ENOMEM;
+		t->pieces = pieces;
+	}
+	if (n > t->max_bufs)
+		t->max_bufs = n;
+	return 0;
+}
+
 int leap__tcp_vqp_attach(struct leap_vqp *vqp)
 {
 	struct leap__tcp_conn *c = &((struct target *)vqp)->c;
-	int err = 0;
+	int err = target_pieces((struct target *)vqp);
 
 	c->pg = vqp->pg;
 	c->world = leap__pollgroup_world(vqp->pg);
-	if (c->wfd)
+	if (!err && c->wfd)
 		err = c->world->ops->attach(c->world, c->wfd);
 	if (err) {
-		c->world->ops->close(c->wfd);
+		if (c->wfd)
+			c->world->ops->close(c->wfd);
 		c->wfd = NULL;
 		c->state = LEAP__TCP_GONE;
 		return err;
@@ -484,7 +509,10 @@ static void target_free(struct target *t)
 {
 	leap__tcp_conn_fini(&t->c);
 	free(t->slots);
-	free(t->capsules);
+	if (t->places_mem)
+		leap_dmabuf_put(t->places_mem);
+	else
+		free(t->places);
 	free(t->aside);
 	free(t->own);
 	free(t->pieces);
@@ -496,26 +524,34 @@ void leap__tcp_vqp_destroy(struct leap_vqp *vqp)
 	target_free((struct target *)vqp);
 }
 
+/* Large and mostly never touched: costs address space only. Aligned, so that a
+ * file leaf can write from it as it is. */
+static uint8_t *make_places(struct target *t, size_t bytes)
+{
+	struct leap_dmabuf_opts opts = LEAP_DMABUF_OPTS_INIT;
+
+	if (!leap__dispatch(t->vqp.pg)->bufs_mem)
+		return aligned_alloc(4096, bytes);
+	opts.bytes = bytes;
+	opts.huge = LEAP_HUGE_NEVER;
+	opts.name = "leapio-places";
+	return leap_dmabuf_create(&opts, &t->places_mem) ? NULL :
+		leap_dmabuf_addr(t->places_mem);
+}
+
 static int target_memory(struct target *t)
 {
-	uint32_t each = leap_pollgroup_buf_bytes(t->vqp.pg), i;
-	uint32_t n = t->limits.max_depth;
+	uint32_t n = t->limits.max_depth, i;
 
 	t->c.rules.max_capsule = t->limits.inline_bytes > LEAP_TCP_ADMIN_ICD ?
 		t->limits.inline_bytes : LEAP_TCP_ADMIN_ICD;
 	t->capsule_bytes = (t->c.rules.max_capsule + 4095) & ~4095u;
-	t->max_bufs = (t->limits.max_data + each - 1) / each;
 	t->slots = calloc(n, sizeof(*t->slots));
-	/* Large and mostly never touched: costs address space only. Aligned,
-	 * so that a file leaf can write from it as it is. */
-	t->capsules = aligned_alloc(4096, (size_t)n * t->capsule_bytes);
+	t->places = make_places(t, (size_t)n *
+				   (SMALL_PLACE + t->capsule_bytes));
 	t->own = aligned_alloc(4096, ((size_t)t->limits.max_data + 4095) &
 					     ~(size_t)4095);
-	if (t->max_bufs > LEAP_CMD_INLINE_PIECES)
-		t->pieces = malloc((size_t)n * t->max_bufs *
-				   sizeof(*t->pieces));
-	if (!t->slots || !t->capsules || !t->own ||
-	    (!t->pieces && t->max_bufs > LEAP_CMD_INLINE_PIECES))
+	if (!t->slots || !t->places || !t->own || target_pieces(t))
 		return -ENOMEM;
 	for (i = 0; i < n; i++)
 		t->slots[i].next = (uint16_t)(i + 1 < n ? i + 1 : NO_SLOT);

@@ -110,6 +110,7 @@ static int get_bufs(struct target *t, struct leap_cmd *cmd)
 	for (p = cmd->pieces; bytes; p++) {
 		memset(p, 0, sizeof(*p));
 		p->addr = leap_pollgroup_buf_get(t->vqp.pg);
+		p->buf = leap__dispatch(t->vqp.pg)->bufs_mem;
 		p->len_bytes = bytes < each ? bytes : each;
 		bytes -= p->len_bytes;
 	}
@@ -119,31 +120,42 @@ static int get_bufs(struct target *t, struct leap_cmd *cmd)
 	return 1;
 }
 
-/*
- * What the others cannot take: the in-capsule place of the slot, when it does,
- * and room for one command of any size. However little the pool has left, a
- * connection moves on.
- */
-static int get_own(struct target *t, struct leap_cmd *cmd)
+static void set_piece(struct leap_cmd *cmd, uint8_t *at,
+		      struct leap_dmabuf *buf)
 {
-	struct tcmd *tc = priv(cmd);
-	uint8_t *at;
-
-	if (cmd->data_bytes <= t->capsule_bytes &&
-	    (tc->slot != NO_SLOT || leap__tcp_slot_get(t, cmd))) {
-		at = t->capsules + (size_t)tc->slot * t->capsule_bytes;
-	} else if (!t->own_cmd) {
-		at = t->own;
-		t->own_cmd = cmd;
-	} else {
-		leap_vqp_starved(&t->vqp);
-		return 0;
-	}
 	cmd->pieces = cmd->inline_pieces;
 	memset(cmd->pieces, 0, sizeof(*cmd->pieces));
 	cmd->pieces->addr = at;
+	cmd->pieces->buf = buf;
 	cmd->pieces->len_bytes = cmd->data_bytes;
 	cmd->nr_pieces = 1;
+}
+
+/* The place of a slot, when that takes it: there is one for each command, so
+ * small ones need not wait for buffers. */
+static int get_place(struct target *t, struct leap_cmd *cmd)
+{
+	struct tcmd *tc = priv(cmd);
+
+	if (cmd->data_bytes > t->capsule_bytes ||
+	    (tc->slot == NO_SLOT && !leap__tcp_slot_get(t, cmd)))
+		return 0;
+	set_piece(cmd, place_of(t, tc->slot, cmd->data_bytes), t->places_mem);
+	return 1;
+}
+
+/*
+ * What the others cannot take: room for one command of any size. However little
+ * the pool has left, a connection moves on.
+ */
+static int get_own(struct target *t, struct leap_cmd *cmd)
+{
+	if (t->own_cmd) {
+		leap_vqp_starved(&t->vqp);
+		return 0;
+	}
+	t->own_cmd = cmd;
+	set_piece(cmd, t->own, NULL);
 	return 1;
 }
 
@@ -179,7 +191,7 @@ static int start_pull(struct target *t, struct leap_cmd *cmd)
 	     cmd->data_bytes > (uint64_t)each * LEAP_CMD_INLINE_PIECES) &&
 	    !leap__tcp_slot_get(t, cmd))
 		return 0;
-	if (!get_bufs(t, cmd) && !get_own(t, cmd))
+	if (!get_place(t, cmd) && !get_bufs(t, cmd) && !get_own(t, cmd))
 		return 0;
 	if (tc->dir == LEAP_DIR_TO_HOST)
 		leap_cmd_ready(cmd, 0);
@@ -227,11 +239,7 @@ static void pull_capsule(struct target *t, struct leap_cmd *cmd, uint32_t len)
 		leap_cmd_ready(cmd, status | LEAP_STATUS_DNR);
 		return;
 	}
-	cmd->pieces = cmd->inline_pieces;
-	memset(cmd->pieces, 0, sizeof(*cmd->pieces));
-	cmd->pieces->addr = t->capsules + (size_t)tc->slot * t->capsule_bytes;
-	cmd->pieces->len_bytes = len;
-	cmd->nr_pieces = 1;
+	set_piece(cmd, place_of(t, tc->slot, tc->in_capsule), t->places_mem);
 	leap_cmd_ready(cmd, 0);
 }
 

@@ -46,11 +46,11 @@ void leap__tcp_tx_hdr(struct leap__tcp_conn *c, union leap__tcp_pdu *pdu,
 
 	if (c->rules.hdgst && c->rules.ready) {
 		pdu->hdr.flags |= LEAP_TCP_F_HDGST;
-		memcpy(at, pdu, hlen);
+		leap__tcp_copy_hdr(at, pdu, hlen);
 		put_digest(at + hlen, leap__crc32c(0, at, hlen));
 		used += LEAP_TCP_DIGEST_LEN;
 	} else {
-		memcpy(at, pdu, hlen);
+		leap__tcp_copy_hdr(at, pdu, hlen);
 	}
 	if (used < head)
 		memset(at + used, 0, head - used);

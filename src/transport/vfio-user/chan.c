@@ -11,9 +11,9 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/io/fdchan.h"
 #include "transport/vfio-user/parse.h"
 
 static void receive(struct leap__vfu_chan *chan)
@@ -41,35 +41,6 @@ static void close_fds(struct leap__vfu_chan *chan)
 	while (chan->nr_fds)
 		if (chan->fds[--chan->nr_fds] >= 0)
 			close(chan->fds[chan->nr_fds]);
-}
-
-/*
- * Memory and eventfds are what is wanted. A peer that passes its own end of
- * this socket would keep it open, when it is gone, for as long as we have that.
- */
-static bool is_socket(int fd)
-{
-	struct stat st;
-
-	return fstat(fd, &st) || S_ISSOCK(st.st_mode);
-}
-
-/* 0; -EPROTO more than a message may have, or none that any should */
-static int take_fds(struct leap__vfu_chan *chan)
-{
-	uint32_t i;
-	int err = 0;
-
-	for (i = 0; i < chan->rx.nr_fds; i++) {
-		if (chan->nr_fds < LEAP__VFU_MAX_FDS &&
-		    !is_socket(chan->came[i])) {
-			chan->fds[chan->nr_fds++] = chan->came[i];
-			continue;
-		}
-		close(chan->came[i]);
-		err = -EPROTO;
-	}
-	return err;
 }
 
 static void one_message(struct leap__vfu_chan *chan)
@@ -106,7 +77,8 @@ static void received(struct leap__io *io)
 
 	chan->rx_busy = false;
 	if (io->res > 0)
-		err = take_fds(chan);
+		err = leap__fds_take(io, chan->fds, &chan->nr_fds,
+				     LEAP__VFU_MAX_FDS, leap__fd_no_socket);
 	if (chan->dead) {
 		leap__pollgroup_defer(chan->pg, &chan->defer);
 		return;

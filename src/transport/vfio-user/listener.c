@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/un.h>
 
 #include "core/io/acceptor.h"
 #include "core/io/pollgroup.h"
@@ -35,32 +34,6 @@ static const struct leap__vfu_vdev_ops vdev_ops = {
 	.intx_level = leap_vdev_intx_level,
 };
 
-static int open_socket(struct leap_listener *listener, const char *path,
-		       struct leap__wfd **out)
-{
-	const struct leap_listener_opts *opts = leap_listener_opts(listener);
-	struct leap__world *world =
-		leap__pollgroup_world(leap_listener_pollgroup(listener));
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	size_t len = strlen(path);
-	int err;
-
-	if (!len || len >= sizeof(addr.sun_path))
-		return leap__err(-EINVAL, "leap_listener_create: socket path "
-				 "of %zu bytes, not 1..%zu", len,
-				 sizeof(addr.sun_path) - 1);
-	memcpy(addr.sun_path, path, len + 1);
-	err = world->ops->listen(world, (struct sockaddr *)&addr, sizeof(addr),
-				 1, opts->mode ? opts->mode : 0600, out);
-	if (err)
-		return leap__err(err, "leap_listener_create: %s: %s", path,
-				 strerror(-err));
-	err = leap__acceptor_own(opts, path);
-	if (err)
-		world->ops->close(*out);
-	return err;
-}
-
 static int make_vdev(struct leap_listener *listener,
 		     struct leap__vfu_server *s,
 		     const struct leap__saved *saved, struct leap_vdev **vdev)
@@ -79,13 +52,17 @@ static int make_vdev(struct leap_listener *listener,
 static int start(struct leap_listener *listener, struct leap__vfu_server *s,
 		 struct leap_vdev *vdev, const char *path)
 {
+	struct leap__world *world =
+		leap__pollgroup_world(leap_listener_pollgroup(listener));
 	struct leap_vdev_info info = { .size = sizeof(info) };
 	struct leap__wfd *wfd;
 	int err;
 
 	err = leap_vdev_info(vdev, &info);
 	if (!err)
-		err = open_socket(listener, path, &wfd);
+		err = leap__acceptor_listen("leap_listener_create", world,
+					    path, leap_listener_opts(listener),
+					    1, &wfd);
 	if (!err)
 		err = leap__vfu_server_start(s, wfd, vdev, info.nr_vectors,
 					     info.irqs);
