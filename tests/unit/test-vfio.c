@@ -101,6 +101,8 @@ static void test_refusals(void **state)
 	refuse(-EACCES, "/dev/vfio/7 may not be opened by this user");
 	fake.not_viable = 1;
 	refuse(-EBUSY, "another device of IOMMU group 7 has a driver");
+	fake.grows = 1;
+	refuse(-EPROTO, "no config space");
 }
 
 static void test_addresses(void **state)

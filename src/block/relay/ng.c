@@ -89,13 +89,15 @@ static void send_slot(struct leap__ng *ng, uint32_t i)
 	ng->nr_out++;
 }
 
-/* 1: taken; 0: as many are out as there may be. */
+/* 1: taken; 0: as many are out as there may be; -EINVAL: too many pieces. */
 static int ng_send(struct leap__link *link, struct leap_req *req)
 {
 	struct leap__ng *ng = link->ng;
 	uint32_t i = ng->free, k, n = 0;
 	struct slot *s;
 
+	if (req->nr_pieces > LEAP__NG_IOVS)
+		return -EINVAL;
 	if (i == NONE)
 		return 0;
 	s = &ng->slots[i];

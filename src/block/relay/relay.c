@@ -21,7 +21,6 @@
 #include "core/io/pollgroup.h"
 #include "util/atomic.h"
 #include "util/err.h"
-#include "util/list.h"
 #include "util/opts.h"
 
 #define LOSS_MS		30000u

@@ -123,6 +123,7 @@ struct leap_host {
 	struct leap_id_ctrl *id;
 	struct leap_id_ctrl_nvm *id_nvm;
 	uint64_t events[LEAP__HOST_AERS];	/* DW0, DW1 */
+	uint64_t event;			/* that opts.event is told of */
 	uint32_t nr_events;
 	uint32_t in_event;
 	struct leap_host_ns *ns, *scan;	/* by NSID; in force, being read */

@@ -8,6 +8,8 @@
  */
 #include "core/io/host.h"
 
+#include <leapio/ocssd.h>
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -7,7 +7,8 @@
  *		fabrics commands, own answers		regfab.c
  *	  queue: rings, slots, completions		regqueue.c
  *		payload: PRPs, SGLs, bounce		regdata.c
- *	  controller: enable, disable, admin commands	regctrl.c
+ *	  controller: enable, disable, its end		regctrl.c
+ *		admin commands of our own		regcmd.c
  *		what is there, and its quirks		regprobe.c
  *		commands that take too long, health	regwatch.c
  *	    device: registers, memory, interrupt	regdev.h, transport/
@@ -293,14 +294,6 @@ static inline bool leap__regctrl_busy(const struct leap__regctrl *c)
 {
 	return c->seq_done != NULL;
 }
-/* An admin command of our own, now or when there is room. */
-void leap__regctrl_admin(struct leap__regctrl *c, struct leap__regcmd *cmd,
-			 void (*done)(struct leap__regcmd *cmd,
-				      leap_status_t status));
-void leap__regctrl_cmd_done(struct leap__regctrl *c, struct leap__regcmd *cmd,
-			    leap_status_t status);
-/* Forget what is out or waits: the controller has been disabled. */
-void leap__regctrl_drop_cmds(struct leap__regctrl *c);
 /* It is no good: close the device, then end every queue with @err. */
 void leap__regctrl_fail(struct leap__regctrl *c, int err);
 /* The same, and why: what leap_last_error says in the callbacks. */
@@ -318,6 +311,21 @@ static inline bool leap__regctrl_dead(const struct leap__regctrl *c)
 {
 	return c->state == LEAP__REGCTRL_DEAD;
 }
+
+/* regcmd.c */
+
+/* An admin command of our own, now or when there is room. */
+void leap__regctrl_admin(struct leap__regctrl *c, struct leap__regcmd *cmd,
+			 void (*done)(struct leap__regcmd *cmd,
+				      leap_status_t status));
+void leap__regctrl_cmd_done(struct leap__regctrl *c, struct leap__regcmd *cmd,
+			    leap_status_t status);
+/* Forget what is out or waits: the controller has been disabled. */
+void leap__regctrl_drop_cmds(struct leap__regctrl *c);
+/* Admin commands of our own that wait: try again. */
+void leap__regctrl_pump(struct leap__regctrl *c);
+/* c->cmd_timer's: a command of our own is not answered. */
+void leap__regcmd_late(struct leap_timer *timer);
 
 /* regprobe.c */
 
@@ -348,8 +356,6 @@ void leap__regirq_stop(struct leap__regctrl *c);
 void leap__regctrl_settle(struct leap__regctrl *c);
 /* Memory has been mapped: commands that waited for it go. */
 void leap__regctrl_unpark(struct leap__regctrl *c);
-/* Admin commands of our own that wait: try again. */
-void leap__regctrl_pump(struct leap__regctrl *c);
 
 /* regmem.c */
 
