@@ -239,11 +239,12 @@ static int32_t zone_command(struct out *o, uint64_t *result)
 		{ LEAP_NVM_ZONE_MGMT_SEND, LEAP_BIO_ZONE_SEND },
 		{ LEAP_NVM_ZONE_MGMT_RECV, LEAP_BIO_ZONE_REPORT },
 	};
-	struct leap_piece pieces[8] = { 0 };
+	struct leap_piece pieces[TAGS] = { 0 };
 	uint32_t i, nr = leap_sqe_nlb(&o->sqe);
 	struct blk_wait wait;
 	struct leap_bio *bio;
 
+	assert_true(o->nr_iov <= TAGS);
 	for (i = 0; i < o->nr_iov; i++) {
 		pieces[i].addr = o->iov[i].iov_base;
 		pieces[i].len_bytes = (uint32_t)o->iov[i].iov_len;
@@ -863,6 +864,46 @@ static void test_zone_write_again(void **state)
 	close_zoned(&b);
 }
 
+/* @nr blocks in 200 pieces, more than a command of the kernel has. */
+static leap_status_t in_crumbs(struct blk *b, int op, uint64_t block,
+			       uint32_t nr)
+{
+	static uint8_t bytes[16 * 512];
+	struct leap_piece pieces[200];
+	struct blk_wait wait;
+	struct leap_bio *bio;
+	uint32_t i;
+
+	memset(bytes, 0x77, sizeof(bytes));
+	for (i = 0; i < 200; i++)
+		pieces[i] = (struct leap_piece){ .addr = bytes + i * 16,
+			.len_bytes = 16 };
+	pieces[199].len_bytes = nr * 512 - 199 * 16;
+	bio = blk_bio(b, op, block, nr, pieces, 200, &wait);
+	leap_bio_submit(b->chan, bio);
+	return blk_await(b, bio, &wait);
+}
+
+/* None of it is done when it cannot be one command, or its zone has no room for
+ * all of it. */
+static void test_zones_and_many_pieces(void **state)
+{
+	static uint8_t out[56 * 512];
+	struct blk b;
+
+	open_zoned(&b);
+	assert_int_equal(in_crumbs(&b, LEAP_BIO_ZONE_APPEND, ZONE, 16),
+			 LEAP_SC_INTERNAL | DNR);
+	assert_int_equal(pointer(&b, ZONE), ZONE);
+	assert_int_equal(in_crumbs(&b, LEAP_BIO_WRITE, ZONE, 16), 0);
+	assert_int_equal(pointer(&b, ZONE), ZONE + 16);
+	assert_int_equal(blk_io(&b, LEAP_BIO_WRITE, 0, 2 * ZONE, 56, out), 0);
+	assert_int_equal(in_crumbs(&b, LEAP_BIO_WRITE, 2 * ZONE + 56, 16),
+			 LEAP_SC_ZONE_BOUNDARY | DNR);
+	assert_int_equal(pointer(&b, 2 * ZONE), 2 * ZONE + 56);
+	close_zoned(&b);
+}
+
 /* ---- the real kernel ----------------------------------------------------- */
 
 static void test_real_nodes(void **state)
@@ -930,6 +971,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup(name, set_up)
 	const struct CMUnitTest tests[] = {
 		CASE(test_resized), CASE(test_zones), CASE(test_zone_write_again),
+		CASE(test_zones_and_many_pieces),
 		CASE(test_model), CASE(test_many), CASE(test_kernel_limits),
 		CASE(test_copy_in_parts), CASE(test_copy_is_done_once),
 		CASE(test_failures), CASE(test_resets), CASE(test_lets_go),

@@ -178,7 +178,8 @@ static bool is_long_write(const struct leap__rbio *r)
 
 	return relay->far.zone_blocks && !r->done &&
 	       (op == LEAP_BIO_WRITE || op == LEAP_BIO_WRITE_ZEROES) &&
-	       r->bio->nr_blocks > max_blocks(relay, op);
+	       (r->bio->nr_blocks > max_blocks(relay, op) ||
+		r->bio->nr_pieces > relay->far.max_pieces);
 }
 
 /* How many blocks the next command has; false: it needs room and has none. */
@@ -230,6 +231,12 @@ static int make(struct leap__rbio *r, leap_status_t *status)
 		return !*status;
 	}
 	if (leap__relay_is_zone(bio)) {
+		/* An append is not sent in parts. */
+		if (bio->op == LEAP_BIO_ZONE_APPEND &&
+		    bio->nr_pieces > relay->far.max_pieces) {
+			*status = DNR(LEAP_SC_INTERNAL);
+			return 0;
+		}
 		if (leap__relay_zone_walks(r) && !take_wide(r))
 			return 0;
 		leap__relay_zone_make(r);
