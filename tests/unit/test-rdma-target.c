@@ -186,12 +186,13 @@ static const struct leap_cqe *answer(struct world *w)
 	return NULL;
 }
 
-static void link_up(struct world *w, uint32_t recvs)
+static void link_up_on(struct world *w, uint32_t recvs, int iwarp)
 {
 	struct leap_rdma_cm_req req = peer_req(1, DEPTH);
 	struct leap_rdma_cm_rep rep;
 
 	begin(w);
+	w->fabric->dev.caps.remote_sink = (uint8_t)iwarp;
 	peer_ask(&w->p, w->f.url, &req, 32, 16, recvs);
 	polls(w);
 	assert_int_equal(peer_event(&w->p), 1);
@@ -201,17 +202,27 @@ static void link_up(struct world *w, uint32_t recvs)
 	assert_int_equal(leap_from_le16(rep.crqsize), DEPTH);
 }
 
-static void live(struct world *w)
+static void link_up(struct world *w, uint32_t recvs)
+{
+	link_up_on(w, recvs, 0);
+}
+
+static void live_on(struct world *w, int iwarp)
 {
 	const struct leap_cqe *cqe;
 
-	link_up(w, DEPTH);
+	link_up_on(w, DEPTH, iwarp);
 	connect_sqe(&w->p, 1);
 	peer_send(&w->p, LEAP_SQE_SIZE);
 	cqe = answer(w);
 	assert_non_null(cqe);
 	assert_int_equal(leap_cqe_status(cqe), 0);
 	peer_recv(&w->p, (uint32_t)(w->p.wc.id - 1000));
+}
+
+static void live(struct world *w)
+{
+	live_on(w, 0);
 }
 
 static void gone(struct world *w)
@@ -354,12 +365,12 @@ static void test_descriptors(void **state)
 }
 
 /* The host wants its key invalidated; others stay as they are. */
-static void test_invalidate(void **state)
+static void invalidate(int iwarp)
 {
 	struct world w;
 	uint32_t key;
 
-	live(&w);
+	live_on(&w, iwarp);
 	key = w.p.data_keys.rkey;
 	/* Which the transport may not do to a command's failure, either. */
 	memset(w.f.disk, 0x5a, 512);
@@ -378,6 +389,12 @@ static void test_invalidate(void **state)
 	assert_true(fake_is_invalid(w.fabric, key));
 	assert_memory_equal(w.p.data, w.f.disk, 512);
 	finish(&w);
+}
+
+static void test_invalidate(void **state)
+{
+	invalidate(0);
+	invalidate(1);
 }
 
 /* Keys and places that are not the host's to name. */

@@ -529,7 +529,8 @@ int leap__rdma_conn_qp(struct leap__rdma_conn *c, uint32_t sends,
 	caps.max_recv = recvs;
 	caps.max_sge = c->dev->caps.max_sge < LEAP__RDMA_MAX_SGE ?
 		       c->dev->caps.max_sge : LEAP__RDMA_MAX_SGE;
-	caps.max_inline = max_inline;
+	/* siw breaks a queue pair whose SEND carries its data and invalidates. */
+	caps.max_inline = c->dev->caps.remote_sink ? 0 : max_inline;
 	if (recvs > c->dev->caps.max_wr || caps.max_sge < 2 ||
 	    sends + recvs > c->dev->caps.max_cqe)
 		return -ENOSPC;
