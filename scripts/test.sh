@@ -291,6 +291,7 @@ part_sim() {
 		--disable-shared || return
 	tests "simulator and models" "$top/build/planted/sim.out" "" \
 		make -C "$top/build/planted" sim SIM_ARGS="$args"
+	check_in "fences" planted TESTS=tests/fault/test-lend-kill
 }
 
 part_arm() {
@@ -324,8 +325,8 @@ part_rdma() { interop "$top"/tests/interop/70-*.sh; }
 # A host and a runtime that share no memory: on this machine, then two guests.
 part_soc() {
 	built "programs for guests" unit --enable-werror || return
-	tests "relayed drives" "$top/build/soc.out" "" \
-		make -C "$top/build/unit" check TESTS=tests/programs/soc.sh
+	check_in "relayed drives" unit TESTS=tests/programs/soc.sh \
+		check_PROGRAMS=
 	interop "$top"/tests/interop/71-*.sh
 }
 
@@ -334,6 +335,12 @@ part_bench() {
 	try "benchmarks, short" "$top/build/bench/bench.out" \
 		make -C "$top/build/bench" bench BENCH_ARGS=--smoke
 	sed -n '/^#/,$p' "$top/build/bench/bench.out" | head -n 80
+	[ -n "$long" ] || return 0
+	# In a guest, beside the kernel's driver.
+	built "programs for guests" unit --enable-werror || return
+	tests "driver in a guest" "$top/build/bench/pcie.out" "" \
+		"$top/tests/interop/60-pcie.sh" --bench
+	sed -n 's/^# bench:/pcie:/p' "$top/build/bench/pcie.out"
 }
 
 packages() {	# PART

@@ -51,6 +51,8 @@
 	X(RECORD_ISSUED_LATE,	"issued visible after the first effect") \
 	X(RECORD_LIVE_ONLY,	"heads derived from live slots only") \
 	X(MISSING_SIGNAL,	"no interrupt for a published CQE") \
+	/* found by tests/fault */ \
+	X(LEND_UNFENCED,	"queue pairs of a dead borrower live on") \
 	/* data path and others */ \
 	X(ACK_BEFORE_FLUSH,	"FLUSH answered before the medium has it") \
 	X(STALE_TRANSLATION,	"unmapped range still translates") \

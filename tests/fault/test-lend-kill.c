@@ -26,6 +26,8 @@
 
 #include <leapio/leapio.h>
 
+#include "util/plant.h"
+
 #define NQN "nqn.2026-01.org.example:kill"
 #define BLOCKS 96u
 #define BLOCK 4096u
@@ -234,6 +236,7 @@ static struct {
 	struct test_rand rnd;
 	char path[64];
 	int fd, state;
+	int expected;		/* that something is wrong: exit code then */
 	pid_t pid;
 } w;
 
@@ -285,7 +288,8 @@ static void start_lender(uint32_t no_shadow)
 	lopts.url = "vdev://here/" NQN;
 	lopts.vdev = w.vdev;
 	lopts.path = w.path;
-	lopts.max_queues = 2;	/* the successor needs those of the dead */
+	/* The successor needs those of the dead. */
+	lopts.max_queues = w.expected ? 32 : 2;
 	lopts.changed = on_changed;
 	assert_int_equal(leap_lender_create(w.pg, &lopts, &w.lender), 0);
 	while (w.state != LEAP_LENDER_LIVE)
@@ -293,7 +297,7 @@ static void start_lender(uint32_t no_shadow)
 	w.before = info();
 }
 
-static void start(uint32_t no_shadow)
+static void start(uint32_t no_shadow, const char *stack, int expected)
 {
 	struct leap_subsystem_opts sopts = LEAP_SUBSYSTEM_OPTS_INIT;
 	struct leap_ns_opts nopts = LEAP_NS_OPTS_INIT;
@@ -301,6 +305,7 @@ static void start(uint32_t no_shadow)
 
 	memset(&w, 0, sizeof(w));
 	w.rnd.s = 11 + no_shadow;
+	w.expected = expected;
 	snprintf(w.path, sizeof(w.path), "/tmp/leap-kill-%d.sock", getpid());
 	w.fd = memfd_create("leap-kill", 0);
 	assert_int_equal(ftruncate(w.fd, sizeof(*w.sh)), 0);
@@ -312,23 +317,27 @@ static void start(uint32_t no_shadow)
 	assert_int_equal(leap_pollgroup_create(NULL, &w.pg), 0);
 	assert_int_equal(leap_target_create(w.pg, NULL, &w.target), 0);
 	assert_int_equal(leap_subsystem_create(w.target, &sopts, &w.ss), 0);
-	assert_int_equal(leap_bdev_open(w.pg, "delay[write_us=2000,"
-				"read_us=200,jitter_us=20000] -> memory:1M",
-				&nopts.bdev), 0);
+	assert_int_equal(leap_bdev_open(w.pg, stack, &nopts.bdev), 0);
 	assert_true(leap_ns_add(w.ss, &nopts, added, &is_added) > 0);
 	turn(&is_added);
 	start_lender(no_shadow);
 }
 
+#define DRIVE "delay[write_us=2000,read_us=200,jitter_us=20000] -> memory:1M"
+/* So slow that a dead process' writes are still in it when the next one has
+ * looked at every block. */
+#define SLOW_DRIVE "delay[write_us=400000,read_us=200] -> memory:1M"
+#define STALE 7		/* exit code */
+
 static int setup(void **state)
 {
-	start(0);
+	start(0, DRIVE, 0);
 	return 0;
 }
 
 static int setup_trapped(void **state)
 {
-	start(1);
+	start(1, DRIVE, 0);
 	return 0;
 }
 
@@ -376,6 +385,8 @@ static void run_ms(uint32_t ms)
 	while (leap_pollgroup_now_ns(w.pg) < to) {
 		leap_pollgroup_wait(w.pg, 1000000);
 		bad = atomic_load(&w.sh->bad);
+		if (bad && w.expected)
+			_exit(w.expected);
 		if (bad)
 			fail_msg("block %u: version %u, not %u", bad - 1,
 				 atomic_load(&w.sh->bad_version),
@@ -423,9 +434,9 @@ static void nothing_left(void)
 	assert_int_equal(lent().resets, 0);
 }
 
-static void kills(void)
+static void kills(uint32_t n)
 {
-	uint32_t n = nr_kills(), k, rounds = 0, early = 0;
+	uint32_t k, rounds = 0, early = 0;
 
 	spawn();
 	for (k = 0; k < n; k++) {
@@ -435,7 +446,8 @@ static void kills(void)
 			early += !atomic_load(&w.sh->live);
 		} else {
 			wait_rounds(rounds + 1);
-			run_ms(50 + test_rand_below(&w.rnd, 200));
+			run_ms((w.expected ? 600 : 50) +
+			       test_rand_below(&w.rnd, 200));
 		}
 		kill_it();
 		rounds = atomic_load(&w.sh->rounds);
@@ -453,13 +465,52 @@ static void kills(void)
 
 static void test_shadow(void **state)
 {
-	kills();
+	kills(nr_kills());
 }
 
 static void test_trapped(void **state)
 {
-	kills();
+	kills(nr_kills());
 }
+
+/*
+ * The same with a lender that does not delete what the dead have left, in builds
+ * with planted bugs: a stale write is seen. And on that drive without the bug:
+ * none. Each in a process of its own, which is not put in order afterwards.
+ */
+static int run_planted(enum leap_plant plant)
+{
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+#ifdef LEAP_PLANTED
+		leap__plant_select(plant);
+#endif
+		start(0, SLOW_DRIVE, STALE);
+		kills(3);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static void test_control(void **state)
+{
+	assert_int_equal(run_planted(LEAP_PLANT_NONE), 0);
+}
+
+#ifdef LEAP_PLANTED
+static void test_unfenced(void **state)
+{
+	int status = run_planted(LEAP_PLANT_LEND_UNFENCED);
+
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), STALE);
+}
+#endif
 
 /* One that lives and does nothing more is taken out by the lender. */
 static void test_stopped(void **state)
@@ -498,6 +549,10 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		T(test_shadow, setup), T(test_trapped, setup_trapped),
 		T(test_stopped, setup),
+		cmocka_unit_test(test_control),
+#ifdef LEAP_PLANTED
+		cmocka_unit_test(test_unfenced),
+#endif
 	};
 
 	if (argc == 5 && !strcmp(argv[1], "borrow")) {

@@ -31,6 +31,8 @@ unplug)
 		"$VM/qmp.sh" "$WORK" --wait DEVICE_DELETED '"device": "drive0"'
 	;;
 plug) "$VM/qmp.sh" "$WORK" device_add "$(drive_json)" ;;
+drive-speed) drive_speed "$2" ;;
+admin-commands) admin_commands "$2" ;;
 counters) target_counters ;;
 kill) runtime_kill && runtime_start && slots_were "killed" ;;
 kill-busy)	# while it has commands, if the guest gives it any in a while

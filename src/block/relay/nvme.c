@@ -305,5 +305,6 @@ const struct leap_bdev_ops leap__nvme_ops = {
 	.chan_close = leap__relay_chan_close,
 	.submit = leap__relay_bio,
 	.lock_path = nvme_lock_path,
+	.admin = leap__relay_admin,
 	.let_go = leap__relay_chan_let_go,
 };

@@ -83,6 +83,7 @@ struct leap__regmap {
 struct leap__regslot {
 	struct leap_req *req;	/* NULL = free */
 	uint16_t chunks;	/* first bounce chunk, chained; or none */
+	uint16_t list;		/* the chunk of its addresses; or none */
 	uint16_t next;		/* parked after it, or none */
 	bool own;		/* a command of the controller's own */
 	bool parked;		/* not in the ring yet */
@@ -149,6 +150,10 @@ void leap__regq_name(struct leap__regq *q, uint16_t qid);
 /* A slot's number, or -EAGAIN. */
 int leap__regq_slot(struct leap__regq *q, struct leap_req *req);
 void leap__regq_put_slot(struct leap__regq *q, uint16_t cid);
+/* The addresses of a command, where the device reads them. 0, -EAGAIN and the
+ * slot is given back. */
+int leap__regq_lists(struct leap__regq *q, uint16_t cid,
+		     const struct leap_req_lists *lists);
 /* Put a command into the ring, or park it; the slot is given back on failure.
  * 0, -EAGAIN. */
 int leap__regq_push(struct leap__regq *q, uint16_t cid);
@@ -446,6 +451,8 @@ int leap__regqp_connect(struct leap_qp *qp, const char *address,
 			const struct leap__regdev_ops *ops);
 int leap__regqp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 		       unsigned int n);
+int leap__regqp_submit_lists(struct leap_qp *qp, struct leap_req *req,
+			     const struct leap_req_lists *lists);
 void leap__regqp_kick(struct leap_qp *qp);
 void leap__regqp_close(struct leap_qp *qp);
 

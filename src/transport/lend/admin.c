@@ -11,6 +11,8 @@
  */
 #include "transport/lend/lend.h"
 
+#include <leapio/ocssd.h>
+
 #define DNR(status)	((leap_status_t)((status) | LEAP_STATUS_DNR))
 #define PAGE		LEAP__REG_PAGE
 
@@ -199,6 +201,8 @@ int leap__lend_admin(struct leap__borrower *b, uint32_t id,
 	switch (sqe.opc) {
 	case LEAP_ADM_IDENTIFY:
 	case LEAP_ADM_GET_LOG:
+	/* Says what there is; those that know it not refuse it. */
+	case LEAP_OCSSD_ADM_GEOMETRY:
 		return with_data(b, id, &sqe);
 	case LEAP_ADM_GET_FEATURES:
 		if (!sqe.prp1 && !sqe.prp2)

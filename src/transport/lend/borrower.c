@@ -24,6 +24,7 @@
 
 #include "util/atomic.h"
 #include "util/bitmap.h"
+#include "util/plant.h"
 
 #define MAX_WAITING	256u	/* answers that the borrower does not read */
 #define MSI_ADDRESS	0xfee00000u
@@ -342,7 +343,8 @@ static void clean(struct leap__borrower *b)
 	b->clean = true;
 	l->nr_fencing--;
 	for (i = 1; i <= LEAP__LEND_MAX_QUEUES; i++)
-		leap__lend_put_qid(l, &b->queues[i]);
+		if (!LEAP_PLANT(LEND_UNFENCED))
+			leap__lend_put_qid(l, &b->queues[i]);
 	if (b->vector)
 		leap__bitmap_clear(l->vectors, b->vector);
 	leap__lender_look(l);
@@ -392,6 +394,10 @@ static void next_step(struct leap__borrower *b)
 
 	if (b->ending && fence_process(b))
 		return;
+	if (b->ending && LEAP_PLANT(LEND_UNFENCED)) {
+		clean(b);
+		return;
+	}
 	if (!leap__lender_live(b->l)) {
 		/* leap__borrower_lost says when the device is closed. */
 		if (b->ending && !b->welcomed)
