@@ -4,7 +4,8 @@
  *
  * ng.c is the leaf "ng:/dev/ngXnY": a relay's data path (command.c, list.c)
  * whose commands go to the kernel's pass-through instead of a host end.
- * ng_kernel.c is that pass-through, behind a table, so that tests can be one.
+ * ng_kernel.c is that pass-through, behind a table, so that tests can be one;
+ * ng_look.c finds out what the namespace is.
  */
 #ifndef LEAP_BLOCK_RELAY_NG_H
 #define LEAP_BLOCK_RELAY_NG_H
@@ -56,6 +57,13 @@ struct leap__ng_layer {
 	struct leap_bdev_ops ops;	/* first */
 	const struct leap__ng_kernel *kernel;
 };
+
+#define LEAP__NG_IOVS	128u	/* of a command */
+
+/* ng_look.c: open relay->url and fill in relay->far. 0, or -errno and why;
+ * relay->dev, if set, is the caller's to close. */
+int leap__ng_look(const struct leap__ng_kernel *kernel,
+		  struct leap__relay *relay, int lock);
 
 extern const struct leap_bdev_ops leap__ng_ops;
 extern const struct leap__ng_kernel leap__ng_kernel;

@@ -184,7 +184,7 @@ struct leap__link {
 	union leap__relay_wide wides[LEAP__RELAY_WIDES];
 };
 
-/* Of vector.c. */
+/* What a geometry is asked with. */
 struct leap__relay_ask {
 	struct leap_req req;	/* first */
 	struct leap_piece piece;

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <leapio/ocssd.h>
+
 #define MAX_NS		65536u
 
 static void scan_next(struct leap_host *h);
