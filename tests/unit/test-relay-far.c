@@ -44,6 +44,20 @@ static void test_formats(void **state)
 	}
 }
 
+/* More bytes than a number of 64 bits has: none that anybody could use. */
+static void test_absurd_size(void **state)
+{
+	struct far *f = *state;
+
+	f->ns.lbaf[0].lbads = 12;
+	f->ns.nsze = leap_to_le64(1ull << 52);
+	assert_int_equal(far_open(f), -ENOENT);
+	f->ns.nsze = leap_to_le64(UINT64_MAX);
+	assert_int_equal(far_open(f), -ENOENT);
+	f->ns.nsze = leap_to_le64((1ull << 52) - 1);
+	assert_int_equal(far_open(f), 0);
+}
+
 static void lba_is(const struct got *g, uint8_t opc, uint64_t lba, uint32_t nr)
 {
 	assert_int_equal(g->sqe.opc, opc);
@@ -246,9 +260,11 @@ static void test_copy_least(void **state)
 
 int main(void)
 {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, far_set_up, far_tear_down)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, far_set_up, \
+						   far_tear_down)
 	const struct CMUnitTest tests[] = {
-		CASE(test_formats), CASE(test_verify_and_zeroes_limits),
+		CASE(test_formats), CASE(test_absurd_size),
+		CASE(test_verify_and_zeroes_limits),
 		CASE(test_without), CASE(test_dsm_limits),
 		CASE(test_copy_limits), CASE(test_copy_least),
 	};

@@ -2,11 +2,11 @@
 /*
  * agent_priv.h - what the files of the agent share
  *
- *	agent.c          its life, who of the runtimes serves, fence, handoff
- *	agent_session.c  runtimes that have connected
- *	remote.c         questions of the admin half, their answers
- *	unasked.c        what a runtime says by itself: namespaces, errors,
- *	                 interrupts
+ *	agent.c           its life, who of the runtimes serves, fence, handoff
+ *	agent_runtimes.c  runtimes that have connected
+ *	remote.c          questions of the admin half, their answers
+ *	unasked.c         what a runtime says by itself: namespaces, errors,
+ *	                  interrupts
  *
  * All of it belongs to the thread of the target's home.
  */
@@ -154,7 +154,7 @@ void leap__agent_start_next(struct leap_agent *a);
 /* The active one has answered RESUME or HANDOFF; false: this is neither. */
 bool leap__agent_changes(struct leap_agent *a, const struct leap_link_msg *msg);
 
-/* agent_session.c */
+/* agent_runtimes.c */
 
 /* As leap__acceptor_start has it. */
 int leap__agent_accept(void *arg, struct leap__wfd *wfd);

@@ -2,7 +2,8 @@
 /*
  * runtime_priv.h - what the files of the runtime share
  *
- *	runtime.c        the connection, whose turn it is, namespaces, handoff
+ *	runtime.c        the connection, whose turn it is, handoff
+ *	runtime_ns.c     namespaces and the locks of their stacks
  *	runtime_ctrl.c   controllers that were lent: memory, their end
  *	runtime_queues.c  their queues
  *	runtime_irq.c    their interrupts
@@ -120,6 +121,10 @@ void leap__runtime_reply(struct leap_runtime *rt,
 void leap__runtime_tell(struct leap_runtime *rt, struct leap_link_msg *msg);
 /* Something has ended: is it what drain, loss or destroy waits for? */
 void leap__runtime_settle(struct leap_runtime *rt);
+
+/* runtime_ns.c */
+/* All of them, and their locks. 0, or what one of them cannot be served for. */
+int leap__runtime_tell_all(struct leap_runtime *rt);
 
 /* runtime_ctrl.c */
 /* A question about a controller; every one is answered. */

@@ -137,7 +137,8 @@ int leap__host_ns_set(struct leap_host_ns *ns, uint32_t nsid,
 	uint32_t format = (id->flbas & 0xfu) | (id->flbas >> 5 & 3u) << 4;
 	uint8_t shift = format <= id->nlbaf ? id->lbaf[format].lbads : 0;
 
-	if (shift < 9 || shift > 16 || !leap_from_le64(id->nsze))
+	if (shift < 9 || shift > 16 || !leap_from_le64(id->nsze) ||
+	    leap_from_le64(id->nsze) > UINT64_MAX >> shift)
 		return -EINVAL;
 	ns->nsid = nsid;
 	ns->block_bytes = 1u << shift;
