@@ -325,8 +325,8 @@ part_rdma() { interop "$top"/tests/interop/70-*.sh; }
 # A host and a runtime that share no memory: on this machine, then two guests.
 part_soc() {
 	built "programs for guests" unit --enable-werror || return
-	tests "relayed drives" "$top/build/soc.out" "" \
-		make -C "$top/build/unit" check TESTS=tests/programs/soc.sh
+	check_in "relayed drives" unit TESTS=tests/programs/soc.sh \
+		check_PROGRAMS=
 	interop "$top"/tests/interop/71-*.sh
 }
 

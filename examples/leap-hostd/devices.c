@@ -18,7 +18,7 @@
 #include <jansson.h>
 
 #include "examples/leap-hostd/hostd.h"
-#include "examples/leapctl/table.h"
+#include "examples/common/table.h"
 
 static const char help[] =
 "usage: leap-hostd devices list [--all] [--json] [--numa N] [--driver NAME]\n"

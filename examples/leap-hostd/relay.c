@@ -70,9 +70,11 @@ static int one_option(struct leap_relay_opts *o, const char *key, char *value)
 		return number(value, UINT64_MAX, &o->nr_blocks);
 	for (i = 0; i < sizeof(small) / sizeof(*small); i++)
 		if (!strcmp(key, small[i].key)) {
-			if (number(value, UINT32_MAX - 1, &n))
+			/* 0 would be a default there. */
+			if (number(value, UINT32_MAX - 1, &n) ||
+			    (!n && small[i].to != &o->loss_ms))
 				return -EINVAL;
-			*small[i].to = (uint32_t)n;
+			*small[i].to = n ? (uint32_t)n : 1;
 			return 0;
 		}
 	return -EINVAL;

@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "examples/common/fields.h"
+#include "examples/common/table.h"
 #include "show.h"
-#include "table.h"
 
 static const char *text(const json_t *o, const char *key)
 {

@@ -12,8 +12,8 @@
 
 #include "examples/common/fields.h"
 #include "examples/common/hist.h"
+#include "examples/common/table.h"
 #include "show.h"
-#include "table.h"
 
 static const char *const ops[] = { "read", "write", "flush", "other" };
 

@@ -119,6 +119,19 @@ LEAP_API int leap_host_submit_fused(struct leap_host *host, uint32_t queue,
 				    struct leap_req *first,
 				    struct leap_req *second);
 
+/**
+ * leap_host_submit_lists - as leap_qp_submit_lists, on an I/O queue
+ *
+ * A command in flight when the connection is lost ends with a path status.
+ * @lists: what it points to is borrowed until @req is done
+ * Context: owner; allowed in callbacks
+ * Returns: 1; 0 = no room
+ * Errors:  as leap_host_submit and leap_qp_submit_lists
+ */
+LEAP_API int leap_host_submit_lists(struct leap_host *host, uint32_t queue,
+				    struct leap_req *req,
+				    const struct leap_req_lists *lists);
+
 /* leap_host_kick - as leap_qp_kick. Context: owner, hot path */
 LEAP_API void leap_host_kick(struct leap_host *host, uint32_t queue);
 
@@ -148,7 +161,7 @@ struct leap_host_ns {
 	uint8_t read_across;	/* one read may lie in two zones */
 	uint8_t variable_capacity;	/* ZOC: capacities may change */
 	uint8_t format;		/* index of the LBA format */
-	uint8_t reserved;
+	uint8_t open_channel;	/* says that it is such a drive (ocssd.h) */
 };
 
 /**

@@ -175,6 +175,29 @@ LEAP_API int leap_qp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 LEAP_API int leap_qp_submit_fused(struct leap_qp *qp, struct leap_req *first,
 				  struct leap_req *second);
 
+/* Addresses that a command of an open-channel drive has (ocssd.h). */
+struct leap_req_lists {
+	const uint64_t *at;	/* [nr] */
+	const uint64_t *to;	/* of a copy, or NULL */
+	uint32_t nr;		/* 1 to 64 */
+	uint32_t reserved;
+};
+
+/**
+ * leap_qp_submit_lists - queue a command that names many addresses
+ *
+ * One address lies in the command, in CDW10 and 11 (of a copy's target, 14 and
+ * 15); more in a list that is copied to where the drive reads it, which only a
+ * queue pair behind registers has. Fills these dwords, and the count in CDW12.
+ * @lists: copied
+ * Context: owner; allowed in callbacks
+ * Returns: 1; 0 = no room, poll and try again
+ * Errors:  as leap_qp_submit; -EINVAL also a bad count; -EOPNOTSUPP no lists
+ *          over this transport
+ */
+LEAP_API int leap_qp_submit_lists(struct leap_qp *qp, struct leap_req *req,
+				  const struct leap_req_lists *lists);
+
 /**
  * leap_qp_kick - ring the doorbell for what has been submitted
  *

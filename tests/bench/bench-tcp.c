@@ -132,7 +132,8 @@ static void floor_init(struct floor *f, int fd, const struct test *t, int disk,
 	f->in_bytes = server ? req : rsp;
 	f->out_bytes = server ? rsp : req;
 	f->data_bytes = sends ? t->bytes : 0;
-	f->in_span = f->data_span = disk ? BLOCKS * 4096 : t->qd * t->bytes;
+	f->data_span = disk ? BLOCKS * 4096 : t->qd * t->bytes;
+	f->in_span = sends ? 0 : f->data_span;
 	if (f->in_span < RECV_BYTES)
 		f->in_span = RECV_BYTES;
 	f->in = malloc(f->in_span);

@@ -44,6 +44,12 @@ has "... and what is expected" "$(cat "$tmp/out")" "expected --listen SOCKET"
 	>"$tmp/out" 2>&1
 is "a stack that is no relay: exit code" $? 1
 has "... and what is expected" "$(cat "$tmp/out")" "relay:URL"
+for option in nsid queues depth reconnect_ms; do
+	timeout 10 "$hostd" --subsystem "$nqn" --vfio-user "$tmp/x=$nqn" \
+		--ns "stack=relay:tcp://127.0.0.1:1/$far[$option=0]" \
+		>"$tmp/out" 2>&1
+	is "$option=0 is none: exit code" $? 1
+done
 
 # A port that no connection gets by itself, as it has to be free for the next.
 far_url=tcp://127.0.0.1:$((20000 + $$ % 10000))

@@ -106,11 +106,12 @@ int af_none(struct af *f)
 
 uint64_t af_until(struct af *f, int (*done)(struct af *f), uint64_t ms)
 {
+	struct unit_lived lived = { 0 };
 	uint64_t from = af_ms();
 
 	while (!done(f)) {
 		af_poll(f);
-		if (af_ms() - from > ms)
+		if (unit_lived_ns(&lived, af_ms() * 1000000) > ms * 1000000)
 			fail_msg("state %u after %llu ms: %s", af_info(f).state,
 				 (unsigned long long)ms, af_info(f).error);
 	}

@@ -26,11 +26,6 @@ static void on_event(struct leap_host *host, uint32_t dw0, void *arg)
 	w->events++;
 }
 
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
 void bad_world_init(struct bad_world *w)
 {
 	struct leap_pollgroup_opts popts = LEAP_POLLGROUP_OPTS_INIT;
@@ -111,7 +106,12 @@ enum leap_host_state bad_open_host(struct bad_world *w)
 	return w->state;
 }
 
-static bool is_closed(void *arg)
+void bad_note_closed(void *arg)
+{
+	((struct bad_world *)arg)->closed = 1;
+}
+
+bool bad_is_closed(void *arg)
 {
 	return ((struct bad_world *)arg)->closed;
 }
@@ -119,8 +119,8 @@ static bool is_closed(void *arg)
 void bad_close_host(struct bad_world *w)
 {
 	w->closed = 0;
-	leap_host_close(w->host, set_flag, &w->closed);
-	bad_run(w, is_closed, 300 * SECOND);
+	leap_host_close(w->host, bad_note_closed, w);
+	bad_run(w, bad_is_closed, 300 * SECOND);
 	w->host = NULL;
 }
 
@@ -256,4 +256,30 @@ enum leap_host_state bad_life(struct bad_world *w)
 	}
 	bad_close_host(w);
 	return state;
+}
+
+/* ---- cmocka's ---- */
+
+struct bad_world bad_shared;
+
+int bad_set_up(void **state)
+{
+	bad_init();
+	bad_world_init(&bad_shared);
+	return 0;
+}
+
+int bad_tear_down(void **state)
+{
+	if (bad_shared.host)
+		bad_close_host(&bad_shared);
+	bad_world_fini(&bad_shared);
+	bad_fini();
+	return 0;
+}
+
+void bad_up(struct bad_world *w)
+{
+	if (bad_open_host(w) != LEAP_HOST_LIVE)
+		fail_msg("%d, %x: %s", w->err, w->status, w->text);
 }

@@ -55,6 +55,16 @@ struct bad_world {
 void bad_world_init(struct bad_world *w);
 /* Everything is closed and nothing is left. */
 void bad_world_fini(struct bad_world *w);
+/* cmocka's: one that the tests of a program share. */
+extern struct bad_world bad_shared;
+int bad_set_up(void **state);
+int bad_tear_down(void **state);
+/* Until it is live, or the test has failed. */
+void bad_up(struct bad_world *w);
+/* A callback of closes, with the world as its argument; and what to run
+ * until. */
+void bad_note_closed(void *arg);
+bool bad_is_closed(void *arg);
 /* Runs until @until; it has to come within @max_ns of virtual time. */
 void bad_run(struct bad_world *w, bool (*until)(void *arg), uint64_t max_ns);
 void bad_pass(struct bad_world *w, uint64_t ns);

@@ -317,6 +317,8 @@ static int region_info(struct fake_vfio *f, struct vfio_region_info *r)
 	r->offset = r->index == VFIO_PCI_CONFIG_REGION_INDEX ? CONFIG_AT : 0;
 	r->size = r->index == VFIO_PCI_CONFIG_REGION_INDEX ? 4096 : FAKE_BAR;
 	r->cap_offset = 0;
+	if (f->grows)
+		r->argsz += 8;
 	if (r->index || !f->map_bar)
 		return 0;
 	r->flags |= VFIO_REGION_INFO_FLAG_MMAP | VFIO_REGION_INFO_FLAG_CAPS;

@@ -43,6 +43,7 @@ struct fake_vfio {
 	int old_msix;		/* vectors cannot be added */
 	int map_bar;		/* BAR 0 may be mapped, all of it but a page */
 	int can_reset;
+	int grows;		/* no answer fits the room it asked for */
 	int short_ranges;	/* device addresses end at 4 GiB + 64 MiB */
 	uint64_t lockable;	/* bytes; 0 = no limit */
 	/* which call fails, counted from 1; 0 = none */

@@ -173,7 +173,6 @@ static void test_refused_stay(void **state)
 	struct af *f = af_new(1);
 	struct leap_link_msg m;
 	struct liar *l[16];
-	uint64_t from;
 	int i;
 
 	(void)state;
@@ -183,12 +182,11 @@ static void test_refused_stay(void **state)
 		assert_int_equal(liar_wait_msg(f, l[i], &m), 1);
 		assert_int_equal(m.err, -EPROTONOSUPPORT);
 	}
-	for (i = 0, from = af_ms(); i < 16; i++) {
+	for (i = 0; i < 16; i++) {
 		assert_int_equal(liar_serve(f, l[i], 3000), -1);
 		liar_end(l[i]);
 		free(l[i]);
 	}
-	assert_in_range(af_ms() - from, 0, 3000);
 	still_good(f, liar_active(f));
 }
 

@@ -10,6 +10,7 @@
  * The owner's mapping of the memory is PROT_NONE, and so nobody but the device
  * touches it.
  */
+#include "count.h"
 #include "fake-verbs.h"
 #include "guest-driver.h"
 #include "rand.h"
@@ -345,6 +346,28 @@ static void test_moves(void **state)
 	assert_true(w.fabric->nr_writes - writes == info().writes);
 	assert_int_equal(info().connections, 1);
 	assert_int_equal(info().failed, 0);
+}
+
+/* What was allocated for the first commands serves all that follow. */
+static void test_no_malloc(void **state)
+{
+	uint16_t cids[OUT];
+	uint64_t before;
+	uint32_t k;
+
+	(void)state;
+	for (k = 0; k < 20; k++) {
+		load(cids, (uint8_t)k);
+		settle(cids, 0);
+	}
+	before = count_calls();
+	assert_true(before > 0);
+	for (k = 0; k < 500; k++) {
+		load(cids, (uint8_t)k);
+		settle(cids, 0);
+	}
+	assert_int_equal(count_calls(), before);
+	assert_true(info().reads >= 500 * OUT / 2);
 }
 
 /* All of a command's parts are under way at once. */
@@ -815,7 +838,7 @@ static void test_no_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_moves), T(test_at_once), T(test_broken),
+		T(test_moves), T(test_no_malloc), T(test_at_once), T(test_broken),
 		T(test_revoked), T(test_restarted), T(test_unmap), T(test_wrong_key),
 		T(test_bounds), T(test_permission), T(test_lists),
 		T(test_strangers), T(test_other_kind), T(test_device),

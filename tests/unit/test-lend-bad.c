@@ -14,6 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <leapio/plugin/bdev_ops.h>
+
 static leap_status_t admin(struct lx_side *s, const struct leap_sqe *sqe,
 			   uint32_t bytes)
 {
@@ -132,6 +134,32 @@ static void test_log_fields(void **state)
 	q.cdw10 = leap_to_le32(LEAP_LID_SMART | 127u << 16);
 	q.nsid = leap_to_le32(LEAP_NSID_ALL);
 	assert_int_equal(lx_raw_admin(&r, q), 0);
+	lx_raw_close(&r);
+	lx_wait_unlent();
+}
+
+/* Events keep their second word: which namespace it was. */
+static void test_event_words(void **state)
+{
+	struct leap__lend_msg m = leap__lend_msg(LEAP__LEND_ADMIN, 5);
+	struct leap_ns_opts nopts = LEAP_NS_OPTS_INIT;
+	struct lx_raw r;
+	uint64_t result;
+	int nsid;
+
+	assert_int_equal(leap_bdev_open(lx.pg, "zoned:1M[zone=64K]",
+					&nopts.bdev), 0);
+	nsid = leap_ns_add(lx.ss, &nopts, NULL, NULL);
+	assert_true(nsid > 1);
+	lx_raw_hello(&r);
+	do {
+		m.sqe.opc = LEAP_ADM_AER;
+		lx_raw_say(&r, &m, sizeof(m), -1);
+		leap_bdev_zone_changed(nopts.bdev, 0);
+		assert_int_equal(lx_raw_hear(&r), LEAP__LEND_DONE);
+		result = leap_from_le64(r.in.done.result);
+	} while (LEAP_AER_LID(result) != LEAP_LID_CHANGED_ZONES);
+	assert_int_equal(result >> 32, nsid);
 	lx_raw_close(&r);
 	lx_wait_unlent();
 }
@@ -356,6 +384,35 @@ static void test_hasty(void **state)
 	assert_int_equal(lx_lent().resets, 0);
 }
 
+static uint32_t unmap(struct lx_raw *r)
+{
+	struct leap__lend_msg m = leap__lend_msg(LEAP__LEND_MEM_DEL, 3);
+
+	m.mem.iova = leap_to_le64(r->iova);
+	lx_raw_say(r, &m, sizeof(m), -1);
+	assert_int_equal(lx_raw_hear(r), LEAP__LEND_REPLY);
+	return leap_from_le32(r->in.err);
+}
+
+/* Memory with rings in it: their addresses would be somebody else's, and the
+ * drive would write there. */
+static void test_rings_stay(void **state)
+{
+	struct lx_raw r;
+
+	lx_raw_hello(&r);
+	lx_raw_mem(&r);
+	lx_raw_queue(&r);
+	assert_int_equal(unmap(&r), EBUSY);
+	assert_int_equal(lx_raw_create(&r, LEAP_ADM_DELETE_SQ, 1, 1, 0, 0), 0);
+	assert_int_equal(unmap(&r), EBUSY);
+	assert_int_equal(lx_raw_create(&r, LEAP_ADM_DELETE_CQ, 1, 1, 0, 0), 0);
+	assert_int_equal(unmap(&r), 0);
+	assert_int_equal(unmap(&r), ENOENT);
+	lx_raw_close(&r);
+	lx_wait_unlent();
+}
+
 /* Memory that nobody has, and an address space full of it. */
 static void test_vast_memory(void **state)
 {
@@ -425,6 +482,28 @@ static void test_no_descriptors(void **state)
 	lx_wait_unlent();
 }
 
+/* Whoever connects and says nothing does not take the place of those who do. */
+static void test_silent(void **state)
+{
+	struct lx_raw r[10];
+	static struct lx_side s;
+	uint64_t from = leap_pollgroup_now_ns(lx.pg);
+	int k;
+
+	for (k = 0; k < 10; k++) {
+		lx_raw_open(&r[k]);
+		lx_turn_once(from);
+	}
+	lx_side_start(&s, lx.pg, 1, 1, 0);
+	lx_side_live(&s);
+	lx_check(&s, 20);
+	lx_side_stop(&s);
+	assert_in_range(lx_lent().nr_borrowers, 1, 6);
+	for (k = 0; k < 10; k++)
+		lx_raw_close(&r[k]);
+	lx_wait_unlent();
+}
+
 /* More admin commands than it may have, and one that never reads answers. */
 static void test_floods(void **state)
 {
@@ -459,12 +538,15 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LX_T(test_filter, lx_set_up), LX_T(test_opcodes, lx_set_up),
 		LX_T(test_log_fields, lx_set_up),
-		LX_T(test_forgets, lx_set_up), LX_T(test_hasty, lx_set_up),
+		LX_T(test_forgets, lx_set_up),
+		LX_T(test_event_words, lx_set_up), LX_T(test_hasty, lx_set_up),
 		LX_T(test_vast_memory, lx_set_up),
+		LX_T(test_rings_stay, lx_set_up),
 		LX_T(test_no_descriptors, lx_set_up),
 		LX_T(test_bad_messages, lx_set_up),
 		LX_T(test_bad_memory, lx_set_up),
-		LX_T(test_bad_queues, lx_set_up), LX_T(test_floods, lx_set_up),
+		LX_T(test_bad_queues, lx_set_up),
+		LX_T(test_silent, lx_set_up), LX_T(test_floods, lx_set_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

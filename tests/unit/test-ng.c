@@ -52,6 +52,9 @@ static struct {
 	uint32_t nr_fail;
 	uint32_t nr_sent;
 	struct leap_sqe last;
+	uint64_t size;		/* blocks of 512 bytes; 0 = nobody says */
+	struct blk zoned;	/* chan: in the place of media */
+	int32_t forget;		/* done, and then answered with this */
 } k;
 
 static int fake_open(const char *path, bool *read_only, void **dev)
@@ -88,6 +91,33 @@ static void fake_limits(const char *path, uint32_t *bytes, uint32_t *segments)
 		*segments = k.max_segments;
 }
 
+static int fake_size(const char *path, uint64_t *blocks_512)
+{
+	*blocks_512 = k.size;
+	return k.size ? 0 : -ENOENT;
+}
+
+#define ZONE	64u
+#define ZONES	16u
+
+static int zns_page(uint32_t cns, void *data)
+{
+	struct leap_id_ns_zns *ns = data;
+	struct leap_id_ctrl_zns *ctrl = data;
+
+	if (!k.zoned.chan)
+		return LEAP_SC_INVALID_FIELD | DNR;
+	memset(data, 0, 4096);
+	if (cns == LEAP_CNS_CSI_CTRL) {
+		ctrl->zasl = 1;		/* 8 KiB */
+		return 0;
+	}
+	ns->mar = leap_to_le32(LEAP_ZNS_NO_LIMIT);
+	ns->mor = leap_to_le32(LEAP_ZNS_NO_LIMIT);
+	ns->lbafe[0].zsze = leap_to_le64(ZONE);
+	return 0;
+}
+
 static int fake_admin(void *dev, const struct leap_sqe *sqe, void *data,
 		      uint32_t bytes)
 {
@@ -95,6 +125,8 @@ static int fake_admin(void *dev, const struct leap_sqe *sqe, void *data,
 
 	assert_int_equal(sqe->opc, LEAP_ADM_IDENTIFY);
 	assert_int_equal(bytes, 4096);
+	if (leap_from_le32(sqe->cdw11) >> 24 == LEAP_CSI_ZNS)
+		return zns_page(cns, data);
 	if (cns == LEAP_CNS_CTRL)
 		memcpy(data, &k.id, 4096);
 	else if (cns == LEAP_CNS_NS && (int)leap_from_le32(sqe->nsid) == k.nsid)
@@ -194,6 +226,46 @@ static int32_t copy(struct out *o)
 	return 0;
 }
 
+/* A leaf with zones, which ends everything at once. */
+static int32_t zone_command(struct out *o, uint64_t *result)
+{
+	static const struct {
+		uint8_t opc, op;
+	} ops[] = {
+		{ LEAP_NVM_READ, LEAP_BIO_READ },
+		{ LEAP_NVM_WRITE, LEAP_BIO_WRITE },
+		{ LEAP_NVM_COMPARE, LEAP_BIO_COMPARE },
+		{ LEAP_NVM_ZONE_APPEND, LEAP_BIO_ZONE_APPEND },
+		{ LEAP_NVM_ZONE_MGMT_SEND, LEAP_BIO_ZONE_SEND },
+		{ LEAP_NVM_ZONE_MGMT_RECV, LEAP_BIO_ZONE_REPORT },
+	};
+	struct leap_piece pieces[8] = { 0 };
+	uint32_t i, nr = leap_sqe_nlb(&o->sqe);
+	struct blk_wait wait;
+	struct leap_bio *bio;
+
+	for (i = 0; i < o->nr_iov; i++) {
+		pieces[i].addr = o->iov[i].iov_base;
+		pieces[i].len_bytes = (uint32_t)o->iov[i].iov_len;
+	}
+	for (i = 0; ops[i].opc != o->sqe.opc; i++)
+		assert_true(i + 1 < sizeof(ops) / sizeof(ops[0]));
+	if (ops[i].op >= LEAP_BIO_ZONE_SEND)
+		nr = 0;
+	bio = blk_bio(&k.zoned, ops[i].op, leap_sqe_slba(&o->sqe), nr, pieces,
+		      (uint16_t)o->nr_iov, &wait);
+	bio->result = leap_from_le32(o->sqe.cdw13);
+	leap_bio_submit(k.zoned.chan, bio);
+	assert_int_equal(wait.nr_done, 1);
+	*result = bio->result;
+	leap_bio_put(k.zoned.chan, bio);
+	if (k.forget && !wait.status && o->sqe.opc == LEAP_NVM_WRITE) {
+		wait.status = (leap_status_t)k.forget;
+		k.forget = 0;
+	}
+	return wait.status;
+}
+
 static int32_t execute(struct out *o, uint64_t *result)
 {
 	uint64_t lba = leap_sqe_slba(&o->sqe);
@@ -205,6 +277,8 @@ static int32_t execute(struct out *o, uint64_t *result)
 		*result = 0;
 		return k.fail;
 	}
+	if (k.zoned.chan)
+		return zone_command(o, result);
 	switch (o->sqe.opc) {
 	case LEAP_NVM_FLUSH:
 		return 0;
@@ -248,8 +322,8 @@ static int fake_arm(void *ring, bool on)
 }
 
 static const struct leap__ng_kernel fake = {
-	fake_open, fake_close, fake_hold, fake_nsid, fake_limits, fake_admin,
-	fake_ring_open, fake_ring_close, fake_submit, fake_push, fake_reap,
+	fake_open, fake_close, fake_hold, fake_nsid, fake_limits, fake_size,
+	fake_admin, fake_ring_open, fake_ring_close, fake_submit, fake_push, fake_reap,
 	fake_arm,
 };
 
@@ -573,12 +647,13 @@ static void *let_go(void *arg)
 /* Nothing but the event fd ends the sleep. */
 static void test_wakes(void **state)
 {
+	struct leap_pollgroup_stats st = { sizeof(st) };
 	struct blk_wait wait;
 	struct leap_piece piece;
 	struct leap_bio *bio;
 	uint8_t buf[512];
 	pthread_t thread;
-	uint64_t start;
+	uint64_t wakeups;
 	struct blk b;
 	int i;
 
@@ -591,9 +666,12 @@ static void test_wakes(void **state)
 		leap_bio_submit(b.chan, bio);
 		assert_int_equal(pthread_create(&thread, NULL, let_go, NULL),
 				 0);
-		start = leap_pollgroup_now_ns(b.pg);
+		assert_int_equal(leap_pollgroup_stats(b.pg, &st), 0);
+		wakeups = st.wakeups;
+		/* It looks again after a second, which is no wake-up. */
 		assert_int_equal(blk_await(&b, bio, &wait), 0);
-		assert_true(leap_pollgroup_now_ns(b.pg) - start < 900000000);
+		assert_int_equal(leap_pollgroup_stats(b.pg, &st), 0);
+		assert_true(st.wakeups > wakeups);
 		assert_int_equal(pthread_join(thread, NULL), 0);
 		assert_true(k.armed > 0);
 	}
@@ -640,8 +718,10 @@ static void test_open_fails(void **state)
 	k.desc[1] = LEAP_NIDL_EUI64;
 	k.desc[12] = LEAP_NIDT_CSI;
 	k.desc[13] = LEAP_NIDL_CSI;
-	k.desc[16] = LEAP_CSI_ZNS;
+	k.desc[16] = LEAP_CSI_KV;
 	REFUSED(plain, -EOPNOTSUPP, "another command set");
+	k.desc[16] = LEAP_CSI_ZNS;
+	REFUSED(plain, -EOPNOTSUPP, "nothing is said");
 	assert_int_equal(leap_pollgroup_destroy(pg), 0);
 }
 
@@ -657,6 +737,130 @@ static void test_read_only(void **state)
 	assert_int_equal(blk_io(&b, LEAP_BIO_WRITE, 0, 0, 1, buf),
 			 LEAP_SC_NS_WRITE_PROTECTED | DNR);
 	close_ng(&b);
+}
+
+/* The kernel has heard of a new size; a window stays what it is. */
+static void test_resized(void **state)
+{
+	uint64_t from;
+	struct blk b;
+
+	open_ng(&b, "ng:/dev/ng7n3[start=96,rescan_ms=5]");
+	assert_int_equal(b.nr_blocks, FAR_BLOCKS - 96);
+	k.size = FAR_BLOCKS / 2;
+	from = leap_pollgroup_now_ns(b.pg);
+	while (b.nr_blocks != FAR_BLOCKS / 2 - 96) {
+		assert_true(leap_pollgroup_now_ns(b.pg) - from < 60000000000ull);
+		leap_pollgroup_wait(b.pg, 5000000);
+		blk_refresh(&b);
+	}
+	close_ng(&b);
+	open_ng(&b, STACK(",rescan_ms=5"));
+	from = leap_pollgroup_now_ns(b.pg);
+	while (leap_pollgroup_now_ns(b.pg) - from < 30000000)
+		leap_pollgroup_wait(b.pg, 5000000);
+	blk_refresh(&b);
+	assert_int_equal(b.nr_blocks, BLOCKS);
+	close_ng(&b);
+}
+
+static void open_zoned(struct blk *b)
+{
+	k.zoned.pg = blk_pollgroup(LEAP_WORLD_EPOLL);
+	assert_int_equal(leap_bdev_open(k.zoned.pg, "zoned:512K[block=512,zone=32K]",
+					&k.zoned.bdev), 0);
+	assert_int_equal(leap_chan_open(k.zoned.bdev, k.zoned.pg, 8,
+					&k.zoned.chan), 0);
+	k.ns.nsze = leap_to_le64(ZONE * ZONES);
+	k.desc[0] = LEAP_NIDT_CSI;
+	k.desc[1] = LEAP_NIDL_CSI;
+	k.desc[4] = LEAP_CSI_ZNS;
+	open_ng(b, "ng:/dev/ng7n3");
+}
+
+static void close_zoned(struct blk *b)
+{
+	close_ng(b);
+	blk_close(&k.zoned);
+}
+
+static leap_status_t send_zone(struct blk *b, uint64_t block, uint32_t what)
+{
+	struct blk_wait wait;
+	struct leap_bio *bio = blk_bio(b, LEAP_BIO_ZONE_SEND, block, 0, NULL, 0,
+				       &wait);
+
+	bio->result = what;
+	leap_bio_submit(b->chan, bio);
+	return blk_await(b, bio, &wait);
+}
+
+static uint64_t pointer(struct blk *b, uint64_t block)
+{
+	struct {
+		struct leap_zone_report head;
+		struct leap_zone_desc desc[1];
+	} report;
+	struct leap_piece piece = { .addr = &report,
+		.len_bytes = sizeof(report) };
+	struct blk_wait wait;
+	struct leap_bio *bio = blk_bio(b, LEAP_BIO_ZONE_REPORT, block, 0,
+				       &piece, 1, &wait);
+
+	leap_bio_submit(b->chan, bio);
+	assert_int_equal(blk_await(b, bio, &wait), 0);
+	assert_int_equal(leap_from_le64(report.desc[0].zslba), block);
+	return leap_from_le64(report.desc[0].wp);
+}
+
+/* Its zones are the relay's, with reports, appends and resets. */
+static void test_zones(void **state)
+{
+	static uint8_t out[16 * 512], in[16 * 512];
+	struct leap_bdev_zones zones = { .size = sizeof(zones) };
+	struct leap_piece piece = { .addr = out, .len_bytes = 4 * 512 };
+	struct blk_wait wait;
+	struct leap_bio *bio;
+	struct blk b;
+
+	open_zoned(&b);
+	assert_true(b.caps & LEAP_BDEV_ZONED);
+	assert_int_equal(leap_bdev_zones(b.bdev, &zones), 0);
+	assert_int_equal(zones.zone_blocks, ZONE);
+	assert_int_equal(zones.append_blocks, 16);
+	memset(out, 0x3c, sizeof(out));
+	assert_int_equal(blk_io(&b, LEAP_BIO_WRITE, 0, ZONE, 8, out), 0);
+	assert_int_equal(blk_io(&b, LEAP_BIO_WRITE, 0, ZONE, 8, out),
+			 LEAP_SC_ZONE_INVALID_WRITE | DNR);
+	bio = blk_bio(&b, LEAP_BIO_ZONE_APPEND, ZONE, 4, &piece, 1, &wait);
+	leap_bio_submit(b.chan, bio);
+	while (!wait.nr_done)
+		leap_pollgroup_wait(b.pg, 1000000);
+	assert_int_equal(wait.status, 0);
+	assert_int_equal(bio->result, ZONE + 8);
+	leap_bio_put(b.chan, bio);
+	assert_int_equal(pointer(&b, ZONE), ZONE + 12);
+	assert_int_equal(blk_io(&b, LEAP_BIO_READ, 0, ZONE, 12, in), 0);
+	assert_memory_equal(in, out, 12 * 512);
+	assert_int_equal(send_zone(&b, ZONE, LEAP_ZSA_RESET), 0);
+	assert_int_equal(pointer(&b, ZONE), ZONE);
+	close_zoned(&b);
+}
+
+/* Done, and the kernel's reset took the answer: what the zone refuses then is
+ * what it has. */
+static void test_zone_write_again(void **state)
+{
+	static uint8_t out[8 * 512];
+	struct blk b;
+
+	open_zoned(&b);
+	memset(out, 0x5a, sizeof(out));
+	k.forget = LEAP_SC_PATH_HOST_ABORTED;
+	assert_int_equal(blk_io(&b, LEAP_BIO_WRITE, 0, 2 * ZONE, 8, out), 0);
+	assert_int_equal(k.forget, 0);
+	assert_int_equal(pointer(&b, 2 * ZONE), 2 * ZONE + 8);
+	close_zoned(&b);
 }
 
 /* ---- the real kernel ----------------------------------------------------- */
@@ -725,6 +929,7 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup(name, set_up)
 	const struct CMUnitTest tests[] = {
+		CASE(test_resized), CASE(test_zones), CASE(test_zone_write_again),
 		CASE(test_model), CASE(test_many), CASE(test_kernel_limits),
 		CASE(test_copy_in_parts), CASE(test_copy_is_done_once),
 		CASE(test_failures), CASE(test_resets), CASE(test_lets_go),

@@ -397,6 +397,11 @@ static void test_open_fails(void **state)
 	REFUSED(-EINVAL, "not in the", "nvme:%s[start=%u]", d->url, BLOCKS);
 	REFUSED(-ENOENT, "cannot reach", "nvme:vfio-user:%s.none", d->path);
 	REFUSED(-ENOENT, "cannot reach", "nvme:lent:%s.none", d->path);
+#ifdef LEAP_WITH_PCIE
+	REFUSED(-ENODEV, "ffff:ff:1f.7 is not there", "nvme:ffff:ff:1f.%d", 7);
+	REFUSED(-ENODEV, "ffff:ff:1f.7 is not there",
+		"nvme:ffff:ff:1f.%d/" NQN, 7);
+#endif
 	while (leap_pollgroup_destroy(pg))
 		leap_pollgroup_wait(pg, 1000000);
 }

@@ -7,7 +7,10 @@
  */
 #include "rdma-fixture.h"
 
+#include "core/io/dispatch.h"
+#include "core/io/pool.h"
 #include "dmabuf/region.h"
+#include "transport/rdma/target.h"
 
 #define MANY 90	/* dmabufs; the cache has 64 */
 
@@ -297,6 +300,48 @@ static void test_move_to_small(void **state)
 	end(fabric);
 }
 
+/* A connection that has just been lost moves: its old thread has no more of it. */
+static void test_move_dead(void **state)
+{
+	struct fake_fabric *fabric = fake_fabric_create();
+	struct leap_pollgroup *host = rdma_pollgroup(fabric, 0, 0, 0);
+	struct leap_pollgroup *home = rdma_pollgroup(fabric, 0, 0, 0);
+	struct leap_pollgroup *io = rdma_pollgroup(fabric, 0, 0, 0);
+	struct rdma_run r = { 0 };
+	struct rdma_fixture f;
+	struct leap_vqp *vqp;
+	int i;
+
+	rdma_start(&f, fabric, home, "127.0.0.1");
+	f.target.hold_connect = 1;
+	rdma_open(&r, &f, host, 1, 0, 8192);
+	r.may_fail = 1;
+	RDMA_WAIT(f.target.held, rdma_run_poll(&r));
+	vqp = f.target.vqp;
+	leap__rdma_kill(&((struct target *)vqp)->c, -ECONNRESET);
+	leap_pollgroup_poll(home, 0);
+	assert_int_equal(f.target.lost, 0);
+	/* What leap__vqp_move does. */
+	vqp->ops->vqp_detach(vqp);
+	leap__dispatch_add_peer(leap__dispatch(io), leap__dispatch(home));
+	vqp->pg = io;
+	assert_int_equal(vqp->ops->vqp_attach(vqp), 0);
+	for (i = 0; i < 3; i++)
+		leap_pollgroup_poll(io, 0);
+	assert_int_equal(f.target.lost, 1);
+	leap_cmd_complete(f.target.held, 0);
+	f.io = io;
+	RDMA_WAIT(f.target.gone == 1, rdma_run_poll(&r));
+	rdma_close(&r);
+	rdma_stop(&f);
+	for (i = 0; i < 3; i++)
+		leap_pollgroup_poll(io, 0);
+	rdma_no_leak(io);
+	rdma_no_leak(home);
+	rdma_no_leak(host);
+	end(fabric);
+}
+
 /* The device goes while the group that queues came from has none: its buffers
  * are out of the device, too, before another takes its place. */
 static void test_removed_elsewhere(void **state)
@@ -491,6 +536,7 @@ int main(void)
 		cmocka_unit_test(test_registrations),
 		cmocka_unit_test(test_move),
 		cmocka_unit_test(test_move_to_small),
+		cmocka_unit_test(test_move_dead),
 		cmocka_unit_test(test_removed_elsewhere),
 		cmocka_unit_test(test_kills),
 		cmocka_unit_test(test_cycles),

@@ -10,6 +10,7 @@
 #include <leapio/nvmf.h>
 
 #define REFUSED	(LEAP_SC_INVALID_FIELD | LEAP_STATUS_DNR)
+#define LONE	(LEAP_SC_ABORT_FUSED_MISSING | LEAP_STATUS_DNR)
 
 struct rx {
 	struct fx *fx;
@@ -69,20 +70,44 @@ static int tear_down(void **state)
 	return fx_teardown((void **)&fx);
 }
 
+/* A first half waits for what comes next, which ends it. */
+static void lone_first(struct script *s, const struct leap_sqe *sqe)
+{
+	unsigned int before = s->completes;
+	struct leap_sqe next = *sqe;
+
+	script_send(s, sqe);
+	leap_pollgroup_poll(s->vqp.pg, 0);
+	assert_int_equal(s->completes, before);
+	next.flags = LEAP_SQE_FUSE_MASK;
+	assert_int_equal(script_cmd(s, &next), REFUSED);
+	assert_int_equal(s->completes, before + 2);
+}
+
 /* One value of the byte is a command; no other reaches payload or leaf. */
 static void each_flags(struct script *s, struct leap_sqe *sqe)
 {
-	uint32_t flags;
+	uint32_t flags, fuse;
+	leap_status_t status;
+	int io = s->vqp.qid != 0;
 
 	for (flags = 0; flags < 256; flags++) {
+		fuse = flags & LEAP_SQE_FUSE_MASK;
 		sqe->flags = (uint8_t)flags;
 		s->data_bytes = 0;
-		if (flags == LEAP_SQE_PSDT_SGL) {
-			assert_int_equal(script_cmd(s, sqe), 0);
-			continue;
-		}
-		assert_int_equal(script_cmd(s, sqe), REFUSED);
-		assert_int_equal(s->data_bytes, 0);
+		status = REFUSED;
+		if (flags == LEAP_SQE_PSDT_SGL)
+			status = 0;
+		else if (io && fuse == LEAP_SQE_FUSE_SECOND &&
+			 sqe->opc == LEAP_NVM_WRITE)
+			status = LONE;
+		if (io && fuse == LEAP_SQE_FUSE_FIRST &&
+		    sqe->opc == LEAP_NVM_COMPARE)
+			lone_first(s, sqe);
+		else
+			assert_int_equal(script_cmd(s, sqe), status);
+		if (status)
+			assert_int_equal(s->data_bytes, 0);
 	}
 }
 
@@ -114,9 +139,9 @@ static void test_fused_write_writes_nothing(void **state)
 	uint32_t i;
 
 	rd.flags = LEAP_SQE_PSDT_SGL;
-	wr.flags = LEAP_SQE_PSDT_SGL | 2;
+	wr.flags = LEAP_SQE_PSDT_SGL | LEAP_SQE_FUSE_SECOND;
 	memset(rx->io->buf, 0xff, 4096);
-	assert_int_equal(script_cmd(rx->io, &wr), REFUSED);
+	assert_int_equal(script_cmd(rx->io, &wr), LONE);
 	assert_int_equal(script_cmd(rx->io, &rd), 0);
 	for (i = 0; i < 4096; i++)
 		assert_int_equal(rx->io->buf[i], 0);

@@ -70,13 +70,31 @@ static void poll_all(void *arg)
 		leap_pollgroup_poll(w.soc, 0);
 }
 
-static void turn(const int *flag)
+/* Polls, and checks that the flag is there before @ns of polling are over. */
+static void turn_soon(const int *flag, uint64_t ns)
 {
-	uint64_t from = leap_pollgroup_now_ns(w.pg);
+	struct unit_lived lived = { 0 };
 
 	while (!*flag) {
 		poll_all(NULL);
-		assert_true(leap_pollgroup_now_ns(w.pg) - from < SECONDS(20));
+		assert_true(unit_lived_ns(&lived,
+				leap_pollgroup_now_ns(w.pg)) < ns);
+	}
+}
+
+static void turn(const int *flag)
+{
+	turn_soon(flag, SECONDS(20));
+}
+
+static void not_ready_soon(void)
+{
+	struct unit_lived lived = { 0 };
+
+	while (gd_rd4(w.g, LEAP_REG_CSTS) & LEAP_CSTS_RDY) {
+		poll_all(NULL);
+		assert_true(unit_lived_ns(&lived,
+				leap_pollgroup_now_ns(w.pg)) < SECONDS(2));
 	}
 }
 
@@ -403,7 +421,6 @@ static void test_stopped_unmap(void **state)
 {
 	leap_gpa_t gpa = { PAYLOAD };
 	uint16_t cids[OUT];
-	uint64_t from;
 	uint32_t i;
 	int done = 0;
 
@@ -412,12 +429,10 @@ static void test_stopped_unmap(void **state)
 	w.stopped = 1;
 	for (i = 0; i < 100; i++)
 		poll_all(NULL);
-	from = leap_pollgroup_now_ns(w.pg);
 	assert_int_equal(leap_vdev_mem_del(w.vdev, gpa, BYTES, gd_set_err,
 					   &done), 0);
-	turn(&done);
+	turn_soon(&done, SECONDS(2));
 	assert_int_equal(done, 1);
-	assert_true(leap_pollgroup_now_ns(w.pg) - from < SECONDS(2));
 	assert_int_equal(known(), 0);
 	assert_int_equal(gd_rd4(w.g, LEAP_REG_CSTS) & LEAP_CSTS_CFS, 0);
 	/* It wakes up, and whatever it does then does not get here. */
@@ -442,7 +457,6 @@ static void test_stopped_unmap(void **state)
 static void test_stopped_reset(void **state)
 {
 	uint16_t cids[OUT];
-	uint64_t from;
 	uint32_t i;
 
 	one(1);
@@ -450,12 +464,8 @@ static void test_stopped_reset(void **state)
 	w.stopped = 1;
 	for (i = 0; i < 100; i++)
 		poll_all(NULL);
-	from = leap_pollgroup_now_ns(w.pg);
 	gd_wr4(w.g, LEAP_REG_CC, 0);
-	while (gd_rd4(w.g, LEAP_REG_CSTS) & LEAP_CSTS_RDY) {
-		poll_all(NULL);
-		assert_true(leap_pollgroup_now_ns(w.pg) - from < SECONDS(2));
-	}
+	not_ready_soon();
 	assert_int_equal(gd_rd4(w.g, LEAP_REG_CSTS) & LEAP_CSTS_CFS, 0);
 	memset(w.own, 0xa5, BYTES);
 	w.stopped = 0;
@@ -474,7 +484,6 @@ static void test_dead(void **state)
 {
 	leap_gpa_t gpa = { PAYLOAD };
 	uint16_t cids[OUT];
-	uint64_t from;
 	uint32_t i;
 	int done = 0;
 
@@ -482,12 +491,10 @@ static void test_dead(void **state)
 	load(cids, 0x66);
 	far_kill();
 	pass(SECONDS(1) / 10);
-	from = leap_pollgroup_now_ns(w.pg);
 	assert_int_equal(leap_vdev_mem_del(w.vdev, gpa, BYTES, gd_set_err,
 					   &done), 0);
-	turn(&done);
+	turn_soon(&done, SECONDS(2));
 	assert_int_equal(done, 1);
-	assert_true(leap_pollgroup_now_ns(w.pg) - from < SECONDS(2));
 	mem_add();
 	for (i = 0; i < OUT; i++) {
 		leap_status_t status = gd_wait(w.g, &w.sq, cids[i]);
@@ -497,12 +504,8 @@ static void test_dead(void **state)
 	}
 	load(cids, 0x77);
 	pass(SECONDS(1) / 10);
-	from = leap_pollgroup_now_ns(w.pg);
 	gd_wr4(w.g, LEAP_REG_CC, 0);
-	while (gd_rd4(w.g, LEAP_REG_CSTS) & LEAP_CSTS_RDY) {
-		poll_all(NULL);
-		assert_true(leap_pollgroup_now_ns(w.pg) - from < SECONDS(2));
-	}
+	not_ready_soon();
 	far_start();
 	w.g->used = 0;
 	gd_up(w.g, &w.cq, &w.sq, 64);

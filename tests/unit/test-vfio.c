@@ -32,6 +32,8 @@ static void test_refusals(void **state)
 	vf_refuse(-EACCES, "/dev/vfio/7 may not be opened by this user");
 	fake.not_viable = 1;
 	vf_refuse(-EBUSY, "another device of IOMMU group 7 has a driver");
+	fake.grows = 1;
+	vf_refuse(-EPROTO, "no config space");
 }
 
 static void test_addresses(void **state)

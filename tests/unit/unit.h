@@ -49,6 +49,23 @@ static inline int unit_is_slow(void)
 }
 
 /*
+ * Time as a test lives it, for what has to happen soon: between two looks 10 ms
+ * count at most, for a machine with other work stops a process for longer.
+ */
+struct unit_lived {
+	uint64_t last, ns;
+};
+
+static inline uint64_t unit_lived_ns(struct unit_lived *t, uint64_t now)
+{
+	uint64_t step = t->last ? now - t->last : 0;
+
+	t->last = now;
+	t->ns += step < 10000000 ? step : 10000000;
+	return t->ns;
+}
+
+/*
  * This program again, in the place of this process. argv[0] is left free: no
  * kernel runs a program for another machine, and there it takes the emulator.
  */

@@ -184,6 +184,10 @@ struct leap_transport_ops {
 	/* Optional. "HOST:PORT" or "[HOST]:PORT" of our end, for the discovery
 	 * log of a wildcard listener. 0, or negative errno. */
 	int (*vqp_local)(struct leap_vqp *vqp, char *text, size_t max);
+	/* Optional. A host end's command with more than one address: put the
+	 * lists where the controller reads them, and submit. 1, 0, -ENOTCONN */
+	int (*qp_submit_lists)(struct leap_qp *qp, struct leap_req *req,
+			       const struct leap_req_lists *lists);
 };
 
 /* leap_qp_transport_up - Connect may be sent now. Context: owner */

@@ -302,6 +302,8 @@ static int try_send(struct leap__rbio *r)
 		if (!take_wide(r))
 			return SENT_WAIT;
 		sent = leap__relay_fused_send(r);
+	} else if (r->bio->op == LEAP_BIO_VECTOR) {
+		sent = leap__relay_vector_send(r);
 	} else if (make(r, &status)) {
 		r->lost = r->refused ? r->lost : r->link->lost;
 		sent = r->link->send(r->link, &r->req);

@@ -254,6 +254,7 @@ struct leap__link *leap__relay_link_alloc(struct leap__relay *relay,
 	link->send = leap__relay_host_send;
 	link->let_go = leap__relay_host_let_go;
 	link->send_fused = leap__relay_host_send_fused;
+	link->send_lists = leap__relay_host_send_lists;
 	for (i = 0; i < LEAP__RELAY_WIDES; i++) {
 		link->wides[i].next = link->free_wides;
 		link->free_wides = &link->wides[i];

@@ -104,6 +104,7 @@ static void far_zones(const struct leap_host_ns *ns, struct leap__far *far)
 bool leap__relay_fits(const struct leap__far *was, const struct leap__far *now)
 {
 	return now->block_bytes == was->block_bytes &&
+	       now->open_channel == was->open_channel &&
 	       now->zone_blocks == was->zone_blocks &&
 	       (!now->zone_blocks || now->nr_blocks == was->nr_blocks) &&
 	       now->read_across >= was->read_across &&
@@ -134,6 +135,7 @@ void leap__relay_far(const struct leap_id_ctrl *id,
 	far->caps = far_caps(id, ns);
 	far_limits(nvm, ns, far);
 	far_zones(ns, far);
+	far->open_channel = ns->open_channel;
 }
 
 int leap__relay_look(struct leap_host *host, uint32_t nsid,
@@ -163,6 +165,18 @@ static void look_work(struct leap_msg *msg)
 	leap_host_close(look->host, look_closed, look);
 }
 
+/* Not from the host's own callback. */
+static void look_ends(struct leap__relay_looking *look)
+{
+	look->work.run = look_work;
+	leap_pollgroup_send(look->pg, &look->work);
+}
+
+static void look_asked(struct leap__relay_ask *ask)
+{
+	look_ends(leap__list_entry(ask, struct leap__relay_looking, ask));
+}
+
 static void look_state(struct leap_host *host, enum leap_host_state state,
 		       leap_status_t status, int sys_errno, void *arg)
 {
@@ -179,9 +193,11 @@ static void look_state(struct leap_host *host, enum leap_host_state state,
 		return;
 	look->over = true;
 	(void)status;
-	/* Not from the host's own callback. */
-	look->work.run = look_work;
-	leap_pollgroup_send(look->pg, &look->work);
+	if (look->was_there && !look->err &&
+	    !leap__relay_ask_geometry(host, look->nsid, &look->far, &look->ask,
+				      look_asked))
+		return;
+	look_ends(look);
 }
 
 int leap__relay_look_start(struct leap__relay_looking *look, struct leap_pollgroup *pg,

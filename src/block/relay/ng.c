@@ -2,7 +2,8 @@
 /*
  * ng: a namespace of a drive that the kernel keeps. A leaf.
  *
- *	ng:/dev/ngXnY[start=BLOCK,blocks=N,depth=N,loss_ms=N,lock=on|off]
+ *	ng:/dev/ngXnY[start=BLOCK,blocks=N,depth=N,loss_ms=N,lock=on|off,
+ *	              rescan_ms=N]
  *
  * Commands go through the kernel's pass-through as they would to a far end: the
  * whole data path is the relay's, windows and lists with LBAs too. Nothing is
@@ -36,6 +37,7 @@
 #define SAFE_SEGMENTS	127u
 #define REAP		64u
 #define AGAIN_MS	100u
+#define RESCAN_MS	5000u
 
 /* A command that is out, or waits to be sent again. */
 struct slot {
@@ -48,6 +50,14 @@ struct slot {
 };
 
 #define NONE UINT32_MAX
+
+/* Of a bdev. */
+struct leap__ng_dev {
+	struct leap__relay relay;	/* first */
+	struct leap_bdev *bdev;
+	struct leap_timer rescan;
+	uint64_t rescan_ns;	/* 0 = never */
+};
 
 /* Of a channel; outlives it until its event fd has been given back. */
 struct leap__ng {
@@ -170,6 +180,8 @@ static int hold_back(struct leap__ng *ng, uint32_t i, int32_t res)
 		return 0;
 	if (ng->again == NONE)
 		leap_timer_start(ng->pg, &ng->timer, AGAIN_MS * MS);
+	/* A write that a zone refuses next may be the one that it has. */
+	ng->link->lost++;
 	s->next = ng->again;
 	ng->again = i;
 	return 1;
@@ -390,16 +402,23 @@ static void ng_chan_close(struct leap_chan *chan)
 
 /* ---- the namespace ---- */
 
-static int identify(const struct leap__ng_kernel *kernel, void *dev,
-		    uint32_t cns, uint32_t nsid, void *data)
+static int identify_csi(const struct leap__ng_kernel *kernel, void *dev,
+			uint32_t cns, uint32_t csi, uint32_t nsid, void *data)
 {
 	struct leap_sqe sqe = { 0 };
 
 	sqe.opc = LEAP_ADM_IDENTIFY;
 	sqe.nsid = leap_to_le32(nsid);
 	sqe.cdw10 = leap_to_le32(cns);
+	sqe.cdw11 = leap_to_le32(LEAP_PUT(csi, LEAP_IDENTIFY_CDW11_CSI));
 	memset(data, 0, LEAP_IDENTIFY_SIZE);
 	return kernel->admin(dev, &sqe, data, LEAP_IDENTIFY_SIZE);
+}
+
+static int identify(const struct leap__ng_kernel *kernel, void *dev,
+		    uint32_t cns, uint32_t nsid, void *data)
+{
+	return identify_csi(kernel, dev, cns, 0, nsid, data);
 }
 
 /* The namespace's command set; those before there were several have none. */
@@ -436,6 +455,22 @@ static void set_limits(const struct leap__ng_kernel *kernel,
 	relay->far.max_pieces = !n ? 1 : n < IOVS ? n : IOVS;
 }
 
+/* Pages of the zoned command set. */
+static int ask_zones(const struct leap__ng_kernel *kernel,
+		     struct leap__relay *relay, struct leap_host_ns *ns,
+		     uint8_t *page)
+{
+	if (identify_csi(kernel, relay->dev, LEAP_CNS_CSI_NS, LEAP_CSI_ZNS,
+			 relay->nsid, page) ||
+	    leap__host_ns_zones(ns, (const void *)page))
+		return leap__err(-EOPNOTSUPP, "ng: %s: zones of which nothing "
+				 "is said", relay->url);
+	if (!identify_csi(kernel, relay->dev, LEAP_CNS_CSI_CTRL, LEAP_CSI_ZNS,
+			  0, page))
+		leap__host_ns_append(ns, (const void *)page);
+	return 0;
+}
+
 static int ask(const struct leap__ng_kernel *kernel, struct leap__relay *relay,
 	       uint8_t *pages)
 {
@@ -444,6 +479,7 @@ static int ask(const struct leap__ng_kernel *kernel, struct leap__relay *relay,
 	struct leap_id_ctrl_nvm *nvm =
 		(struct leap_id_ctrl_nvm *)(void *)(pages + 8192);
 	struct leap_host_ns ns = { .size = sizeof(ns) };
+	uint8_t csi;
 	int rc;
 
 	rc = identify(kernel, relay->dev, LEAP_CNS_CTRL, 0, id);
@@ -454,15 +490,20 @@ static int ask(const struct leap__ng_kernel *kernel, struct leap__relay *relay,
 		return leap__err(rc < 0 ? rc : -EIO, "ng: %s: Identify "
 				 "answered %s %d", relay->url, rc < 0 ?
 				 "error" : "status", rc < 0 ? -rc : rc);
-	if (command_set(kernel, relay->dev, relay->nsid, pages + 8192) !=
-	    LEAP_CSI_NVM)
+	csi = command_set(kernel, relay->dev, relay->nsid, pages + 8192);
+	if (csi != LEAP_CSI_NVM && csi != LEAP_CSI_ZNS)
 		return leap__err(-EOPNOTSUPP, "ng: %s: the namespace has "
-				 "another command set than NVM", relay->url);
-	if (identify(kernel, relay->dev, LEAP_CNS_CSI_CTRL, 0, nvm))
-		memset(nvm, 0, sizeof(*nvm));
+				 "another command set than NVM or zones",
+				 relay->url);
 	if (leap__host_ns_set(&ns, relay->nsid, id_ns))
 		return leap__err(-EOPNOTSUPP, "ng: %s: a format that is none",
 				 relay->url);
+	if (csi == LEAP_CSI_ZNS)
+		rc = ask_zones(kernel, relay, &ns, pages + 8192);
+	if (rc)
+		return rc;
+	if (identify(kernel, relay->dev, LEAP_CNS_CSI_CTRL, 0, nvm))
+		memset(nvm, 0, sizeof(*nvm));
 	leap__relay_far(id, nvm, &ns, &relay->far);
 	/* The kernel keeps no two commands together. */
 	relay->far.caps &= ~LEAP_BDEV_COMPARE_WRITE;
@@ -498,10 +539,45 @@ static int look(const struct leap__ng_kernel *kernel, struct leap__relay *relay,
 	return rc;
 }
 
+/* ---- a new size ---- */
+
+static void rescan(struct leap_timer *timer)
+{
+	struct leap__ng_dev *dev = leap__list_entry(timer, struct leap__ng_dev,
+						    rescan);
+	struct leap_bdev_info info = { .size = sizeof(info) };
+	uint64_t blocks;
+
+	leap_timer_start(leap_bdev_pollgroup(dev->bdev), timer,
+			 dev->rescan_ns);
+	leap_bdev_info(dev->bdev, &info);
+	if (kernel_of(dev->bdev)->size(dev->relay.url, &blocks))
+		return;
+	blocks /= info.block_bytes / 512;
+	if (blocks <= dev->relay.start)
+		return;
+	blocks -= dev->relay.start;
+	if (blocks != info.nr_blocks)
+		leap_bdev_set(dev->bdev, info.block_bytes, blocks, info.caps);
+}
+
+/* Zones and windows stay as they are. */
+static void start_rescans(struct leap_bdev *bdev)
+{
+	struct leap__ng_dev *dev = leap_bdev_priv(bdev);
+
+	dev->bdev = bdev;
+	if (!dev->rescan_ns || dev->relay.blocks || dev->relay.far.zone_blocks)
+		return;
+	dev->rescan.run = rescan;
+	leap_timer_start(leap_bdev_pollgroup(bdev), &dev->rescan,
+			 dev->rescan_ns);
+}
+
 static int ng_opts(struct leap_bdev *bdev, struct leap__relay *relay,
 		   int *lock)
 {
-	uint64_t depth = 0, loss = 0;
+	uint64_t depth = 0, loss = 0, rescan_ms = 0;
 	int err;
 
 	relay->name = "ng";
@@ -520,17 +596,23 @@ static int ng_opts(struct leap_bdev *bdev, struct leap__relay *relay,
 					&loss);
 	if (!err)
 		err = leap_bdev_opt_bool(bdev, "lock", 1, lock);
+	if (!err)
+		err = leap_bdev_opt_u64(bdev, "rescan_ms", RESCAN_MS, 86400000,
+					&rescan_ms);
 	if (!err && !depth)
 		err = leap__err(-EINVAL, "ng: depth is 0");
 	relay->depth = (uint32_t)depth;
 	relay->loss_ms = (uint32_t)loss;
+	((struct leap__ng_dev *)relay)->rescan_ns = rescan_ms * MS;
 	return err;
 }
 
 static void ng_close(struct leap_bdev *bdev)
 {
-	struct leap__relay *relay = leap_bdev_priv(bdev);
+	struct leap__ng_dev *dev = leap_bdev_priv(bdev);
+	struct leap__relay *relay = &dev->relay;
 
+	leap_timer_stop(leap_bdev_pollgroup(bdev), &dev->rescan);
 	if (relay->dev)
 		kernel_of(bdev)->close(relay->dev);
 	relay->dev = NULL;
@@ -545,7 +627,9 @@ static int ng_open(struct leap_bdev *bdev)
 		err = look(kernel_of(bdev), relay, lock);
 	if (!err)
 		err = leap__relay_describe(bdev, relay);
-	if (err)
+	if (!err)
+		start_rescans(bdev);
+	else
 		ng_close(bdev);
 	return err;
 }
@@ -564,8 +648,9 @@ const struct leap_bdev_ops leap__ng_ops = {
 		"blocks=N        blocks of the window (0: all)\n"
 		"depth=N         commands of each thread (128)\n"
 		"loss_ms=N       how long they wait while it is reset (30000)\n"
-		"lock=on|off     keep mounts and others away (on)",
-	.bdev_bytes = sizeof(struct leap__relay),
+		"lock=on|off     keep mounts and others away (on)\n"
+		"rescan_ms=N     look for a new size (5000; 0 = never)",
+	.bdev_bytes = sizeof(struct leap__ng_dev),
 	.chan_bytes = sizeof(struct leap__link *),
 	.bio_bytes = sizeof(struct leap__rbio),
 	.open = ng_open,

@@ -30,6 +30,9 @@ struct leap__ng_kernel {
 	/* What the kernel takes as one command, where it says so: bytes, and
 	 * pages or parts of them. */
 	void (*limits)(const char *path, uint32_t *bytes, uint32_t *segments);
+	/* How many blocks of 512 bytes it has now; -errno: nobody says. Does
+	 * not block. */
+	int (*size)(const char *path, uint64_t *blocks_512);
 	/* An NVMe status, or -errno. */
 	int (*admin)(void *dev, const struct leap_sqe *sqe, void *data,
 		     uint32_t bytes);

@@ -150,6 +150,28 @@ static void kernel_limits(const char *path, uint32_t *bytes, uint32_t *segments)
 	*bytes = kib << 10;
 }
 
+/* The kernel hears of a new size from the drive. */
+static int kernel_size(const char *path, uint64_t *blocks_512)
+{
+	const char *name = strrchr(path, '/');
+	unsigned long long v = 0;
+	char size[96];
+	int got;
+	FILE *f;
+
+	name = name ? name + 1 : path;
+	if (strncmp(name, "ng", 2))
+		return -ENOENT;
+	snprintf(size, sizeof(size), "/sys/block/nvme%.32s/size", name + 2);
+	f = fopen(size, "re");
+	if (!f)
+		return -errno;
+	got = fscanf(f, "%llu", &v);
+	fclose(f);
+	*blocks_512 = v;
+	return got == 1 && v ? 0 : -ENOENT;
+}
+
 static int kernel_nsid(void *p)
 {
 	int nsid = ioctl(((struct dev *)p)->fd, IOC_ID);
@@ -305,6 +327,7 @@ const struct leap__ng_kernel leap__ng_kernel = {
 	.hold = kernel_hold,
 	.nsid = kernel_nsid,
 	.limits = kernel_limits,
+	.size = kernel_size,
 	.admin = kernel_admin,
 	.ring_open = kernel_ring_open,
 	.ring_close = kernel_ring_close,

@@ -181,12 +181,13 @@ static void try_again(struct leap_timer *timer)
 
 /* ---- the layer ---- */
 
-/* "0000:01:00.0", or without its domain. */
+/* "0000:01:00.0", with the name behind it or without. */
 static bool is_pci(const char *arg)
 {
 	size_t n = strspn(arg, "0123456789abcdefABCDEF:.");
 
-	return !arg[n] && strchr(arg, ':') && strchr(arg, '.');
+	return n && (!arg[n] || arg[n] == '/') && memchr(arg, ':', n) &&
+	       memchr(arg, '.', n);
 }
 
 static int make_url(const char *arg, char *url)
@@ -304,5 +305,6 @@ const struct leap_bdev_ops leap__nvme_ops = {
 	.chan_close = leap__relay_chan_close,
 	.submit = leap__relay_bio,
 	.lock_path = nvme_lock_path,
+	.admin = leap__relay_admin,
 	.let_go = leap__relay_chan_let_go,
 };

@@ -109,6 +109,11 @@ static int check_window(const struct leap__relay *relay)
 {
 	uint64_t far = relay->far.nr_blocks;
 
+	if (relay->far.caps & LEAP_BDEV_VECTOR &&
+	    (relay->start || relay->blocks))
+		return leap__err(-EINVAL, "%s: no window of an open-channel "
+				 "drive: its addresses have holes",
+				 relay->name);
 	if (relay->start < far && relay->blocks <= far - relay->start)
 		return 0;
 	return leap__err(-EINVAL, "%s: %llu blocks at %llu are not in the "
@@ -237,6 +242,7 @@ const struct leap_bdev_ops leap__relay_ops = {
 	.chan_open = leap__relay_chan_open,
 	.chan_close = leap__relay_chan_close,
 	.submit = leap__relay_bio,
+	.admin = leap__relay_admin,
 	.let_go = leap__relay_chan_let_go,
 };
 

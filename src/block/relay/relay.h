@@ -41,6 +41,9 @@ struct leap__far {
 	uint32_t max_active, max_open;
 	uint32_t append_bytes;	/* 0 = no limit but max_bytes */
 	uint32_t read_across;
+	/* Open channel: what it answered when it was opened. */
+	bool open_channel;
+	uint8_t geometry[4096];
 };
 
 /* Says the new size on the control thread; may outlive the bdev. */
@@ -154,6 +157,9 @@ struct leap__link {
 	/* The same, of two that lie next to each other; NULL = none can. */
 	int (*send_fused)(struct leap__link *link, struct leap_req *first,
 			  struct leap_req *second);
+	/* The same, of one with many addresses. */
+	int (*send_lists)(struct leap__link *link, struct leap_req *req,
+			  const struct leap_req_lists *lists);
 	struct leap_timer timer;
 	struct leap_msg work;
 	bool work_sent;
@@ -178,12 +184,21 @@ struct leap__link {
 	union leap__relay_wide wides[LEAP__RELAY_WIDES];
 };
 
+/* Of vector.c. */
+struct leap__relay_ask {
+	struct leap_req req;	/* first */
+	struct leap_piece piece;
+	struct leap__far *far;
+	void (*done)(struct leap__relay_ask *ask);
+};
+
 /* A look under way. */
 struct leap__relay_looking {
 	struct leap_pollgroup *pg;
 	struct leap_host *host;
 	struct leap_msg work;
 	struct leap__far far;
+	struct leap__relay_ask ask;
 	uint32_t nsid;
 	int err;
 	bool over;
@@ -280,6 +295,19 @@ uint32_t leap__relay_list_failed(const struct leap__rbio *r);
 int leap__relay_fused_send(struct leap__rbio *r);
 /* Whose request it is, the second half's too. */
 struct leap__rbio *leap__relay_rbio(struct leap_req *req);
+
+/* vector.c: open channel; as leap__link.send */
+int leap__relay_vector_send(struct leap__rbio *r);
+int leap__relay_host_send_lists(struct leap__link *link, struct leap_req *req,
+				const struct leap_req_lists *lists);
+/* Geometry asked of a host that is live: 0, or -errno and @done does not run.
+ * It may turn out that there is none. */
+int leap__relay_ask_geometry(struct leap_host *host, uint32_t nsid,
+			     struct leap__far *far,
+			     struct leap__relay_ask *ask,
+			     void (*done)(struct leap__relay_ask *ask));
+leap_status_t leap__relay_admin(struct leap_bdev *bdev,
+				struct leap_bdev_admin *a);
 
 /* zones.c */
 /* In open: what the zones of the window are. 0, -EINVAL, -EOPNOTSUPP */

@@ -167,12 +167,8 @@ static void drive(struct leap__ioqp *q)
 	if (f->driving)
 		return;
 	f->driving = 1;
-	while (!f->first && f->pairs) {
-		f->first = f->pairs;
+	while (!f->first && (f->first = leap__cmds_pop(&f->pairs))) {
 		f->second = second_of(f->first);
-		f->pairs = f->first->link[0];
-		if (!f->pairs)
-			f->pairs_tail = &f->pairs;
 		ns = leap__io_ns(q, leap_from_le32(f->first->sqe.nsid));
 		f->stage = PULL_FIRST;
 		if (!ns) {
@@ -224,9 +220,7 @@ static void pair(struct leap__ioqp *q, struct leap_cmd *first,
 		return;
 	}
 	first->owner = second;
-	first->link[0] = NULL;
-	*q->fused.pairs_tail = first;
-	q->fused.pairs_tail = &first->link[0];
+	leap__cmds_push(&q->fused.pairs, first);
 	drive(q);
 }
 
@@ -298,7 +292,7 @@ void leap__io_fused(struct leap__ioqp *q, struct leap_cmd *cmd)
 void leap__fused_init(struct leap__ioqp *q)
 {
 	memset(&q->fused, 0, sizeof(q->fused));
-	q->fused.pairs_tail = &q->fused.pairs;
+	leap__cmds_init(&q->fused.pairs);
 	leap__list_init(&q->fused.link);
 }
 
@@ -441,7 +435,7 @@ static leap_status_t abort_status(const struct leap_cmd *cmd, int32_t cid)
 
 static uint32_t abort_pairs(struct leap__ioqp *q, int32_t cid)
 {
-	struct leap_cmd **at = &q->fused.pairs, *first;
+	struct leap_cmd **at = &q->fused.pairs.head, *first;
 	leap_status_t status1, status2;
 	uint32_t found = 0;
 
@@ -452,9 +446,7 @@ static uint32_t abort_pairs(struct leap__ioqp *q, int32_t cid)
 			at = &first->link[0];
 			continue;
 		}
-		*at = first->link[0];
-		if (!*at)
-			q->fused.pairs_tail = at;
+		leap__cmds_take_at(&q->fused.pairs, at);
 		complete(first, status1, second_of(first), status2);
 		found++;
 	}

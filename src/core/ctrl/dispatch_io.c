@@ -297,51 +297,11 @@ void leap__io_begin(struct leap__ioqp *q, struct leap__ions *ns,
 	begin(q, ns, cmd);
 }
 
-/* ---- waiting for orphans ---- */
-
-static int must_wait(struct leap__ioqp *q, struct leap_cmd *cmd, int held)
-{
-	struct leap__orphan range = leap__iocmd(cmd)->range;
-	struct leap__claim blocks, *writes = NULL;
-	const struct leap__ions *ns;
-
-	range.nsid = leap_from_le32(cmd->sqe.nsid);
-	range.subsystem = q->ss->subsystem;
-	range.hostid = q->desc.hostid;
-	ns = leap__io_ns(q, range.nsid);
-	/* Those that will claim their blocks stand in line for that. */
-	if (ns && leap__io_writes(cmd->sqe.opc) && !leap__io_claims(ns, cmd) &&
-	    !LEAP_PLANT(CLAIM_UNSEEN)) {
-		leap__io_blocks(ns, leap__iocmd(cmd), &blocks);
-		writes = &blocks;
-	}
-	if (ns)
-		leap__zns_widen(ns, &range);
-	return leap__orphans_overlap(q->group->orphans, q->group->index,
-				     &range, writes, held);
-}
-
-void leap__io_hold(struct leap__iogroup *g, struct leap_cmd *cmd)
-{
-	cmd->link[0] = NULL;
-	*g->held_tail = cmd;
-	g->held_tail = &cmd->link[0];
-}
-
-static __attribute__((cold)) int hold(struct leap__ioqp *q,
-				      struct leap_cmd *cmd)
-{
-	if (!must_wait(q, cmd, 0))
-		return 0;
-	leap__io_hold(q->group, cmd);
-	return 1;
-}
-
 static inline void start(struct leap__ioqp *q, struct leap__ions *ns,
 			 struct leap_cmd *cmd)
 {
 	if (unlikely(leap__orphans_any(q->group->orphans)) &&
-	    !LEAP_PLANT(LATE_WRITE_RECONNECT) && hold(q, cmd))
+	    !LEAP_PLANT(LATE_WRITE_RECONNECT) && leap__io_held(q, cmd))
 		return;
 	begin(q, ns, cmd);
 }
@@ -350,63 +310,6 @@ void leap__io_start(struct leap__ioqp *q, struct leap__ions *ns,
 		    struct leap_cmd *cmd)
 {
 	start(q, ns, cmd);
-}
-
-void leap__io_recheck(struct leap__iogroup *g)
-{
-	struct leap_cmd *cmd = g->held, *next;
-
-	g->held = NULL;
-	g->held_tail = &g->held;
-	for (; cmd; cmd = next) {
-		struct leap__ioqp *q = cmd->vqp->handler_priv;
-		struct leap__ions *ns;
-
-		next = cmd->link[0];
-		if (must_wait(q, cmd, 1)) {
-			leap__io_hold(g, cmd);
-			continue;
-		}
-		ns = leap__io_ns(q, leap_from_le32(cmd->sqe.nsid));
-		if (ns)
-			leap__io_begin(q, ns, cmd);
-		else if (leap__iocmd(cmd)->kind == LEAP__IOC_FUSED)
-			leap__fused_dropped(q, DNR(LEAP_SC_INVALID_NS));
-		else
-			leap__io_fail(cmd, DNR(LEAP_SC_INVALID_NS));
-	}
-}
-
-uint32_t leap__io_abort(struct leap__iogroup *g, struct leap_vqp *vqp,
-			int32_t cid)
-{
-	struct leap_cmd **at = &g->held, *cmd;
-	leap_status_t status = cid >= 0 ? LEAP_SC_ABORT_REQUESTED :
-					  LEAP_SC_ABORT_SQ_DELETED;
-	/* First: they must not begin when one that is held lets go. */
-	uint32_t found = leap__zns_abort(g, vqp, cid) +
-			 leap__fused_abort(vqp->handler_priv, cid);
-
-	while ((cmd = *at)) {
-		if (cmd->vqp != vqp ||
-		    (cid >= 0 && leap_from_le16(cmd->sqe.cid) != cid)) {
-			at = &cmd->link[0];
-			continue;
-		}
-		*at = cmd->link[0];
-		if (!*at)
-			g->held_tail = at;
-		leap__orphans_unhold(g->orphans, g->index);
-		if (cid >= 0 && LEAP_PLANT(LOST_ABORT))
-			return 1;
-		leap__zns_dropped(g, cmd);
-		if (leap__iocmd(cmd)->kind == LEAP__IOC_FUSED)
-			leap__fused_dropped(vqp->handler_priv, status);
-		else
-			leap_cmd_complete(cmd, status);
-		found++;
-	}
-	return found + leap__io_abort_compares(g, vqp, cid);
 }
 
 /* ---- checks ---- */

@@ -235,10 +235,7 @@ static void scratch_release(struct leap__iogroup *g)
 	if (g->releasing)
 		return;
 	g->releasing = 1;
-	while (!g->comparing && (cmd = g->compares)) {
-		g->compares = cmd->link[0];
-		if (!g->compares)
-			g->compares_tail = &g->compares;
+	while (!g->comparing && (cmd = leap__cmds_pop(&g->compares))) {
 		q = cmd->vqp->handler_priv;
 		ns = leap__io_ns(q, leap_from_le32(cmd->sqe.nsid));
 		/* It has not begun: somebody may claim blocks by now. */
@@ -264,9 +261,7 @@ int leap__io_scratch_busy(struct leap__iogroup *g, struct leap_cmd *cmd)
 	if (!g->comparing || g->comparing == cmd)
 		return 0;
 	leap__iocmd(cmd)->stepping = 0;
-	cmd->link[0] = NULL;
-	*g->compares_tail = cmd;
-	g->compares_tail = &cmd->link[0];
+	leap__cmds_push(&g->compares, cmd);
 	return 1;
 }
 
@@ -292,28 +287,6 @@ static int compare_step(struct leap__ioqp *q, struct leap__ions *ns,
 	if (q->state == LEAP__IOQP_ENDED)
 		return leap__io_scratch_end(g, cmd, LEAP_SC_ABORT_SQ_DELETED);
 	return scratch_issue(q, ns, cmd);
-}
-
-uint32_t leap__io_abort_compares(struct leap__iogroup *g, struct leap_vqp *vqp,
-				 int32_t cid)
-{
-	struct leap_cmd **at = &g->compares, *cmd;
-	uint32_t found = 0;
-
-	while ((cmd = *at)) {
-		if (cmd->vqp != vqp ||
-		    (cid >= 0 && leap_from_le16(cmd->sqe.cid) != cid)) {
-			at = &cmd->link[0];
-			continue;
-		}
-		*at = cmd->link[0];
-		if (!*at)
-			g->compares_tail = at;
-		leap_cmd_complete(cmd, cid >= 0 ? LEAP_SC_ABORT_REQUESTED :
-						  LEAP_SC_ABORT_SQ_DELETED);
-		found++;
-	}
-	return found;
 }
 
 /* ---- one more step ---- */

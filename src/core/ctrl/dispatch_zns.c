@@ -51,7 +51,7 @@ static struct leap__ions *ns_of(const struct leap_cmd *cmd)
 /* Takes the first that waits and whose zone is free from the list. */
 static struct leap_cmd *take_waiting(struct leap__iogroup *g)
 {
-	struct leap_cmd **at = &g->zone_wait, *cmd;
+	struct leap_cmd **at = &g->zone_wait.head, *cmd;
 
 	for (; (cmd = *at); at = &cmd->link[0]) {
 		struct leap__ions *ns = ns_of(cmd);
@@ -59,11 +59,8 @@ static struct leap_cmd *take_waiting(struct leap__iogroup *g)
 
 		if (is_busy(ns, bucket))
 			continue;
-		*at = cmd->link[0];
-		if (!*at)
-			g->zone_wait_tail = at;
 		set_busy(ns, bucket, 1);
-		return cmd;
+		return leap__cmds_take_at(&g->zone_wait, at);
 	}
 	return NULL;
 }
@@ -88,15 +85,8 @@ static void release(struct leap__iogroup *g, struct leap__ions *ns,
 		    uint64_t slba)
 {
 	set_busy(ns, bucket_of(ns, slba), 0);
-	if (g->zone_wait)
+	if (g->zone_wait.head)
 		drive(g);
-}
-
-static void unlink_waiting(struct leap__iogroup *g, struct leap_cmd **at)
-{
-	*at = (*at)->link[0];
-	if (!*at)
-		g->zone_wait_tail = at;
 }
 
 void leap__zns_dropped(struct leap__iogroup *g, struct leap_cmd *cmd)
@@ -113,20 +103,9 @@ uint32_t leap__zns_abort(struct leap__iogroup *g, struct leap_vqp *vqp,
 			 int32_t cid)
 {
 	struct leap__ioqp *q = vqp->handler_priv;
-	struct leap_cmd **at = &g->zone_wait, *cmd;
-	uint32_t found = 0;
+	uint32_t found = leap__cmds_abort(&g->zone_wait, vqp, cid);
+	struct leap_cmd *cmd;
 
-	while ((cmd = *at)) {
-		if (cmd->vqp != vqp ||
-		    (cid >= 0 && leap_from_le16(cmd->sqe.cid) != cid)) {
-			at = &cmd->link[0];
-			continue;
-		}
-		unlink_waiting(g, at);
-		leap_cmd_complete(cmd, cid >= 0 ? LEAP_SC_ABORT_REQUESTED :
-						  LEAP_SC_ABORT_SQ_DELETED);
-		found++;
-	}
 	while (cid < 0 && (cmd = q->zone_early)) {
 		q->zone_early = cmd->link[0];
 		leap_cmd_complete(cmd, LEAP_SC_ABORT_SQ_DELETED);
@@ -137,14 +116,14 @@ uint32_t leap__zns_abort(struct leap__iogroup *g, struct leap_vqp *vqp,
 
 void leap__zns_closing(struct leap__iogroup *g, struct leap__ions *ns)
 {
-	struct leap_cmd **at = &g->zone_wait, *cmd;
+	struct leap_cmd **at = &g->zone_wait.head, *cmd;
 
 	while ((cmd = *at)) {
 		if (ns_of(cmd) != ns) {
 			at = &cmd->link[0];
 			continue;
 		}
-		unlink_waiting(g, at);
+		leap__cmds_take_at(&g->zone_wait, at);
 		leap__io_fail(cmd, DNR(LEAP_SC_INVALID_NS));
 	}
 }
@@ -166,9 +145,7 @@ static void turn(struct leap__ioqp *q, struct leap_cmd *cmd)
 		leap__io_fail(cmd, DNR(LEAP_SC_INVALID_NS));
 		return;
 	}
-	cmd->link[0] = NULL;
-	*g->zone_wait_tail = cmd;
-	g->zone_wait_tail = &cmd->link[0];
+	leap__cmds_push(&g->zone_wait, cmd);
 	drive(g);
 }
 

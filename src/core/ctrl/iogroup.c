@@ -565,9 +565,9 @@ int leap__iogroup_create(struct leap_pollgroup *pg, struct leap_pollgroup *home,
 	g->orphans = orphans;
 	g->index = index;
 	g->nr_cmds = leap__dispatch(pg)->nr_slots;
-	g->held_tail = &g->held;
-	g->compares_tail = &g->compares;
-	g->zone_wait_tail = &g->zone_wait;
+	leap__cmds_init(&g->held);
+	leap__cmds_init(&g->compares);
+	leap__cmds_init(&g->zone_wait);
 	g->recheck.run = recheck;
 	leap__list_init(&g->qps);
 	leap__list_init(&g->cqs);

@@ -11,6 +11,7 @@
 #include <leapio/plugin/bdev_ops.h>
 
 #include "block/copy.h"
+#include "core/ctrl/cmds.h"
 #include "core/ctrl/halves.h"
 #include "core/ctrl/orphans.h"
 #include "core/guest/guest.h"
@@ -81,7 +82,7 @@ struct leap__fused {
 	uint8_t driving;
 	uint8_t in_leaf;	/* @first is in inflight, and counted */
 	/* Pairs in order: their first halves, whose owner is the second. */
-	struct leap_cmd *pairs, **pairs_tail;
+	struct leap__cmds pairs;
 	struct leap_cmd *first, *second;	/* under way */
 	struct leap_bio_expect expect;
 	struct leap__list link;		/* waits for the group's claim */
@@ -181,19 +182,16 @@ struct leap__iogroup {
 	struct leap__list cqs;		/* of guests */
 	struct leap__list memos;	/* ioguest.c's */
 	/* Commands that wait for orphans, first come first served. */
-	struct leap_cmd *held;
-	struct leap_cmd **held_tail;
+	struct leap__cmds held;
 	struct leap_msg recheck;
 	uint32_t recheck_sent;		/* shared: exchanged */
 	uint32_t reserved;
 	/* Commands that wait for the scratch buffer, and who has it. */
-	struct leap_cmd *compares;
-	struct leap_cmd **compares_tail;
+	struct leap__cmds compares;
 	struct leap_cmd *comparing;
 	int releasing;
 	/* Writes to zones that have a write in their leaf. */
-	struct leap_cmd *zone_wait;
-	struct leap_cmd **zone_wait_tail;
+	struct leap__cmds zone_wait;
 	int zone_driving;
 	struct leap_bio_vector *vectors;	/* [nr_cmds], by tag; or NULL */
 	uint8_t *scratch;		/* LEAP__IOC_SCRATCH_BYTES */
@@ -329,16 +327,22 @@ int leap__io_issue(struct leap__ioqp *q, struct leap__ions *ns,
 		   struct leap_cmd *cmd, uint8_t op, uint64_t slba,
 		   uint32_t nr_lbas, const struct leap_piece *pieces,
 		   uint32_t nr_pieces);
-/* A command that leap__orphans_overlap has counted as held. */
-void leap__io_hold(struct leap__iogroup *g, struct leap_cmd *cmd);
 /* Flags but FUSE, range, size: of a Compare or Write. */
 leap_status_t leap__io_check_half(const struct leap__ioqp *q,
 				  const struct leap_sqe *sqe);
 /* Complete with an error of ours (DNR) or of a leaf; error log. */
 void leap__io_fail(struct leap_cmd *cmd, leap_status_t status);
 void leap__io_complete(struct leap_cmd *cmd, leap_status_t status);
-/* Held commands: look again; drop those of one connection, or one CID. */
+
+/* dispatch_hold.c: commands that wait for orphans and claims */
+/* Must it? Then it does: 1. */
+__attribute__((cold)) int leap__io_held(struct leap__ioqp *q,
+					struct leap_cmd *cmd);
+/* A command that leap__orphans_overlap has counted as held. */
+void leap__io_hold(struct leap__iogroup *g, struct leap_cmd *cmd);
+/* Look again. */
 void leap__io_recheck(struct leap__iogroup *g);
+/* Drop what waits for anything: all of a connection, or one CID. How many. */
 uint32_t leap__io_abort(struct leap__iogroup *g, struct leap_vqp *vqp,
 			int32_t cid);
 
@@ -348,8 +352,6 @@ void leap__io_next(struct leap__ioqp *q, struct leap__ions *ns,
 		   struct leap_cmd *cmd, leap_status_t status);
 void leap__io_begin(struct leap__ioqp *q, struct leap__ions *ns,
 		    struct leap_cmd *cmd);
-uint32_t leap__io_abort_compares(struct leap__iogroup *g,
-				 struct leap_vqp *vqp, int32_t cid);
 /* 1 when @len bytes at @offset of a payload are those of @buf. */
 int leap__io_same(const struct leap_cmd *cmd, uint64_t offset,
 		  const uint8_t *buf, uint32_t len);

@@ -24,7 +24,8 @@ struct leap__connector {
 	bool stopped;
 };
 
-/* 0; -EINVAL: @path does not fit, with last error text that begins with @call */
+/* 0; -EINVAL: @path does not fit, with last error text that begins with
+ * @call. */
 int leap__unix_address(const char *call, const char *path,
 		       struct sockaddr_un *addr);
 

@@ -91,8 +91,8 @@ void leap__fdchan_kill(struct leap__fdchan *chan, int err);
 /*
  * leap__fds_take - descriptors that came with bytes
  *
- * Those that @wanted takes, while there is room for @max, go to @fds; all others
- * are closed.
+ * Those that @wanted takes, while there is room for @max, go to @fds; all
+ * others are closed.
  * Returns: 0, -EPROTO: some were closed
  */
 int leap__fds_take(const struct leap__io *rx, int *fds, uint32_t *nr,

@@ -51,6 +51,7 @@ struct leap__hcmd {
 	struct leap__hqueue *q;
 	struct leap__hcmd *next;	/* free, or waiting */
 	struct leap__hcmd *second;	/* they go together; or NULL */
+	struct leap_req_lists lists;	/* nr 0: it has none */
 	uint32_t again;
 	uint32_t late;		/* how often it was out when time was up */
 	uint32_t let_go;	/* does not travel again */
@@ -122,6 +123,7 @@ struct leap_host {
 	struct leap_id_ctrl *id;
 	struct leap_id_ctrl_nvm *id_nvm;
 	uint64_t events[LEAP__HOST_AERS];	/* DW0, DW1 */
+	uint64_t event;			/* that opts.event is told of */
 	uint32_t nr_events;
 	uint32_t in_event;
 	struct leap_host_ns *ns, *scan;	/* by NSID; in force, being read */
@@ -134,6 +136,14 @@ struct leap_host {
 	uint32_t nr_q;		/* I/O queues asked for */
 	struct leap__hqueue q[];	/* [0] admin, then nr_q */
 };
+
+/* qp.c: of more than one address. */
+int leap__qp_takes_lists(const struct leap_qp *qp);
+/* The same; of one that is live. */
+static inline int leap__host_takes_lists(const struct leap_host *h)
+{
+	return h->q[0].qp && leap__qp_takes_lists(h->q[0].qp);
+}
 
 /* qp.c: from now on no command may carry more than @bytes. */
 void leap__qp_limit(struct leap_qp *qp, uint32_t bytes);
@@ -183,6 +193,11 @@ static inline void leap__host_count_bounced(struct leap_host *h,
  * use. */
 int leap__host_ns_set(struct leap_host_ns *ns, uint32_t nsid,
 		      const struct leap_id_ns *id);
+/* And what the Identify pages of the zoned command set say. 0, -EINVAL */
+int leap__host_ns_zones(struct leap_host_ns *ns,
+			const struct leap_id_ns_zns *id);
+void leap__host_ns_append(struct leap_host_ns *ns,
+			  const struct leap_id_ctrl_zns *id);
 /* Read the namespaces anew; until then the old ones are in force. */
 void leap__host_scan(struct leap_host *h, void (*scanned)(struct leap_host *h));
 

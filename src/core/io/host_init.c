@@ -329,7 +329,7 @@ static void next_event(struct leap_host *h);
 
 static void event_done(struct leap_host *h)
 {
-	uint32_t dw0 = (uint32_t)h->events[0];
+	uint64_t event = h->events[0];
 
 	h->in_event = 0;
 	h->nr_events--;
@@ -337,8 +337,9 @@ static void event_done(struct leap_host *h)
 	h->stats.events++;
 	next_event(h);
 	/* Last: the caller may close us. */
+	h->event = event;
 	if (h->opts.event)
-		h->opts.event(h, dw0, h->opts.arg);
+		h->opts.event(h, (uint32_t)event, h->opts.arg);
 }
 
 static void log_read(struct leap_host *h, struct leap__hadm *a,

@@ -8,6 +8,8 @@
  */
 #include "core/io/host.h"
 
+#include <leapio/ocssd.h>
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,12 +56,8 @@ static void scan_drop(struct leap_host *h)
 static void zns_ctrl_read(struct leap_host *h, struct leap__hadm *a,
 			  leap_status_t status)
 {
-	const struct leap_id_ctrl_zns *id = a->data;
-	struct leap_host_ns *ns = &h->scan[h->nr_scan - 1];
-
-	/* 0 is the limit of all transfers, and so is more than 31 bits. */
-	if (!status && id->zasl && id->zasl < 20)
-		ns->append_bytes = 4096u << id->zasl;
+	if (!status)
+		leap__host_ns_append(&h->scan[h->nr_scan - 1], a->data);
 	scan_next(h);
 }
 
@@ -71,22 +69,39 @@ static uint32_t limit(leap_le32 v)
 	return n == LEAP_ZNS_NO_LIMIT ? 0 : n + 1;
 }
 
-static void zns_read(struct leap_host *h, struct leap__hadm *a,
-		     leap_status_t status)
+int leap__host_ns_zones(struct leap_host_ns *ns,
+			const struct leap_id_ns_zns *id)
 {
-	const struct leap_id_ns_zns *id = a->data;
-	struct leap_host_ns *ns = &h->scan[h->nr_scan - 1];
 	uint64_t zsze = leap_from_le64(id->lbafe[ns->format].zsze);
 
-	if (status || !zsze || zsze > ns->nr_blocks) {
-		scan_drop(h);
-		return;
-	}
+	if (!zsze || zsze > ns->nr_blocks)
+		return -EINVAL;
+	ns->csi = LEAP_CSI_ZNS;
 	ns->zone_blocks = zsze;
 	ns->max_active = limit(id->mar);
 	ns->max_open = limit(id->mor);
 	ns->read_across = !!(leap_from_le16(id->ozcs) & LEAP_OZCS_READ_CROSS);
 	ns->variable_capacity = !!leap_from_le16(id->zoc);
+	return 0;
+}
+
+void leap__host_ns_append(struct leap_host_ns *ns,
+			  const struct leap_id_ctrl_zns *id)
+{
+	/* 0 is the limit of all transfers, and so is more than 31 bits. */
+	if (id->zasl && id->zasl < 20)
+		ns->append_bytes = 4096u << id->zasl;
+}
+
+static void zns_read(struct leap_host *h, struct leap__hadm *a,
+		     leap_status_t status)
+{
+	struct leap_host_ns *ns = &h->scan[h->nr_scan - 1];
+
+	if (status || leap__host_ns_zones(ns, a->data)) {
+		scan_drop(h);
+		return;
+	}
 	leap__host_identify(h, LEAP_CNS_CSI_CTRL, LEAP_CSI_ZNS, 0, a->data,
 			    zns_ctrl_read);
 }
@@ -130,6 +145,7 @@ int leap__host_ns_set(struct leap_host_ns *ns, uint32_t nsid,
 	ns->dlfeat = id->dlfeat;
 	ns->nsattr = id->nsattr;
 	ns->format = (uint8_t)format;
+	ns->open_channel = id->vs[0] == LEAP_OCSSD_NS_VENDOR;
 	ns->metadata_bytes = leap_from_le16(id->lbaf[format].ms);
 	ns->metadata_inline = !!(id->flbas & LEAP_FLBAS_EXTENDED);
 	ns->pi_type = LEAP_GET(id->dps, LEAP_DPS_TYPE);

@@ -67,6 +67,8 @@ static int send_waiting(struct leap__hqueue *q, struct leap__hcmd *c)
 
 	if (__builtin_expect(c->second != NULL, 0))
 		return leap_qp_submit_fused(q->at->qp, req, &c->second->req);
+	if (__builtin_expect(c->lists.nr, 0))
+		return leap_qp_submit_lists(q->at->qp, req, &c->lists);
 	return leap_qp_submit(q->at->qp, &req, 1);
 }
 
@@ -77,6 +79,8 @@ void leap__hqueue_drive(struct leap__hqueue *q)
 
 	while (q->at->up && (c = q->wait) && !q->host->closing) {
 		n = send_waiting(q, c);
+		if (n == -EOPNOTSUPP)
+			n = -EINVAL;
 		if (n != 1 && n != -EINVAL)
 			return;
 		wait_pop(q);
@@ -174,6 +178,7 @@ static inline struct leap__hcmd *take_cmd(struct leap__hqueue *q,
 	c->late = 0;
 	c->let_go = 0;
 	c->second = NULL;
+	c->lists.nr = 0;
 	c->req.sqe = user->sqe;
 	c->req.pieces = user->pieces;
 	c->req.nr_pieces = user->nr_pieces;
@@ -295,6 +300,38 @@ int leap_host_submit_fused(struct leap_host *h, uint32_t queue,
 	a->req.sqe.flags = LEAP_SQE_FUSE_FIRST;
 	b->req.sqe.flags = LEAP_SQE_FUSE_SECOND;
 	return submit_pair(&h->q[queue], a, b);
+}
+
+int leap_host_submit_lists(struct leap_host *h, uint32_t queue,
+			   struct leap_req *req,
+			   const struct leap_req_lists *lists)
+{
+	struct leap__hqueue *q;
+	struct leap__hcmd *c;
+	int sent = 0;
+
+	if (!h->was_live || h->closing || h->state == LEAP_HOST_FAILED)
+		return -ENOTCONN;
+	if (!queue || queue > h->nr_granted)
+		return leap__err(-EINVAL, "leap_host_submit_lists: queue %u is "
+				 "not 1 to %u", queue, h->nr_granted);
+	q = &h->q[queue];
+	c = take_cmd(q, req);
+	if (!c)
+		return 0;
+	if (q->at->up && !q->wait)
+		sent = leap_qp_submit_lists(q->at->qp, &c->req, lists);
+	if (sent == -EINVAL || sent == -EOPNOTSUPP) {
+		put_cmd(q, c);
+		return sent;
+	}
+	if (sent == 1) {
+		q->in_flight++;
+		return 1;
+	}
+	c->lists = *lists;
+	wait_append(q, c);
+	return 1;
 }
 
 void leap_host_kick(struct leap_host *h, uint32_t queue)

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include <leapio/nvmf.h>
+#include <leapio/ocssd.h>
 #include <leapio/qp.h>
 
 #include "core/io/dispatch.h"
@@ -380,6 +381,52 @@ int leap_qp_submit_fused(struct leap_qp *qp, struct leap_req *first,
 	qp->in_flight += 2;
 	qp->submitted += 2;
 	return 1;
+}
+
+static void set_one(struct leap_sqe *sqe, const struct leap_req_lists *l)
+{
+	sqe->cdw10 = leap_to_le32((uint32_t)l->at[0]);
+	sqe->cdw11 = leap_to_le32((uint32_t)(l->at[0] >> 32));
+	if (!l->to)
+		return;
+	sqe->cdw14 = leap_to_le32((uint32_t)l->to[0]);
+	sqe->cdw15 = leap_to_le32((uint32_t)(l->to[0] >> 32));
+}
+
+int leap_qp_submit_lists(struct leap_qp *qp, struct leap_req *req,
+			 const struct leap_req_lists *lists)
+{
+	int taken;
+
+	if (qp->state != QP_LIVE)
+		return -ENOTCONN;
+	if (!lists->nr || lists->nr > LEAP_OCSSD_MAX_ADDRS)
+		return leap__err(-EINVAL, "leap_qp_submit_lists: nr %u is not "
+				 "1 to %u", lists->nr, LEAP_OCSSD_MAX_ADDRS);
+	if (check_req(qp, req))
+		return -EINVAL;
+	if (lists->nr > 1 && !qp->ops->qp_submit_lists)
+		return -EOPNOTSUPP;
+	if (qp->depth - 1 == qp->in_flight)
+		return 0;
+	req->sqe.cdw12 = leap_to_le32((leap_from_le32(req->sqe.cdw12) &
+				       ~0xffffu) | (lists->nr - 1));
+	if (lists->nr == 1) {
+		set_one(&req->sqe, lists);
+		taken = qp->ops->qp_submit(qp, &req, 1);
+	} else {
+		taken = qp->ops->qp_submit_lists(qp, req, lists);
+	}
+	if (taken == 1) {
+		qp->in_flight++;
+		qp->submitted++;
+	}
+	return taken;
+}
+
+int leap__qp_takes_lists(const struct leap_qp *qp)
+{
+	return qp->ops->qp_submit_lists != NULL;
 }
 
 void leap_qp_kick(struct leap_qp *qp)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A controller behind registers, from the host's side: enables and disables it,
- * sends admin commands of its own, and ends it. Every step is one access whose
- * answer starts the next; nothing waits except on timers.
+ * and ends it. Every step is one access whose answer starts the next; nothing
+ * waits except on timers.
  *
  *	OPENING -> OPEN --probe--> UP <--> (enabled or not, as the user wants)
  *	    |        |             |
@@ -35,7 +35,6 @@
 
 #define MS		1000000ull
 #define CSTS_POLL_NS	MS
-#define CMD_NS		(30000 * MS)	/* where commands have no limit */
 #define END_NS		(2000 * MS)	/* what is not CSTS takes no longer */
 #define QUIRK_NS	(2300 * MS)	/* SLOW_CSTS; found by trial */
 #define ALL_ONES	0xffffffffu
@@ -333,40 +332,6 @@ void leap__regctrl_enable(struct leap__regctrl *c, uint32_t cc,
 	reg_write(c, LEAP_REG_AQA, 4, aqa, write_asq);
 }
 
-/* ---- admin commands of our own ----------------------------------------- */
-
-static void cmd_timeout(struct leap_timer *timer)
-{
-	leap__regctrl_reset(leap__list_entry(timer, struct leap__regctrl,
-					     cmd_timer), -ETIMEDOUT,
-			    "no answer to an admin command of the driver");
-}
-
-static uint64_t cmd_ns(const struct leap__regctrl *c)
-{
-	return c->limit_ns ? c->limit_ns : CMD_NS;
-}
-
-static int issue(struct leap__regctrl *c, struct leap__regcmd *cmd)
-{
-	struct leap__regq *a = c->admin;
-	int cid = -EAGAIN;
-
-	if (c->cmds_out < LEAP__REG_OWN_CMDS)
-		cid = leap__regq_slot(a, &cmd->req);
-	if (cid < 0)
-		return cid;
-	a->slots[cid].own = true;
-	if (leap__regq_push(a, (uint16_t)cid))
-		return -EAGAIN;
-	if (!c->cmds_out++)
-		leap_timer_start(c->pg, &c->cmd_timer, cmd_ns(c));
-	if (!c->watching)
-		leap__regwatch_start(c);
-	leap__regq_kick(a);
-	return 0;
-}
-
 void leap__regctrl_unpark(struct leap__regctrl *c)
 {
 	struct leap__list *pos;
@@ -374,47 +339,6 @@ void leap__regctrl_unpark(struct leap__regctrl *c)
 	leap__list_for_each(pos, &c->queues)
 		leap__regq_unpark(leap__list_entry(pos, struct leap__regq,
 						   link));
-}
-
-void leap__regctrl_pump(struct leap__regctrl *c)
-{
-	while (c->cmd_wait && c->admin->live && !issue(c, c->cmd_wait)) {
-		c->cmd_wait = c->cmd_wait->next;
-		if (!c->cmd_wait)
-			c->cmd_wait_tail = &c->cmd_wait;
-	}
-}
-
-void leap__regctrl_admin(struct leap__regctrl *c, struct leap__regcmd *cmd,
-			 void (*done)(struct leap__regcmd *cmd,
-				      leap_status_t status))
-{
-	cmd->done = done;
-	cmd->next = NULL;
-	cmd->req.lib[1] = leap_pieces_bytes(cmd->req.pieces,
-					    cmd->req.nr_pieces);
-	*c->cmd_wait_tail = cmd;
-	c->cmd_wait_tail = &cmd->next;
-	leap__regctrl_pump(c);
-}
-
-void leap__regctrl_cmd_done(struct leap__regctrl *c, struct leap__regcmd *cmd,
-			    leap_status_t status)
-{
-	leap_timer_stop(c->pg, &c->cmd_timer);
-	if (--c->cmds_out)
-		leap_timer_start(c->pg, &c->cmd_timer, cmd_ns(c));
-	cmd->done(cmd, status);
-}
-
-void leap__regctrl_drop_cmds(struct leap__regctrl *c)
-{
-	leap_timer_stop(c->pg, &c->cmd_timer);
-	c->cmds_out = 0;
-	c->abort_out = false;
-	c->abort_q = NULL;
-	c->cmd_wait = NULL;
-	c->cmd_wait_tail = &c->cmd_wait;
 }
 
 /* ---- opening and ending ------------------------------------------------ */
@@ -615,7 +539,7 @@ int leap__regctrl_create(struct leap_qp *qp,
 	c->admin = &((struct leap__regqp *)qp)->q;
 	c->cmd.arg = c;
 	c->timer.run = csts_again;
-	c->cmd_timer.run = cmd_timeout;
+	c->cmd_timer.run = leap__regcmd_late;
 	c->cmd_wait_tail = &c->cmd_wait;
 	leap__regwatch_init(c, qp->opts.timeout_ms);
 	c->next_iova = LEAP__REG_IOVA;

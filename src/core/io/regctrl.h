@@ -7,7 +7,8 @@
  *		fabrics commands, own answers		regfab.c
  *	  queue: rings, slots, completions		regqueue.c
  *		payload: PRPs, SGLs, bounce		regdata.c
- *	  controller: enable, disable, admin commands	regctrl.c
+ *	  controller: enable, disable, its end		regctrl.c
+ *		admin commands of our own		regcmd.c
  *		what is there, and its quirks		regprobe.c
  *		commands that take too long, health	regwatch.c
  *	    device: registers, memory, interrupt	regdev.h, transport/
@@ -82,6 +83,7 @@ struct leap__regmap {
 struct leap__regslot {
 	struct leap_req *req;	/* NULL = free */
 	uint16_t chunks;	/* first bounce chunk, chained; or none */
+	uint16_t list;		/* the chunk of its addresses; or none */
 	uint16_t next;		/* parked after it, or none */
 	bool own;		/* a command of the controller's own */
 	bool parked;		/* not in the ring yet */
@@ -148,6 +150,10 @@ void leap__regq_name(struct leap__regq *q, uint16_t qid);
 /* A slot's number, or -EAGAIN. */
 int leap__regq_slot(struct leap__regq *q, struct leap_req *req);
 void leap__regq_put_slot(struct leap__regq *q, uint16_t cid);
+/* The addresses of a command, where the device reads them. 0, -EAGAIN and the
+ * slot is given back. */
+int leap__regq_lists(struct leap__regq *q, uint16_t cid,
+		     const struct leap_req_lists *lists);
 /* Put a command into the ring, or park it; the slot is given back on failure.
  * 0, -EAGAIN. */
 int leap__regq_push(struct leap__regq *q, uint16_t cid);
@@ -288,14 +294,6 @@ static inline bool leap__regctrl_busy(const struct leap__regctrl *c)
 {
 	return c->seq_done != NULL;
 }
-/* An admin command of our own, now or when there is room. */
-void leap__regctrl_admin(struct leap__regctrl *c, struct leap__regcmd *cmd,
-			 void (*done)(struct leap__regcmd *cmd,
-				      leap_status_t status));
-void leap__regctrl_cmd_done(struct leap__regctrl *c, struct leap__regcmd *cmd,
-			    leap_status_t status);
-/* Forget what is out or waits: the controller has been disabled. */
-void leap__regctrl_drop_cmds(struct leap__regctrl *c);
 /* It is no good: close the device, then end every queue with @err. */
 void leap__regctrl_fail(struct leap__regctrl *c, int err);
 /* The same, and why: what leap_last_error says in the callbacks. */
@@ -313,6 +311,21 @@ static inline bool leap__regctrl_dead(const struct leap__regctrl *c)
 {
 	return c->state == LEAP__REGCTRL_DEAD;
 }
+
+/* regcmd.c */
+
+/* An admin command of our own, now or when there is room. */
+void leap__regctrl_admin(struct leap__regctrl *c, struct leap__regcmd *cmd,
+			 void (*done)(struct leap__regcmd *cmd,
+				      leap_status_t status));
+void leap__regctrl_cmd_done(struct leap__regctrl *c, struct leap__regcmd *cmd,
+			    leap_status_t status);
+/* Forget what is out or waits: the controller has been disabled. */
+void leap__regctrl_drop_cmds(struct leap__regctrl *c);
+/* Admin commands of our own that wait: try again. */
+void leap__regctrl_pump(struct leap__regctrl *c);
+/* c->cmd_timer's: a command of our own is not answered. */
+void leap__regcmd_late(struct leap_timer *timer);
 
 /* regprobe.c */
 
@@ -343,8 +356,6 @@ void leap__regirq_stop(struct leap__regctrl *c);
 void leap__regctrl_settle(struct leap__regctrl *c);
 /* Memory has been mapped: commands that waited for it go. */
 void leap__regctrl_unpark(struct leap__regctrl *c);
-/* Admin commands of our own that wait: try again. */
-void leap__regctrl_pump(struct leap__regctrl *c);
 
 /* regmem.c */
 
@@ -440,6 +451,8 @@ int leap__regqp_connect(struct leap_qp *qp, const char *address,
 			const struct leap__regdev_ops *ops);
 int leap__regqp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 		       unsigned int n);
+int leap__regqp_submit_lists(struct leap_qp *qp, struct leap_req *req,
+			     const struct leap_req_lists *lists);
 void leap__regqp_kick(struct leap_qp *qp);
 void leap__regqp_close(struct leap_qp *qp);
 

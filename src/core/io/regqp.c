@@ -252,6 +252,18 @@ static bool two_fit(const struct leap__regq *q, struct leap_req *const *reqs)
 				    leap__chunks_for(reqs[1]->lib[1]);
 }
 
+static bool is_up(const struct leap__regqp *rq)
+{
+	return rq->state == LEAP__REGQP_LIVE && (is_admin(rq) || rq->q.live);
+}
+
+static void went_out(struct leap__regqp *rq)
+{
+	leap__pollgroup_defer(rq->qp.pg, &rq->q.kick);
+	if (__builtin_expect(!rq->c->watching, 0))
+		leap__regwatch_start(rq->c);
+}
+
 int leap__regqp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 		       unsigned int n)
 {
@@ -262,20 +274,32 @@ int leap__regqp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 		return -ENOTCONN;
 	if (rq->state == LEAP__REGQP_NEW)
 		return first_command(rq, reqs[0]);
-	if (rq->state != LEAP__REGQP_LIVE ||
-	    (!is_admin(rq) && !rq->q.live))
+	if (!is_up(rq))
 		return -ENOTCONN;
 	if (n > 1 && leap__req_is_first(reqs[0]) && !two_fit(&rq->q, reqs))
 		return 0;
 	for (i = 0; i < n; i++)
 		if (submit_one(rq, reqs[i]))
 			break;
-	if (i) {
-		leap__pollgroup_defer(qp->pg, &rq->q.kick);
-		if (__builtin_expect(!rq->c->watching, 0))
-			leap__regwatch_start(rq->c);
-	}
+	if (i)
+		went_out(rq);
 	return (int)i;
+}
+
+int leap__regqp_submit_lists(struct leap_qp *qp, struct leap_req *req,
+			     const struct leap_req_lists *lists)
+{
+	struct leap__regqp *rq = of_qp(qp);
+	int cid;
+
+	if (!rq->c || leap__regctrl_dead(rq->c) || is_admin(rq) || !is_up(rq))
+		return -ENOTCONN;
+	cid = leap__regq_slot(&rq->q, req);
+	if (cid < 0 || leap__regq_lists(&rq->q, (uint16_t)cid, lists) ||
+	    leap__regq_push(&rq->q, (uint16_t)cid))
+		return 0;
+	went_out(rq);
+	return 1;
 }
 
 void leap__regqp_kick(struct leap_qp *qp)

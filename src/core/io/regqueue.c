@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include <leapio/dmabuf.h>
+#include <leapio/ocssd.h>
 
 #include "util/err.h"
 
@@ -43,6 +44,50 @@ static void put_chunks(struct leap__regq *q, struct leap__regslot *slot)
 {
 	leap__chunks_put(&q->chunks, slot->chunks);
 	slot->chunks = NO_CHUNK;
+}
+
+static __attribute__((cold)) void put_list(struct leap__regq *q,
+					   struct leap__regslot *slot)
+{
+	leap__chunks_put(&q->chunks, slot->list);
+	slot->list = NO_CHUNK;
+}
+
+/* Two lists have room in a chunk, and in the first page of it. */
+LEAP_STATIC_ASSERT(2 * LEAP_OCSSD_MAX_ADDRS * 8 <= LEAP__REG_PAGE);
+
+static void put_addresses(struct leap__regq *q, uint64_t at,
+			  const uint64_t *list, uint32_t nr,
+			  leap_le32 *low, leap_le32 *high)
+{
+	leap_le64 *to = (leap_le64 *)(void *)(q->base + at);
+	uint64_t addr = leap__regq_addr(q, at);
+	uint32_t i;
+
+	for (i = 0; i < nr; i++)
+		to[i] = leap_to_le64(list[i]);
+	*low = leap_to_le32((uint32_t)addr);
+	*high = leap_to_le32((uint32_t)(addr >> 32));
+}
+
+int leap__regq_lists(struct leap__regq *q, uint16_t cid,
+		     const struct leap_req_lists *lists)
+{
+	struct leap__regslot *slot = &q->slots[cid];
+	struct leap_sqe *sqe = &slot->req->sqe;
+	uint64_t at;
+
+	slot->list = leap__chunks_take(&q->chunks, 1);
+	if (slot->list == NO_CHUNK) {
+		leap__regq_put_slot(q, cid);
+		return -EAGAIN;
+	}
+	at = q->chunk_at + (uint64_t)slot->list * LEAP__CHUNK_BYTES;
+	put_addresses(q, at, lists->at, lists->nr, &sqe->cdw10, &sqe->cdw11);
+	if (lists->to)
+		put_addresses(q, at + LEAP_OCSSD_MAX_ADDRS * 8, lists->to,
+			      lists->nr, &sqe->cdw14, &sqe->cdw15);
+	return 0;
 }
 
 /*
@@ -79,6 +124,8 @@ void leap__regq_put_slot(struct leap__regq *q, uint16_t cid)
 
 	slot->req = NULL;
 	put_chunks(q, slot);
+	if (__builtin_expect(slot->list != NO_CHUNK, 0))
+		put_list(q, slot);
 	if (__builtin_expect(slot->abort == LEAP__ABORT_OUT, 0))
 		return;		/* leap__regq_abort_over */
 	slot->abort = 0;
@@ -343,6 +390,7 @@ static void free_lists(struct leap__regq *q)
 
 	for (i = 0; i < q->sq_size; i++) {
 		q->slots[i].chunks = NO_CHUNK;
+		q->slots[i].list = NO_CHUNK;
 		q->free_slots[i] = (uint16_t)(q->sq_size - 1 - i);
 	}
 	q->nr_free_slots = q->sq_size;

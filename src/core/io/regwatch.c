@@ -32,7 +32,6 @@
 #define MIN_TICK_NS	(5 * MS)
 #define MAX_TICKS	3000u
 #define LONG		20u		/* times the limit */
-#define UNTIMED		(UINT32_MAX - 1)
 #define NEVER		UINT32_MAX	/* may be out while all is idle */
 
 static void look(struct leap__regctrl *c);
@@ -126,16 +125,17 @@ void leap__regwatch_forget(struct leap__regq *q)
 
 /* ---- too old? ---------------------------------------------------------- */
 
-/* In ticks. Ours have a timer of their own. */
+/* In ticks. Commands of our own have a timer besides, for where there is no
+ * limit; it begins again with each answer, so that one may be forgotten. */
 static uint32_t limit_of(const struct leap__regq *q,
 			 const struct leap__regslot *slot)
 {
 	uint32_t limit = q->c->limit_ticks;
 
-	if (slot->own)
-		return UNTIMED;
 	if (q->c->admin != q)
 		return limit;
+	if (slot->own)
+		return 2 * limit;
 	switch (slot->req->sqe.opc) {
 	case LEAP_ADM_AER:
 		return NEVER;

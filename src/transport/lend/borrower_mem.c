@@ -13,17 +13,34 @@
 
 #include <leapio/dmabuf.h>
 
+static bool is_in(const struct leap__lend_map *m, uint64_t iova, uint64_t bytes)
+{
+	return m->state == LEAP__LEND_MAP_READY && iova >= m->iova &&
+	       iova - m->iova < leap_dmabuf_bytes(m->buf) &&
+	       bytes <= leap_dmabuf_bytes(m->buf) - (iova - m->iova);
+}
+
 bool leap__borrower_owns(const struct leap__borrower *b, uint64_t iova,
 			 uint64_t bytes)
 {
 	uint32_t i;
 
-	for (i = 0; i < LEAP__LEND_MAX_MAPS; i++) {
-		const struct leap__lend_map *m = &b->maps[i];
+	for (i = 0; i < LEAP__LEND_MAX_MAPS; i++)
+		if (is_in(&b->maps[i], iova, bytes))
+			return true;
+	return false;
+}
 
-		if (m->state == LEAP__LEND_MAP_READY && iova >= m->iova &&
-		    iova - m->iova < leap_dmabuf_bytes(m->buf) &&
-		    bytes <= leap_dmabuf_bytes(m->buf) - (iova - m->iova))
+/* The device writes there on its own; the addresses may be another's next. */
+static bool has_rings(const struct leap__lend_map *m)
+{
+	uint32_t i;
+
+	for (i = 1; i <= LEAP__LEND_MAX_QUEUES; i++) {
+		const struct leap__lend_queue *q = &m->b->queues[i];
+
+		if ((q->cq && is_in(m, q->cq_at, 1)) ||
+		    (q->sq && is_in(m, q->sq_at, 1)))
 			return true;
 	}
 	return false;
@@ -120,7 +137,7 @@ int leap__borrower_mem_del(struct leap__borrower *b,
 		if (m->state != LEAP__LEND_MAP_READY || m->iova != iova)
 			continue;
 		m->id = id;
-		err = del_map(m);
+		err = has_rings(m) ? -EBUSY : del_map(m);
 		if (!err)
 			return 0;
 	}

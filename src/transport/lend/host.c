@@ -492,6 +492,7 @@ const struct leap_transport_ops leap__lent_transport = {
 	.qp_bytes = sizeof(struct leap__regqp),
 	.qp_connect = lent_qp_connect,
 	.qp_submit = leap__regqp_submit,
+	.qp_submit_lists = leap__regqp_submit_lists,
 	.qp_kick = leap__regqp_kick,
 	.qp_close = leap__regqp_close,
 };

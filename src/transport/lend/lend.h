@@ -6,6 +6,7 @@
  *	borrower.c	one borrower: its messages, its interrupt, its end
  *	borrower_mem.c	  its memory
  *	admin.c		its admin commands
+ *	queues.c	  queues, by way of them
  *	host.h		the other end: "lent:", a way to a device (regdev.h)
  */
 #ifndef LEAP_LEND_LEND_H
@@ -30,6 +31,7 @@ struct leap__lend_queue {
 	bool cq, sq;		/* may exist at the device */
 	bool changing;		/* a Create or Delete of it is out */
 	uint16_t out;		/* commands there that name it */
+	uint64_t cq_at, sq_at;	/* device addresses of its rings */
 };
 
 enum leap__lend_map_state {
@@ -92,7 +94,7 @@ struct leap__borrower {
 	uint32_t cmds_out;	/* at the device */
 	uint32_t aers[LEAP__HOST_AERS];		/* parked: ids */
 	uint32_t nr_aers;
-	uint32_t events[LEAP__HOST_AERS];	/* nobody has asked for yet */
+	uint64_t events[LEAP__HOST_AERS];	/* nobody has asked for yet */
 	uint32_t nr_events;
 	uint32_t aec;		/* Set Features 0Bh */
 	uint64_t commands;
@@ -153,7 +155,6 @@ void leap__borrower_welcome(struct leap__borrower *b);
 void leap__borrower_end(struct leap__borrower *b, bool kill);
 /* The device is closed: nothing that was there is out any more. */
 void leap__borrower_lost(struct leap__borrower *b);
-void leap__borrower_event(struct leap__borrower *b, uint32_t dw0);
 /* Something has ended: what is next, for one that is ended or disabled? It may
  * be freed. */
 void leap__borrower_step(struct leap__borrower *b);
@@ -182,11 +183,25 @@ void leap__borrower_mem_lost(struct leap__borrower *b);
 /* -EPROTO, -ENOBUFS: it breaks a rule. */
 int leap__lend_admin(struct leap__borrower *b, uint32_t id,
 		     const struct leap_sqe *sqe);
-/* Queues are no longer waited for by anybody: go on. */
-void leap__lend_release_held(struct leap_lender *l);
 /* Forget what is held or parked of one that is disabled or ends. */
 void leap__lend_drop(struct leap__borrower *b);
-void leap__lend_event(struct leap__borrower *b, uint32_t dw0);
+/* @event: DW0, DW1 */
+void leap__lend_event(struct leap__borrower *b, uint64_t event);
+
+/* queues.c */
+
+/* To the device; @queue: that it names, the borrower's id, or 0. 0, -ENOBUFS */
+int leap__lend_forward(struct leap__borrower *b, uint32_t id,
+		       const struct leap_sqe *sqe, uint16_t queue);
+/* Create, and Set Features 07h: when nobody is being fenced. 0, -ENOBUFS */
+int leap__lend_get(struct leap__borrower *b, uint32_t id,
+		   const struct leap_sqe *sqe, uint16_t queue);
+int leap__lend_create(struct leap__borrower *b, uint32_t id,
+		      const struct leap_sqe *sqe);
+int leap__lend_delete_one(struct leap__borrower *b, uint32_t id,
+			  const struct leap_sqe *sqe);
+/* Queues are no longer waited for by anybody: go on. */
+void leap__lend_release_held(struct leap_lender *l);
 /* Delete what is left of its queues, one after the other: 1 = one is under way,
  * 0 = there is none. */
 int leap__lend_delete(struct leap__borrower *b);

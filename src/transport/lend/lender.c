@@ -131,7 +131,7 @@ static void host_event(struct leap_host *host, uint32_t dw0, void *arg)
 
 	leap__list_for_each(pos, &l->borrowers)
 		if (borrower_of(pos)->welcomed)
-			leap__lend_event(borrower_of(pos), dw0);
+			leap__lend_event(borrower_of(pos), host->event);
 }
 
 static int check_url(const char *url)
@@ -182,10 +182,27 @@ static int connect_device(struct leap_lender *l)
 
 /* ---- borrowers come ------------------------------------------------- */
 
+/* There is no room: the oldest that has not even said HELLO makes some. */
+static bool end_silent(struct leap_lender *l)
+{
+	struct leap__list *pos;
+
+	leap__list_for_each(pos, &l->borrowers) {
+		struct leap__borrower *b = borrower_of(pos);
+
+		if (b->hello || b->ending)
+			continue;
+		leap__borrower_end(b, false);
+		return true;
+	}
+	return false;
+}
+
 int leap__lender_admit(struct leap_lender *l, struct leap__wfd *wfd)
 {
-	if (l->destroying || l->state == LEAP_LENDER_FAILED ||
-	    l->nr_borrowers >= l->opts.max_borrowers)
+	if (l->destroying || l->state == LEAP_LENDER_FAILED)
+		return -EUSERS;
+	if (l->nr_borrowers >= l->opts.max_borrowers && !end_silent(l))
 		return -EUSERS;
 	return leap__borrower_start(l, wfd);
 }

@@ -36,7 +36,8 @@ enum leap__lend_type {
 	LEAP__LEND_HELLO = 1,
 	LEAP__LEND_WELCOME = 2,	/* fd: see flags */
 	LEAP__LEND_MEM_ADD = 3,	/* fd; REPLY: value = device address */
-	LEAP__LEND_MEM_DEL = 4,	/* REPLY: the device does not reach it */
+	LEAP__LEND_MEM_DEL = 4,	/* REPLY: the device does not reach it; EBUSY:
+				 * a queue's rings are in it */
 	LEAP__LEND_ADMIN = 5,
 	LEAP__LEND_DISABLE = 6,	/* REPLY: no queue is left, no command is out;
 				 * event requests are forgotten */

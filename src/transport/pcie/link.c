@@ -29,7 +29,6 @@
 #include "util/err.h"
 
 #define VECTORS		32u	/* of a kernel that cannot add any later */
-#define INFO_MAX	65536u	/* bytes of an answer with capabilities */
 #define PAGE_MASK	4095u
 
 static int call(const struct leap__vfio_link *l, int fd, unsigned long request,
@@ -186,122 +185,6 @@ static int open_container(struct leap__vfio_link *l)
 	return 0;
 }
 
-/* ---- answers with capabilities ----------------------------------------- */
-
-/*
- * Ask with the struct that the kernel wants room for. @min is what we know of
- * it; the answer is freed by the caller. NULL: *@err says.
- */
-static void *ask_info(const struct leap__vfio_link *l, int fd,
-		      unsigned long request, uint32_t index, uint32_t min,
-		      int *err)
-{
-	uint32_t bytes = min, *p = NULL;
-	void *grown;
-	int tries;
-
-	for (tries = 0; tries < 2; tries++) {
-		grown = realloc(p, bytes);
-		if (!grown) {
-			*err = -ENOMEM;
-			break;
-		}
-		p = grown;
-		memset(p, 0, bytes);
-		/* All begin with argsz and flags; regions go on with index. */
-		p[0] = bytes;
-		if (request == VFIO_DEVICE_GET_REGION_INFO)
-			p[2] = index;
-		*err = call(l, fd, request, p);
-		if (*err < 0)
-			break;
-		*err = 0;
-		if (p[0] <= bytes)
-			return p;
-		if (p[0] > INFO_MAX) {
-			*err = -EPROTO;
-			break;
-		}
-		bytes = p[0];
-	}
-	free(p);
-	return NULL;
-}
-
-/* The capability @id in an answer of argsz bytes, whose chain is at @at. */
-static const void *find_cap(const void *info, uint32_t at, uint16_t id,
-			    size_t need)
-{
-	const uint8_t *p = info;
-	struct vfio_info_cap_header h;
-	uint32_t bytes, left = 32;
-
-	memcpy(&bytes, p, sizeof(bytes));
-	while (at && left-- && bytes >= sizeof(h) && at <= bytes - sizeof(h)) {
-		memcpy(&h, p + at, sizeof(h));
-		if (h.id == id)
-			return need <= bytes - at ? p + at : NULL;
-		at = h.next;
-	}
-	return NULL;
-}
-
-/* Bytes from offset 0 of BAR 0 that may be mapped. */
-static uint64_t mappable(const struct vfio_region_info *r)
-{
-	const struct vfio_region_info_cap_sparse_mmap *s;
-	uint32_t i;
-
-	if (!(r->flags & VFIO_REGION_INFO_FLAG_MMAP))
-		return 0;
-	if (!(r->flags & VFIO_REGION_INFO_FLAG_CAPS))
-		return r->size;
-	s = find_cap(r, r->cap_offset, VFIO_REGION_INFO_CAP_SPARSE_MMAP,
-		     sizeof(*s));
-	if (!s)
-		return r->size;
-	for (i = 0; i < s->nr_areas; i++) {
-		const uint8_t *end = (const uint8_t *)r + r->argsz;
-
-		if ((const uint8_t *)&s->areas[i + 1] > end)
-			break;
-		if (!s->areas[i].offset)
-			return s->areas[i].size < r->size ?
-				s->areas[i].size : r->size;
-	}
-	return 0;
-}
-
-/* Which device addresses may be used: old kernels do not say. */
-static void read_ranges(struct leap__vfio_link *l)
-{
-	const struct vfio_iommu_type1_info_cap_iova_range *cap;
-	struct vfio_iommu_type1_info *info;
-	uint32_t i;
-	int err;
-
-	if (l->no_iommu)
-		return;
-	info = ask_info(l, l->container, VFIO_IOMMU_GET_INFO, 0, sizeof(*info),
-			&err);
-	if (!info)
-		return;
-	cap = NULL;
-	if (info->flags & VFIO_IOMMU_INFO_CAPS)
-		cap = find_cap(info, info->cap_offset,
-			       VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
-			       sizeof(*cap));
-	for (i = 0; cap && i < cap->nr_iovas && i < LEAP__VFIO_RANGES; i++) {
-		if ((const uint8_t *)&cap->iova_ranges[i + 1] >
-		    (const uint8_t *)info + info->argsz)
-			break;
-		l->ranges[i].first = cap->iova_ranges[i].start;
-		l->ranges[i].last = cap->iova_ranges[i].end;
-		l->nr_ranges = i + 1;
-	}
-	free(info);
-}
-
 /* ---- the device -------------------------------------------------------- */
 
 static int read_regions(struct leap__vfio_link *l)
@@ -311,7 +194,7 @@ static int read_regions(struct leap__vfio_link *l)
 	struct vfio_region_info *r;
 	int err;
 
-	r = ask_info(l, l->device, VFIO_DEVICE_GET_REGION_INFO,
+	r = leap__vfio_info(l, l->device, VFIO_DEVICE_GET_REGION_INFO,
 		     VFIO_PCI_CONFIG_REGION_INDEX, sizeof(*r), &err);
 	if (!r)
 		return leap__err(err, "leap_qp_connect: %s: no config space: "
@@ -319,14 +202,14 @@ static int read_regions(struct leap__vfio_link *l)
 	l->config_at = r->offset;
 	l->config_bytes = r->size;
 	free(r);
-	r = ask_info(l, l->device, VFIO_DEVICE_GET_REGION_INFO,
+	r = leap__vfio_info(l, l->device, VFIO_DEVICE_GET_REGION_INFO,
 		     VFIO_PCI_BAR0_REGION_INDEX, sizeof(*r), &err);
 	if (!r)
 		return leap__err(err, "leap_qp_connect: %s: no BAR 0: %s",
 				 l->address, strerror(-err));
 	l->bar_at = r->offset;
 	l->bar_bytes = r->size;
-	l->map_bytes = mappable(r) & ~(uint64_t)PAGE_MASK;
+	l->map_bytes = leap__vfio_mappable(r) & ~(uint64_t)PAGE_MASK;
 	err = (r->flags & rw) == rw ? 0 : -EACCES;
 	free(r);
 	if (err || l->bar_bytes < LEAP_REG_DBL + 8 || l->config_bytes < 256)
@@ -401,7 +284,7 @@ int leap__vfio_link_open(struct leap__vfio_link *l)
 	if (!err)
 		err = open_device(l);
 	if (!err)
-		read_ranges(l);
+		leap__vfio_read_ranges(l);
 	else
 		leap__vfio_link_close(l);
 	return err;

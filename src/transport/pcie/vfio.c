@@ -456,6 +456,7 @@ const struct leap_transport_ops leap__pcie_transport = {
 	.qp_bytes = sizeof(struct leap__regqp),
 	.qp_connect = pcie_qp_connect,
 	.qp_submit = leap__regqp_submit,
+	.qp_submit_lists = leap__regqp_submit_lists,
 	.qp_kick = leap__regqp_kick,
 	.qp_close = leap__regqp_close,
 };

@@ -3,7 +3,7 @@
  * vfio.h - a PCI function that the kernel has lent to this process
  *
  *	regdev (core/io/regdev.h)		vfio.c
- *	  open and close, memory, interrupts	link.c
+ *	  open and close, memory, interrupts	link.c, link_info.c
  *	    the kernel				struct leap__vfio_calls
  *	      memory that does not move		pin.c
  *
@@ -91,6 +91,23 @@ int leap__pci_check_address(const char *call, const char *address);
 int leap__vfio_link_open(struct leap__vfio_link *l);
 /* The device is switched off, then its memory is forgotten. */
 void leap__vfio_link_close(struct leap__vfio_link *l);
+/* link_info.c */
+
+struct vfio_region_info;
+
+/* Ask with the struct that the kernel wants room for; @min is what we know of
+ * it, @index is for regions. The answer is the caller's to free; NULL: *@err
+ * says. */
+void *leap__vfio_info(const struct leap__vfio_link *l, int fd,
+		      unsigned long request, uint32_t index, uint32_t min,
+		      int *err);
+/* Bytes from offset 0 of a region that may be mapped. */
+uint64_t leap__vfio_mappable(const struct vfio_region_info *r);
+/* Which device addresses may be used; old kernels do not say. */
+void leap__vfio_read_ranges(struct leap__vfio_link *l);
+
+/* link.c: what the device reaches */
+
 /* Let the device reach @bytes at @addr as @iova; without an IOMMU *@pages gets
  * their addresses (regdev.h), and @iova is a name only. 0, or -errno with last
  * error text. */

@@ -318,7 +318,7 @@ static void watch_ended(void *arg)
 {
 	struct leap__rdma_conn *c = arg;
 
-	c->watch_out = 0;
+	c->ending = NULL;
 	leap__rdma_work(c);
 }
 
@@ -333,6 +333,8 @@ static void unhook(struct leap__rdma_conn *c)
 	c->polled = 0;
 	leap__rdma_unwatch(c->watch, NULL);
 	c->watch = NULL;
+	leap__rdma_disown(c->ending);
+	c->ending = NULL;
 }
 
 static void queue_fini(struct leap__rdma_conn *c)
@@ -434,11 +436,11 @@ static void conn_run(struct leap__defer *defer)
 	}
 	/* Whoever called kill is off the stack. */
 	if (c->state == LEAP__RDMA_DEAD && c->watch) {
-		c->watch_out = 1;
-		leap__rdma_unwatch(c->watch, watch_ended);
+		c->ending = c->watch;
 		c->watch = NULL;
+		leap__rdma_unwatch(c->ending, watch_ended);
 	}
-	if (c->state == LEAP__RDMA_DEAD && !c->watch_out)
+	if (c->state == LEAP__RDMA_DEAD && !c->ending)
 		conn_gone(c);
 }
 

@@ -77,7 +77,6 @@ struct leap__rdma_conn {
 	uint8_t state;			/* enum leap__rdma_state */
 	uint8_t polled;			/* the poller is in */
 	uint8_t armed;			/* the queue will tell */
-	uint8_t watch_out;		/* its operation is to come back */
 	uint8_t linked;			/* connect or accept was called */
 	uint8_t handling;		/* completions: a post follows */
 	uint8_t stalling;		/* stall runs */
@@ -88,6 +87,7 @@ struct leap__rdma_conn {
 	struct leap_timer stall;
 	uint32_t stall_head;		/* sq_head when that was started */
 	struct leap__rdma_watch *watch;
+	struct leap__rdma_watch *ending; /* its operation is to come back */
 	uint32_t max_sge;
 	uint32_t inline_ok;	/* bytes that a descriptor may carry itself */
 	/* The send queue: what is posted or in the batch, by sequence. */
@@ -210,5 +210,7 @@ int leap__rdma_watch(struct leap_pollgroup *pg, const int fds[2],
 /* Safe from @fired. @ended, if any, runs later in poll, with the same argument:
  * then the poll group is not used any more. NULL is a no-op. */
 void leap__rdma_unwatch(struct leap__rdma_watch *w, void (*ended)(void *arg));
+/* @ended is not called any more: its argument goes elsewhere. NULL: no-op. */
+void leap__rdma_disown(struct leap__rdma_watch *w);
 
 #endif

@@ -515,12 +515,10 @@ static int post_send(struct leap__v_qp *qp, const struct leap__v_wr *from,
 			w->send_flags |= IBV_SEND_SIGNALED;
 		if (from[i].flags & LEAP__V_INLINE)
 			w->send_flags |= IBV_SEND_INLINE;
-		if (from[i].op == LEAP__V_SEND_INV) {
-			w->invalidate_rkey = from[i].key;
-		} else {
-			w->wr.rdma.remote_addr = from[i].remote;
-			w->wr.rdma.rkey = from[i].key;
-		}
+		/* siw's provider takes the key to invalidate from rdma.rkey. */
+		w->invalidate_rkey = from[i].key;
+		w->wr.rdma.remote_addr = from[i].remote;
+		w->wr.rdma.rkey = from[i].key;
 	}
 	rc = ibv_post_send((struct ibv_qp *)(void *)qp, wr, &bad);
 	return rc ? -(rc < 0 ? EIO : rc) : 0;

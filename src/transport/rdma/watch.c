@@ -94,6 +94,12 @@ int leap__rdma_watch(struct leap_pollgroup *pg, const int fds[2],
 	return 0;
 }
 
+void leap__rdma_disown(struct leap__rdma_watch *w)
+{
+	if (w)
+		w->ended = NULL;
+}
+
 void leap__rdma_unwatch(struct leap__rdma_watch *w, void (*ended)(void *arg))
 {
 	if (!w)

@@ -22,6 +22,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <leapio/dmabuf.h>
 
@@ -505,14 +506,19 @@ int leap__tcp_vqp_attach(struct leap_vqp *vqp)
 	return 0;
 }
 
+static size_t places_bytes(const struct target *t)
+{
+	return (size_t)t->limits.max_depth * (SMALL_PLACE + t->capsule_bytes);
+}
+
 static void target_free(struct target *t)
 {
 	leap__tcp_conn_fini(&t->c);
 	free(t->slots);
 	if (t->places_mem)
 		leap_dmabuf_put(t->places_mem);
-	else
-		free(t->places);
+	else if (t->places)
+		munmap(t->places, places_bytes(t));
 	free(t->aside);
 	free(t->own);
 	free(t->pieces);
@@ -526,13 +532,17 @@ void leap__tcp_vqp_destroy(struct leap_vqp *vqp)
 
 /* Large and mostly never touched: costs address space only. Aligned, so that a
  * file leaf can write from it as it is. */
-static uint8_t *make_places(struct target *t, size_t bytes)
+static uint8_t *make_places(struct target *t)
 {
 	struct leap_dmabuf_opts opts = LEAP_DMABUF_OPTS_INIT;
+	void *at;
 
-	if (!leap__dispatch(t->vqp.pg)->bufs_mem)
-		return aligned_alloc(4096, bytes);
-	opts.bytes = bytes;
+	if (!leap__dispatch(t->vqp.pg)->bufs_mem) {
+		at = mmap(NULL, places_bytes(t), PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		return at == MAP_FAILED ? NULL : at;
+	}
+	opts.bytes = places_bytes(t);
 	opts.huge = LEAP_HUGE_NEVER;
 	opts.name = "leapio-places";
 	return leap_dmabuf_create(&opts, &t->places_mem) ? NULL :
@@ -547,8 +557,7 @@ static int target_memory(struct target *t)
 		t->limits.inline_bytes : LEAP_TCP_ADMIN_ICD;
 	t->capsule_bytes = (t->c.rules.max_capsule + 4095) & ~4095u;
 	t->slots = calloc(n, sizeof(*t->slots));
-	t->places = make_places(t, (size_t)n *
-				   (SMALL_PLACE + t->capsule_bytes));
+	t->places = make_places(t);
 	t->own = aligned_alloc(4096, ((size_t)t->limits.max_data + 4095) &
 					     ~(size_t)4095);
 	if (!t->slots || !t->places || !t->own || target_pieces(t))

@@ -170,6 +170,7 @@ const struct leap_transport_ops leap__vfio_user_transport = {
 	.listener_bytes = sizeof(struct leap__vfu_listener),
 	.qp_connect = leap__vfu_qp_connect,
 	.qp_submit = leap__regqp_submit,
+	.qp_submit_lists = leap__regqp_submit_lists,
 	.qp_kick = leap__regqp_kick,
 	.qp_close = leap__regqp_close,
 	.listen = leap__vfu_listen,

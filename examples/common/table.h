@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* table.h - aligned columns for people */
-#ifndef LEAPCTL_TABLE_H
-#define LEAPCTL_TABLE_H
+#ifndef EXAMPLES_TABLE_H
+#define EXAMPLES_TABLE_H
 
 #include <stddef.h>
 
