@@ -125,10 +125,10 @@ few_copied() {	# NAME MOST
 by_memory() {
 	verify "shm: verified, blocks of 512" "shm:$SHM/$NQN" --nsid 1 \
 		--bs 512-128k --queues 2 --depth 16 --count 1500
-	few_copied shm 150
+	few_copied shm 500
 	verify "shm: verified, blocks of 4096" "shm:$SHM/$NQN" --nsid 2 \
 		--bs 4k-128k --queues 2 --depth 16 --count 1500
-	few_copied shm 150
+	few_copied shm 500
 	uncopied "shm" 3000
 	verify "virtual machine: verified" "vfio-user:$VM/$NQN" --nsid 2 \
 		--bs 4k-128k --queues 2 --depth 16 --count 1500
