@@ -186,6 +186,15 @@ static int with_data(struct leap__borrower *b, uint32_t id,
 					      leap__lend_forward(b, id, sqe, 0);
 }
 
+/* To other drives its geometry is a vendor's command, which may do anything. */
+static bool is_open_channel(const struct leap_lender *l, uint32_t nsid)
+{
+	struct leap_host_ns ns = { .size = sizeof(ns) };
+
+	return nsid && !leap_host_ns_next(l->host, nsid - 1, &ns) &&
+	       ns.nsid == nsid && ns.open_channel;
+}
+
 int leap__lend_admin(struct leap__borrower *b, uint32_t id,
 		     const struct leap_sqe *from)
 {
@@ -201,9 +210,11 @@ int leap__lend_admin(struct leap__borrower *b, uint32_t id,
 	switch (sqe.opc) {
 	case LEAP_ADM_IDENTIFY:
 	case LEAP_ADM_GET_LOG:
-	/* Says what there is; those that know it not refuse it. */
-	case LEAP_OCSSD_ADM_GEOMETRY:
 		return with_data(b, id, &sqe);
+	case LEAP_OCSSD_ADM_GEOMETRY:
+		if (is_open_channel(b->l, leap_from_le32(sqe.nsid)))
+			return with_data(b, id, &sqe);
+		break;
 	case LEAP_ADM_GET_FEATURES:
 		if (!sqe.prp1 && !sqe.prp2)
 			return get_features(b, id, &sqe);
@@ -223,9 +234,8 @@ int leap__lend_admin(struct leap__borrower *b, uint32_t id,
 	case LEAP_ADM_KEEP_ALIVE:
 		answer(b, id, 0, 0);
 		return 0;
-	default:
-		b->l->refused++;
-		answer(b, id, DNR(LEAP_SC_INVALID_OPCODE), 0);
-		return 0;
 	}
+	b->l->refused++;
+	answer(b, id, DNR(LEAP_SC_INVALID_OPCODE), 0);
+	return 0;
 }
