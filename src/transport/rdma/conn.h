@@ -107,6 +107,9 @@ struct leap__rdma_conn {
 	struct leap__v_wc wc[LEAP__RDMA_WCS];
 };
 
+/* queue.c: who polls it, and who sees that it stalls. */
+void leap__rdma_queue_init(struct leap__rdma_conn *c);
+
 /* An event channel, with @id on it or a new id. */
 int leap__rdma_conn_init(struct leap__rdma_conn *c,
 			 const struct leap__rdma_end *end,
