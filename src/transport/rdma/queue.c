@@ -4,7 +4,8 @@
  * with one, and whoever sleeps is told.
  *
  * Only the last descriptor of a batch is signalled: a completion stands for all
- * that were posted before it. Before the poll group sleeps, the completion
+ * that were posted before it. But for READs: a device may say that a SEND is out
+ * while the answer to a READ before it is not yet in. Before the poll group sleeps, the completion
  * queue is armed and then looked at once more; what is found in that look waits
  * for the next poll, because nothing is called back from arm. Knows nothing of
  * how a connection begins and ends.
@@ -28,6 +29,7 @@ struct leap__v_wr *leap__rdma_post(struct leap__rdma_conn *c, uint32_t op,
 				   uint32_t nr_sge, struct leap__v_sge **sge,
 				   uint32_t flags)
 {
+	struct leap__rdma_sent *sent;
 	struct leap__v_wr *wr;
 
 	if (__builtin_expect(c->nr_wr == LEAP__RDMA_BATCH ||
@@ -41,7 +43,9 @@ struct leap__v_wr *leap__rdma_post(struct leap__rdma_conn *c, uint32_t op,
 	wr->nr_sge = (uint16_t)nr_sge;
 	*sge = &c->sge[c->nr_sge];
 	c->nr_sge += nr_sge;
-	c->ring[c->sq_tail++ & c->ring_mask].kind = 0;
+	sent = &c->ring[c->sq_tail++ & c->ring_mask];
+	sent->kind = 0;
+	sent->own = op == LEAP__V_READ && (flags & LEAP__V_SIGNALED);
 	return wr;
 }
 
@@ -166,12 +170,17 @@ static void wc_failed(struct leap__rdma_conn *c, const struct leap__v_wc *wc)
 	leap__rdma_kill(c, err);
 }
 
-static void retire(struct leap__rdma_conn *c, uint32_t upto)
+static void retire(struct leap__rdma_conn *c, uint32_t id)
 {
+	c->ring[id & c->ring_mask].own = 0;
 	/* Of a batch, a READ in the middle has said so before. */
-	while ((int32_t)(upto - c->sq_head) >= 0) {
+	if ((int32_t)(id + 1 - c->sq_done) > 0)
+		c->sq_done = id + 1;
+	while (c->sq_head != c->sq_done) {
 		struct leap__rdma_sent s = c->ring[c->sq_head & c->ring_mask];
 
+		if (s.own)
+			return;
 		c->sq_head++;
 		if (s.kind)
 			c->end->sent(c, s.kind, s.ptr);
