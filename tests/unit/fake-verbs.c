@@ -443,6 +443,42 @@ static int breaks(struct leap__v_qp *qp)
 	return 0;
 }
 
+static void end_late(struct leap__v_qp *qp)
+{
+	struct leap__v_id *peer = qp->id->peer;
+
+	if (!qp->has_late)
+		return;
+	qp->has_late = 0;
+	if (!qp->error && peer && peer->qp)
+		complete(qp->cq, qp->late.wr.id,
+			 (uint32_t)do_rdma(qp, peer->qp, &qp->late), 0, 0);
+}
+
+void fake_end_late(struct fake_fabric *f)
+{
+	struct leap__v_id *id;
+
+	fake_lock(f);
+	for (id = f->ids; id; id = id->next)
+		if (id->qp)
+			end_late(id->qp);
+	fake_unlock(f);
+}
+
+/* 1 = it is done later */
+static int put_off(struct leap__v_qp *qp, const struct fake_send *s)
+{
+	if (!qp->f->late_reads || s->wr.op != LEAP__V_READ ||
+	    !(s->wr.flags & LEAP__V_SIGNALED))
+		return 0;
+	end_late(qp);
+	qp->late = *s;
+	qp->has_late = 1;
+	qp->sq_head++;
+	return 1;
+}
+
 void fake_run(struct leap__v_qp *qp)
 {
 	while (qp->sq_head != qp->sq_tail && !qp->error && !qp->f->paused) {
@@ -453,6 +489,8 @@ void fake_run(struct leap__v_qp *qp)
 
 		if (qp->id->state != FAKE_LINKED)
 			return;
+		if (put_off(qp, s))
+			continue;
 		if (!to || to->error)
 			st = LEAP__V_RETRY;
 		else if (breaks(qp))

@@ -120,6 +120,8 @@ struct leap__v_qp {
 	uint32_t sq_head, sq_tail;	/* posted, not executed */
 	uint32_t sq_seen;		/* executed, its completion not polled */
 	int error;
+	struct fake_send late;		/* a READ under way; see late_reads */
+	int has_late;
 };
 
 /* What a test may ask for; under the lock where other threads run. */
@@ -139,6 +141,8 @@ struct fake_fabric {
 	/* The device has its own way to this memory: it goes there. */
 	uint64_t alias_at, alias_bytes;
 	uint8_t *alias;
+	int late_reads;			/* as siw: what is behind a READ is done
+					 * before it, until fake_end_late */
 	int fail_post;			/* errno of the next post_send, once */
 	int fail_calls;			/* countdown: that creating call fails */
 	int die_after;			/* countdown: that many operations on, the
@@ -166,6 +170,9 @@ unsigned int fake_fabric_destroy(struct fake_fabric *f);
 
 /* Run what was posted while paused. */
 void fake_resume(struct fake_fabric *f);
+
+/* READs under way are done. */
+void fake_end_late(struct fake_fabric *f);
 
 /* The @n-th id, newest first, that is (not) passive and not a listener. */
 struct leap__v_id *fake_id(struct fake_fabric *f, int passive, unsigned int n);

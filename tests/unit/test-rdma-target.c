@@ -397,6 +397,31 @@ static void test_invalidate(void **state)
 	invalidate(1);
 }
 
+/* A device that says that an answer is out while a READ before it is not: the
+ * command that needs it is not begun. */
+static void test_late_read(void **state)
+{
+	struct world w;
+
+	live(&w);
+	w.fabric->late_reads = 1;
+	memset(w.p.data, 0x11, 8192);
+	keyed(io(&w.p, LEAP_NVM_WRITE, 65536, 8192, 1), (uintptr_t)w.p.data,
+	      8192, w.p.data_keys.rkey, 0);
+	peer_send(&w.p, LEAP_SQE_SIZE);
+	polls(&w);
+	keyed(io(&w.p, LEAP_NVM_READ, 0, 512, 2), (uintptr_t)w.p.data + 16384,
+	      512, w.p.data_keys.rkey, 0);
+	peer_send(&w.p, LEAP_SQE_SIZE);
+	status_is(&w, 2, 0);
+	assert_null(answer(&w));
+	memset(w.p.data, 0x22, 8192);
+	fake_end_late(w.fabric);
+	status_is(&w, 1, 0);
+	assert_memory_equal(w.f.disk + 65536, w.p.data, 8192);
+	finish(&w);
+}
+
 /* Keys and places that are not the host's to name. */
 static void test_wrong_keys(void **state)
 {
@@ -727,6 +752,7 @@ int main(void)
 		cmocka_unit_test(test_flood),
 		cmocka_unit_test(test_descriptors),
 		cmocka_unit_test(test_invalidate),
+		cmocka_unit_test(test_late_read),
 		cmocka_unit_test(test_wrong_keys),
 		cmocka_unit_test(test_slow_peer),
 		cmocka_unit_test(test_stalled_peer),

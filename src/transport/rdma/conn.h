@@ -60,6 +60,7 @@ struct leap__rdma_end {
 struct leap__rdma_sent {
 	void *ptr;
 	uint32_t kind;
+	uint32_t own;	/* a READ whose own completion has not come */
 };
 
 struct leap__rdma_conn {
@@ -94,6 +95,7 @@ struct leap__rdma_conn {
 	struct leap__rdma_sent *ring;
 	uint32_t sq_size, ring_mask;
 	uint32_t sq_tail, sq_head;
+	uint32_t sq_done;		/* behind what has completed last */
 	/* The batch that is being filled. */
 	uint32_t nr_wr, nr_sge, nr_recv;
 	struct leap__v_wr wr[LEAP__RDMA_BATCH];
@@ -106,6 +108,9 @@ struct leap__rdma_conn {
 	uint32_t nr_wc;
 	struct leap__v_wc wc[LEAP__RDMA_WCS];
 };
+
+/* queue.c: who polls it, and who sees that it stalls. */
+void leap__rdma_queue_init(struct leap__rdma_conn *c);
 
 /* An event channel, with @id on it or a new id. */
 int leap__rdma_conn_init(struct leap__rdma_conn *c,
