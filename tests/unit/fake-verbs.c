@@ -526,10 +526,12 @@ static int post_send(struct leap__v_qp *qp, const struct leap__v_wr *wr,
 	f->fail_post = 0;
 	if (!err && qp->sq_tail - qp->sq_head + n > qp->caps.max_send)
 		err = -ENOMEM;
-	/* As siw has it. */
+	/* As siw has it, where the one breaks and the other sends too late. */
 	for (i = 0; qp->pd->dev->caps.remote_sink && i < n; i++)
-		if (wr[i].op == LEAP__V_SEND_INV &&
-		    (wr[i].flags & LEAP__V_INLINE))
+		if ((wr[i].op == LEAP__V_SEND_INV &&
+		     (wr[i].flags & LEAP__V_INLINE)) ||
+		    (wr[i].op == LEAP__V_WRITE &&
+		     !(wr[i].flags & LEAP__V_SIGNALED)))
 			err = -EINVAL;
 	for (i = 0; !err && i < n; i++) {
 		struct fake_send *s = &qp->sq[qp->sq_tail++ %

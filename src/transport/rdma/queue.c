@@ -35,6 +35,10 @@ struct leap__v_wr *leap__rdma_post(struct leap__rdma_conn *c, uint32_t op,
 	if (__builtin_expect(c->nr_wr == LEAP__RDMA_BATCH ||
 			     c->nr_sge + nr_sge > LEAP__RDMA_SGES, 0))
 		leap__rdma_flush(c);
+	/* Of one that is not, siw sends the pages themselves, after it has said
+	 * that what is behind is out: they would carry what came next. */
+	if (op == LEAP__V_WRITE && c->dev->caps.remote_sink)
+		flags |= LEAP__V_SIGNALED;
 	wr = &c->wr[c->nr_wr++];
 	wr->id = c->sq_tail;
 	wr->op = (uint8_t)op;
