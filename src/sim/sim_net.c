@@ -183,6 +183,12 @@ static void seg_arrive(struct leap_sim *sim, struct sim_event *ev)
 	sim_trace(sim, seg->kind == SEG_DATA ? "data" : seg->kind == SEG_FIN ?
 		  "fin" : "rst", c->id * 2 + (unsigned int)side, seg->len,
 		  seg->data, seg->len);
+	if (p->rst) {
+		/* What was sent behind a reset: part of the stream may have
+		 * been thrown away before it. */
+		seg_free(sim, seg);
+		return;
+	}
 	if (seg->kind == SEG_DATA && dst) {
 		list_push(&p->arrived, seg);
 		wake(dst);
