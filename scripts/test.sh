@@ -189,9 +189,11 @@ kernel_headers() {
 part_unit() {
 	built "gcc" unit --enable-werror && {
 		check_in "gcc" unit
+		# All of it is built from the package; what it does is known.
 		try "distcheck" "$top/build/unit/distcheck.out" \
 			make -C "$top/build/unit" -j"$(nproc)" distcheck \
-			TESTS="$(quick_tests unit)"
+			TESTS="$(quick_tests unit | tr ' ' '\n' |
+				grep -E '^(examples|tests/abi)/' | tr '\n' ' ')"
 	}
 	built "clang" clang --enable-werror CC=clang CXX=clang++ &&
 		check_in "clang" clang TESTS="$(quick_tests clang)"
