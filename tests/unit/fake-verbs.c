@@ -57,7 +57,9 @@ static int mr_create(struct leap__v_pd *pd, void *addr, uint64_t bytes,
 	uint32_t i, n;
 
 	fake_lock(f);
-	if (f->max_mrs && f->nr_mrs >= f->max_mrs)
+	if (access & LEAP__V_ON_DEMAND && f->pins)
+		f->nr_refused++;
+	else if (f->max_mrs && f->nr_mrs >= f->max_mrs)
 		f->nr_refused++;
 	else if (!fake_fails(f))
 		mr = calloc(1, sizeof(*mr));
@@ -73,6 +75,7 @@ static int mr_create(struct leap__v_pd *pd, void *addr, uint64_t bytes,
 		mr->key = ++f->key_gen << 16 | i;
 		f->mrs[i] = mr;
 		f->nr_mrs++;
+		f->nr_unpinned += !!(access & LEAP__V_ON_DEMAND);
 		pd->users++;
 		keys->lkey = mr->key;
 		keys->rkey = mr->key;

@@ -137,6 +137,8 @@ struct fake_fabric {
 	uint16_t next_port;
 	/* Faults. */
 	uint32_t max_mrs;		/* 0 = no bound */
+	uint32_t pins;		/* nothing is registered on demand, whatever caps say */
+	uint32_t nr_unpinned;	/* registered on demand, in all */
 	int paused;			/* nothing posted is executed */
 	/* The device has its own way to this memory: it goes there. */
 	uint64_t alias_at, alias_bytes;

@@ -122,7 +122,8 @@ static void test_narrow_device(void **state)
 }
 
 /* Payload in one dmabuf is not copied: no bounce memory is touched. */
-static void test_registered(void **state)
+/* @on_demand: what the device says; @pins: of this memory it is not true. */
+static void registered(uint8_t on_demand, uint32_t pins)
 {
 	struct leap_dmabuf_opts o = LEAP_DMABUF_OPTS_INIT;
 	struct fake_fabric *fabric = fake_fabric_create();
@@ -131,6 +132,8 @@ static void test_registered(void **state)
 	struct rdma_fixture f;
 	uint32_t before;
 
+	fabric->dev.caps.on_demand = on_demand;
+	fabric->pins = pins;
 	o.bytes = RDMA_DISK;
 	assert_int_equal(leap_dmabuf_create(&o, &r.buf), 0);
 	rdma_start(&f, fabric, pg, "127.0.0.1");
@@ -140,12 +143,21 @@ static void test_registered(void **state)
 	rdma_ios(&r, 400);
 	/* One region for all of it, made once. */
 	assert_int_equal(fabric->nr_mrs, before + 1);
+	assert_int_equal(fabric->nr_unpinned, on_demand && !pins);
+	assert_int_equal(fabric->nr_refused, on_demand && pins);
 	assert_true(fabric->nr_reads > 100 && fabric->nr_writes > 100);
 	rdma_close(&r);
 	rdma_stop(&f);
 	rdma_no_leak(pg);
 	leap_dmabuf_put(r.buf);
 	end(fabric);
+}
+
+static void test_registered(void **state)
+{
+	registered(0, 0);
+	registered(1, 0);
+	registered(1, 1);
 }
 
 static void is_back(struct leap__dmabuf_recall *recall)

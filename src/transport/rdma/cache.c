@@ -146,18 +146,29 @@ static struct leap__rdma_cache *make(struct leap_pollgroup *pg,
 	return cache;
 }
 
+static int try_mr(struct leap__rdma_reg *reg, const struct leap__rdma_dev *dev,
+		  uint32_t how)
+{
+	int err = dev->v->mr_create(dev->pd, leap_dmabuf_addr(reg->buf),
+				    leap_dmabuf_bytes(reg->buf), how |
+				    LEAP__V_REMOTE_READ | LEAP__V_REMOTE_WRITE,
+				    &reg->keys, &reg->mr);
+
+	if (err)
+		reg->mr = NULL;
+	return err;
+}
+
 static void fill(struct leap__rdma_cache *cache, struct leap__rdma_reg *reg,
-		 struct leap__v_pd *pd, struct leap_dmabuf *buf)
+		 const struct leap__rdma_dev *dev, struct leap_dmabuf *buf)
 {
 	reg->buf = leap_dmabuf_get(buf);
 	reg->cache = cache;
 	reg->holder.wanted = wanted;
 	leap__dmabuf_hold(buf, &reg->holder);
-	if (cache->v->mr_create(pd, leap_dmabuf_addr(buf),
-				leap_dmabuf_bytes(buf),
-				LEAP__V_REMOTE_READ | LEAP__V_REMOTE_WRITE,
-				&reg->keys, &reg->mr))
-		reg->mr = NULL;
+	/* Unpinned where the device can; not of every memory. */
+	if (!dev->caps.on_demand || try_mr(reg, dev, LEAP__V_ON_DEMAND))
+		try_mr(reg, dev, 0);
 }
 
 struct leap__rdma_reg *leap__rdma_reg_get(struct leap_pollgroup *pg,
@@ -176,7 +187,7 @@ struct leap__rdma_reg *leap__rdma_reg_get(struct leap_pollgroup *pg,
 		reg = make_room(cache);
 		if (!reg)
 			return NULL;
-		fill(cache, reg, pool->dev->pd, buf);
+		fill(cache, reg, pool->dev, buf);
 	}
 	reg->used = ++cache->clock;
 	/* Wanted back: it would never be free while it is used again. */

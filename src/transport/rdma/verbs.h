@@ -78,7 +78,8 @@ struct leap__v_caps {
 	uint8_t max_ord;
 	uint8_t remote_sink;	/* iWARP: the target of an RDMA READ must be
 				 * registered for remote writing */
-	uint8_t reserved;
+	uint8_t on_demand;	/* memory may be registered unpinned, for RDMA
+				 * READs and WRITEs of the far side */
 };
 
 /* In: what is asked; out: what there is. */
@@ -145,6 +146,7 @@ struct leap__v_wc {
 /* Of memory. We may always read and write it. */
 #define LEAP__V_REMOTE_READ	1u
 #define LEAP__V_REMOTE_WRITE	2u
+#define LEAP__V_ON_DEMAND	4u	/* not pinned: pages come when used */
 
 struct leap__v_keys {
 	uint32_t lkey;

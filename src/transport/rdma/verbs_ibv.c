@@ -262,6 +262,16 @@ static uint8_t to_u8(int n)
 	return (uint8_t)(n < 0 ? 0 : n > 255 ? 255 : n);
 }
 
+static int has_on_demand(struct ibv_context *ctx)
+{
+	const uint32_t both = IBV_ODP_SUPPORT_READ | IBV_ODP_SUPPORT_WRITE;
+	struct ibv_device_attr_ex a = { .comp_mask = 0 };
+
+	return !ibv_query_device_ex(ctx, NULL, &a) &&
+	       a.odp_caps.general_caps & IBV_ODP_SUPPORT &&
+	       (a.odp_caps.per_transport_caps.rc_odp_caps & both) == both;
+}
+
 static int dev_caps(struct leap__v_dev *dev, struct leap__v_caps *caps)
 {
 	struct ibv_context *ctx = ctx_of(dev);
@@ -278,6 +288,7 @@ static int dev_caps(struct leap__v_dev *dev, struct leap__v_caps *caps)
 	caps->max_ord = to_u8(a.max_qp_init_rd_atom);
 	caps->remote_sink =
 		ctx->device->transport_type == IBV_TRANSPORT_IWARP;
+	caps->on_demand = (uint8_t)has_on_demand(ctx);
 	/* RDMA READ may take fewer, on iWARP one. */
 	caps->read_sges = caps->max_sge;
 	if (a.max_sge_rd > 0 && a.max_sge_rd < a.max_sge)
@@ -308,6 +319,8 @@ static int mr_create(struct leap__v_pd *pd, void *addr, uint64_t bytes,
 		flags |= IBV_ACCESS_REMOTE_READ;
 	if (access & LEAP__V_REMOTE_WRITE)
 		flags |= IBV_ACCESS_REMOTE_WRITE;
+	if (access & LEAP__V_ON_DEMAND)
+		flags |= IBV_ACCESS_ON_DEMAND;
 	errno = 0;
 	mr = ibv_reg_mr((struct ibv_pd *)(void *)pd, addr, bytes, flags);
 	if (!mr)
