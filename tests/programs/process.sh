@@ -38,14 +38,15 @@ connect() {
 	exec 9>"$tmp/pipe"
 	wait_for 10 grep -q '^connected' "$tmp/idle.out" ||
 		sed 's/^/# /' "$tmp/idle.out"
-	wait_for 10 count_queues
+	wait_for 10 count_queues "$1"
 }
 
-# An instrumented leapctl on a busy machine may give up before it has its answer.
-count_queues() {
+# An instrumented leapctl on a busy machine may give up before it has its answer,
+# and the host may know of its last queue before the target counts it.
+count_queues() {	# EXPECTED
 	queues=$(ask --json connections | grep -o '"io_queues": *[0-9]*' |
 		grep -o '[0-9]*$')
-	[ -n "$queues" ]
+	[ "$queues" = "$1" ]
 }
 
 # The target has gone, or is to go on without it.
