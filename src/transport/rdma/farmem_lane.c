@@ -64,7 +64,8 @@ static void lane_gather(struct leap__rdma_conn *c)
 		struct leap_ats_io *io = pop(&l->wait);
 		struct leap_piece remote = {
 			.remote = l->mem.addr + io->remote,
-			.len_bytes = io->part, .key = l->mem.key, .reach = LEAP_REACH_ONE_SIDED,
+			.len_bytes = io->part, .key = l->mem.key,
+			.reach = LEAP_REACH_ONE_SIDED,
 		};
 		struct leap_piece ours = {
 			.addr = io->local, .len_bytes = io->part,
