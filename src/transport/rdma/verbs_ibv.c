@@ -47,6 +47,11 @@ static int dev_caps(struct leap__v_dev *dev, struct leap__v_caps *caps)
 	caps->remote_sink =
 		ctx->device->transport_type == IBV_TRANSPORT_IWARP;
 	caps->on_demand = (uint8_t)has_on_demand(ctx);
+	/* iWARP has no "receiver not ready": an empty queue ends the
+	 * connection. */
+	if (a.max_srq > 0 && a.max_srq_wr > 0 && a.max_srq_sge >= 2 &&
+	    !caps->remote_sink)
+		caps->max_srq = (uint32_t)a.max_srq_wr;
 	/* RDMA READ may take fewer, on iWARP one. */
 	caps->read_sges = caps->max_sge;
 	if (a.max_sge_rd > 0 && a.max_sge_rd < a.max_sge)
@@ -240,6 +245,10 @@ static const struct leap__verbs real = {
 	.cq_poll = cq_poll,
 	.qp_create = leap__ibv_qp_create,
 	.qp_destroy = leap__ibv_qp_destroy,
+	.srq_create = leap__ibv_srq_create,
+	.srq_destroy = leap__ibv_srq_destroy,
+	.srq_post = leap__ibv_srq_post,
+	.dev_events = leap__ibv_dev_events,
 	.post_send = leap__ibv_post_send,
 	.post_recv = leap__ibv_post_recv,
 };

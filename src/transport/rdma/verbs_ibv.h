@@ -85,5 +85,11 @@ int leap__ibv_post_send(struct leap__v_qp *qp, const struct leap__v_wr *from,
 			uint32_t n);
 int leap__ibv_post_recv(struct leap__v_qp *qp, const struct leap__v_recv *r,
 			uint32_t n);
+int leap__ibv_srq_create(struct leap__v_pd *pd, uint32_t recvs,
+			 struct leap__v_srq **out);
+void leap__ibv_srq_destroy(struct leap__v_srq *srq);
+int leap__ibv_srq_post(struct leap__v_srq *srq, const struct leap__v_recv *r,
+		       uint32_t n);
+void leap__ibv_dev_events(struct leap__v_dev *dev);
 
 #endif

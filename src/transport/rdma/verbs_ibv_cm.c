@@ -171,9 +171,18 @@ int leap__ibv_connect(struct leap__v_id *id, const struct leap__v_param *p)
 
 int leap__ibv_accept(struct leap__v_id *id, const struct leap__v_param *p)
 {
+	struct ibv_qp_attr rts = {
+		.qp_state = IBV_QPS_RTS, .min_rnr_timer = p->rnr_timer,
+	};
 	struct rdma_conn_param c = conn_param(p);
+	int err = minus_errno(rdma_accept(cm_id(id), &c));
 
-	return minus_errno(rdma_accept(cm_id(id), &c));
+	/* The library leaves it at 0, which means 655 ms. A device that does
+	 * not let itself be told makes the peer wait that long. */
+	if (!err && p->rnr_timer)
+		ibv_modify_qp(cm_id(id)->qp, &rts,
+			      IBV_QP_STATE | IBV_QP_MIN_RNR_TIMER);
+	return err;
 }
 
 int leap__ibv_reject(struct leap__v_id *id, const void *priv, uint8_t len)

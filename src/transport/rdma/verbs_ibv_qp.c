@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The seam over libibverbs: queue pairs, and what is posted to them. Decides
- * nothing.
+ * The seam over libibverbs: queue pairs, shared receive queues, and what is
+ * posted to them. Decides nothing.
  */
 #include "config.h"
 
 #include "transport/rdma/verbs_ibv.h"
 
+#include "util/atomic.h"
+
 #include <leapio/base.h>
+
+#include <fcntl.h>
 
 #define POST_MAX 64
 
@@ -17,6 +21,15 @@ LEAP_STATIC_ASSERT(offsetof(struct leap__v_sge, len) ==
 LEAP_STATIC_ASSERT(offsetof(struct leap__v_sge, lkey) ==
 		   offsetof(struct ibv_sge, lkey));
 
+/* What is not ours is told apart: others in this process may have queues on a
+ * device, and the library opens it once. */
+static const char ours;
+
+static struct ibv_srq *srq_of(struct leap__v_srq *srq)
+{
+	return (struct ibv_srq *)(void *)srq;
+}
+
 int leap__ibv_qp_create(struct leap__v_id *id, struct leap__v_pd *pd,
 			struct leap__v_cq *cq, struct leap__v_qp_caps *caps,
 			struct leap__v_qp **out)
@@ -24,6 +37,7 @@ int leap__ibv_qp_create(struct leap__v_id *id, struct leap__v_pd *pd,
 	struct ibv_qp_init_attr a = {
 		.send_cq = cq_of(cq), .recv_cq = cq_of(cq),
 		.qp_type = IBV_QPT_RC,
+		.srq = srq_of(caps->srq), .qp_context = caps->last_recv,
 	};
 	int err;
 
@@ -123,4 +137,54 @@ int leap__ibv_post_recv(struct leap__v_qp *qp, const struct leap__v_recv *r,
 	to_recv(wr, r, n);
 	rc = ibv_post_recv((struct ibv_qp *)(void *)qp, wr, &bad);
 	return minus_rc(rc);
+}
+
+int leap__ibv_srq_create(struct leap__v_pd *pd, uint32_t recvs,
+			 struct leap__v_srq **out)
+{
+	struct ibv_context *ctx = pd_of(pd)->context;
+	struct ibv_srq_init_attr a = {
+		.srq_context = (void *)(uintptr_t)&ours,
+		.attr = { .max_wr = recvs, .max_sge = 2 },
+	};
+	int flags = fcntl(ctx->async_fd, F_GETFL);
+
+	/* For dev_events, which several threads call. */
+	if (flags < 0 || fcntl(ctx->async_fd, F_SETFL, flags | O_NONBLOCK))
+		return -errno;
+	errno = 0;
+	*out = (struct leap__v_srq *)(void *)ibv_create_srq(pd_of(pd), &a);
+	return *out ? 0 : no_object();
+}
+
+void leap__ibv_srq_destroy(struct leap__v_srq *srq)
+{
+	ibv_destroy_srq(srq_of(srq));
+}
+
+int leap__ibv_srq_post(struct leap__v_srq *srq, const struct leap__v_recv *r,
+		       uint32_t n)
+{
+	struct ibv_recv_wr wr[POST_MAX], *bad;
+
+	if (!n || n > POST_MAX)
+		return n ? -EINVAL : 0;
+	to_recv(wr, r, n);
+	return minus_rc(ibv_post_srq_recv(srq_of(srq), wr, &bad));
+}
+
+/* Destroying a queue pair waits until its events are acknowledged, so what is
+ * set is there until then. */
+void leap__ibv_dev_events(struct leap__v_dev *dev)
+{
+	struct ibv_async_event ev;
+
+	while (!ibv_get_async_event(ctx_of(dev), &ev)) {
+		if (ev.event_type == IBV_EVENT_QP_LAST_WQE_REACHED &&
+		    ev.element.qp->srq &&
+		    ev.element.qp->srq->srq_context == &ours)
+			leap__store_release((uint32_t *)
+					    ev.element.qp->qp_context, 1u);
+		ibv_ack_async_event(&ev);
+	}
 }
