@@ -407,6 +407,24 @@ static void test_who(void **state)
 	finish(&w);
 }
 
+/* That is not a number of receives. */
+static void test_too_many(void **state)
+{
+	struct fake_fabric *fabric = fake_fabric_create();
+	struct leap_pollgroup *pg = rdma_pollgroup(fabric, 0, 0, 0);
+	struct leap_target target;
+	char bound[64];
+
+	fake_target_init(&target, pg);
+	target.listener_opts.srq = 65537;
+	assert_int_equal(leap__rdma_listen(&target.listener, "127.0.0.1:0",
+					   bound, sizeof(bound)), -EINVAL);
+	assert_string_equal(leap_last_error(), "leap_listener_create: srq "
+			    "65537 exceeds 65536");
+	rdma_no_leak(pg);
+	assert_int_equal(fake_fabric_destroy(fabric), 0);
+}
+
 /* A device that cannot: they have their own. */
 static void test_none(void **state)
 {
@@ -442,6 +460,7 @@ int main(void)
 		cmocka_unit_test(test_orphans),
 		cmocka_unit_test(test_removed),
 		cmocka_unit_test(test_who),
+		cmocka_unit_test(test_too_many),
 		cmocka_unit_test(test_none),
 	};
 
