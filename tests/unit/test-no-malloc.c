@@ -30,6 +30,7 @@
 #define BLOCKS	(16u << 20 >> 9)
 
 static struct fake_fabric *fabric;	/* under rdma, or NULL */
+static uint32_t srq;
 
 struct world {
 	struct leap_pollgroup *pg;
@@ -109,6 +110,7 @@ static const char *set_up(struct world *w, const char *listen)
 	sopts.nqn = NQN;
 	sopts.allow_any_host = 1;
 	lopts.url = listen;
+	lopts.srq = srq;
 	assert_int_equal(leap_pollgroup_create(NULL, &w->pg), 0);
 	if (fabric)
 		assert_int_equal(leap__rdma_use(w->pg, &fabric->v), 0);
@@ -230,8 +232,12 @@ static void test_rdma(void **state)
 {
 	fabric = fake_fabric_create();
 	over("rdma://127.0.0.1:0", NULL);
+	/* Again, with receives that are shared and too few. */
+	srq = DEPTH / 2;
+	over("rdma://127.0.0.1:0", NULL);
 	assert_int_equal(fake_fabric_destroy(fabric), 0);
 	fabric = NULL;
+	srq = 0;
 }
 
 static void test_shm(void **state)

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define RETRY_NS 1000000000u
+#define MAX_SRQ 65536u
 
 struct leap__rdma_listen {
 	struct leap_listener *listener;	/* NULL = stopped */
@@ -58,7 +59,9 @@ static void request(struct leap__rdma_listen *l, const struct leap__v_cm *cm)
 	const struct leap_target_opts *opts =
 		leap_listener_target_opts(l->listener);
 	struct leap_vqp *vqp;
-	int err = leap__rdma_target_start(l->pg, opts, l->listener, cm, &vqp);
+	int err = leap__rdma_target_start(l->pg, opts, l->listener,
+					  leap_listener_opts(l->listener)->srq,
+					  cm, &vqp);
 
 	if (!err)
 		return;
@@ -151,6 +154,11 @@ int leap__rdma_listen(struct leap_listener *listener, const char *address,
 
 	if (!l)
 		return -ENOMEM;
+	if (opts->srq > MAX_SRQ) {
+		free(l);
+		return leap__err(-EINVAL, "leap_listener_create: srq %u "
+				 "exceeds %u", opts->srq, MAX_SRQ);
+	}
 	l->listener = listener;
 	l->pg = leap_listener_pollgroup(listener);
 	l->retry.run = retry_run;
