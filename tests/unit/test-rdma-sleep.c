@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What wakes an end of an RDMA connection that sleeps: messages always, and that
- * something which was posted is done only when somebody waits for that. Nothing
- * is lost by sleeping through the rest of it.
+ * What wakes an end of an RDMA connection that sleeps: messages always, and
+ * that something which was posted is done only when somebody waits for that.
+ * Nothing is lost by sleeping through the rest of it.
  */
 #include "rdma-world.h"
 

@@ -4,14 +4,14 @@
  * with one, and whoever sleeps is told.
  *
  * Only the last descriptor of a batch is signalled: a completion stands for all
- * that were posted before it. But for READs: a device may say that a SEND is out
- * while the answer to a READ before it is not yet in.
+ * that were posted before it. But for READs: a device may say that a SEND is
+ * out while the answer to a READ before it is not yet in.
  *
- * Before the poll group sleeps, the queue of receives is armed, and that of what
- * was posted if somebody waits for it; then both are looked at once more. What is
- * found in that look waits for the next poll, because nothing is called back from
- * arm. What nobody waits for is seen when something else wakes us, or when the
- * time of what stalls is over.
+ * Before the poll group sleeps, the queue of receives is armed, and that of
+ * what was posted if somebody waits for it; then both are looked at once more.
+ * What is found in that look waits for the next poll, because nothing is called
+ * back from arm. What nobody waits for is seen when something else wakes us, or
+ * when the time of what stalls is over.
  *
  * Knows nothing of how a connection begins and ends.
  */
