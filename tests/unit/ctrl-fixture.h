@@ -14,7 +14,6 @@
 
 #define FX_NQN	"nqn.2026-01.org.example:fx"
 #define FX_HOST	"nqn.2026-01.org.example:host"
-#define FX_NS_BYTES	(16u << 20)
 
 struct fx {
 	struct leap_pollgroup *pg;
