@@ -71,10 +71,10 @@ enum leap_link_type {
  * their locks and NS_ADD for each namespace, and answers. Then it gets
  * CTRL_ADD and all that follows from it. It says QUIESCE when it has finished
  * what it had and ends. It asks nothing but HELLO. cntlid is the agent's number
- * for a controller, the same for all subsystems. Descriptors go with CTRL_ADD (state
- * memory), MEM_ADD (guest memory), IRQ (eventfd; none = no more) and with the
- * reply to QP_ADD (eventfd that wakes who serves it; qp.reserved is a number
- * from 0 to 63 that queues with the same eventfd share).
+ * for a controller, the same for all subsystems. Descriptors go with CTRL_ADD
+ * (state memory), MEM_ADD (guest memory), IRQ (eventfd; none = no more) and
+ * with the reply to QP_ADD (eventfd that wakes who serves it; qp.reserved is a
+ * number from 0 to 63 that queues with the same eventfd share).
  */
 
 /* What a namespace answers: all that the admin half needs to identify it. */
