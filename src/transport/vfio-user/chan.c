@@ -83,7 +83,8 @@ static void received(struct leap__io *io)
 		leap__pollgroup_defer(chan->pg, &chan->defer);
 		return;
 	}
-	if (io->res == -ECANCELED && chan->paused) {
+	/* A pause took it back, which may be over already. */
+	if (io->res == -ECANCELED) {
 		receive(chan);
 		return;
 	}
