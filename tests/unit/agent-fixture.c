@@ -173,11 +173,6 @@ struct af *af_new_bound(int own_fence, uint32_t no_runtime_ms)
 	return f;
 }
 
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
 void af_free(struct af *f)
 {
 	int gone = 0, destroyed = 0;

@@ -189,11 +189,6 @@ static void test_queues(void **state)
 	af_free(f);
 }
 
-static void set_err(void *arg, int err)
-{
-	*(int *)arg = err ? err : 1;
-}
-
 /* Alive, and never done: no fence, but an answer in time, and CFS. */
 static void test_never_done(void **state)
 {
@@ -441,11 +436,6 @@ static int memory(uint64_t bytes, int seal)
 	if (seal)
 		assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
 	return fd;
-}
-
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
 }
 
 static void served_free(struct served *s)

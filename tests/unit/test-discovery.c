@@ -27,11 +27,6 @@ struct dx {
 	struct leap_disc_entry e[MAX];
 };
 
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
 static void poll_for(struct dx *dx, const int *flag)
 {
 	uint64_t from = leap_pollgroup_now_ns(dx->pg);
