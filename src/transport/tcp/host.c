@@ -251,8 +251,11 @@ static int qp_connect(struct leap_qp *qp, const char *address)
 	if (!h->slots)
 		return -ENOMEM;
 	err = w->ops->socket(w, h->addr.ss_family, &wfd);
-	if (!err)
+	if (!err) {
 		err = leap__tcp_conn_init(&h->c, &host_end, qp->pg, wfd);
+		if (err)
+			w->ops->close(wfd);
+	}
 	if (err) {
 		free(h->slots);
 		h->slots = NULL;
