@@ -34,6 +34,7 @@ struct target {
 	struct leap_cmd **waiting_tail;
 	struct array *arrays;		/* free ones, of target_data.c */
 	struct array *all_arrays;
+	bool giving;			/* them to those that wait */
 	bool attached;			/* rings are set up */
 	bool starved;			/* until vqp_resume */
 	bool armed;

@@ -105,21 +105,27 @@ static void pull_array(struct target *t, struct leap_cmd *cmd)
 	pull_into(t, cmd, a->pieces, ARRAY_PIECES, &full);
 }
 
-/* Gives the array of a command back, and it to the next that waits. */
+/* Gives the array of a command back, and it to the next that waits. That one
+ * may be complete, or refused, before this returns, and gives it back in turn:
+ * to the loop below it on the stack, not to one more. */
 void leap__shm_array_put(struct target *t, struct leap_cmd *cmd)
 {
 	struct array *a = (struct array *)(uintptr_t)cmd->priv[0];
-	struct leap_cmd *next = t->waiting;
+	struct leap_cmd *next;
 
 	cmd->priv[0] = 0;
 	a->next = t->arrays;
 	t->arrays = a;
-	if (!next || t->chan.c.dead)
+	if (t->giving)
 		return;
-	t->waiting = next->link[0];
-	if (!t->waiting)
-		t->waiting_tail = &t->waiting;
-	pull_array(t, next);
+	t->giving = true;
+	while (t->arrays && (next = t->waiting) && !t->chan.c.dead) {
+		t->waiting = next->link[0];
+		if (!t->waiting)
+			t->waiting_tail = &t->waiting;
+		pull_array(t, next);
+	}
+	t->giving = false;
 }
 
 void leap__shm_cmd_pull(struct leap_cmd *cmd, uint32_t len_bytes)
