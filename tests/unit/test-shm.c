@@ -762,7 +762,7 @@ static void *many_main(void *arg)
  * it on, and that takes no more stack for many than for a few. */
 static void test_many_wait(void **state)
 {
-	size_t stack = getenv("LEAP_INSTRUMENTED") ? 16 * STACK : STACK;
+	size_t stack = unit_env("LEAP_INSTRUMENTED") ? 16 * STACK : STACK;
 	pthread_attr_t attr;
 	pthread_t id;
 
