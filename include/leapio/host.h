@@ -27,7 +27,7 @@ enum leap_host_state {
 struct leap_host_opts {
 	size_t size;
 	const char *url;	/* as leap_qp_opts.url */
-	const char *hostnqn;
+	const char *hostnqn;	/* these two as leap_qp_opts has them */
 	uint8_t hostid[16];
 	uint32_t nr_io_queues;	/* 0 = none for discovery, else 1 */
 	uint32_t depth;		/* of each I/O queue; 0 = 128 */
@@ -195,10 +195,14 @@ struct leap_host_stats {
 LEAP_API int leap_host_stats(const struct leap_host *host,
 			     struct leap_host_stats *stats);
 
-/*
- * Convenience for set-up code and small programs: polls @pg until the request
- * is done. Context: owner, not from a callback.
- * Returns: 0 (see leap_req_status), or a negative errno of submit.
+/**
+ * leap_host_sync - one command, and poll @pg until it is done
+ *
+ * For set-up code and small programs. @req->done is not called.
+ * @queue: as leap_host_submit
+ * Context: owner, not from a callback
+ * Returns: 0: see leap_req_status
+ * Errors:  as leap_host_submit
  */
 LEAP_API int leap_host_sync(struct leap_host *host, struct leap_pollgroup *pg,
 			    uint32_t queue, struct leap_req *req);

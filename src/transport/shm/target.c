@@ -49,13 +49,22 @@ static void bad_ring(struct target *t)
 	leap__shm_chan_kill(&t->chan, -EPROTO);
 }
 
+/* Room, and no word about the next heads. */
+static int space(struct target *t)
+{
+	int room = leap__cqp_space(&t->cqp);
+
+	if (room > 0)
+		leap__cqp_disarm(&t->cqp);
+	return room;
+}
+
 /* Post what found the ring full, as far as there is room now. */
 static void post_blocked(struct target *t)
 {
 	struct leap_cmd *cmd;
-	int room;
+	int room = space(t);
 
-	room = leap__cqp_space(&t->cqp);
 	if (room < 0) {
 		bad_ring(t);
 		return;
@@ -98,8 +107,7 @@ void leap__shm_cmd_complete(struct leap_cmd *cmd)
 	}
 	if (t->chan.c.paused)
 		leap__fdchan_unpause(&t->chan.c);
-	if (!t->blocked && (leap__cqp_room(&t->cqp) ||
-			    leap__cqp_space(&t->cqp) > 0)) {
+	if (!t->blocked && (leap__cqp_room(&t->cqp) || space(t) > 0)) {
 		post(t, cmd);
 	} else {
 		cmd->link[0] = NULL;
