@@ -53,6 +53,7 @@ static const char help[] =
 "                        doorbells, commands in flight\n"
 "  top [SECONDS [COUNT]] rates, every so many seconds\n"
 "  call METHOD [PARAMS]  any control request, as JSON\n"
+"  --help, --version\n"
 "\n"
 "PATH is that of socp --control; $SOCP_CONTROL when not given.\n"
 "Sizes take k, M, G, T. Exit: 0 done, 1 refused, 2 usage, 3 no connection.\n";

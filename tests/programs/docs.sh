@@ -35,7 +35,8 @@ is_there() {	# PATH: all of one, or its end; a program's, or a folder's
 for page in $(echo "$pages" | tr ' ' '\n' | grep '\.md$'); do
 	missing=
 	for name in $(spans "$page" | sed 's/ .*//; s,^\.\.*/,,' | grep -E \
-		'^[a-zA-Z0-9_.*-]+(/[a-zA-Z0-9_.*/-]*|\.(c|h|sh|md|map))$' |
+		-e '^(bench|test|hello)-[a-z-]+$' \
+		-e '^[a-zA-Z0-9_.*-]+(/[a-zA-Z0-9_.*/-]*|\.(c|h|sh|md|map))$' |
 		grep -vE '^build/|/[A-Z]+(/|$)' | sort -u); do
 		is_there "$name" || missing="$missing $name"
 	done
