@@ -70,6 +70,7 @@ LEAP_API int leap_host_connect(struct leap_pollgroup *pg,
  * leap_host_close - shut the controller down (CC.SHN) and free all
  *
  * Requests that wait or are in flight complete with path status first.
+ * @closed: runs once, in poll; may be NULL. NULL @host is a no-op
  * Context: owner; not from a callback of a request of this host
  */
 LEAP_API void leap_host_close(struct leap_host *host,

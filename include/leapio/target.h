@@ -68,7 +68,7 @@ LEAP_API int leap_target_add_group(struct leap_target *target,
  * leap_target_drain - stop accepting, let commands finish, end connections
  *
  * @timeout_ms: connections with commands left after it are closed anyway
- * @drained: runs once, in poll
+ * @drained: runs once, in poll; may be NULL
  * Context: owner of home
  */
 LEAP_API void leap_target_drain(struct leap_target *target,
@@ -110,6 +110,7 @@ LEAP_API int leap_subsystem_create(struct leap_target *target,
 /**
  * leap_subsystem_destroy - end its controllers, remove its namespaces, free it
  *
+ * @done: runs once, in poll; may be NULL
  * Context: owner of home
  */
 LEAP_API void leap_subsystem_destroy(struct leap_subsystem *ss,
@@ -174,8 +175,9 @@ LEAP_API int leap_ns_add(struct leap_subsystem *ss,
 /**
  * leap_ns_remove - refuse new commands, let old ones finish, close the stack
  *
+ * @removed: runs once, in poll; may be NULL
  * Context: owner of home
- * Returns: 0; @removed runs once in poll
+ * Returns: 0
  * Errors:  -ENOENT, -EBUSY being removed
  */
 LEAP_API int leap_ns_remove(struct leap_subsystem *ss, uint32_t nsid,
@@ -241,7 +243,7 @@ struct leap_listener_opts {
 	 * to do so: it would end this process.
 	 */
 	uint32_t trust_memory;
-	uint32_t irqs;		/* of "vfio-user:": enum leap_vdev_irqs */
+	uint32_t irqs;		/* of "vfio-user:": leap_vdev_irqs (vdev.h) */
 };
 
 #define LEAP_LISTENER_OPTS_INIT LEAP_OPTS_INIT(struct leap_listener_opts)
