@@ -107,7 +107,10 @@ struct leap_ns_desc {
 struct leap_doorbell {
 	/* The admin half's: last value written to the trapped doorbell. */
 	leap_le32 value;
-	leap_le32 reserved[3];
+	/* The admin half's, in the first one, of the whole controller. Not 0:
+	 * nobody wants an interrupt that has no eventfd, so none is told. */
+	leap_le32 no_irq;
+	leap_le32 reserved[2];
 	/* The I/O half's. Not 0: it sleeps, kick it after a change of value;
 	 * who takes it off kicks. */
 	leap_le32 wake;

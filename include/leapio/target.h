@@ -244,6 +244,12 @@ struct leap_listener_opts {
 	 */
 	uint32_t trust_memory;
 	uint32_t irqs;		/* of "vfio-user:": leap_vdev_irqs (vdev.h) */
+	/*
+	 * Of "rdma:": receives that all I/O queues over a device share, up to
+	 * 65536, where the device can; 0 = each queue has its own. A host whose
+	 * command finds none sends it again after 160 us, without an error.
+	 */
+	uint32_t srq;
 };
 
 #define LEAP_LISTENER_OPTS_INIT LEAP_OPTS_INIT(struct leap_listener_opts)

@@ -138,7 +138,9 @@ static void say(uint32_t len)
 
 static void take(const uint8_t *priv, uint8_t len)
 {
-	struct leap__v_qp_caps caps = { 64, RECVS, 2, 0 };
+	struct leap__v_qp_caps caps = {
+		.max_send = 64, .max_recv = RECVS, .max_sge = 2,
+	};
 	struct leap__v_param p = { .priv = priv, .priv_len = len,
 				   .rnr_retries = 7 };
 	uint32_t i;

@@ -65,7 +65,9 @@ static void post_recv(void)
 
 static void ask(const void *priv, uint8_t ird)
 {
-	struct leap__v_qp_caps caps = { 64, 64, 2, 0 };
+	struct leap__v_qp_caps caps = {
+		.max_send = 64, .max_recv = 64, .max_sge = 2,
+	};
 	struct leap__v_param p = { .priv = priv, .priv_len = 32, .ird = ird,
 				   .rnr_retries = 7 };
 	struct sockaddr_in sin = { .sin_family = AF_INET,

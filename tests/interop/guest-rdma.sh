@@ -12,6 +12,12 @@ CFG=/sys/kernel/config/nvmet SUB=$CFG/subsystems/$NQN NVMET_PORT=$CFG/ports/1
 . /run/guest-lib.sh
 ulimit -l unlimited
 
+# What nvmet takes in a capsule, and the I/O that its end has to interrupt. It
+# waits for its RDMA READs when it disconnects, and siw forgets those that are out
+# then: nvmet stands still for ever, whichever host wrote. So nothing is read there.
+CAPSULE=4096 BOUNCE_BS=4k-128k
+[ "$DRIVER" != siw ] || { CAPSULE=16384 BOUNCE_BS=4k-16k; }
+
 # ---- the lab ----
 
 device() {
@@ -146,6 +152,7 @@ nvmet_up() {
 		echo ipv4 >"$NVMET_PORT/addr_adrfam" &&
 		echo $ADDR >"$NVMET_PORT/addr_traddr" &&
 		echo 4421 >"$NVMET_PORT/addr_trsvcid" &&
+		echo "$CAPSULE" >"$NVMET_PORT/param_inline_data_size" &&
 		ln -s "$SUB" "$NVMET_PORT/subsystems/$NQN"
 }
 
@@ -173,7 +180,7 @@ bounce() {
 	local perf
 
 	rdma_perf_verify $ADDR 4421 --range 16M --time 12 --queues 2 \
-		>/tmp/perf.log 2>&1 &
+		--bs "$BOUNCE_BS" >/tmp/perf.log 2>&1 &
 	perf=$!
 	sleep 3
 	check "$1" "$2"

@@ -91,10 +91,7 @@ sleep 0.2
 kill -9 "$perf_pid"
 wait "$perf_pid" 2>/dev/null
 perf_pid=
-from=$(date +%s%N)
-ok "the reset is answered" wait_for 10 was_reset
-ms=$((($(date +%s%N) - from) / 1000000))
-ok "... within two seconds: $ms ms" test "$ms" -le 2000
+ok "the reset is answered within two seconds" wait_for 2 was_reset
 kill -CONT "$far_pid"
 ok "the next guest finds the drive as it should be" guest --count 4000
 

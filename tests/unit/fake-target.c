@@ -91,6 +91,7 @@ void fake_target_init(struct leap_target *t, struct leap_pollgroup *home)
 	memset(t, 0, sizeof(*t));
 	t->home = home;
 	t->listener.target = t;
+	t->listener_opts.size = sizeof(t->listener_opts);
 	t->opts.size = sizeof(t->opts);
 	t->opts.name = "fake";
 	t->opts.mdts_bytes = 1 << 20;
@@ -136,9 +137,7 @@ struct leap_pollgroup *leap_listener_pollgroup(const struct leap_listener *l)
 const struct leap_listener_opts *
 leap_listener_opts(const struct leap_listener *l)
 {
-	static const struct leap_listener_opts opts = LEAP_LISTENER_OPTS_INIT;
-
-	return &opts;
+	return &l->target->listener_opts;
 }
 
 const struct leap_target_opts *

@@ -22,6 +22,7 @@ struct leap_target {
 	struct leap_pollgroup *home;
 	struct leap_pollgroup *io;	/* connections move there; NULL = stay */
 	struct leap_listener listener;
+	struct leap_listener_opts listener_opts;
 	struct leap_target_opts opts;
 	int refuse;			/* errno for accept; 0 = take */
 	leap_status_t connect_status;

@@ -289,7 +289,11 @@ static int qp_create(struct leap__v_id *id, struct leap__v_pd *pd,
 		qp->pd = pd;
 		qp->cq = cq;
 		qp->caps = *caps;
-		rq_create(&qp->rq, caps->max_recv);
+		qp->srq = caps->srq;
+		if (qp->srq)
+			qp->srq->users++;
+		else
+			rq_create(&qp->rq, caps->max_recv);
 		qp->sq = calloc(caps->max_send, sizeof(*qp->sq));
 		if (caps->max_inline > FAKE_INLINE)
 			caps->max_inline = FAKE_INLINE;
@@ -308,16 +312,37 @@ static void qp_destroy(struct leap__v_id *id, struct leap__v_qp *qp)
 	id->qp = NULL;
 	id->f->nr_qps--;
 	qp->pd->users--;
+	if (qp->srq)
+		qp->srq->users--;
 	fake_unlock(id->f);
 	free(qp->rq.r);
 	free(qp->sq);
 	free(qp);
 }
 
+/* What it is in the middle of, once; then it takes no more. */
+static void flush_shared(struct leap__v_qp *qp)
+{
+	struct fake_fabric *f = qp->f;
+	struct fake_rq *rq = &qp->srq->rq;
+	uint32_t i;
+
+	/* One that was never linked has had no message. */
+	for (i = 0; !qp->error && qp->id->state >= FAKE_LINKED &&
+	     i < f->srq_takes && rq->head != rq->tail; i++) {
+		uint64_t id = rq->r[rq->head++ & (rq->size - 1)].id;
+
+		if (!f->srq_drops)
+			complete(qp->cq, id, LEAP__V_FLUSHED, 0, 0);
+	}
+}
+
 void fake_flush(struct leap__v_qp *qp)
 {
 	struct fake_rq *rq = &qp->rq;
 
+	if (qp->srq)
+		flush_shared(qp);
 	qp->error = 1;
 	while (qp->sq_head != qp->sq_tail) {
 		struct fake_send *s = &qp->sq[qp->sq_head++ %
@@ -379,8 +404,8 @@ static uint8_t *message(struct leap__v_qp *qp, struct fake_send *s,
 static int do_send(struct leap__v_qp *qp, struct leap__v_qp *to,
 		   struct fake_send *s)
 {
+	struct fake_rq *rq = to->srq ? &to->srq->rq : &to->rq;
 	uint32_t len = bytes_of(&s->wr, s->sge);
-	struct fake_rq *rq = &to->rq;
 	struct leap__v_mr *mr = NULL;
 	struct fake_recv *r;
 	uint8_t room[32768];
@@ -388,6 +413,7 @@ static int do_send(struct leap__v_qp *qp, struct leap__v_qp *to,
 
 	if (len > sizeof(room))
 		return LEAP__V_LOCAL;
+	qp->f->nr_srq_empty += to->srq && rq->head == rq->tail;
 	if (rq->head == rq->tail)
 		return qp->id->rnr_retries == 7 ? -1 : LEAP__V_RNR;
 	data = message(qp, s, room, len);
@@ -577,6 +603,103 @@ static int post_recv(struct leap__v_qp *qp, const struct leap__v_recv *r,
 	return err;
 }
 
+/* ---- shared receives ---- */
+
+static int srq_create(struct leap__v_pd *pd, uint32_t recvs,
+		      struct leap__v_srq **out)
+{
+	struct fake_fabric *f = pd->dev->f;
+	struct leap__v_srq *srq = NULL;
+
+	fake_lock(f);
+	if (!fake_fails(f) && recvs <= pd->dev->caps.max_srq)
+		srq = calloc(1, sizeof(*srq));
+	if (srq) {
+		srq->f = f;
+		srq->pd = pd;
+		srq->max = recvs;
+		rq_create(&srq->rq, recvs);
+		srq->next = f->srqs;
+		f->srqs = srq;
+		pd->users++;
+		f->nr_srqs++;
+		*out = srq;
+	}
+	fake_unlock(f);
+	return srq ? 0 : -ENOMEM;
+}
+
+static void srq_destroy(struct leap__v_srq *srq)
+{
+	struct fake_fabric *f = srq->f;
+	struct leap__v_srq **at = &f->srqs;
+
+	fake_lock(f);
+	if (srq->users)
+		abort();
+	fake_late(srq->pd->dev);
+	while (*at != srq)
+		at = &(*at)->next;
+	*at = srq->next;
+	srq->pd->users--;
+	f->nr_srqs--;
+	fake_unlock(f);
+	free(srq->rq.r);
+	free(srq);
+}
+
+/* Whoever waits for one, another first each time. */
+static void serve(struct leap__v_srq *srq)
+{
+	uint32_t n = srq->f->nr_ids, skip = srq->f->turn++ % (n ? n : 1), i;
+	struct leap__v_id *id = srq->f->ids;
+
+	for (i = 0; i < 2 * n; i++, id = id->next ? id->next : srq->f->ids)
+		if (i >= skip && i < skip + n && id->qp &&
+		    id->qp->srq == srq && id->peer && id->peer->qp)
+			fake_run(id->peer->qp);
+}
+
+static int srq_post(struct leap__v_srq *srq, const struct leap__v_recv *r,
+		    uint32_t n)
+{
+	int err;
+
+	fake_lock(srq->f);
+	err = rq_post(&srq->rq, srq->max, r, n);
+	if (!err)
+		serve(srq);
+	fake_unlock(srq->f);
+	return err;
+}
+
+static void dev_events(struct leap__v_dev *dev)
+{
+	struct leap__v_id *id;
+
+	fake_lock(dev->f);
+	for (id = dev->f->ids; id; id = id->next) {
+		struct leap__v_qp *qp = id->qp;
+
+		if (!qp || !qp->srq || !qp->error || qp->said_last ||
+		    dev->f->srq_silent)
+			continue;
+		qp->said_last = 1;
+		__atomic_store_n(qp->caps.last_recv, 1, __ATOMIC_RELEASE);
+	}
+	fake_unlock(dev->f);
+}
+
+uint32_t fake_srq_recvs(struct fake_fabric *f)
+{
+	uint32_t n;
+
+	fake_lock(f);
+	n = f->srqs ? f->srqs->rq.tail - f->srqs->rq.head : 0;
+	fake_unlock(f);
+	return n;
+}
+
 void fake_resume(struct fake_fabric *f)
 {
 	struct leap__v_id *id;
@@ -608,7 +731,7 @@ struct fake_fabric *fake_fabric_create(void)
 	f->dev.f = f;
 	f->dev.caps = (struct leap__v_caps) {
 		.max_wr = 16384, .max_sge = FAKE_SGES, .read_sges = FAKE_SGES,
-		.max_cqe = 65536, .max_ird = 16,
+		.max_cqe = 65536, .max_srq = 16384, .max_ird = 16,
 		.max_ord = 16,
 	};
 	f->next_port = 40000;
@@ -628,6 +751,10 @@ struct fake_fabric *fake_fabric_create(void)
 	f->v.cq_poll = cq_poll;
 	f->v.qp_create = qp_create;
 	f->v.qp_destroy = qp_destroy;
+	f->v.srq_create = srq_create;
+	f->v.srq_destroy = srq_destroy;
+	f->v.srq_post = srq_post;
+	f->v.dev_events = dev_events;
 	f->v.post_send = post_send;
 	f->v.post_recv = post_recv;
 	return f;
@@ -636,7 +763,7 @@ struct fake_fabric *fake_fabric_create(void)
 unsigned int fake_fabric_destroy(struct fake_fabric *f)
 {
 	unsigned int left = f->nr_chans + f->nr_ids + f->nr_pds + f->nr_mrs +
-			    f->nr_comps + f->nr_cqs + f->nr_qps +
+			    f->nr_comps + f->nr_cqs + f->nr_qps + f->nr_srqs +
 			    (unsigned int)f->nr_late;
 	uint32_t i;
 

@@ -103,6 +103,14 @@ struct fake_rq {
 	uint32_t size, head, tail;
 };
 
+struct leap__v_srq {
+	struct fake_fabric *f;
+	struct leap__v_pd *pd;
+	struct fake_rq rq;
+	uint32_t max, users;
+	struct leap__v_srq *next;	/* of the fabric */
+};
+
 struct fake_send {
 	struct leap__v_wr wr;
 	struct leap__v_sge sge[FAKE_SGES];
@@ -116,10 +124,12 @@ struct leap__v_qp {
 	struct leap__v_cq *cq;
 	struct leap__v_qp_caps caps;
 	struct fake_rq rq;
+	struct leap__v_srq *srq;	/* instead, or NULL */
 	struct fake_send *sq;
 	uint32_t sq_head, sq_tail;	/* posted, not executed */
 	uint32_t sq_seen;		/* executed, its completion not polled */
 	int error;
+	int said_last;			/* of shared receives */
 	struct fake_send late;		/* a READ under way; see late_reads */
 	int has_late;
 };
@@ -132,6 +142,8 @@ struct fake_fabric {
 	struct leap__v_dev *devs[FAKE_DEVS];	/* all that were there */
 	uint32_t nr_devs;
 	struct leap__v_id *ids;
+	struct leap__v_srq *srqs;
+	uint32_t turn;			/* who is first at a shared receive */
 	struct leap__v_mr **mrs;	/* by index of the key */
 	uint32_t next_mr, key_gen;
 	uint16_t next_port;
@@ -139,6 +151,10 @@ struct fake_fabric {
 	uint32_t max_mrs;		/* 0 = no bound */
 	uint32_t pins;		/* nothing is registered on demand, whatever caps say */
 	uint32_t nr_unpinned;	/* registered on demand, in all */
+	uint32_t srq_takes;		/* shared receives that a queue pair has
+					 * taken when it breaks */
+	int srq_drops;			/* those never complete */
+	int srq_silent;			/* and the last one is never told */
 	int paused;			/* nothing posted is executed */
 	/* The device has its own way to this memory: it goes there. */
 	uint64_t alias_at, alias_bytes;
@@ -158,10 +174,11 @@ struct fake_fabric {
 	uint8_t max_ird;		/* said to the passive side; 0 = asked */
 	uint8_t no_ird;
 	/* What there is, to be 0 in the end. */
-	uint32_t nr_chans, nr_ids, nr_pds, nr_mrs, nr_comps, nr_cqs, nr_qps;
+	uint32_t nr_chans, nr_ids, nr_pds, nr_mrs, nr_comps, nr_cqs, nr_qps,
+		 nr_srqs;
 	/* What happened. */
 	uint64_t nr_posts, nr_sends, nr_reads, nr_writes, nr_invalidated,
-		 nr_polls, nr_arms, nr_refused;
+		 nr_polls, nr_arms, nr_refused, nr_srq_empty;
 	/* Given back after the device was closed: a use after free. */
 	uint64_t nr_late;
 };
@@ -172,6 +189,9 @@ unsigned int fake_fabric_destroy(struct fake_fabric *f);
 
 /* Run what was posted while paused. */
 void fake_resume(struct fake_fabric *f);
+
+/* Receives that are in the shared queue made last; 0 = there is none. */
+uint32_t fake_srq_recvs(struct fake_fabric *f);
 
 /* READs under way are done. */
 void fake_end_late(struct fake_fabric *f);

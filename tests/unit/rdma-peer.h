@@ -70,7 +70,9 @@ static inline void peer_recv(struct peer *p, uint32_t slot)
 /* Its queue pair, with @recvs receives. */
 static inline void peer_qp(struct peer *p, uint32_t recvs)
 {
-	struct leap__v_qp_caps caps = { 256, PEER_RECVS, 4, 0 };
+	struct leap__v_qp_caps caps = {
+		.max_send = 256, .max_recv = PEER_RECVS, .max_sge = 4,
+	};
 	uint32_t i;
 
 	assert_int_equal(p->v->pd_create(p->v->id_dev(p->id), &p->pd), 0);

@@ -190,7 +190,7 @@ static void test_fast(void **state)
 	const struct habits h = { .stack = "memory:16M" };
 
 	(void)state;
-	assert_true(exits(&h) < 50);
+	assert_true(exits(&h) < 2);
 }
 
 /* Longer than the group polls in vain; with 32 of them one ends in time. */
@@ -201,7 +201,7 @@ static void test_slow(void **state)
 	};
 
 	(void)state;
-	assert_true(exits(&h) < 50);
+	assert_true(exits(&h) < 2);
 }
 
 /* The group falls asleep each time, and one doorbell wakes it. */

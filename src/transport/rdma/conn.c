@@ -3,7 +3,7 @@
  * The life of a connection, whichever end it is: how it begins, moves, and ends,
  * and what its connection manager says. queue.c has its queues.
  */
-#include "transport/rdma/conn.h"
+#include "transport/rdma/srq.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -105,8 +105,12 @@ static void queue_fini(struct leap__rdma_conn *c)
 	unhook(c);
 	if (c->linked)
 		v->disconnect(c->id);
+	if (c->srq && c->cq)
+		leap__rdma_unread(c);
 	if (c->qp)
 		v->qp_destroy(c->id, c->qp);
+	if (c->srq)
+		leap__rdma_srq_leave(c->srq);
 	if (c->mr[0])
 		v->mr_destroy(c->mr[0]);
 	if (c->mr[1])
@@ -122,6 +126,7 @@ static void queue_fini(struct leap__rdma_conn *c)
 	c->cq = NULL;
 	c->comp = NULL;
 	c->ring = NULL;
+	c->srq = NULL;
 	c->linked = 0;
 }
 
@@ -164,6 +169,7 @@ void leap__rdma_conn_fini(struct leap__rdma_conn *c)
 {
 	struct place p;
 
+	c->state = LEAP__RDMA_DEAD;
 	queue_fini(c);
 	p = place_take(c);
 	place_fini(c->pg, &p);
@@ -184,6 +190,33 @@ static void conn_gone(struct leap__rdma_conn *c)
 	leap__pollgroup_release(pg);
 }
 
+/*
+ * What a queue pair took of shared receives is the others' again only when it
+ * has completed: in error, it says so itself. One that was never linked took
+ * none, and of a device that is gone nothing is expected.
+ */
+static int drained(struct leap__rdma_conn *c)
+{
+	int last;
+
+	if (!c->srq || !c->qp || (!c->linked && !c->drains) ||
+	    leap__load_relaxed(&c->dev->gone))
+		return 1;
+	if (!c->drains) {
+		c->drains = 1;
+		c->v->disconnect(c->id);
+		c->linked = 0;
+	}
+	c->v->dev_events(c->dev->dev);
+	last = leap__load_acquire(&c->last_recv) != 0;
+	/* In this order: what completed before it said so is there. */
+	leap__rdma_unread(c);
+	if (last || c->drains > LEAP__RDMA_DRAINS)
+		return 1;
+	leap__rdma_timer(c, 1);
+	return 0;
+}
+
 static void conn_run(struct leap__defer *defer)
 {
 	struct leap__rdma_conn *c = (struct leap__rdma_conn *)
@@ -201,7 +234,7 @@ static void conn_run(struct leap__defer *defer)
 		c->watch = NULL;
 		leap__rdma_unwatch(c->ending, watch_ended);
 	}
-	if (c->state == LEAP__RDMA_DEAD && !c->ending)
+	if (c->state == LEAP__RDMA_DEAD && !c->ending && drained(c))
 		conn_gone(c);
 }
 
@@ -210,10 +243,14 @@ static void conn_timer(struct leap_timer *timer)
 	struct leap__rdma_conn *c = (struct leap__rdma_conn *)
 		((char *)timer - offsetof(struct leap__rdma_conn, timer));
 
-	if (c->state == LEAP__RDMA_CLOSING)
+	if (c->state == LEAP__RDMA_DEAD) {
+		c->drains++;
+		leap__rdma_work(c);
+	} else if (c->state == LEAP__RDMA_CLOSING) {
 		leap__rdma_kill(c, 0);
-	else
+	} else {
 		c->end->timeout(c);
+	}
 }
 
 void leap__rdma_timer(struct leap__rdma_conn *c, uint32_t ms)
@@ -268,6 +305,44 @@ static int make_ring(struct leap__rdma_conn *c)
 	return c->ring ? 0 : -ENOMEM;
 }
 
+int leap__rdma_conn_dev(struct leap__rdma_conn *c)
+{
+	int err;
+
+	if (c->pool)
+		return 0;
+	err = leap__rdma_pool_get(c->pg, c->v->id_dev(c->id), c->dev, &c->pool);
+	if (!err && !c->dev) {
+		c->dev = c->pool->dev;
+		leap__rdma_dev_join(c->dev);
+	}
+	return err;
+}
+
+/* @recvs: that may complete; of shared ones, all. */
+static int qp_caps(struct leap__rdma_conn *c, uint32_t sends, uint32_t recvs,
+		   uint32_t max_inline, struct leap__v_qp_caps *caps)
+{
+	const struct leap__v_caps *dev = &c->dev->caps;
+
+	memset(caps, 0, sizeof(*caps));
+	caps->max_send = sends < dev->max_wr ? sends : dev->max_wr;
+	caps->max_sge = dev->max_sge < LEAP__RDMA_MAX_SGE ? dev->max_sge :
+			LEAP__RDMA_MAX_SGE;
+	/* siw breaks a queue pair whose SEND carries its data and invalidates. */
+	caps->max_inline = dev->remote_sink ? 0 : max_inline;
+	if (c->srq) {
+		caps->srq = c->srq->srq;
+		caps->last_recv = &c->last_recv;
+	} else {
+		caps->max_recv = recvs;
+	}
+	if (caps->max_recv > dev->max_wr || caps->max_sge < 2 ||
+	    caps->max_send + recvs > dev->max_cqe)
+		return -ENOSPC;
+	return 0;
+}
+
 int leap__rdma_conn_qp(struct leap__rdma_conn *c, uint32_t sends,
 		       uint32_t recvs, uint32_t max_inline)
 {
@@ -275,24 +350,14 @@ int leap__rdma_conn_qp(struct leap__rdma_conn *c, uint32_t sends,
 	struct leap__v_qp_caps caps;
 	int err;
 
-	err = leap__rdma_pool_get(c->pg, dev, c->dev, &c->pool);
+	err = leap__rdma_conn_dev(c);
+	if (c->srq)
+		recvs = c->srq->total;
+	if (!err)
+		err = qp_caps(c, sends, recvs, max_inline, &caps);
 	if (err)
 		return err;
-	if (!c->dev) {
-		c->dev = c->pool->dev;
-		leap__rdma_dev_join(c->dev);
-	}
-	if (sends > c->dev->caps.max_wr)
-		sends = c->dev->caps.max_wr;
-	caps.max_send = sends;
-	caps.max_recv = recvs;
-	caps.max_sge = c->dev->caps.max_sge < LEAP__RDMA_MAX_SGE ?
-		       c->dev->caps.max_sge : LEAP__RDMA_MAX_SGE;
-	/* siw breaks a queue pair whose SEND carries its data and invalidates. */
-	caps.max_inline = c->dev->caps.remote_sink ? 0 : max_inline;
-	if (recvs > c->dev->caps.max_wr || caps.max_sge < 2 ||
-	    sends + recvs > c->dev->caps.max_cqe)
-		return -ENOSPC;
+	sends = caps.max_send;
 	err = c->v->comp_create(dev, &c->comp);
 	if (!err)
 		err = c->v->cq_create(dev, sends + recvs, c->comp, &c->cq);

@@ -8,9 +8,10 @@
  *	SETUP -> READY -> CLOSING -> DEAD -> GONE
  *	    \________\__________/
  *
- * DEAD to GONE takes until the end of the poll: then the queue pair has been
- * destroyed, and with it every descriptor that was posted. That is the fence:
- * after it nobody moves bytes through this connection, and memory goes back.
+ * DEAD to GONE takes until the end of the poll, or until what it took of shared
+ * receives has come back: then the queue pair has been destroyed, and with it
+ * every descriptor that was posted. That is the fence: after it nobody moves
+ * bytes through this connection, and memory goes back.
  *
  * Completion queue, completion channel and event channel belong to this one
  * connection, because the thread that will serve a queue is known only when its
@@ -30,6 +31,8 @@
 #define LEAP__RDMA_SGES		256u	/* of them all */
 #define LEAP__RDMA_MAX_SGE	16u	/* of one */
 #define LEAP__RDMA_WCS		32u	/* completions of one poll */
+#define LEAP__RDMA_DRAINS	250u	/* ms, for the last of shared receives */
+#define LEAP__RDMA_RECV_ID	(UINT64_C(1) << 63)
 
 enum leap__rdma_state {
 	LEAP__RDMA_SETUP,
@@ -55,6 +58,12 @@ struct leap__rdma_end {
 	void (*gone)(struct leap__rdma_conn *c);
 	/* conn->timer ran out in state SETUP or READY. */
 	void (*timeout)(struct leap__rdma_conn *c);
+};
+
+/* Where receives are: of two parts each, the second may be empty. */
+struct leap__rdma_recvs {
+	uint64_t at[2];
+	uint32_t bytes[2], lkey;
 };
 
 struct leap__rdma_sent {
@@ -101,9 +110,11 @@ struct leap__rdma_conn {
 	struct leap__v_wr wr[LEAP__RDMA_BATCH];
 	struct leap__v_sge sge[LEAP__RDMA_SGES];
 	uint32_t recv[LEAP__RDMA_BATCH];	/* slots */
-	/* Where the ends' receives are: two parts, the second may be empty. */
-	uint64_t recv_at[2];
-	uint32_t recv_bytes[2], recv_lkey;
+	struct leap__rdma_recvs recvs;
+	/* Instead of those, until the queue pair is gone; or NULL. */
+	struct leap__rdma_srq *srq;
+	uint32_t last_recv;		/* it will take no more of them */
+	uint32_t drains;		/* how often that was asked */
 	/* Seen while arming. */
 	uint32_t nr_wc;
 	struct leap__v_wc wc[LEAP__RDMA_WCS];
@@ -117,11 +128,15 @@ int leap__rdma_conn_init(struct leap__rdma_conn *c,
 			 const struct leap__rdma_end *end,
 			 struct leap_pollgroup *pg, struct leap__v_id *id);
 
+/* Which device it is, once that is known; leap__rdma_conn_qp does it as well. */
+int leap__rdma_conn_dev(struct leap__rdma_conn *c);
+
 /*
  * leap__rdma_conn_qp - queue pair and completion queue, once the device is
  * known; events and completions are looked at from here on
  *
  * @sends: descriptors posted at once; fewer when the device has fewer
+ * @recvs: of its own; not looked at when c->srq is set
  */
 int leap__rdma_conn_qp(struct leap__rdma_conn *c, uint32_t sends,
 		       uint32_t recvs, uint32_t max_inline);
@@ -177,8 +192,16 @@ void leap__rdma_post_move(struct leap__rdma_conn *c, uint32_t op,
 			  const struct leap_piece *pieces, uint32_t nr,
 			  uint32_t lkey, uint32_t flags);
 
-/* Receive @slot may be filled again. */
+/* Receive @slot may be filled again. Not after GONE. */
 void leap__rdma_post_recv(struct leap__rdma_conn *c, uint32_t slot);
+
+/* Descriptors and their parts, of @n receives. */
+void leap__rdma_recvs_fill(const struct leap__rdma_recvs *at,
+			   const uint32_t *slots, uint32_t n,
+			   struct leap__v_recv *r, struct leap__v_sge *sge);
+
+/* Shared receives of a connection that is DEAD go back unread. */
+void leap__rdma_unread(struct leap__rdma_conn *c);
 
 /* Push the batches out; gather first, and not from a completion. */
 void leap__rdma_push(struct leap__rdma_conn *c);

@@ -28,8 +28,9 @@ struct leap__rdma_dev {
 	uint32_t refs;
 	uint32_t gone;		/* removed: nothing new on it */
 	uint32_t conns;		/* connections, also of those who move */
-	pthread_mutex_t lock;	/* of the list */
+	pthread_mutex_t lock;	/* of the lists */
 	struct leap__rdma_pool *pools;	/* one for each poll group */
+	struct leap__rdma_srq *srqs;
 	struct leap__v_id *last_id;	/* what keeps it open for the pools */
 	struct leap__v_chan *last_chan;
 };

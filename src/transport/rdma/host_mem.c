@@ -54,9 +54,9 @@ int leap__rdma_host_register(struct host *h)
 	if (err)
 		return err;
 	h->lkey = keys.lkey;
-	c->recv_at[0] = (uintptr_t)h->mem;
-	c->recv_bytes[0] = LEAP_CQE_SIZE;
-	c->recv_lkey = keys.lkey;
+	c->recvs.at[0] = (uintptr_t)h->mem;
+	c->recvs.bytes[0] = LEAP_CQE_SIZE;
+	c->recvs.lkey = keys.lkey;
 	err = c->v->mr_create(c->dev->pd, h->bounce,
 			      (uint64_t)LEAP__RDMA_PAGES * LEAP__RDMA_PAGE,
 			      LEAP__V_REMOTE_READ | LEAP__V_REMOTE_WRITE,

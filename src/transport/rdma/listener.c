@@ -58,7 +58,9 @@ static void request(struct leap__rdma_listen *l, const struct leap__v_cm *cm)
 	const struct leap_target_opts *opts =
 		leap_listener_target_opts(l->listener);
 	struct leap_vqp *vqp;
-	int err = leap__rdma_target_start(l->pg, opts, l->listener, cm, &vqp);
+	int err = leap__rdma_target_start(l->pg, opts, l->listener,
+					  leap_listener_opts(l->listener)->srq,
+					  cm, &vqp);
 
 	if (!err)
 		return;

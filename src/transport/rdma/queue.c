@@ -10,12 +10,10 @@
  * for the next poll, because nothing is called back from arm. Knows nothing of
  * how a connection begins and ends.
  */
-#include "transport/rdma/conn.h"
+#include "transport/rdma/srq.h"
 
 #include <errno.h>
 #include <string.h>
-
-#define RECV_ID		(UINT64_C(1) << 63)
 
 static struct leap__rdma_conn *of_poller(struct leap_poller *p)
 {
@@ -60,24 +58,35 @@ void leap__rdma_post_recv(struct leap__rdma_conn *c, uint32_t slot)
 	c->recv[c->nr_recv++] = slot;
 }
 
-static int flush_recvs(struct leap__rdma_conn *c)
+void leap__rdma_recvs_fill(const struct leap__rdma_recvs *at,
+			   const uint32_t *slots, uint32_t n,
+			   struct leap__v_recv *r, struct leap__v_sge *sge)
 {
-	struct leap__v_recv r[LEAP__RDMA_BATCH];
-	struct leap__v_sge sge[2 * LEAP__RDMA_BATCH], *s = sge;
-	uint32_t i, k, n = c->nr_recv;
+	uint32_t i, k;
 
 	for (i = 0; i < n; i++) {
-		r[i].id = RECV_ID | c->recv[i];
-		r[i].sge = s;
-		r[i].nr_sge = c->recv_bytes[1] ? 2 : 1;
-		for (k = 0; k < r[i].nr_sge; k++, s++) {
-			s->addr = c->recv_at[k] +
-				  (uint64_t)c->recv[i] * c->recv_bytes[k];
-			s->len = c->recv_bytes[k];
-			s->lkey = c->recv_lkey;
+		r[i].id = LEAP__RDMA_RECV_ID | slots[i];
+		r[i].sge = sge;
+		r[i].nr_sge = at->bytes[1] ? 2 : 1;
+		for (k = 0; k < r[i].nr_sge; k++, sge++) {
+			sge->addr = at->at[k] +
+				    (uint64_t)slots[i] * at->bytes[k];
+			sge->len = at->bytes[k];
+			sge->lkey = at->lkey;
 		}
 	}
+}
+
+static int flush_recvs(struct leap__rdma_conn *c)
+{
+	struct leap__v_sge sge[2 * LEAP__RDMA_BATCH];
+	struct leap__v_recv r[LEAP__RDMA_BATCH];
+	uint32_t n = c->nr_recv;
+
 	c->nr_recv = 0;
+	if (c->srq)
+		return leap__rdma_srq_post(c->srq, c->recv, n);
+	leap__rdma_recvs_fill(&c->recvs, c->recv, n, r, sge);
 	return c->v->post_recv(c->qp, r, n);
 }
 
@@ -114,6 +123,9 @@ void leap__rdma_flush(struct leap__rdma_conn *c)
 	int err = 0;
 
 	if (c->state >= LEAP__RDMA_DEAD) {
+		/* Shared receives are for others, too. */
+		if (c->srq && c->nr_recv)
+			flush_recvs(c);
 		c->nr_wr = c->nr_sge = c->nr_recv = 0;
 		return;
 	}
@@ -169,7 +181,7 @@ static void wc_failed(struct leap__rdma_conn *c, const struct leap__v_wc *wc)
 	if (wc->status != LEAP__V_FLUSHED)
 		leap__pg_log_limited(c->pg, &c->pg->peer_limit, LEAP_LOG_WARN,
 				     "rdma: a %s failed: %s",
-				     wc->id & RECV_ID ? "receive" : "transfer",
+				     wc->id & LEAP__RDMA_RECV_ID ? "receive" : "transfer",
 				     strerror(-err));
 	leap__rdma_kill(c, err);
 }
@@ -193,6 +205,35 @@ static void retire(struct leap__rdma_conn *c, uint32_t id)
 	}
 }
 
+static void give_back(struct leap__rdma_conn *c, uint32_t i, uint32_t n)
+{
+	for (; i < n; i++) {
+		if (!(c->wc[i].id & LEAP__RDMA_RECV_ID))
+			continue;
+		leap__rdma_srq_take(c->srq, (uint32_t)c->wc[i].id, c);
+		leap__rdma_post_recv(c, (uint32_t)c->wc[i].id);
+	}
+}
+
+void leap__rdma_unread(struct leap__rdma_conn *c)
+{
+	int n = (int)c->nr_wc;
+
+	c->nr_wc = 0;
+	do {
+		give_back(c, 0, (uint32_t)n);
+		n = c->v->cq_poll(c->cq, c->wc, LEAP__RDMA_WCS);
+	} while (n > 0);
+	leap__rdma_flush(c);
+}
+
+static void received(struct leap__rdma_conn *c, const struct leap__v_wc *wc)
+{
+	if (c->srq)
+		leap__rdma_srq_take(c->srq, (uint32_t)wc->id, c);
+	c->end->recv(c, (uint32_t)wc->id, wc->bytes, wc->flags);
+}
+
 static int handle(struct leap__rdma_conn *c, uint32_t n)
 {
 	uint32_t i;
@@ -201,14 +242,17 @@ static int handle(struct leap__rdma_conn *c, uint32_t n)
 	for (i = 0; i < n && c->state < LEAP__RDMA_DEAD; i++) {
 		const struct leap__v_wc *wc = &c->wc[i];
 
-		if (__builtin_expect(wc->status != LEAP__V_OK, 0))
+		if (__builtin_expect(wc->status != LEAP__V_OK, 0)) {
 			wc_failed(c, wc);
-		else if (wc->id & RECV_ID)
-			c->end->recv(c, (uint32_t)wc->id, wc->bytes,
-				     wc->flags);
+			break;
+		}
+		if (wc->id & LEAP__RDMA_RECV_ID)
+			received(c, wc);
 		else
 			retire(c, (uint32_t)wc->id);
 	}
+	if (__builtin_expect(i < n && c->srq, 0))
+		give_back(c, i, n);
 	c->handling = 0;
 	leap__rdma_work(c);
 	return (int)n;

@@ -14,6 +14,7 @@
 /* A queue may wait for its own slow reads of a host that is slow, too. */
 #define LEAP__RDMA_RETRIES	7u
 #define LEAP__RDMA_RNR_RETRIES	7u	/* a peer that posts no receive: wait */
+#define LEAP__RDMA_RNR_TIMER	8u	/* where we may have none: 160 us */
 
 struct leap__rdma_listener {
 	struct leap__rdma_listen *listen;
@@ -28,12 +29,13 @@ void leap__rdma_unlisten(struct leap_listener *listener);
  *
  * @cm: the request; its id is taken over, also when it is refused
  * @listener: NULL: the caller sets vqp->handler
+ * @srq: receives that the device's I/O queues share; 0 = each has its own
  * Context: owner of @pg
  * Returns: 0 and *@out; negative errno, or LEAP_RDMA_REJ_x
  */
 int leap__rdma_target_start(struct leap_pollgroup *pg,
 			    const struct leap_target_opts *opts,
-			    struct leap_listener *listener,
+			    struct leap_listener *listener, uint32_t srq,
 			    const struct leap__v_cm *cm, struct leap_vqp **out);
 
 /* target.c */

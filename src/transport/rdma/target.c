@@ -123,7 +123,7 @@ static int take_cmd(struct target *t, uint32_t slot, uint32_t bytes)
 		return 0;
 	tc = priv(cmd);
 	memset(tc, 0, sizeof(*tc));
-	memcpy(&cmd->sqe, t->mem + (size_t)slot * LEAP_SQE_SIZE,
+	memcpy(&cmd->sqe, t->sqes + (size_t)slot * LEAP_SQE_SIZE,
 	       LEAP_SQE_SIZE);
 	tc->dir = direction(&cmd->sqe);
 	leap__rdma_describe(t, cmd, slot, bytes - LEAP_SQE_SIZE);
@@ -153,6 +153,15 @@ static void hold(struct target *t, uint32_t slot, uint32_t bytes)
 	t->held[i].bytes = bytes;
 }
 
+static uint32_t unhold(struct target *t)
+{
+	uint32_t at = t->held_head;
+
+	t->nr_held--;
+	t->held_head = at + 1 == t->depth ? 0 : at + 1;
+	return t->held[at].slot;
+}
+
 static void retry_held(struct target *t)
 {
 	while (t->nr_held && !t->hold && t->c.state <= LEAP__RDMA_READY) {
@@ -161,8 +170,7 @@ static void retry_held(struct target *t)
 		/* Up to Connect one at a time, so that the queue pair can
 		 * move. */
 		t->hold = !t->live;
-		t->nr_held--;
-		t->held_head = at + 1 == t->depth ? 0 : at + 1;
+		unhold(t);
 		if (take_cmd(t, t->held[at].slot, t->held[at].bytes))
 			continue;
 		t->held_head = at;
@@ -178,18 +186,19 @@ static void target_recv(struct leap__rdma_conn *c, uint32_t slot,
 	struct target *t = of_conn(c);
 	uint32_t depth = t->vqp.depth;
 
-	if (c->state > LEAP__RDMA_READY)
-		return;
 	if (c->state == LEAP__RDMA_SETUP)
 		c->state = LEAP__RDMA_READY;	/* before its event */
 	if (!depth || depth > t->depth)
 		depth = t->depth;
-	if (bytes < LEAP_SQE_SIZE || (flags & LEAP__V_WITH_INV)) {
-		leap__rdma_fatal(c, "no capsule");
-		return;
+	if (c->state == LEAP__RDMA_READY) {
+		if (bytes < LEAP_SQE_SIZE || (flags & LEAP__V_WITH_INV))
+			leap__rdma_fatal(c, "no capsule");
+		else if (t->inflight >= depth)
+			leap__rdma_fatal(c, "more commands than its queue "
+					 "holds");
 	}
-	if (t->inflight >= depth) {
-		leap__rdma_fatal(c, "more commands than its queue holds");
+	if (c->state != LEAP__RDMA_READY) {
+		leap__rdma_slot_back(t, slot);
 		return;
 	}
 	t->inflight++;
@@ -226,6 +235,8 @@ static void target_gone(struct leap__rdma_conn *c)
 		leap__rdma_release(t, pop(&t->done));
 	while (t->wait.head)
 		leap__rdma_release(t, pop(&t->wait));
+	while (t->nr_held)
+		leap__rdma_slot_back(t, unhold(t));
 	leap_vqp_lost(&t->vqp, c->err);
 }
 
@@ -336,6 +347,7 @@ int leap__rdma_vqp_attach(struct leap_vqp *vqp)
 /* After the connection: nobody may be writing into it any more. */
 static void target_free(struct target *t)
 {
+	leap__rdma_srq_put(t->srq, &t->c);
 	free(t->mem);
 	free(t->pieces);
 	free(t->free_pieces);
@@ -356,11 +368,10 @@ void leap__rdma_vqp_destroy(struct leap_vqp *vqp)
  */
 static int target_memory(struct target *t)
 {
-	uint32_t n = t->depth, i;
+	uint32_t n = t->depth, recvs = t->srq ? 0 : n, i;
 	size_t sqes, caps, bytes;
 	int err;
 
-	t->capsule_bytes = (t->inline_bytes + 4095) & ~4095u;
 	err = target_pieces(t);
 	if (err)
 		return err;
@@ -368,8 +379,8 @@ static int target_memory(struct target *t)
 	t->sends = 2 * n + 1 + t->max_bufs;
 	for (t->nr_cqes = 1; t->nr_cqes < t->sends;)
 		t->nr_cqes *= 2;
-	sqes = ((size_t)n * LEAP_SQE_SIZE + 4095) & ~(size_t)4095;
-	caps = (size_t)n * t->capsule_bytes;
+	sqes = ((size_t)recvs * LEAP_SQE_SIZE + 4095) & ~(size_t)4095;
+	caps = (size_t)recvs * t->capsule_bytes;
 	bytes = sqes + caps + (((size_t)t->nr_cqes * LEAP_CQE_SIZE + 4095) &
 			       ~(size_t)4095);
 	t->mem = aligned_alloc(4096, bytes);
@@ -379,13 +390,16 @@ static int target_memory(struct target *t)
 		return -ENOMEM;
 	for (i = 0; i < n; i++)
 		t->free_pieces[t->nr_free_pieces++] = i;
-	t->capsules = t->mem + sqes;
-	t->cqes = (struct leap_cqe *)(void *)(t->capsules + caps);
+	t->cqes = (struct leap_cqe *)(void *)(t->mem + sqes + caps);
 	memset(t->cqes, 0, (size_t)t->nr_cqes * LEAP_CQE_SIZE);
-	t->c.recv_at[0] = (uintptr_t)t->mem;
-	t->c.recv_bytes[0] = LEAP_SQE_SIZE;
-	t->c.recv_at[1] = (uintptr_t)t->capsules;
-	t->c.recv_bytes[1] = t->capsule_bytes;
+	t->c.recvs.at[0] = (uintptr_t)t->mem;
+	t->c.recvs.bytes[0] = LEAP_SQE_SIZE;
+	t->c.recvs.at[1] = (uintptr_t)t->mem + sqes;
+	t->c.recvs.bytes[1] = t->capsule_bytes;
+	if (t->srq)
+		t->c.recvs = t->srq->recvs;
+	t->sqes = (uint8_t *)(uintptr_t)t->c.recvs.at[0];
+	t->capsules = (uint8_t *)(uintptr_t)t->c.recvs.at[1];
 	return (int)(bytes >> 12);
 }
 
@@ -407,9 +421,10 @@ static int target_queues(struct target *t, uint32_t pages)
 				      (uint64_t)pages << 12, 0, &keys, &c->mr[0]);
 	if (err)
 		return err;
-	c->recv_lkey = keys.lkey;
 	t->lkey = keys.lkey;
-	for (i = 0; i < t->depth; i++)
+	if (!t->srq)
+		c->recvs.lkey = keys.lkey;
+	for (i = 0; !t->srq && i < t->depth; i++)
 		leap__rdma_post_recv(c, i);
 	leap__rdma_flush(c);
 	return c->state == LEAP__RDMA_DEAD ? c->err : 0;
@@ -425,6 +440,7 @@ static int accept_it(struct target *t, const struct leap__v_cm *cm)
 		.ird = cm->ord, .ord = cm->ird,
 		.retries = LEAP__RDMA_RETRIES,
 		.rnr_retries = LEAP__RDMA_RNR_RETRIES,
+		.rnr_timer = t->srq ? LEAP__RDMA_RNR_TIMER : 0,
 	};
 	const struct leap__v_caps *caps = &t->c.dev->caps;
 	int err;
@@ -485,12 +501,32 @@ static int set_limits(struct target *t, struct leap_pollgroup *pg,
 					&limits, &t->ask);
 	/* A capsule of an admin queue is the command alone. */
 	t->inline_bytes = t->ask.qid ? opts->inline_bytes : 0;
+	t->capsule_bytes = (t->inline_bytes + 4095) & ~4095u;
 	return err;
+}
+
+/* Not an admin queue: its receives are small, and Keep Alive waits for nobody.
+ * Who cannot share has receives of its own. */
+static int share_receives(struct target *t, uint32_t nr)
+{
+	struct leap__rdma_conn *c = &t->c;
+	int err = leap__rdma_conn_dev(c);
+
+	if (err || !nr || !t->ask.qid)
+		return err;
+	err = leap__rdma_srq_join(c->dev, nr, t->capsule_bytes, &t->srq);
+	if (err)
+		leap__pg_log_limited(c->pg, &c->pg->peer_limit, LEAP_LOG_WARN,
+				     "rdma: a queue has receives of its own: "
+				     "%u shared ones cannot be had: %s", nr,
+				     strerror(-err));
+	c->srq = t->srq;
+	return 0;
 }
 
 int leap__rdma_target_start(struct leap_pollgroup *pg,
 			    const struct leap_target_opts *opts,
-			    struct leap_listener *listener,
+			    struct leap_listener *listener, uint32_t srq,
 			    const struct leap__v_cm *cm, struct leap_vqp **out)
 {
 	struct target *t = calloc(1, sizeof(*t));
@@ -509,6 +545,8 @@ int leap__rdma_target_start(struct leap_pollgroup *pg,
 	t->wait.tail = &t->wait.head;
 	t->done.tail = &t->done.head;
 	err = leap__rdma_conn_init(&t->c, &target_end, pg, cm->id);
+	if (!err)
+		err = share_receives(t, srq);
 	if (!err)
 		err = target_memory(t);
 	if (err > 0)

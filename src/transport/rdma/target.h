@@ -3,7 +3,8 @@
  * target.h - the inside of a controller end: what target.c and target_data.c
  * share, and nobody else sees
  *
- *	slot: a receive; it is the command's while its capsule has data
+ *	slot: a receive, of our own or of shared ones; it is the command's while
+ *	its capsule has data there
  *	wait: pull found no buffers, or too many READs are out
  *	done: answers to post
  */
@@ -11,6 +12,7 @@
 #define LEAP_RDMA_TARGET_H
 
 #include "transport/rdma/rdma.h"
+#include "transport/rdma/srq.h"
 
 #define NO_SLOT		UINT32_MAX
 #define READING		1u	/* an RDMA READ is out */
@@ -51,7 +53,9 @@ struct target {
 	struct leap_vqp vqp;		/* first */
 	struct leap__rdma_conn c;
 	struct leap__rdma_ask ask;
+	struct leap__rdma_srq *srq;	/* shared receives, or NULL */
 	uint32_t depth;			/* receives, and answers */
+	uint32_t nr_slots;		/* that commands have */
 	uint32_t inflight;		/* arrived, answer not posted */
 	uint32_t reads, max_reads;	/* READs of the host's memory */
 	uint32_t nr_bufs;		/* of the poll group, held now */
@@ -60,10 +64,11 @@ struct target {
 	uint16_t sqhd;
 	uint8_t live;			/* Connect has succeeded */
 	uint8_t hold;			/* deliver nothing: Connect is out */
-	/* Registered: SQEs, in-capsule data, CQEs; and pieces beside. */
+	/* Registered: SQEs, in-capsule data, CQEs; and pieces beside. Receives
+	 * that are shared are with srq. */
 	uint8_t *mem;
 	struct leap_cqe *cqes;		/* by sequence of the send queue */
-	uint8_t *capsules;
+	uint8_t *sqes, *capsules;
 	uint32_t lkey;
 	uint32_t capsule_bytes;		/* of one */
 	uint32_t sends, nr_cqes;
@@ -124,6 +129,9 @@ static inline void out_del(struct target *t, struct leap_cmd *cmd)
 }
 
 /* target_data.c */
+
+/* A receive is done with. */
+void leap__rdma_slot_back(struct target *t, uint32_t slot);
 
 /* All of what a command holds goes back, and the command too. */
 void leap__rdma_release(struct target *t, struct leap_cmd *cmd);

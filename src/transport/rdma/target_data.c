@@ -50,22 +50,28 @@ void leap__rdma_describe(struct target *t, struct leap_cmd *cmd, uint32_t slot,
 		return;
 	}
 	tc->slot = slot;
+	t->nr_slots++;
 	tc->data.reach = LEAP_REACH_MESSAGE;
 	tc->data.remote = at;
 	tc->data.len_bytes = len;
 }
 
-static int live(const struct target *t)
+void leap__rdma_slot_back(struct target *t, uint32_t slot)
 {
-	return t->c.state < LEAP__RDMA_DEAD;
+	if (t->c.state < LEAP__RDMA_GONE) {
+		leap__rdma_post_recv(&t->c, slot);
+		leap__rdma_work(&t->c);
+	} else if (t->srq) {
+		leap__rdma_srq_give(t->srq, slot);
+	}
 }
 
 static void slot_back(struct target *t, struct tcmd *tc)
 {
-	if (tc->slot != NO_SLOT && live(t)) {
-		leap__rdma_post_recv(&t->c, tc->slot);
-		leap__rdma_work(&t->c);
-	}
+	if (tc->slot == NO_SLOT)
+		return;
+	t->nr_slots--;
+	leap__rdma_slot_back(t, tc->slot);
 	tc->slot = NO_SLOT;
 }
 
@@ -83,6 +89,13 @@ void leap__rdma_release(struct target *t, struct leap_cmd *cmd)
 	tc->nr_bufs = 0;
 	slot_back(t, tc);
 	leap_cmd_put(cmd);
+}
+
+/* All of it, when nothing else is out. */
+static int pool_holds(const struct target *t, uint32_t bytes)
+{
+	return (uint64_t)leap__dispatch(t->vqp.pg)->nr_bufs *
+	       leap_pollgroup_buf_bytes(t->vqp.pg) >= bytes;
 }
 
 /*
@@ -136,11 +149,32 @@ static int may_read(const struct target *t, const struct leap_cmd *cmd)
 	return n <= leap__rdma_room(&t->c) && t->reads < t->max_reads;
 }
 
+static void copy_capsule(struct target *t, struct leap_cmd *cmd)
+{
+	struct tcmd *tc = priv(cmd);
+	const uint8_t *from = t->capsules + tc->data.remote +
+			      (size_t)tc->slot * t->capsule_bytes;
+	uint32_t i;
+
+	for (i = 0; i < cmd->nr_pieces; i++) {
+		memcpy(cmd->pieces[i].addr, from, cmd->pieces[i].len_bytes);
+		from += cmd->pieces[i].len_bytes;
+	}
+	slot_back(t, tc);
+	leap_cmd_ready(cmd, 0);
+}
+
 /* 0 = not now */
 static int start_pull(struct target *t, struct leap_cmd *cmd)
 {
 	struct tcmd *tc = priv(cmd);
 
+	if (tc->slot != NO_SLOT) {
+		if (!get_bufs(t, cmd))
+			return 0;
+		copy_capsule(t, cmd);
+		return 1;
+	}
 	if (tc->dir == LEAP_DIR_TO_CTRL && !may_read(t, cmd))
 		return 0;
 	if (!get_bufs(t, cmd))
@@ -182,6 +216,14 @@ void leap__rdma_retry_waiting(struct target *t)
 	}
 }
 
+/* It keeps more of the shared receives than it may for as long as a command
+ * takes: its data goes where that of others is, too. */
+static int is_greedy(const struct target *t, uint32_t len)
+{
+	return t->srq && t->nr_slots > leap__rdma_srq_share(t->srq) &&
+	       pool_holds(t, len);
+}
+
 /* In-capsule data: it is there already. */
 static void pull_capsule(struct target *t, struct leap_cmd *cmd, uint32_t len)
 {
@@ -196,6 +238,11 @@ static void pull_capsule(struct target *t, struct leap_cmd *cmd, uint32_t len)
 		status = LEAP_SC_SGL_DATA_LEN;
 	if (status) {
 		leap_cmd_ready(cmd, status | LEAP_STATUS_DNR);
+		return;
+	}
+	if (len && is_greedy(t, len)) {
+		if (t->wait.head || !start_pull(t, cmd))
+			push(&t->wait, cmd);
 		return;
 	}
 	cmd->pieces = cmd->inline_pieces;
@@ -231,8 +278,7 @@ void leap__rdma_cmd_pull(struct leap_cmd *cmd, uint32_t len_bytes)
 			status = 0;
 	}
 	/* Larger than the pool of the group that it has moved to. */
-	if (!status && (uint64_t)leap__dispatch(t->vqp.pg)->nr_bufs *
-	    leap_pollgroup_buf_bytes(t->vqp.pg) < len_bytes)
+	if (!status && !pool_holds(t, len_bytes))
 		status = LEAP_SC_INTERNAL;
 	if (status)
 		leap_cmd_ready(cmd, status | LEAP_STATUS_DNR);

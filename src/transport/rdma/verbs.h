@@ -9,7 +9,8 @@
  *
  * Calls answer 0 or a count, or negative errno. One queue pair is used by one
  * thread at a time; everything that it consists of may move to another thread
- * between two calls.
+ * between two calls. A device, a protection domain and a shared receive queue
+ * are used by any number of threads at once.
  */
 #ifndef LEAP_RDMA_VERBS_H
 #define LEAP_RDMA_VERBS_H
@@ -25,6 +26,7 @@ struct leap__v_mr;
 struct leap__v_comp;	/* completion channel: tells of completions */
 struct leap__v_cq;
 struct leap__v_qp;
+struct leap__v_srq;	/* receives that queue pairs share */
 
 enum leap__v_event {
 	LEAP__V_ADDR_RESOLVED,
@@ -67,6 +69,9 @@ struct leap__v_param {
 	uint8_t ord;
 	uint8_t retries;
 	uint8_t rnr_retries;	/* 7 = for ever */
+	uint8_t rnr_timer;	/* accept: how long a peer waits that finds no
+				 * receive, by the code of InfiniBand; 0 = as
+				 * the library has it */
 };
 
 struct leap__v_caps {
@@ -74,6 +79,8 @@ struct leap__v_caps {
 	uint32_t max_sge;
 	uint32_t read_sges;	/* of an RDMA READ */
 	uint32_t max_cqe;
+	uint32_t max_srq;	/* receives of a shared queue; 0 = has none, or
+				 * a peer that finds it empty is cut off */
 	uint8_t max_ird;
 	uint8_t max_ord;
 	uint8_t remote_sink;	/* iWARP: the target of an RDMA READ must be
@@ -88,6 +95,11 @@ struct leap__v_qp_caps {
 	uint32_t max_recv;
 	uint32_t max_sge;	/* of both */
 	uint32_t max_inline;
+	/* In: receives come from here, and max_recv is 0; or NULL. */
+	struct leap__v_srq *srq;
+	/* Set when the queue pair, in error, will take no more from there, and
+	 * all that it took has completed: dev_events sees to it. */
+	uint32_t *last_recv;
 };
 
 struct leap__v_sge {
@@ -208,6 +220,16 @@ struct leap__verbs {
 			 struct leap__v_qp **out);
 	/* When it returns, nobody touches memory through it any more. */
 	void (*qp_destroy)(struct leap__v_id *id, struct leap__v_qp *qp);
+	int (*srq_create)(struct leap__v_pd *pd, uint32_t recvs,
+			  struct leap__v_srq **out);
+	/* After its queue pairs. */
+	void (*srq_destroy)(struct leap__v_srq *srq);
+	/* All or none of @n. Any thread. */
+	int (*srq_post)(struct leap__v_srq *srq, const struct leap__v_recv *r,
+			uint32_t n);
+	/* Take what the device has said of queue pairs of shared receive
+	 * queues, whichever thread's they are. Any thread. */
+	void (*dev_events)(struct leap__v_dev *dev);
 	/* All or none of @n; on failure the queue pair is to be closed. */
 	int (*post_send)(struct leap__v_qp *qp, const struct leap__v_wr *wr,
 			 uint32_t n);

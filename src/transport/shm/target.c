@@ -94,13 +94,22 @@ static void bad_ring(struct target *t)
 	leap__shm_chan_kill(&t->chan, -EPROTO);
 }
 
+/* Room, and no word about the next heads. */
+static int space(struct target *t)
+{
+	int room = leap__cqp_space(&t->cqp);
+
+	if (room > 0)
+		leap__cqp_disarm(&t->cqp);
+	return room;
+}
+
 /* Post what found the ring full, as far as there is room now. */
 static void post_blocked(struct target *t)
 {
 	struct leap_cmd *cmd;
-	int room;
+	int room = space(t);
 
-	room = leap__cqp_space(&t->cqp);
 	if (room < 0) {
 		bad_ring(t);
 		return;
@@ -120,7 +129,7 @@ static void end_of_batch(struct leap__defer *defer)
 	struct target *t = (struct target *)
 		((char *)defer - offsetof(struct target, end_of_batch));
 
-	if (t->chan.dead)
+	if (t->chan.c.dead)
 		return;
 	if (t->posted && leap__wake_wanted(t->host_wake))
 		leap__shm_chan_kick(&t->chan);
@@ -140,15 +149,14 @@ void leap__shm_cmd_complete(struct leap_cmd *cmd)
 	array_put(t, cmd);
 	/* A command that ends because its queue does is not answered: the host
 	 * sends it again, where an error would reach the application. */
-	if (t->chan.dead ||
+	if (t->chan.c.dead ||
 	    (t->closing && cmd->status == LEAP_SC_ABORT_SQ_DELETED)) {
 		leap_cmd_put(cmd);
 		return;
 	}
-	if (t->chan.paused)
-		leap__shm_chan_resume(&t->chan);
-	if (!t->blocked && (leap__cqp_room(&t->cqp) ||
-			    leap__cqp_space(&t->cqp) > 0)) {
+	if (t->chan.c.paused)
+		leap__fdchan_unpause(&t->chan.c);
+	if (!t->blocked && (leap__cqp_room(&t->cqp) || space(t) > 0)) {
 		post(t, cmd);
 	} else {
 		cmd->link[0] = NULL;
@@ -247,7 +255,7 @@ static void array_put(struct target *t, struct leap_cmd *cmd)
 	cmd->priv[0] = 0;
 	a->next = t->arrays;
 	t->arrays = a;
-	if (!next || t->chan.dead)
+	if (!next || t->chan.c.dead)
 		return;
 	t->waiting = next->link[0];
 	if (!t->waiting)
@@ -287,7 +295,10 @@ static int may_fetch(struct target *t, int n)
 {
 	if (t->vqp.connected)
 		return n > FETCH_MAX ? FETCH_MAX : n;
-	return !t->vqp.nr_cmds && leap__shm_chan_pause(&t->chan);
+	if (t->vqp.nr_cmds)
+		return 0;
+	leap__fdchan_pause(&t->chan.c);
+	return leap__fdchan_is_paused(&t->chan.c);
 }
 
 /* Returns how many were delivered; stops when the queue moves or dies. */
@@ -310,7 +321,7 @@ static int fetch(struct target *t, int n)
 		leap_vqp_deliver(&t->vqp, cmd);
 		if (moved)
 			return done;	/* another thread's by now */
-		if (t->chan.dead)
+		if (t->chan.c.dead)
 			break;
 	}
 	t->moved = NULL;
@@ -323,7 +334,7 @@ static int target_poll(struct leap_poller *poller, unsigned int budget)
 		((char *)poller - offsetof(struct target, poller));
 	int n;
 
-	if (t->chan.dead || t->starved)
+	if (t->chan.c.dead || t->starved)
 		return 0;
 	if (t->armed) {
 		t->armed = false;
@@ -345,7 +356,7 @@ static int target_arm(struct leap_poller *poller)
 	struct target *t = (struct target *)
 		((char *)poller - offsetof(struct target, poller));
 
-	if (t->chan.dead || t->starved || t->closing)
+	if (t->chan.c.dead || t->starved || t->closing)
 		return 0;
 	if (!t->vqp.connected && t->vqp.nr_cmds)
 		return 0;	/* its completion is an event */
@@ -509,9 +520,7 @@ void leap__shm_vqp_close(struct leap_vqp *vqp)
 
 int leap__shm_vqp_peer_closed(struct leap_vqp *vqp)
 {
-	struct target *t = of_vqp(vqp);
-
-	return t->chan.dead || t->chan.world->ops->peer_closed(t->chan.wfd);
+	return leap__fdchan_peer_closed(&of_vqp(vqp)->chan.c);
 }
 
 static void target_free(struct target *t)
@@ -537,7 +546,7 @@ void leap__shm_vqp_detach(struct leap_vqp *vqp)
 	t->moved = NULL;
 	leap_pollgroup_del_poller(vqp->pg, &t->poller);
 	leap__pollgroup_undefer(vqp->pg, &t->end_of_batch);
-	leap__shm_chan_detach(&t->chan);
+	leap__fdchan_detach(&t->chan.c);
 	leap_ats_detach(t->view);
 	t->view = NULL;
 }
@@ -548,12 +557,12 @@ int leap__shm_vqp_attach(struct leap_vqp *vqp)
 	int err;
 
 	t->starved = false;
-	err = leap__shm_chan_attach(&t->chan, vqp->pg);
+	err = leap__fdchan_attach(&t->chan.c, vqp->pg);
 	if (!err)
 		err = leap_ats_attach(t->ats, vqp->pg, &t->view);
 	if (err) {
 		/* The dispatcher ends and frees the vqp now. */
-		leap__shm_chan_drop(&t->chan);
+		leap__fdchan_drop(&t->chan.c);
 		return err;
 	}
 	leap_pollgroup_add_poller(vqp->pg, &t->poller);

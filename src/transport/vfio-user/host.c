@@ -19,9 +19,9 @@
 #include <leapio/dmabuf.h>
 
 #include "core/io/connector.h"
+#include "core/io/fdchan.h"
 #include "core/io/regctrl.h"
 #include "dmabuf/region.h"
-#include "transport/vfio-user/chan.h"
 #include "transport/vfio-user/parse.h"
 #include "util/err.h"
 
@@ -46,7 +46,7 @@ struct db {
 
 struct vfu_dev {
 	struct leap__regdev dev;	/* first */
-	struct leap__vfu_chan chan;
+	struct leap__fdchan chan;
 	struct leap__connector connector;
 	struct leap_msg closed;
 	enum step step;
@@ -69,7 +69,10 @@ struct vfu_dev {
 	int tx_fd;
 	uint32_t nr_tx_fds;
 	uint8_t tx[TX_BYTES];
-	uint8_t rx[RX_BYTES];
+	struct {
+		struct leap__vfu_hdr hdr;
+		uint8_t data[RX_BYTES];
+	} rx;				/* a message */
 };
 
 static struct vfu_dev *of_dev(struct leap__regdev *dev)
@@ -77,7 +80,7 @@ static struct vfu_dev *of_dev(struct leap__regdev *dev)
 	return (struct vfu_dev *)dev;
 }
 
-static struct vfu_dev *of_chan(struct leap__vfu_chan *chan)
+static struct vfu_dev *of_chan(struct leap__fdchan *chan)
 {
 	return leap__list_entry(chan, struct vfu_dev, chan);
 }
@@ -299,7 +302,7 @@ static void pump(struct vfu_dev *d)
 {
 	struct iovec iov = { .iov_base = d->tx };
 
-	if (!d->chan_up || d->chan.dead || d->chan.tx_busy)
+	if (!d->chan_up || !leap__fdchan_idle(&d->chan))
 		return;
 	d->tx_bytes = 0;
 	d->nr_tx_fds = 0;
@@ -311,11 +314,10 @@ static void pump(struct vfu_dev *d)
 	put_asks(d);
 	iov.iov_len = d->tx_bytes;
 	if (d->tx_bytes)
-		leap__vfu_chan_send(&d->chan, &iov, 1, &d->tx_fd,
-				    d->nr_tx_fds);
+		leap__fdchan_post(&d->chan, &iov, 1, &d->tx_fd, d->nr_tx_fds);
 }
 
-static void chan_sent(struct leap__vfu_chan *chan)
+static void chan_sent(struct leap__fdchan *chan)
 {
 	pump(of_chan(chan));
 }
@@ -331,7 +333,7 @@ static int read_answer(const struct vfu_dev *d, struct leap__regio *io,
 		return 0;
 	if (bytes != sizeof(struct leap__vfu_access) + io->bytes)
 		return -EPROTO;
-	memcpy(&value, d->rx + sizeof(struct leap__vfu_access), io->bytes);
+	memcpy(&value, d->rx.data + sizeof(struct leap__vfu_access), io->bytes);
 	io->value = leap_from_le64(value);
 	return 0;
 }
@@ -349,7 +351,7 @@ static int version_ok(const struct vfu_dev *d, uint32_t bytes)
 
 	if (bytes < sizeof(v))
 		return -EPROTO;
-	memcpy(&v, d->rx, sizeof(v));
+	memcpy(&v, d->rx.data, sizeof(v));
 	return v.major == LEAP__VFU_MAJOR && v.minor <= LEAP__VFU_MINOR ?
 		0 : -EPROTONOSUPPORT;
 }
@@ -360,7 +362,7 @@ static int info_ok(const struct vfu_dev *d, uint32_t bytes)
 
 	if (bytes < sizeof(info))
 		return -EPROTO;
-	memcpy(&info, d->rx, sizeof(info));
+	memcpy(&info, d->rx.data, sizeof(info));
 	return (info.flags & LEAP__VFU_DEV_PCI) &&
 	       info.nr_regions > LEAP__VFU_CONFIG ? 0 : -EPROTONOSUPPORT;
 }
@@ -382,7 +384,7 @@ static int region_ok(struct vfu_dev *d, uint32_t bytes)
 
 	if (bytes < sizeof(info))
 		return -EPROTO;
-	memcpy(&info, d->rx, sizeof(info));
+	memcpy(&info, d->rx.data, sizeof(info));
 	if ((info.flags & rw) != rw)
 		return -EPROTONOSUPPORT;
 	if (d->step == STEP_CONFIG)
@@ -398,14 +400,14 @@ static int irq_ok(struct vfu_dev *d, uint32_t bytes)
 
 	if (bytes < sizeof(info))
 		return -EPROTO;
-	memcpy(&info, d->rx, sizeof(info));
+	memcpy(&info, d->rx.data, sizeof(info));
 	d->nr_vectors = info.count;
 	return 0;
 }
 
 static int step_answer(struct vfu_dev *d, uint32_t bytes)
 {
-	int err = errno_of(&d->chan.hdr);
+	int err = errno_of(&d->rx.hdr);
 
 	if (err)
 		return err;
@@ -426,7 +428,7 @@ static void next_step(struct vfu_dev *d, uint32_t bytes)
 	int err = step_answer(d, bytes);
 
 	if (err) {
-		leap__vfu_chan_kill(&d->chan, err);
+		leap__fdchan_kill(&d->chan, err);
 		return;
 	}
 	if (++d->step == STEP_OPEN) {
@@ -439,13 +441,13 @@ static void next_step(struct vfu_dev *d, uint32_t bytes)
 
 static void reply(struct vfu_dev *d, uint32_t bytes)
 {
-	const struct leap__vfu_hdr *hdr = &d->chan.hdr;
+	const struct leap__vfu_hdr *hdr = &d->rx.hdr;
 	struct leap__regio *io = d->out;
 	int err;
 
 	if (hdr->id != d->first_id || d->first_id == d->next_id ||
 	    (d->step == STEP_OPEN && !io)) {
-		leap__vfu_chan_kill(&d->chan, -EPROTO);
+		leap__fdchan_kill(&d->chan, -EPROTO);
 		return;
 	}
 	d->first_id++;
@@ -462,21 +464,21 @@ static void reply(struct vfu_dev *d, uint32_t bytes)
 	io->done(io, err);
 }
 
-static void chan_message(struct leap__vfu_chan *chan, uint32_t bytes)
+static void chan_message(struct leap__fdchan *chan, uint32_t bytes)
 {
 	struct vfu_dev *d = of_chan(chan);
 
-	if ((chan->hdr.flags & LEAP__VFU_TYPE) == LEAP__VFU_REPLY) {
-		reply(d, bytes);
+	if ((d->rx.hdr.flags & LEAP__VFU_TYPE) == LEAP__VFU_REPLY) {
+		reply(d, bytes - (uint32_t)sizeof(d->rx.hdr));
 		return;
 	}
-	if (chan->hdr.flags & LEAP__VFU_NO_REPLY)
+	if (d->rx.hdr.flags & LEAP__VFU_NO_REPLY)
 		return;
 	if (d->refuse_dma) {	/* it does not wait for answers */
-		leap__vfu_chan_kill(chan, -EPROTO);
+		leap__fdchan_kill(chan, -EPROTO);
 		return;
 	}
-	d->dma = chan->hdr;
+	d->dma = d->rx.hdr;
 	d->refuse_dma = true;
 	pump(d);
 }
@@ -519,7 +521,7 @@ static void close_later(struct leap_msg *msg)
 	finish(leap__list_entry(msg, struct vfu_dev, closed));
 }
 
-static void chan_gone(struct leap__vfu_chan *chan, int err)
+static void chan_gone(struct leap__fdchan *chan, int err)
 {
 	struct vfu_dev *d = of_chan(chan);
 
@@ -536,8 +538,10 @@ static void chan_gone(struct leap__vfu_chan *chan, int err)
 		leap__reg_lost(&d->dev, err);
 }
 
-static const struct leap__vfu_chan_end client_end = {
-	.message = chan_message, .sent = chan_sent, .gone = chan_gone,
+static const struct leap__fdchan_end client_end = {
+	.head_bytes = sizeof(struct leap__vfu_hdr),
+	.max_fds = LEAP__VFU_MAX_FDS, .size = leap__vfu_size,
+	.message = chan_message, .idle = chan_sent, .gone = chan_gone,
 };
 
 /* ---- the table --------------------------------------------------------------------- */
@@ -554,8 +558,8 @@ static void connected(struct leap__connector *c, struct leap__wfd *wfd, int err)
 			leap__reg_opened(&d->dev, err);
 		return;
 	}
-	leap__vfu_chan_start(&d->chan, &client_end, d->dev.pg, wfd, d->rx,
-			     sizeof(d->rx));
+	leap__fdchan_start(&d->chan, &client_end, d->dev.pg, wfd, &d->rx,
+			   sizeof(d->rx));
 	d->chan_up = true;
 	d->asks_version = true;
 	pump(d);
@@ -610,7 +614,7 @@ static void vfu_close(struct leap__regdev *dev)
 		d->closed.run = close_later;
 		leap_pollgroup_send(dev->pg, &d->closed);
 	} else {
-		leap__vfu_chan_kill(&d->chan, -ECANCELED);
+		leap__fdchan_kill(&d->chan, -ECANCELED);
 	}
 }
 
