@@ -40,8 +40,8 @@ for page in $(echo "$pages" | tr ' ' '\n' | grep '\.md$'); do
 		grep -vE '^build/|/[A-Z]+(/|$)' | sort -u); do
 		is_there "$name" || missing="$missing $name"
 	done
-	for name in $(sed -n 's/.*](\([^):#]*\)[#)].*/\1/p' "$page"); do
-		[ -e "${page%/*}/$name" ] || missing="$missing $name"
+	for name in $(grep -o '](\([^):#]*\)[#)]' "$page" | tr -d ']()#'); do
+		[ -e "$(dirname "$page")/$name" ] || missing="$missing $name"
 	done
 	is "$page: the files that it names are there" "$missing" ""
 done
