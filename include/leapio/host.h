@@ -26,7 +26,7 @@ enum leap_host_state {
 
 struct leap_host_opts {
 	size_t size;
-	const char *url;	/* as leap_qp_opts.url */
+	const char *url;	/* required; as leap_qp_opts.url */
 	const char *hostnqn;	/* these two as leap_qp_opts has them */
 	uint8_t hostid[16];
 	uint32_t nr_io_queues;	/* 0 = none for discovery, else 1 */

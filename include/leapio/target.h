@@ -86,7 +86,7 @@ LEAP_API void leap_target_destroy(struct leap_target *target,
 
 struct leap_subsystem_opts {
 	size_t size;
-	const char *nqn;
+	const char *nqn;	/* required */
 	const char *serial;	/* <= 20 ASCII; NULL = derived from the NQN */
 	const char *model;	/* <= 40 ASCII; NULL = "libleapio" */
 	uint32_t allow_any_host;	/* 0 = only leap_subsystem_allow */
@@ -151,7 +151,7 @@ struct leap_ns_opts {
 	uint32_t nsid;		/* 0 = lowest free */
 	uint32_t block_bytes;	/* LBA format; 0 = the stack's; else 512 or
 				 * 4096, a multiple of the stack's */
-	struct leap_bdev *bdev;	/* transferred on success */
+	struct leap_bdev *bdev;	/* required; transferred on success */
 	uint8_t uuid[16];	/* zeros = derived from NQN and NSID */
 	uint8_t nguid[16];	/* zeros = derived */
 	uint32_t read_only;
@@ -225,10 +225,10 @@ LEAP_API uint32_t leap_ns_next(const struct leap_subsystem *ss,
 
 struct leap_listener_opts {
 	size_t size;
-	/* "tcp://0.0.0.0:4420", "tcp://[::]:4420", "rdma://192.0.2.1:4420",
-	 * "shm:/run/leap.sock",
-	 * "loop://"; "vfio-user:/run/vm.sock/NQN" is one drive of that
-	 * subsystem, for one virtual machine at a time */
+	/* Required. "tcp://0.0.0.0:4420", "tcp://[::]:4420", port 0 = a free
+	 * one, "rdma://192.0.2.1:4420", "shm:/run/leap.sock", "loop://";
+	 * "vfio-user:/run/vm.sock/NQN" is one drive of that subsystem, for one
+	 * virtual machine at a time */
 	const char *url;
 	const char *advertise;	/* "HOST:PORT" in the discovery log; NULL = the
 				 * address bound; copied */
