@@ -36,12 +36,12 @@ static void set_flag(void *arg)
 
 void fx_wait(struct fx *fx, const int *flag)
 {
-	uint64_t from = leap_pollgroup_now_ns(fx->pg);
+	struct unit_lived lived = { 0 };
 
 	while (!*flag) {
 		fx->poll(fx);
-		assert_true(leap_pollgroup_now_ns(fx->pg) - from <
-			    10000000000ull);
+		assert_true(unit_lived_ns(&lived,
+				leap_pollgroup_now_ns(fx->pg)) < 10000000000u);
 	}
 }
 

@@ -84,7 +84,7 @@ static struct leap_vdev_inspect_ops all_ops(void)
 static void look(struct leap_vdev *v, void (*poll)(void *arg), void *arg)
 {
 	struct leap_vdev_inspect_ops o = all_ops();
-	uint64_t from = af_ms();
+	struct unit_lived lived = { 0 };
 
 	memset(&seen, 0, sizeof(seen));
 	assert_int_equal(leap_vdev_inspect(v, &o, &seen), 0);
@@ -92,7 +92,7 @@ static void look(struct leap_vdev *v, void (*poll)(void *arg), void *arg)
 	memset(&o, 0, sizeof(o));	/* a copy was taken */
 	while (!seen.done) {
 		poll(arg);
-		assert_true(af_ms() - from < 10000);
+		assert_true(af_lives(&lived, 10000));
 	}
 }
 
@@ -161,11 +161,11 @@ static void poll_home(void *arg)
 
 static void wait_for(struct w *w, const int *flag)
 {
-	uint64_t from = af_ms();
+	struct unit_lived lived = { 0 };
 
 	while (!*flag) {
 		poll_home(w);
-		assert_true(af_ms() - from < 10000);
+		assert_true(af_lives(&lived, 10000));
 	}
 }
 

@@ -67,12 +67,12 @@ static void set_err(void *arg, int err)
 
 static void wait_for(struct w *w, const int *flag)
 {
-	uint64_t from = leap_pollgroup_now_ns(w->pg);
+	struct unit_lived lived = { 0 };
 
 	while (!*flag) {
 		leap_pollgroup_poll(w->pg, 0);
-		assert_true(leap_pollgroup_now_ns(w->pg) - from <
-			    10000000000ull);
+		assert_true(unit_lived_ns(&lived,
+				leap_pollgroup_now_ns(w->pg)) < 10000000000u);
 	}
 }
 
