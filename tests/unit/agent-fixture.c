@@ -330,7 +330,7 @@ static void start_threads(struct child *c, int n)
 		if (pthread_create(&thread, NULL, io_main, &t[i]))
 			abort();
 		while (!__atomic_load_n(&t[i].ready, __ATOMIC_ACQUIRE))
-			sched_yield();
+			unit_pause();
 		if (leap_target_add_group(c->target, c->io[i]))
 			abort();
 	}
