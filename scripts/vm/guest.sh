@@ -177,6 +177,9 @@ make_initrd() {
 	for piece in base "${pieces[@]}"; do
 		path=$LAB_IMG/$piece.cpio
 		[ "$piece" != rdma ] || path=$LAB_RDMA/rdma.cpio
+		# what slim.sh made, if it did
+		[ "$piece" != fio ] || [ ! -e "$LAB/fio/.stamp" ] ||
+			path=$LAB/fio/fio.cpio
 		[ -r "$path" ] || lab_die "no such piece: $piece"
 		cat "$path" >>"$D/initrd"
 	done
