@@ -488,7 +488,7 @@ static void log_text(struct leap_pollgroup *pg, enum leap_log_level level,
 		     const char *fmt, va_list ap)
 {
 	int saved = errno;
-	char text[256];
+	char text[768];
 
 	vsnprintf(text, sizeof(text), fmt, ap);
 	pg->opts.log(pg->opts.log_arg, level, text);

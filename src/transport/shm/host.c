@@ -79,7 +79,7 @@ static struct host *of_chan(struct leap__shm_chan *chan)
 _Static_assert(LEAP__SHM_CHUNK == LEAP__CHUNK_BYTES &&
 	       LEAP__SHM_NR_CHUNKS == LEAP__CHUNKS, "chunks of the protocol");
 
-/* ---- payload --------------------------------------------------------------- */
+/* ---- payload ---- */
 
 /* The region of a buffer, when the controller end has mapped it. A buffer that
  * is new is offered to it, and bounced until the answer is there. */
@@ -188,7 +188,7 @@ static void put_chunks(struct host *h, struct slot *slot)
 	slot->chunks = LEAP__NO_CHUNK;
 }
 
-/* ---- submit and complete ----------------------------------------------------- */
+/* ---- submit and complete ---- */
 
 static bool start(struct host *h, struct leap_req *req)
 {
@@ -329,7 +329,7 @@ static int host_arm(struct leap_poller *poller)
 	return leap__cqc_ready(&h->cqc);
 }
 
-/* ---- hand-shake ------------------------------------------------------------ */
+/* ---- hand-shake ---- */
 
 static void host_message(struct leap__shm_chan *chan, int type,
 			 const struct leap__shm_msg *msg, int fd)

@@ -122,20 +122,6 @@ void leap__vfu_dev_sent(struct leap__vfu_dev *dev);
  */
 void leap__vfu_dev_drop(struct leap__vfu_dev *dev,
 			void (*dropped)(struct leap__vfu_dev *dev));
-/* keep.c */
-
-/*
- * Take no more messages, and when none is half done, add to @s what a successor
- * must know of the client (NULL: do that later). 0; -EAGAIN poll and ask again;
- * -errno
- */
-int leap__vfu_dev_save(struct leap__vfu_dev *dev, struct leap__saved *s);
-/* Before the client is served: the vdev is restored already. @sock: the
- * connection, the caller's whatever is returned; -1. */
-int leap__vfu_dev_restore(struct leap__vfu_dev *dev,
-			  const struct leap__saved *s, int *sock);
-
-/* device.c */
 
 /* No client, no work under way: free what it holds. */
 void leap__vfu_dev_fini(struct leap__vfu_dev *dev);
@@ -149,6 +135,19 @@ void leap__vfu_dev_end(void *dev, int err);
 
 /* Send what waits for the channel, if that is free. */
 void leap__vfu_dev_pump(struct leap__vfu_dev *dev);
+
+/* keep.c */
+
+/*
+ * Take no more messages, and when none is half done, add to @s what a successor
+ * must know of the client (NULL: do that later). 0; -EAGAIN poll and ask again;
+ * -errno
+ */
+int leap__vfu_dev_save(struct leap__vfu_dev *dev, struct leap__saved *s);
+/* Before the client is served: the vdev is restored already. @sock: the
+ * connection, the caller's whatever is returned; -1. */
+int leap__vfu_dev_restore(struct leap__vfu_dev *dev,
+			  const struct leap__saved *s, int *sock);
 
 /* dma_msg.c */
 
