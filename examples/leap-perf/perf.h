@@ -131,6 +131,8 @@ int zoned_run(struct leap_pollgroup *pg, struct leap_host *host,
 int discover_run(const struct opts *o);
 
 /* report.c */
+/* As JSON, quoted. */
+void report_string(const char *s);
 void report(const struct opts *o, const struct ns_info *ns,
 	    const struct verify *v, const struct result *r);
 
