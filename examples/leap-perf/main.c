@@ -20,8 +20,8 @@ static const char help[] =
 "Loads a drive, and verifies what it holds.\n"
 "\n"
 "URL: tcp://HOST:PORT/NQN, rdma://HOST:PORT/NQN, shm:PATH/NQN,\n"
-"     vfio-user:PATH/NQN, pcie:DDDD:BB:DD.F/NQN, or loop://NAME/NQN with\n"
-"     --stack\n"
+"     vfio-user:PATH/NQN, pcie:DDDD:BB:DD.F/NQN, lent:PATH/NQN, or\n"
+"     loop://NAME/NQN with --stack\n"
 "\n"
 "  -m, --mix PERCENT     share of reads (default 100; --verify: 50)\n"
 "  -s, --seq             sequential, not random\n"
@@ -360,6 +360,9 @@ static int load(struct leap_pollgroup *pg, struct leap_host *host,
 	}
 	rc = o->zoned ? zoned_run(pg, host, o, &all, &r) :
 			load_run(pg, host, o, &ns, v, &r);
+	/* A signal ends the load; what it has written is read back all the same,
+	 * unless there is another one. */
+	perf_stop = 0;
 	if (!rc && v && !r.lost)
 		rc = load_read_back(pg, host, o, &ns, v, &r);
 	report(o, &ns, v, &r);

@@ -25,7 +25,7 @@ enum { DONE = 0, REFUSED = 1, USAGE = 2, NO_CONNECTION = 3 };
 
 static const char help[] =
 "usage: leapctl [OPTION...] COMMAND\n"
-"Looks at a running socp and changes what it serves.\n"
+"Looks at a running socp or leap-hostd and changes what it serves.\n"
 "\n"
 "  subsystems [list]\n"
 "  subsystems add NQN[,serial=TEXT][,model=TEXT] [HOSTNQN...]\n"

@@ -26,7 +26,7 @@ enum leap_host_state {
 
 struct leap_host_opts {
 	size_t size;
-	const char *url;	/* as leap_qp_opts.url */
+	const char *url;	/* required; as leap_qp_opts.url */
 	const char *hostnqn;	/* these two as leap_qp_opts has them */
 	uint8_t hostid[16];
 	uint32_t nr_io_queues;	/* 0 = none for discovery, else 1 */
@@ -70,6 +70,7 @@ LEAP_API int leap_host_connect(struct leap_pollgroup *pg,
  * leap_host_close - shut the controller down (CC.SHN) and free all
  *
  * Requests that wait or are in flight complete with path status first.
+ * @closed: runs once, in poll; may be NULL. NULL @host is a no-op
  * Context: owner; not from a callback of a request of this host
  */
 LEAP_API void leap_host_close(struct leap_host *host,

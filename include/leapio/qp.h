@@ -210,7 +210,8 @@ LEAP_API void leap_qp_kick(struct leap_qp *qp);
  * leap_qp_close - end the connection and free the queue pair
  *
  * Outstanding requests complete with path status 3/71 (aborted by host) in a
- * later poll, then @closed runs, once, and @qp is gone. NULL @qp is a no-op.
+ * later poll, then @closed, which may be NULL, runs, once, and @qp is gone. NULL
+ * @qp is a no-op.
  * Context: owner; allowed in callbacks of other objects and in lost
  */
 LEAP_API void leap_qp_close(struct leap_qp *qp, void (*closed)(void *arg),

@@ -18,11 +18,6 @@
 
 static uint64_t buf;	/* one page of the guest */
 
-static void set_err(void *arg, int err)
-{
-	*(int *)arg = err ? err : 1;
-}
-
 static void up(struct af *f)
 {
 	gd_up(f->g, &f->cq, &f->sq, 64);

@@ -105,7 +105,7 @@ static void unshare(void)
 {
 	int done = 0;
 
-	leap_share_destroy(w.share, gd_set_flag, &done);
+	leap_share_destroy(w.share, set_flag, &done);
 	w.share = NULL;
 	turn(&done);
 }
@@ -138,7 +138,7 @@ static void far_close(void)
 {
 	int done = 0;
 
-	leap_farmem_close(w.far, gd_set_flag, &done);
+	leap_farmem_close(w.far, set_flag, &done);
 	w.far = NULL;
 	turn(&done);
 }
@@ -174,7 +174,7 @@ static void mem_del(uint64_t offset, uint64_t bytes)
 	int done = 0;
 
 	assert_int_equal(leap_vdev_mem_del(w.vdev,
-			 (leap_gpa_t){ PAYLOAD + offset }, bytes, gd_set_err,
+			 (leap_gpa_t){ PAYLOAD + offset }, bytes, set_err,
 			 &done), 0);
 	turn(&done);
 	assert_int_equal(done, 1);
@@ -191,14 +191,10 @@ static struct leap_pollgroup *pollgroup(void)
 
 static void start_guest(void)
 {
-	struct leap_subsystem_opts sopts = LEAP_SUBSYSTEM_OPTS_INIT;
 	struct leap_subsystem *ss;
 
-	sopts.nqn = NQN;
-	sopts.allow_any_host = 1;
-	assert_int_equal(leap_target_create(w.pg, NULL, &w.target), 0);
-	assert_int_equal(leap_subsystem_create(w.target, &sopts, &ss), 0);
-	gd_add_ns(w.pg, ss, "memory:2M", 1);
+	w.target = serve_target(w.pg, NQN, &ss);
+	serve_ns(w.pg, ss, "memory:2M", 1);
 	assert_int_equal(leap_vdev_create(ss, NULL, &w.vdev), 0);
 	w.g = gd_new(w.vdev, 1 << 20, poll_all, NULL);
 	gd_up(w.g, &w.cq, &w.sq, 64);
@@ -241,10 +237,10 @@ static int teardown(void **state)
 	int done = 0;
 
 	(void)state;
-	leap_vdev_destroy(w.vdev, gd_set_flag, &done);
+	leap_vdev_destroy(w.vdev, set_flag, &done);
 	turn(&done);
 	done = 0;
-	leap_target_destroy(w.target, gd_set_flag, &done);
+	leap_target_destroy(w.target, set_flag, &done);
 	turn(&done);
 	gd_free(w.g);
 	if (w.far)
@@ -522,7 +518,7 @@ static void test_unmap(void **state)
 	load(cids, 2);
 	posted(OUT);
 	assert_int_equal(leap_vdev_mem_del(w.vdev, (leap_gpa_t){ PAYLOAD },
-					   BYTES, gd_set_err, &done), 0);
+					   BYTES, set_err, &done), 0);
 	pass(SECONDS(1) / 50);
 	assert_int_equal(done, 0);
 	fake_resume(w.fabric);
@@ -547,7 +543,7 @@ static void test_unmap(void **state)
 	posted(OUT);
 	done = 0;
 	assert_int_equal(leap_vdev_mem_del(w.vdev, (leap_gpa_t){ PAYLOAD },
-					   BYTES, gd_set_err, &done), 0);
+					   BYTES, set_err, &done), 0);
 	turn(&done);
 	assert_int_equal(done, 1);
 	assert_int_equal(gd_rd4(w.g, LEAP_REG_CSTS) & LEAP_CSTS_CFS, 0);
@@ -757,7 +753,7 @@ static void test_other_kind(void **state)
 	ho.arg = &failed;
 	assert_int_equal(leap_host_connect(w.pg, &ho, &host), 0);
 	turn(&failed);
-	leap_host_close(host, gd_set_flag, &closed);
+	leap_host_close(host, set_flag, &closed);
 	turn(&closed);
 	assert_int_equal(leap_share_info(w.share, &si), 0);
 	assert_true(si.refused >= 1);

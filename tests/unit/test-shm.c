@@ -23,8 +23,8 @@
 #include <leapio/target.h>
 
 #include "core/io/pollgroup.h"
+#include "serve.h"
 #include "transport/shm/proto.h"
-#include "unit.h"
 
 #define NQN "nqn.2024-01.io.example:shm"
 #define BLOCKS (64u * 2048)
@@ -84,47 +84,31 @@ static void *io_main(void *arg)
 	return NULL;
 }
 
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
 static void serve(struct server *s, struct leap_pollgroup *pg)
 {
-	struct leap_subsystem_opts so = LEAP_SUBSYSTEM_OPTS_INIT;
-	struct leap_listener_opts lo = LEAP_LISTENER_OPTS_INIT;
-	struct leap_ns_opts no = LEAP_NS_OPTS_INIT;
-	struct leap_listener *listener;
 	struct leap_subsystem *ss;
 	char url[80];
 
 	assert_int_equal(leap_target_create(pg, NULL, &s->target), 0);
 	if (s->nr_threads > 1)
 		assert_int_equal(leap_target_add_group(s->target, s->io), 0);
-	so.nqn = NQN;
-	so.allow_any_host = 1;
-	assert_int_equal(leap_subsystem_create(s->target, &so, &ss), 0);
-	assert_int_equal(leap_bdev_open(pg, "memory:64M", &no.bdev), 0);
-	assert_int_equal(leap_ns_add(ss, &no, NULL, NULL), 1);
+	ss = serve_subsystem(s->target, NQN);
+	serve_ns(pg, ss, "memory:64M", 1);
 	snprintf(url, sizeof(url), "shm:%s", s->path);
-	lo.url = url;
-	assert_int_equal(leap_listener_create(s->target, &lo, &listener), 0);
+	serve_at(s->target, url);
 }
 
 static void *home_main(void *arg)
 {
 	struct server *s = arg;
 	struct leap_pollgroup *pg;
-	int gone = 0;
 
 	assert_int_equal(leap_pollgroup_create(NULL, &pg), 0);
 	serve(s, pg);
 	atomic_fetch_add(&s->ready, 1);
 	while (!atomic_load(&s->stop))
 		leap_pollgroup_wait(pg, 10000000);
-	leap_target_destroy(s->target, set_flag, &gone);
-	while (!gone)
-		leap_pollgroup_wait(pg, 10000000);
+	serve_stop(pg, s->target);
 	while (leap_pollgroup_poll(pg, 0))
 		;
 	assert_int_equal(leap_pollgroup_destroy(pg), 0);

@@ -192,7 +192,7 @@ static inline void leap__sqp_unpush(struct leap__sqp *sqp)
  * leap__sqp_ring - publish everything pushed since the last ring
  * Returns: 1 when the controller must be kicked: write sqp->tail to the
  *          trapped doorbell, or, with a shadow doorbell and no EventIdx, ask
- *          leap__wake_kick().  0: nothing new, or it looks by itself.
+ *          leap__wake_wanted().  0: nothing new, or it looks by itself.
  */
 int leap__sqp_ring(struct leap__sqp *sqp);
 
