@@ -59,15 +59,6 @@ struct zrun {
 
 /* ---- what is in a block ---- */
 
-static uint64_t mix(uint64_t x)
-{
-	x ^= x >> 33;
-	x *= 0xff51afd7ed558ccdull;
-	x ^= x >> 33;
-	x *= 0xc4ceb9fe1a85ec53ull;
-	return x ^ x >> 33;
-}
-
 static void fill_block(const struct zrun *u, char *at, uint64_t id)
 {
 	uint64_t x = mix(u->o->seed ^ id), w;
