@@ -56,6 +56,7 @@ const struct field config_listener_fields[] = {
 	{ "trust_memory", FIELD_BOOL, 0,
 	  offsetof(struct config_listener, trust_memory) },
 	{ "irq", FIELD_STR, 0, offsetof(struct config_listener, irq), 4 },
+	{ "srq", FIELD_U32, 0, offsetof(struct config_listener, srq), 65536 },
 	{ NULL },
 };
 

@@ -36,6 +36,7 @@ struct config_listener {
 	const char *owner;	/* of it: USER or USER:GROUP */
 	uint32_t trust_memory;
 	const char *irq;	/* of a drive: msix, msi or intx */
+	uint32_t srq;		/* of rdma: shared receives */
 };
 
 /* leap-hostd: a device whose queue pairs it lends. */

@@ -93,6 +93,11 @@ int config_listener_opts(const struct config_listener *l,
 	opts->url = l->url;
 	opts->advertise = l->advertise;
 	opts->trust_memory = l->trust_memory;
+	opts->srq = l->srq;
+	if (l->srq && strncmp(l->url, "rdma:", 5)) {
+		*why = "\"srq\": only rdma has receives to share";
+		return -EINVAL;
+	}
 	opts->set_owner = !!l->owner;
 	if (l->mode)
 		rc = config_mode(l->mode, &opts->mode, why);

@@ -2,8 +2,8 @@
 /*
  * conformance KIND... - the table of cases over transports, as TAP
  *
- * Runs every case over each KIND (loop, tcp, rdma, shm, vfio-user, vdev, lent,
- * relay; "all" is these) at 1, 2 and 64 I/O queue pairs: cases for I/O queues on every
+ * Runs every case over each KIND (loop, tcp, rdma, rdma-srq, shm, vfio-user,
+ * vdev, lent, relay; "all" is these) at 1, 2 and 64 I/O queue pairs: cases for I/O queues on every
  * one of them. Each run leaves a transcript, and that of every transport has to
  * be what loopback's is; behind registers, but for the listed answers that the
  * standard makes differ. An emulated run leaves 64 to long ones: those queue pairs
@@ -463,7 +463,8 @@ static void run_all(const char *kind)
 
 int main(int argc, char **argv)
 {
-	static const char *const kinds[] = { "loop", "tcp", "rdma", "shm",
+	static const char *const kinds[] = { "loop", "tcp", "rdma",
+					     "rdma-srq", "shm",
 					     "vfio-user", "vdev", "lent",
 					     "relay" };
 	int i, first = 1, all;

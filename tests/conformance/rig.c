@@ -17,6 +17,7 @@
 #include "util/atomic.h"
 
 #define MAX_THREADS 4
+#define SHARED 48	/* receives of all queues, under rdma-srq */
 
 struct thread {
 	struct rig_server *s;
@@ -44,7 +45,7 @@ struct rig_server {
 	struct leap_listener *listener;
 	char url[200];
 	char path[64];
-	struct fake_fabric *fabric;	/* "rdma" */
+	struct fake_fabric *fabric;	/* on_rdma */
 	int is_far;
 	struct rig_server *far;		/* "relay": what stands behind it */
 	int pending;
@@ -172,6 +173,11 @@ static int on_loop(const struct rig_server *s)
 	return !strcmp(s->kind, "loop") || !strcmp(s->kind, "relay");
 }
 
+static int on_rdma(const char *kind)
+{
+	return !strcmp(kind, "rdma") || !strcmp(kind, "rdma-srq");
+}
+
 static int listen_on(struct rig_server *s, struct leap_subsystem *ss)
 {
 	struct leap_listener_opts o = LEAP_LISTENER_OPTS_INIT;
@@ -184,11 +190,12 @@ static int listen_on(struct rig_server *s, struct leap_subsystem *ss)
 	if (!strcmp(s->kind, "lent"))
 		return lend(s, ss);
 	o.url = s->url;
+	o.srq = strcmp(s->kind, "rdma-srq") ? 0 : SHARED;
 	if (on_loop(s))
 		snprintf(s->url, sizeof(s->url), "loop://");
 	else if (!strcmp(s->kind, "tcp"))
 		snprintf(s->url, sizeof(s->url), "tcp://127.0.0.1:0");
-	else if (!strcmp(s->kind, "rdma"))
+	else if (on_rdma(s->kind))
 		snprintf(s->url, sizeof(s->url), "rdma://127.0.0.1:0");
 	else if (!strcmp(s->kind, "shm"))
 		snprintf(s->url, sizeof(s->url), "shm:%s", s->path);
@@ -424,7 +431,7 @@ static int start_server(const char *kind, unsigned int nr_groups,
 		s->here = pg;
 	s->nr_threads = 1 + nr_groups;
 	s->mdts_bytes = mdts_bytes;
-	if (!strcmp(kind, "rdma"))
+	if (on_rdma(kind))
 		s->fabric = fake_fabric_create();
 	snprintf(s->path, sizeof(s->path), "/tmp/leap-conf-%d.sock",
 		 (int)getpid());

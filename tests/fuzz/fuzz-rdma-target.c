@@ -4,7 +4,8 @@
  * events of a connection manager gone mad.
  *
  * Byte 0: 1 private data by the book, 2 and Connect, 4 no receives posted at
- * first; else 32 bytes of private data follow. Then operations: a byte of kind,
+ * first, 64 without 32 where receives are shared; else 32 bytes of private data
+ * follow. Then operations: a byte of kind,
  * and what it needs.
  */
 #include "fuzz-target.h"
@@ -17,6 +18,7 @@
 #define DEPTH	8u
 #define SLOT	16384u
 #define DATA	65536u
+#define SHARED	4u
 
 static struct fuzz_target f;
 static struct fake_fabric *fabric;
@@ -51,6 +53,9 @@ static void init(void)
 	FUZZ_CHECK(!leap__rdma_use(f.pg, v));
 	lo.url = "rdma://127.0.0.1:4420";
 	FUZZ_CHECK(!leap_listener_create(f.target, &lo, &f.listener));
+	lo.url = "rdma://127.0.0.1:4421";
+	lo.srq = SHARED;
+	FUZZ_CHECK(!leap_listener_create(f.target, &lo, &f.listener));
 	mem = calloc(1, DATA + 2 * SLOT);
 	FUZZ_CHECK(mem);
 }
@@ -63,7 +68,7 @@ static void post_recv(void)
 	v->post_recv(qp, &r, 1);
 }
 
-static void ask(const void *priv, uint8_t ird)
+static void ask(const void *priv, uint8_t ird, uint16_t port)
 {
 	struct leap__v_qp_caps caps = {
 		.max_send = 64, .max_recv = 64, .max_sge = 2,
@@ -71,7 +76,7 @@ static void ask(const void *priv, uint8_t ird)
 	struct leap__v_param p = { .priv = priv, .priv_len = 32, .ird = ird,
 				   .rnr_retries = 7 };
 	struct sockaddr_in sin = { .sin_family = AF_INET,
-				   .sin_port = htons(4420) };
+				   .sin_port = htons(port) };
 
 	FUZZ_CHECK(!v->chan_create(v, &chan));
 	FUZZ_CHECK(!v->id_create(chan, NULL, &id));
@@ -94,6 +99,15 @@ static void drain(void)
 		;
 	while (v->chan_get(chan, &cm) > 0)
 		;
+}
+
+/* Nobody is connected: the shared ones are gone, with all that they were. */
+static void settle(void)
+{
+	fuzz_target_settle(&f);
+	while (fabric->nr_qps)
+		leap_pollgroup_poll(f.pg, 0);
+	FUZZ_CHECK(!fabric->nr_srqs);
 }
 
 static void leave(void)
@@ -224,7 +238,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		data += sizeof(req);
 		size -= sizeof(req);
 	}
-	ask(&req, how & 32 ? how >> 6 : 16);
+	ask(&req, how & 32 ? how >> 6 : 16, (how & 96) == 64 ? 4421 : 4420);
 	for (i = 0; i < 16 && !(how & 4); i++)
 		post_recv();
 	polls();
@@ -239,6 +253,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fabric->paused = 0;
 	fake_resume(fabric);
 	leave();
-	fuzz_target_settle(&f);
+	settle();
 	return 0;
 }

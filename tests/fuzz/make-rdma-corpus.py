@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# usage: make-rdma-corpus.py DIR: writes DIR/rdma-target and DIR/rdma-host
+# usage: make-rdma-corpus.py DIR: writes DIR/rdma-target, DIR/rdma-host and
+# DIR/rdma-share
 #
-# The formats are at the top of fuzz-rdma-target.c and fuzz-rdma-host.c.
+# The formats are at the top of fuzz-rdma-target.c, fuzz-rdma-host.c and
+# fuzz-rdma-share.c.
 
 import os
 import struct
@@ -45,6 +47,11 @@ def target(folder):
     save(folder, "pause", bytes([3, 6, 1]) + bytes([0, 0]) + sqe(2) +
          bytes([4, 6, 0, 4, 7, 4, 4]))
     save(folder, "norecv", bytes([7]) + bytes([3, 3, 3, 4]))
+    # Where receives are shared: an I/O queue, whose capsules have data.
+    save(folder, "shared", bytes([3 | 1 << 3 | 64]) +
+         bytes([1, 13, 0]) + inline + bytes([1, 13, 0]) + inline + b"\4\7\4")
+    save(folder, "shared-break", bytes([3 | 1 << 3 | 64]) + bytes([6, 1]) +
+         bytes([1, 13, 0]) + inline + bytes([7, 4, 6, 0, 4, 4]))
     for i, p in enumerate([private(1), private(0, 99), private(0, 0, 0),
                            private(0, 0, 8, 0), private(0, 0, 8, 65535),
                            private(0, 1, 65535, 127, 1)]):
@@ -72,5 +79,44 @@ def host(folder):
     save(folder, "reject-short", bytes([1 | 1 << 2, 0, 0]))
 
 
+def share(folder):
+    magic, token = b"leapMEM1", b"\x77" * 16
+    # To the owner: what asks, and what it does then.
+    save(folder, "owner-reads", bytes([2]) + bytes([1, 0, 0, 0x40] * 3) +
+         b"\5")
+    save(folder, "owner-writes", bytes([2]) + bytes([1, 0, 1, 0x21, 5, 5, 5]))
+    save(folder, "owner-beyond", bytes([2]) + bytes([1, 255, 255, 2, 5, 5, 5]))
+    save(folder, "owner-key", bytes([2]) + bytes([2, 1, 5, 5, 5, 5]))
+    save(folder, "owner-message", bytes([2]) + bytes([0, 64, 5, 5, 5]))
+    save(folder, "owner-break", bytes([2]) + bytes([4, 5, 5, 5]))
+    save(folder, "owner-events", bytes([2]) + b"".join(
+        bytes([3, i, 0, 5]) for i in range(15)))
+    for i, p in enumerate([magic + token, magic + token[:15] + b"x",
+                           b"x" + magic[1:] + token, magic, b"",
+                           (magic + token)[:23], magic + token + b"more"]):
+        save(folder, "owner-private-%d" % i, bytes([len(p) << 2]) + p + b"\5" * 4)
+
+    # To the user: what answers, and what comes then.
+    def rep(addr=0x10000, size=65536, key=1, perm=3, m=magic):
+        return struct.pack("<8sQQII", m, addr, size, key, perm)
+
+    io = bytes([0, 0, 63, 0, 0, 1, 63, 1])
+    save(folder, "user-io", bytes([3]) + io * 2 + b"\6\6\6\6")
+    save(folder, "user-break", bytes([3]) + io + b"\5\2" + io + b"\6\6\6")
+    save(folder, "user-other", bytes([3]) + io + bytes([5, 1, 32]) +
+         rep(size=4096) + io)
+    save(folder, "user-rejected", bytes([3]) + io + bytes([5, 0x81, 4]) +
+         bytes(4) + b"\2" + io)
+    save(folder, "user-message", bytes([3]) + io + bytes([4, 64]) + io)
+    save(folder, "user-events", bytes([3]) + b"".join(
+        bytes([3, i, 0, 6]) for i in range(15)))
+    for i, p in enumerate([rep(), rep(addr=2**64 - 4096), rep(size=0),
+                           rep(size=2**64 - 1), rep(perm=0), rep(perm=7),
+                           rep(perm=1, key=2**32 - 1), rep(m=b"leapMEM2"),
+                           rep()[:31], rep(addr=0, size=2**63), b""]):
+        save(folder, "user-answer-%d" % i, bytes([1 | len(p) << 2]) + p + io)
+
+
 target(os.path.join(sys.argv[1], "rdma-target"))
 host(os.path.join(sys.argv[1], "rdma-host"))
+share(os.path.join(sys.argv[1], "rdma-share"))

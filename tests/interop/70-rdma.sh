@@ -56,5 +56,6 @@ on() {
 }
 
 on rxe --module rdma_rxe --env "LONG=$long"
+cat "$HERE/expect/dmesg-siw.allow" >>"$WORK/dmesg.allow"
 [ -z "$long" ] || on siw --kernel built --module siw
 tap_done $CHECKS

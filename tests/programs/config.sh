@@ -69,6 +69,10 @@ option "no permissions" '"mode": expected permissions in octal' \
 	--vfio-user "$tmp/x.sock",mode=0668 --subsystem "$nqn"
 option "no user" '"owner": expected USER' \
 	--vfio-user "$tmp/x.sock",owner=no-such-user --subsystem "$nqn"
+option "shared receives without RDMA" '"srq": only rdma has receives' \
+	--listen "tcp://127.0.0.1:0,srq=64" --subsystem "$nqn"
+option "too many shared receives" '"srq"' \
+	--listen "rdma://127.0.0.1:0,srq=65537" --subsystem "$nqn"
 option "no kind of interrupt" '"irq": expected msix, msi or intx' \
 	--vfio-user "$tmp/x.sock",irq=pin --subsystem "$nqn"
 option "a drive of a subsystem that is not there" "names no subsystem" \

@@ -65,6 +65,12 @@ wait_for() {
 	done
 }
 
+# A load that was started with time to spare, as perf_pid, ends now: well, when
+# nothing was wrong with it.
+end_load() {
+	kill -INT "$perf_pid" && wait "$perf_pid"
+}
+
 # The program itself: libtool's wrapper would be the process we look at.
 binary() {
 	dir=$(dirname "$1")

@@ -2,6 +2,9 @@
 # socp as a process: start, idle, memory, signals, locks, an ordinary user.
 . "$top_srcdir/tests/programs/lib.sh"
 
+perf_pid=
+trap 'kill -9 $perf_pid 2>/dev/null; stop_socp KILL >/dev/null 2>&1
+	rm -rf "$tmp"' EXIT
 # It touches all that is allocated, which is counted here.
 unset MALLOC_PERTURB_
 idle_host=$(binary "$top_builddir/tests/programs/idle-host")
@@ -72,7 +75,7 @@ is_small "idle with one subsystem"
 sleep 0.3
 is_idle "idle" "$pid"
 
-"$perf" --quiet --time 30 --loss 4294967295 "$url/$nqn" >"$tmp/perf.out" 2>&1 &
+"$perf" --quiet --time 600 --loss 4294967295 "$url/$nqn" >"$tmp/perf.out" 2>&1 &
 perf_pid=$!
 wait_for 10 sh -c "'$leapctl' --control '$ctl' connections | grep -q 127"
 sleep 0.3
@@ -82,6 +85,7 @@ stop_socp TERM 2>/dev/null
 is "SIGTERM under load: 0" "$rc" 0
 kill "$perf_pid" 2>/dev/null
 wait "$perf_pid"
+perf_pid=
 ok "nothing was written to stderr" test ! -s "$tmp/socp.err"
 
 idle_with tcp://127.0.0.1:0

@@ -31,12 +31,12 @@ static void on_lost(struct leap_qp *qp, int sys_errno, void *arg)
 
 void fx_wait(struct fx *fx, const int *flag)
 {
-	uint64_t from = leap_pollgroup_now_ns(fx->pg);
+	struct unit_lived lived = { 0 };
 
 	while (!*flag) {
 		fx->poll(fx);
-		assert_true(leap_pollgroup_now_ns(fx->pg) - from <
-			    10000000000ull);
+		assert_true(unit_lived_ns(&lived,
+				leap_pollgroup_now_ns(fx->pg)) < 10000000000u);
 	}
 }
 

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <time.h>
 
+uint32_t rdma_srq;
+
 uint64_t rdma_now_ns(void)
 {
 	struct timespec ts;
@@ -121,6 +123,7 @@ void rdma_start(struct rdma_fixture *f, struct fake_fabric *fabric,
 	memset(f, 0, sizeof(*f));
 	fake_target_init(&f->target, pg);
 	f->target.execute = execute;
+	f->target.listener_opts.srq = rdma_srq;
 	f->fabric = fabric;
 	f->pg = pg;
 	f->disk = calloc(1, RDMA_DISK);

@@ -43,6 +43,9 @@ struct rdma_fixture {
 	int stopped;
 };
 
+/* Shared receives of listeners made from now on; 0 = none are shared. */
+extern uint32_t rdma_srq;
+
 struct rdma_run;
 
 struct rdma_io {

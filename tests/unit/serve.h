@@ -29,14 +29,15 @@ static inline void ns_done(int err, void *arg)
 	set_err(arg, err);
 }
 
-/* Poll until *@flag, or fail the test after 20 s. */
+/* Poll until *@flag, or fail the test after 20 s of its life. */
 static inline void serve_await(struct leap_pollgroup *pg, const int *flag)
 {
-	uint64_t from = leap_pollgroup_now_ns(pg);
+	struct unit_lived lived = { 0 };
 
 	while (!*flag) {
 		leap_pollgroup_poll(pg, 0);
-		assert_true(leap_pollgroup_now_ns(pg) - from < 20000000000ull);
+		assert_true(unit_lived_ns(&lived, leap_pollgroup_now_ns(pg)) <
+			    20000000000ull);
 	}
 }
 

@@ -30,6 +30,7 @@
 #define BLOCKS	(16u << 20 >> 9)
 
 static struct fake_fabric *fabric;	/* under rdma, or NULL */
+static uint32_t srq;
 
 struct world {
 	struct leap_pollgroup *pg;
@@ -88,6 +89,8 @@ static void run(struct world *w, struct slot *slots, uint64_t count)
 
 static const char *set_up(struct world *w, const char *listen)
 {
+	struct leap_listener_opts opts = LEAP_LISTENER_OPTS_INIT;
+	struct leap_listener *listener;
 	struct leap_subsystem *ss;
 
 	memset(w, 0, sizeof(*w));
@@ -96,10 +99,14 @@ static const char *set_up(struct world *w, const char *listen)
 		assert_int_equal(leap__rdma_use(w->pg, &fabric->v), 0);
 	w->target = serve_target(w->pg, NQN, &ss);
 	serve_ns(w->pg, ss, "memory:16M", 1);
-	if (listen)
-		return serve_at(w->target, listen);
-	assert_int_equal(leap_vdev_create(ss, NULL, &w->vdev), 0);
-	return NULL;
+	if (!listen) {
+		assert_int_equal(leap_vdev_create(ss, NULL, &w->vdev), 0);
+		return NULL;
+	}
+	opts.url = listen;
+	opts.srq = srq;
+	assert_int_equal(leap_listener_create(w->target, &opts, &listener), 0);
+	return leap_listener_url(listener);
 }
 
 static void tear_down(struct world *w)
@@ -202,8 +209,12 @@ static void test_rdma(void **state)
 {
 	fabric = fake_fabric_create();
 	over("rdma://127.0.0.1:0", NULL);
+	/* Again, with receives that are shared and too few. */
+	srq = DEPTH / 2;
+	over("rdma://127.0.0.1:0", NULL);
 	assert_int_equal(fake_fabric_destroy(fabric), 0);
 	fabric = NULL;
+	srq = 0;
 }
 
 static void test_shm(void **state)

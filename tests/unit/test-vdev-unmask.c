@@ -7,7 +7,6 @@
 #include "guest-driver.h"
 
 #include <pthread.h>
-#include <sched.h>
 
 #include <leapio/nvme.h>
 
@@ -87,7 +86,7 @@ static void *raiser(void *arg)
 			if (now != seen)
 				break;
 			if (spins > 1000)
-				sched_yield();
+				unit_pause();
 		}
 		seen = now;
 		/* A little sooner or later each time. */
@@ -116,7 +115,7 @@ static void rounds(struct w *w, void (*mask)(struct w *w, int on))
 		for (spins = 0; __atomic_load_n(&w->raised, __ATOMIC_ACQUIRE) !=
 				i; spins++)
 			if (spins > 1000)
-				sched_yield();
+				unit_pause();
 		if (__atomic_load_n(&w->fired, __ATOMIC_SEQ_CST) != i)
 			break;
 	}

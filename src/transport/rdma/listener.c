@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define RETRY_NS 1000000000u
+#define MAX_SRQ 65536u
 
 struct leap__rdma_listen {
 	struct leap_listener *listener;	/* NULL = stopped */
@@ -153,6 +154,11 @@ int leap__rdma_listen(struct leap_listener *listener, const char *address,
 
 	if (!l)
 		return -ENOMEM;
+	if (opts->srq > MAX_SRQ) {
+		free(l);
+		return leap__err(-EINVAL, "leap_listener_create: srq %u "
+				 "exceeds %u", opts->srq, MAX_SRQ);
+	}
 	l->listener = listener;
 	l->pg = leap_listener_pollgroup(listener);
 	l->retry.run = retry_run;
