@@ -4,6 +4,7 @@
  */
 #include "perf.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -14,12 +15,13 @@
 volatile int perf_stop;
 
 static const char help[] =
-"usage: leap-perf [options] URL\n"
-"       leap-perf [options] --discover tcp://HOST:PORT\n"
+"usage: leap-perf [OPTION...] URL\n"
+"       leap-perf [OPTION...] --discover tcp://HOST:PORT\n"
+"Loads a drive, and verifies what it holds.\n"
 "\n"
 "URL: tcp://HOST:PORT/NQN, rdma://HOST:PORT/NQN, shm:PATH/NQN,\n"
-"     vfio-user:PATH/NQN, pcie:DDDD:BB:DD.F/NQN, or loop://NAME/NQN with\n"
-"     --stack\n"
+"     vfio-user:PATH/NQN, pcie:DDDD:BB:DD.F/NQN, lent:PATH/NQN, or\n"
+"     loop://NAME/NQN with --stack\n"
 "\n"
 "  -m, --mix PERCENT     share of reads (default 100; --verify: 50)\n"
 "  -s, --seq             sequential, not random\n"
@@ -47,16 +49,17 @@ static const char help[] =
 "      --hdgst, --ddgst  only the one or the other\n"
 "      --stack TEXT      loop://: the drive, as memory:64M\n"
 "      --discover URL    print the discovery log\n"
-"      --json            result as JSON on stdout\n"
+"      --json            result, or discovery log, as JSON on stdout\n"
 "      --quiet           no progress line\n"
-"  -h, --help\n"
+"  -h, --help, --version\n"
 "\n"
-"exit: 0 good, 1 commands failed, 2 usage, 3 wrong data, 4 no connection\n";
+"Exit: 0 good, 1 commands failed, 2 usage, 3 wrong data, 4 no connection.\n";
 
 enum {
 	OPT_VERIFY = 256, OPT_SEED, OPT_LOSS, OPT_RECONNECT, OPT_HOSTNQN,
 	OPT_DIGEST, OPT_HDGST, OPT_DDGST, OPT_STACK, OPT_DISCOVER, OPT_JSON,
 	OPT_QUIET, OPT_MISALIGN, OPT_SPIN, OPT_PRP, OPT_ZONED, OPT_TIMEOUT,
+	OPT_VERSION,
 };
 
 static const struct option long_opts[] = {
@@ -75,6 +78,7 @@ static const struct option long_opts[] = {
 	{ "prp", 0, NULL, OPT_PRP }, { "zoned", 1, NULL, OPT_ZONED },
 	{ "misalign", 0, NULL, OPT_MISALIGN }, { "spin-us", 1, NULL, OPT_SPIN },
 	{ "quiet", 0, NULL, OPT_QUIET }, { "help", 0, NULL, 'h' },
+	{ "version", 0, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -101,25 +105,22 @@ static void usage(const char *what, const char *value)
 /* "4k", "1m", "512"; *@end is what follows. */
 static uint64_t size_of(const char *text, char **end)
 {
-	uint64_t n = strtoull(text, end, 0);
+	static const char units[] = "kmgKMG";
+	const char *unit;
+	unsigned int bits = 0;
+	uint64_t n;
 
-	if (*end == text)
+	errno = 0;
+	n = strtoull(text, end, 0);
+	if (*end == text || *text == '-')
 		usage("not a size:", text);
-	switch (**end) {
-	case 'k': case 'K':
-		n <<= 10;
+	if (**end && (unit = strchr(units, **end))) {
+		bits = 10 * (1 + (unsigned int)(unit - units) % 3);
 		++*end;
-		break;
-	case 'm': case 'M':
-		n <<= 20;
-		++*end;
-		break;
-	case 'g': case 'G':
-		n <<= 30;
-		++*end;
-		break;
 	}
-	return n;
+	if (errno || n > UINT64_MAX >> bits)
+		usage("too large:", text);
+	return n << bits;
 }
 
 static uint64_t number(const char *text, uint64_t min, uint64_t max)
@@ -194,6 +195,9 @@ static void parse_one(struct opts *o, int c, const char *arg)
 		break;
 	case 'h':
 		fputs(help, stdout);
+		exit(PERF_OK);
+	case OPT_VERSION:
+		printf("leap-perf %s\n", leap_version());
 		exit(PERF_OK);
 	default:
 		exit(PERF_USAGE);	/* getopt has said why */
@@ -321,6 +325,11 @@ static int find_ns(struct leap_host *host, struct opts *o, struct ns_info *out,
 			o->bs_min, o->bs_max, ns.block_bytes);
 		return -1;
 	}
+	if (o->zoned && !ns.zone_blocks) {
+		fprintf(stderr, "leap-perf: namespace %u has no zones\n",
+			ns.nsid);
+		return -1;
+	}
 	out->nsid = ns.nsid;
 	out->block_bytes = ns.block_bytes;
 	out->nr_blocks = ns.nr_blocks;
@@ -356,6 +365,9 @@ static int load(struct leap_pollgroup *pg, struct leap_host *host,
 	}
 	rc = o->zoned ? zoned_run(pg, host, o, &all, &r) :
 			load_run(pg, host, o, &ns, v, &r);
+	/* A signal ends the load; what it has written is read back all the same,
+	 * unless there is another one. */
+	perf_stop = 0;
 	if (!rc && v && !r.lost)
 		rc = load_read_back(pg, host, o, &ns, v, &r);
 	report(o, &ns, v, &r);

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # The control socket: good and bad requests, and leapctl's tables and codes.
 . "$top_srcdir/tests/programs/lib.sh"
+perf_pid=
+trap 'kill -9 $perf_pid 2>/dev/null; stop_socp KILL >/dev/null 2>&1
+	rm -rf "$tmp"' EXIT
 command -v python3 >/dev/null || { echo "skip: no python3"; exit 77; }
 
 ok "socp starts" start_socp --listen tcp://127.0.0.1:0 --subsystem "$nqn" \
@@ -81,6 +84,11 @@ is "and once more as before" "$(ask --json subsystems)" "$before"
 added=$(ask listeners add tcp://127.0.0.1:0 | sed 's/.* //')
 has "add a listener" "$(ask listeners)" "$added"
 ok "use it" "$perf" --quiet --count 100 "$added/$nqn"
+found=$("$perf" --json --discover "$added" | python3 -c '
+import json, sys
+for e in json.load(sys.stdin):
+    print(e["type"], e["subtype"], e["port"], e["subsystem"])')
+has "it is discovered" "$found" "tcp nvme ${added##*:} $nqn"
 ok "remove it" ask listeners remove "$added"
 is "it is gone" "$(ask listeners)" "$url"
 
@@ -96,7 +104,7 @@ ok "goes with it" ask subsystems remove nqn.2024-01.io.x:vm
 ok "its socket as well" test ! -e "$tmp/drive.sock"
 is "and once more as before" "$(ask --json subsystems)" "$before"
 
-"$perf" --quiet --time 20 "$url/$nqn" >"$tmp/perf.out" 2>&1 &
+"$perf" --quiet --time 600 "$url/$nqn" >"$tmp/perf.out" 2>&1 &
 perf_pid=$!
 ok "a connection shows" wait_for 10 sh -c \
 	"'$leapctl' --control '$ctl' connections | grep -q 127.0.0.1"
@@ -114,8 +122,8 @@ cntlid=$(ask --json connections | python3 -c \
 ok "end one connection" ask connections disconnect "$nqn" "$cntlid"
 refuse "there is none of that number" "no controller" \
 	connections disconnect "$nqn" 65000
-kill "$perf_pid"
-wait "$perf_pid"
+end_load
+perf_pid=
 
 ask nonsense >/dev/null 2>&1
 is "usage: 2" $? 2
@@ -123,6 +131,17 @@ ask ns add "$nqn" >/dev/null 2>&1
 is "a missing argument: 2" $? 2
 ask ns resize "$nqn" 1 big >/dev/null 2>&1
 is "not a size: 2" $? 2
+ask top nan >/dev/null 2>&1
+is "not so many seconds: 2" $? 2
+for n in -1 99999999999g 1x; do
+	"$perf" --count $n "$url/$nqn" >/dev/null 2>&1
+	is "leap-perf --count $n: 2" $? 2
+done
+for prog in "$socp" "$leapctl" "$perf" "$hostd"; do
+	has "$(basename "$prog") --version" "$("$prog" --version)" \
+		"$(basename "$prog") "
+	has "--help says how it ends" "$("$prog" --help)" "Exit: 0"
+done
 "$leapctl" --control "$tmp/none" info >/dev/null 2>&1
 is "no connection: 3" $? 3
 stop_socp TERM

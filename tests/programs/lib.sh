@@ -10,7 +10,11 @@ nqn=nqn.2024-01.io.example:test
 tmp=$(mktemp -d)
 ctl=$tmp/ctl
 pid=
-trap 'stop_socp KILL >/dev/null 2>&1; rm -rf "$tmp"' EXIT
+far=nqn.2024-01.io.example:far
+far_pid=
+perf_pid=
+trap 'stop_socp KILL >/dev/null 2>&1
+	kill -9 $far_pid $perf_pid 2>/dev/null; rm -rf "$tmp"' EXIT
 n=0
 bad=0
 
@@ -53,7 +57,8 @@ plan() {
 	exit $bad
 }
 
-# wait_for SECONDS COMMAND...
+# wait_for SECONDS COMMAND...: counted in looks, of which a second has twenty. On
+# a machine with other work they take longer, as does what they wait for.
 wait_for() {
 	tries=$(($1 * 20))
 	shift
@@ -62,6 +67,12 @@ wait_for() {
 		[ $tries -gt 0 ] || return 1
 		sleep 0.05
 	done
+}
+
+# A load that was started with time to spare, as perf_pid, ends now: well, when
+# nothing was wrong with it.
+end_load() {
+	kill -INT "$perf_pid" && wait "$perf_pid"
 }
 
 # The program itself: libtool's wrapper would be the process we look at.
@@ -93,6 +104,20 @@ start_socp() {	# arguments; sets pid and url
 		"$tmp/socp.out")
 }
 
+start_far() {	# arguments of a second socp; sets far_pid and far_url
+	"$socp" --subsystem "$far" "$@" >"$tmp/far.out" 2>"$tmp/far.err" &
+	far_pid=$!
+	wait_for 10 grep -q '^socp: listening' "$tmp/far.out" || return 1
+	far_url=$(sed -n 's/^socp: listening on \([^ ,]*\).*/\1/p' \
+		"$tmp/far.out")
+}
+
+ends() {	# name, pid of a child
+	kill "$2"
+	wait "$2"
+	is "$1 ends at SIGTERM: exit code" $? 0
+}
+
 stop_socp() {	# signal; sets rc
 	[ -n "$pid" ] || return 0
 	kill -"$1" "$pid"
@@ -102,6 +127,32 @@ stop_socp() {	# signal; sets rc
 }
 
 ask() { "$leapctl" --control "$ctl" "$@"; }
+
+# is_gone PID: it has ended; whoever started it reaps it later
+is_gone() {
+	case $(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" \
+		2>/dev/null) in
+	'' | Z) return 0 ;;
+	esac
+	return 1
+}
+
+switches() {	# PID: how often its threads have gone to sleep
+	cat /proc/"$1"/task/*/status |
+		awk '/^voluntary_ctxt_switches/ { n += $2 } END { print n }'
+}
+
+# is_idle NAME PID: at most one wake-up a second, of all threads together. The
+# seconds are those that have really passed.
+is_idle() {
+	from=$(date +%s%3N)
+	before=$(switches "$2")
+	sleep 3
+	wakeups=$(($(switches "$2") - before))
+	took=$(($(date +%s%3N) - from))
+	echo "# $wakeups wake-ups in $took ms"
+	ok "$1: at most one wake-up a second" test $((wakeups * 1000)) -le $took
+}
 
 # raw TEXT...: what the control socket answers to exactly these lines
 raw() {

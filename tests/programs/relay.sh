@@ -2,24 +2,10 @@
 # Two socp: one serves windows of what the other has.
 . "$top_srcdir/tests/programs/lib.sh"
 
-far=nqn.2024-01.io.example:far
-far_pid=
-trap 'stop_socp KILL >/dev/null 2>&1; [ -z "$far_pid" ] ||
-	kill -9 "$far_pid" 2>/dev/null; rm -rf "$tmp"' EXIT
-
-start_far() {	# listen URL
-	"$socp" --listen "$1" --subsystem "$far" \
-		--ns "nsid=3,stack=file:$tmp/disk" \
-		>"$tmp/far.out" 2>"$tmp/far.err" &
-	far_pid=$!
-	wait_for 10 grep -q '^socp: listening' "$tmp/far.out" || return 1
-	far_url=$(sed -n 's/^socp: listening on \([^ ,]*\).*/\1/p' \
-		"$tmp/far.out")
-}
-
-
+far_ns="nsid=3,stack=file:$tmp/disk"
 truncate -s 64M "$tmp/disk"
-ok "the far end starts" start_far tcp://127.0.0.1:0
+ok "the far end starts" start_far \
+	--listen tcp://127.0.0.1:0 --ns "$far_ns"
 ok "the near end starts, two windows and all of it" start_socp \
 	--listen tcp://127.0.0.1:0 --threads 2 --subsystem "$nqn" \
 	--ns "nsid=1,stack=relay:$far_url/$far[nsid=3,start=2048,blocks=32768]" \
@@ -41,7 +27,7 @@ is "a far namespace that is not there is refused" $? 1
 has "by number" "$out" "no namespace 4"
 
 # The far end is killed and started again under I/O.
-"$perf" --verify --quiet --time 5 --queues 2 --nsid 3 "$url/$nqn" \
+"$perf" --verify --quiet --time 600 --queues 2 --nsid 3 "$url/$nqn" \
 	>"$tmp/perf.out" 2>&1 &
 perf_pid=$!
 sleep 1
@@ -49,14 +35,13 @@ kill -9 "$far_pid"
 wait "$far_pid" 2>/dev/null
 wait_for 10 flock -n "$tmp/disk" true
 sleep 0.5
-ok "the far end is back" start_far "$far_url"
-wait "$perf_pid"
+ok "the far end is back" start_far --listen "$far_url" --ns "$far_ns"
+sleep 0.5
+end_load
 is "the host saw a pause, and its data" $? 0
 sed 's/^/# /' "$tmp/perf.out"
 stop_socp TERM
 is "SIGTERM: 0" "$rc" 0
 ok "nothing was written to stderr" test ! -s "$tmp/socp.err"
-kill "$far_pid"
-wait "$far_pid"
-is "the far end, too" $? 0
+ends "the far end, too," "$far_pid"
 plan
