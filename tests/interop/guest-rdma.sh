@@ -13,8 +13,9 @@ CFG=/sys/kernel/config/nvmet SUB=$CFG/subsystems/$NQN NVMET_PORT=$CFG/ports/1
 ulimit -l unlimited
 
 # What nvmet takes in a capsule, and the I/O that its end has to interrupt. It
-# waits for its RDMA READs when it disconnects, and siw forgets those that are out
-# then: nvmet stands still for ever, whichever host wrote. So nothing is read there.
+# waits for its RDMA READs when it disconnects, and siw forgets those that are
+# out then: nvmet stands still for ever, whichever host wrote. So nothing is read
+# there.
 CAPSULE=4096 BOUNCE_BS=4k-128k
 [ "$DRIVER" != siw ] || { CAPSULE=16384 BOUNCE_BS=4k-16k; }
 

@@ -142,7 +142,7 @@ static int comp_create(struct leap__v_dev *dev, struct leap__v_comp **out)
 		c = calloc(1, sizeof(*c));
 	if (c) {
 		c->f = dev->f;
-		c->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		c->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC | EFD_SEMAPHORE);
 		dev->f->nr_comps++;
 		*out = c;
 	}
@@ -164,12 +164,43 @@ static int comp_fd(struct leap__v_comp *c)
 	return c->fd;
 }
 
-static void comp_drain(struct leap__v_comp *c)
+/* Takes @told[@i] out: its turn has come, or it goes. */
+static void take_told(struct leap__v_comp *c, uint32_t i)
 {
 	uint64_t count;
 
-	if (read(c->fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+	if (read(c->fd, &count, sizeof(count)) != sizeof(count))
 		abort();
+	for (c->nr_told--; i < c->nr_told; i++)
+		c->told[i] = c->told[i + 1];
+}
+
+static struct leap__v_cq *comp_next(struct leap__v_comp *c)
+{
+	struct leap__v_cq *cq = NULL;
+
+	fake_lock(c->f);
+	if (c->nr_told) {
+		cq = c->told[0];
+		take_told(c, 0);
+	}
+	fake_unlock(c->f);
+	return cq;
+}
+
+static void tell(struct leap__v_cq *cq)
+{
+	struct leap__v_comp *c = cq->comp;
+	uint64_t one = 1;
+	uint32_t i;
+
+	for (i = 0; i < c->nr_told; i++)
+		if (c->told[i] == cq)
+			return;
+	if (i == sizeof(c->told) / sizeof(c->told[0]) ||
+	    write(c->fd, &one, sizeof(one)) != sizeof(one))
+		abort();
+	c->told[c->nr_told++] = cq;
 }
 
 static int cq_create(struct leap__v_dev *dev, uint32_t entries,
@@ -195,7 +226,12 @@ static int cq_create(struct leap__v_dev *dev, uint32_t entries,
 
 static void cq_destroy(struct leap__v_cq *cq)
 {
+	uint32_t i;
+
 	fake_lock(cq->f);
+	for (i = 0; i < cq->comp->nr_told; i++)
+		if (cq->comp->told[i] == cq)
+			take_told(cq->comp, i);
 	cq->f->nr_cqs--;
 	fake_unlock(cq->f);
 	free(cq->wc);
@@ -206,7 +242,6 @@ static void complete(struct leap__v_cq *cq, uint64_t id, uint32_t status,
 		     uint32_t bytes, uint32_t flags)
 {
 	struct leap__v_wc *wc = &cq->wc[cq->tail & (cq->size - 1)];
-	uint64_t one = 1;
 
 	if (cq->tail - cq->head == cq->size)
 		abort();	/* overrun: our bug */
@@ -218,8 +253,7 @@ static void complete(struct leap__v_cq *cq, uint64_t id, uint32_t status,
 	if (!cq->armed)
 		return;
 	cq->armed = 0;
-	if (write(cq->comp->fd, &one, sizeof(one)) != sizeof(one))
-		abort();
+	tell(cq);
 }
 
 static int cq_arm(struct leap__v_cq *cq)
@@ -288,6 +322,7 @@ static int qp_create(struct leap__v_id *id, struct leap__v_pd *pd,
 		qp->id = id;
 		qp->pd = pd;
 		qp->cq = cq;
+		qp->send_cq = caps->send_cq ? caps->send_cq : cq;
 		qp->caps = *caps;
 		qp->srq = caps->srq;
 		if (qp->srq)
@@ -348,7 +383,7 @@ void fake_flush(struct leap__v_qp *qp)
 		struct fake_send *s = &qp->sq[qp->sq_head++ %
 					      qp->caps.max_send];
 
-		complete(qp->cq, s->wr.id, LEAP__V_FLUSHED, 0, 0);
+		complete(qp->send_cq, s->wr.id, LEAP__V_FLUSHED, 0, 0);
 	}
 	while (rq->head != rq->tail)
 		complete(qp->cq, rq->r[rq->head++ & (rq->size - 1)].id,
@@ -480,7 +515,7 @@ static void end_late(struct leap__v_qp *qp)
 		return;
 	qp->has_late = 0;
 	if (!qp->error && peer && peer->qp)
-		complete(qp->cq, qp->late.wr.id,
+		complete(qp->send_cq, qp->late.wr.id,
 			 (uint32_t)do_rdma(qp, peer->qp, &qp->late), 0, 0);
 }
 
@@ -533,7 +568,7 @@ void fake_run(struct leap__v_qp *qp)
 		qp->sq_head++;
 		if (st == LEAP__V_OK && !(s->wr.flags & LEAP__V_SIGNALED))
 			continue;
-		complete(qp->cq, s->wr.id, (uint32_t)st, 0, 0);
+		complete(qp->send_cq, s->wr.id, (uint32_t)st, 0, 0);
 		if (st == LEAP__V_OK)
 			continue;
 		fake_flush(qp);
@@ -750,7 +785,7 @@ struct fake_fabric *fake_fabric_create(void)
 	f->v.comp_create = comp_create;
 	f->v.comp_destroy = comp_destroy;
 	f->v.comp_fd = comp_fd;
-	f->v.comp_drain = comp_drain;
+	f->v.comp_next = comp_next;
 	f->v.cq_create = cq_create;
 	f->v.cq_destroy = cq_destroy;
 	f->v.cq_arm = cq_arm;

@@ -83,6 +83,8 @@ struct leap__v_mr {
 struct leap__v_comp {
 	struct fake_fabric *f;
 	int fd;
+	struct leap__v_cq *told[2];	/* each at most once */
+	uint32_t nr_told;
 };
 
 struct leap__v_cq {
@@ -123,6 +125,7 @@ struct leap__v_qp {
 	struct leap__v_id *id;
 	struct leap__v_pd *pd;
 	struct leap__v_cq *cq;
+	struct leap__v_cq *send_cq;
 	struct leap__v_qp_caps caps;
 	struct fake_rq rq;
 	struct leap__v_srq *srq;	/* instead, or NULL */

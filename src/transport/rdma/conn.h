@@ -58,6 +58,9 @@ struct leap__rdma_end {
 	void (*gone)(struct leap__rdma_conn *c);
 	/* conn->timer ran out in state SETUP or READY. */
 	void (*timeout)(struct leap__rdma_conn *c);
+	/* 1 = somebody waits until what is posted is done: whoever sleeps is
+	 * to be woken for that. NULL = always. */
+	int (*waiting)(struct leap__rdma_conn *c);
 };
 
 /* Where receives are: of two parts each, the second may be empty. */
@@ -81,12 +84,15 @@ struct leap__rdma_conn {
 	struct leap__v_chan *chan;
 	struct leap__v_id *id;
 	struct leap__v_qp *qp;
-	struct leap__v_cq *cq;
+	struct leap__v_cq *cq;		/* of receives, and of the rest if that
+					 * has none of its own */
+	struct leap__v_cq *send_cq;	/* or NULL */
 	struct leap__v_comp *comp;
 	struct leap__v_mr *mr[2];	/* of the end; go after the queue */
 	uint8_t state;			/* enum leap__rdma_state */
 	uint8_t polled;			/* the poller is in */
 	uint8_t armed;			/* the queue will tell */
+	uint8_t armed_sends;		/* send_cq will */
 	uint8_t linked;			/* connect or accept was called */
 	uint8_t handling;		/* completions: a post follows */
 	uint8_t stalling;		/* stall runs */

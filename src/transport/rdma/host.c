@@ -339,6 +339,15 @@ static void host_timeout(struct leap__rdma_conn *c)
 	leap__rdma_kill(c, -ETIMEDOUT);
 }
 
+/* Fused commands want two slots. */
+static int host_waiting(struct leap__rdma_conn *c)
+{
+	const struct host *h = of_conn(c);
+
+	return h->txq || h->free_slot == NO_SLOT ||
+	       h->slots[h->free_slot].next_free == NO_SLOT;
+}
+
 static const struct leap__rdma_end host_end = {
 	.recv = host_recv,
 	.sent = host_sent,
@@ -346,6 +355,7 @@ static const struct leap__rdma_end host_end = {
 	.event = host_event,
 	.gone = host_gone,
 	.timeout = host_timeout,
+	.waiting = host_waiting,
 };
 
 static int make_slots(struct host *h)

@@ -4,16 +4,23 @@
  * with one, and whoever sleeps is told.
  *
  * Only the last descriptor of a batch is signalled: a completion stands for all
- * that were posted before it. But for READs: a device may say that a SEND is out
- * while the answer to a READ before it is not yet in. Before the poll group sleeps, the completion
- * queue is armed and then looked at once more; what is found in that look waits
- * for the next poll, because nothing is called back from arm. Knows nothing of
- * how a connection begins and ends.
+ * that were posted before it. But for READs: a device may say that a SEND is
+ * out while the answer to a READ before it is not yet in.
+ *
+ * Before the poll group sleeps, the queue of receives is armed, and that of
+ * what was posted if somebody waits for it; then both are looked at once more.
+ * What is found in that look waits for the next poll, because nothing is called
+ * back from arm. What nobody waits for is seen when something else wakes us, or
+ * when the time of what stalls is over.
+ *
+ * Knows nothing of how a connection begins and ends.
  */
 #include "transport/rdma/srq.h"
 
 #include <errno.h>
 #include <string.h>
+
+static int conn_poll(struct leap_poller *p, unsigned int budget);
 
 static struct leap__rdma_conn *of_poller(struct leap_poller *p)
 {
@@ -108,7 +115,10 @@ static void stall_run(struct leap_timer *timer)
 		((char *)timer - offsetof(struct leap__rdma_conn, stall));
 
 	c->stalling = 0;
-	if (c->sq_tail == c->sq_head)
+	/* It may be done without having told. */
+	conn_poll(&c->poller, c->sq_size);
+	if (c->sq_tail == c->sq_head || c->stalling ||
+	    c->state >= LEAP__RDMA_DEAD)
 		return;
 	if (c->sq_head != c->stall_head)
 		stall_start(c);
@@ -258,6 +268,20 @@ static int handle(struct leap__rdma_conn *c, uint32_t n)
 	return (int)n;
 }
 
+/* Up to LEAP__RDMA_WCS completions, or negative errno. What is posted first: it
+ * makes room. */
+static int look(struct leap__rdma_conn *c)
+{
+	int n = 0, recvs;
+
+	if (c->send_cq)
+		n = c->v->cq_poll(c->send_cq, c->wc, LEAP__RDMA_WCS);
+	if (n < 0 || n == (int)LEAP__RDMA_WCS)
+		return n;
+	recvs = c->v->cq_poll(c->cq, c->wc + n, (int)LEAP__RDMA_WCS - n);
+	return recvs < 0 ? recvs : n + recvs;
+}
+
 static int conn_poll(struct leap_poller *p, unsigned int budget)
 {
 	struct leap__rdma_conn *c = of_poller(p);
@@ -272,7 +296,7 @@ static int conn_poll(struct leap_poller *p, unsigned int budget)
 		done += (unsigned int)handle(c, (uint32_t)n);
 	}
 	while (done < budget && c->state < LEAP__RDMA_DEAD) {
-		n = c->v->cq_poll(c->cq, c->wc, LEAP__RDMA_WCS);
+		n = look(c);
 		if (__builtin_expect(n < 0, 0))
 			leap__rdma_kill(c, n);
 		if (n <= 0)
@@ -284,6 +308,24 @@ static int conn_poll(struct leap_poller *p, unsigned int budget)
 	return (int)done;
 }
 
+/* 0 = it will tell of what is not there now */
+static int arm_cq(struct leap__rdma_conn *c, struct leap__v_cq *cq,
+		  uint8_t *armed)
+{
+	if (*armed)
+		return 0;
+	if (c->v->cq_arm(cq))
+		return 1;	/* it will say so when polled */
+	*armed = 1;
+	return 0;
+}
+
+static int waiting(struct leap__rdma_conn *c)
+{
+	return c->send_cq && c->sq_tail != c->sq_head &&
+	       (c->state == LEAP__RDMA_CLOSING || c->end->waiting(c));
+}
+
 static int conn_arm(struct leap_poller *p)
 {
 	struct leap__rdma_conn *c = of_poller(p);
@@ -293,13 +335,11 @@ static int conn_arm(struct leap_poller *p)
 		return 0;
 	if (c->nr_wc)
 		return 1;
-	if (!c->armed) {
-		if (c->v->cq_arm(c->cq))
-			return 1;	/* it will say so when polled */
-		c->armed = 1;
-	}
+	if (arm_cq(c, c->cq, &c->armed) ||
+	    (waiting(c) && arm_cq(c, c->send_cq, &c->armed_sends)))
+		return 1;
 	/* The second look: what came before it was armed tells nobody. */
-	n = c->v->cq_poll(c->cq, c->wc, LEAP__RDMA_WCS);
+	n = look(c);
 	if (n > 0)
 		c->nr_wc = (uint32_t)n;
 	return n != 0;

@@ -12,6 +12,7 @@
  */
 #include "transport/rdma/target.h"
 
+#include "core/io/dispatch.h"
 #include "core/io/inet.h"
 #include "core/io/transport.h"
 
@@ -245,6 +246,15 @@ static void target_timeout(struct leap__rdma_conn *c)
 	leap__rdma_kill(c, -ETIMEDOUT);
 }
 
+/* Also those of other connections who want its buffers and commands. */
+static int target_waiting(struct leap__rdma_conn *c)
+{
+	const struct target *t = of_conn(c);
+
+	return t->reads || t->wait.head || t->done.head ||
+	       leap__dispatch(c->pg)->starved;
+}
+
 static const struct leap__rdma_end target_end = {
 	.recv = target_recv,
 	.sent = target_sent,
@@ -252,6 +262,7 @@ static const struct leap__rdma_end target_end = {
 	.event = target_event,
 	.gone = target_gone,
 	.timeout = target_timeout,
+	.waiting = target_waiting,
 };
 
 void leap__rdma_vqp_resume(struct leap_vqp *vqp)

@@ -95,6 +95,8 @@ struct leap__v_qp_caps {
 	uint32_t max_recv;
 	uint32_t max_sge;	/* of both */
 	uint32_t max_inline;
+	/* In: completions of what is posted go there; NULL = to the other. */
+	struct leap__v_cq *send_cq;
 	/* In: receives come from here, and max_recv is 0; or NULL. */
 	struct leap__v_srq *srq;
 	/* Set when the queue pair, in error, will take no more from there, and
@@ -207,8 +209,9 @@ struct leap__verbs {
 	int (*comp_create)(struct leap__v_dev *dev, struct leap__v_comp **out);
 	void (*comp_destroy)(struct leap__v_comp *comp);
 	int (*comp_fd)(struct leap__v_comp *comp);
-	/* Take what it has told. */
-	void (*comp_drain)(struct leap__v_comp *comp);
+	/* The next queue that it has told of, which is not armed any more;
+	 * NULL = none. */
+	struct leap__v_cq *(*comp_next)(struct leap__v_comp *comp);
 	int (*cq_create)(struct leap__v_dev *dev, uint32_t entries,
 			 struct leap__v_comp *comp, struct leap__v_cq **out);
 	void (*cq_destroy)(struct leap__v_cq *cq);

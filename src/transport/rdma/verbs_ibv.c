@@ -133,13 +133,15 @@ static int comp_fd(struct leap__v_comp *comp)
 	return comp_of(comp)->fd;
 }
 
-static void comp_drain(struct leap__v_comp *comp)
+static struct leap__v_cq *comp_next(struct leap__v_comp *comp)
 {
 	struct ibv_cq *cq;
 	void *arg;
 
-	while (!ibv_get_cq_event(comp_of(comp), &cq, &arg))
-		ibv_ack_cq_events(cq, 1);
+	if (ibv_get_cq_event(comp_of(comp), &cq, &arg))
+		return NULL;
+	ibv_ack_cq_events(cq, 1);
+	return (struct leap__v_cq *)(void *)cq;
 }
 
 static int cq_create(struct leap__v_dev *dev, uint32_t entries,
@@ -238,7 +240,7 @@ static const struct leap__verbs real = {
 	.comp_create = comp_create,
 	.comp_destroy = comp_destroy,
 	.comp_fd = comp_fd,
-	.comp_drain = comp_drain,
+	.comp_next = comp_next,
 	.cq_create = cq_create,
 	.cq_destroy = cq_destroy,
 	.cq_arm = cq_arm,

@@ -35,7 +35,8 @@ int leap__ibv_qp_create(struct leap__v_id *id, struct leap__v_pd *pd,
 			struct leap__v_qp **out)
 {
 	struct ibv_qp_init_attr a = {
-		.send_cq = cq_of(cq), .recv_cq = cq_of(cq),
+		.send_cq = cq_of(caps->send_cq ? caps->send_cq : cq),
+		.recv_cq = cq_of(cq),
 		.qp_type = IBV_QPT_RC,
 		.srq = srq_of(caps->srq), .qp_context = caps->last_recv,
 	};

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What wakes an end of an RDMA connection that sleeps: messages always, and
+ * that something which was posted is done only when somebody waits for that.
+ * Nothing is lost by sleeping through the rest of it.
+ */
+#include "rdma-world.h"
+
+#include "core/io/dispatch.h"
+
+#include <poll.h>
+
+static void sleep_now(struct leap_pollgroup *pg)
+{
+	while (leap_pollgroup_arm(pg))
+		leap_pollgroup_poll(pg, 0);
+}
+
+static int is_woken(struct leap_pollgroup *pg)
+{
+	struct pollfd p = { .fd = leap_pollgroup_fd(pg), .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
+}
+
+static uint32_t bufs(const struct world *w)
+{
+	return leap__dispatch(w->pg)->bufs_in_use;
+}
+
+static void read_512(struct world *w, uint16_t cid)
+{
+	keyed(io(&w->p, LEAP_NVM_READ, 0, 512, cid), (uintptr_t)w->p.data, 512,
+	      w->p.data_keys.rkey, 0);
+	peer_send(&w->p, LEAP_SQE_SIZE);
+	polls(w);
+}
+
+/* A host without a receive for the answer that it asks for. */
+static void ask(struct world *w, uint16_t qid)
+{
+	connect_sqe(&w->p, qid);
+	peer_send(&w->p, LEAP_SQE_SIZE);
+	assert_non_null(answer(w));
+	read_512(w, 7);
+}
+
+static void begin_asleep(struct world *w)
+{
+	link_up(w, 1);
+	ask(w, 1);
+	assert_int_equal(bufs(w), 1);
+	sleep_now(w->pg);
+	assert_false(is_woken(w->pg));
+}
+
+/* The answer goes out, and whoever sent it sleeps on. */
+static void test_answer(void **state)
+{
+	struct world w;
+
+	begin_asleep(&w);
+	peer_recv(&w.p, 0);
+	assert_int_equal(peer_completion(&w.p), 1);
+	assert_int_equal(peer_completion(&w.p), 1);
+	assert_int_equal(w.p.wc.id, 1000);
+	assert_false(is_woken(w.pg));
+	assert_int_equal(bufs(&w), 1);
+	/* The next command wakes it, and it sees both. */
+	peer_recv(&w.p, 0);
+	keyed(io(&w.p, LEAP_NVM_READ, 0, 512, 8), (uintptr_t)w.p.data, 512,
+	      w.p.data_keys.rkey, 0);
+	peer_send(&w.p, LEAP_SQE_SIZE);
+	assert_true(is_woken(w.pg));
+	status_is(&w, 8, 0);
+	polls(&w);
+	assert_int_equal(bufs(&w), 0);
+	finish(&w);
+}
+
+/* But not while another connection waits for the buffer that it frees. */
+static void test_answer_frees(void **state)
+{
+	void *taken[1024];
+	struct peer first;
+	struct leap_rdma_cm_req req = peer_req(2, DEPTH);
+	struct world w;
+	uint32_t n = 0;
+
+	link_up(&w, 1);
+	while (leap__bufs_free(leap__dispatch(w.pg)) > 1)
+		taken[n++] = leap_pollgroup_buf_get(w.pg);
+	ask(&w, 1);
+	first = w.p;
+	peer_init(&w.p, w.fabric);
+	peer_ask(&w.p, w.f.url, &req, 32, 16, DEPTH);
+	polls(&w);
+	assert_int_equal(peer_event(&w.p), 1);
+	connect_sqe(&w.p, 2);
+	peer_send(&w.p, LEAP_SQE_SIZE);
+	polls(&w);
+	assert_non_null(leap__dispatch(w.pg)->starved);
+	sleep_now(w.pg);
+	assert_false(is_woken(w.pg));
+	peer_recv(&first, 0);
+	assert_true(is_woken(w.pg));
+	assert_non_null(answer(&w));
+	while (n)
+		leap_pollgroup_buf_put(w.pg, taken[--n]);
+	peer_fini(&first);
+	finish(&w);
+}
+
+/* A command goes on when its payload is there. */
+static void test_read(void **state)
+{
+	struct world w;
+
+	live(&w);
+	w.fabric->late_reads = 1;
+	keyed(io(&w.p, LEAP_NVM_WRITE, 0, 8192, 1), (uintptr_t)w.p.data, 8192,
+	      w.p.data_keys.rkey, 0);
+	peer_send(&w.p, LEAP_SQE_SIZE);
+	polls(&w);
+	sleep_now(w.pg);
+	assert_false(is_woken(w.pg));
+	fake_end_late(w.fabric);
+	assert_true(is_woken(w.pg));
+	status_is(&w, 1, 0);
+	finish(&w);
+}
+
+/* Whoever closes waits for the last answer. */
+static void test_close(void **state)
+{
+	struct world w;
+
+	begin_asleep(&w);
+	leap_vqp_close(w.f.target.vqp);
+	polls(&w);
+	sleep_now(w.pg);
+	assert_false(is_woken(w.pg));
+	peer_recv(&w.p, 0);
+	assert_true(is_woken(w.pg));
+	gone(&w);
+	finish(&w);
+}
+
+/* What was slept through has not stalled. */
+static void test_stall(void **state)
+{
+	struct world w;
+
+	begin_asleep(&w);
+	/* Connect was answered in the first time. */
+	assert_true(stall_time(&w));
+	sleep_now(w.pg);
+	peer_recv(&w.p, 0);
+	assert_false(is_woken(w.pg));
+	assert_true(stall_time(&w));
+	assert_int_equal(bufs(&w), 0);
+	polls(&w);
+	assert_int_equal(w.f.target.lost, 0);
+	finish(&w);
+}
+
+/* A host is woken by the answer, not by that its command is out. */
+static void test_host(void **state)
+{
+	struct fake_fabric *fabric = fake_fabric_create();
+	struct leap_pollgroup *host = rdma_pollgroup(fabric, 0, 0, 0);
+	struct leap_pollgroup *pg = rdma_pollgroup(fabric, 0, 0, 0);
+	struct rdma_run r = { 0 };
+	struct rdma_fixture f;
+	int i;
+
+	rdma_start(&f, fabric, pg, "127.0.0.1");
+	rdma_open(&r, &f, host, 1, 0, 8192);
+	rdma_connect(&r);
+	fabric->paused = 1;
+	rdma_load(&r, 1);
+	r.left = 0;
+	leap_qp_kick(r.qp);
+	for (i = 0; i < 80; i++) {
+		rdma_poll(&f);
+		leap_pollgroup_poll(host, 0);
+	}
+	sleep_now(host);
+	sleep_now(pg);
+	assert_false(is_woken(host) || is_woken(pg));
+	fake_resume(fabric);
+	assert_true(is_woken(pg));
+	assert_false(is_woken(host));
+	RDMA_WAIT(is_woken(host), rdma_poll(&f));
+	RDMA_WAIT(r.done == 1, leap_pollgroup_poll(host, 0));
+	rdma_close(&r);
+	rdma_stop(&f);
+	rdma_no_leak(pg);
+	rdma_no_leak(host);
+	assert_int_equal(fake_fabric_destroy(fabric), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_answer),
+		cmocka_unit_test(test_answer_frees),
+		cmocka_unit_test(test_read),
+		cmocka_unit_test(test_close),
+		cmocka_unit_test(test_stall),
+		cmocka_unit_test(test_host),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
