@@ -105,7 +105,7 @@ cat <<EOF
 All of it works. To serve a disk image to other machines:
 
   socp --listen tcp://0.0.0.0:4420 --subsystem $nqn \\
-       --ns stack=file:/srv/disk.img --control /tmp/socp.sock
+       --ns 'stack=file:disk.img[create=1G]' --control /tmp/socp.sock
 
 and to attach it there, with an unmodified Linux kernel:
 

@@ -266,18 +266,28 @@ static void print_command(const struct program *p)
 				(int)p->serve.started[i]);
 }
 
-/* QEMU has the terminal; what ends it from there is not for us. */
+/*
+ * QEMU has the terminal; what ends it from there is not for us. What would end
+ * us ends QEMU, so that there is somebody to stop what was started for it.
+ */
 static int run(struct program *p)
 {
-	int status = 0;
+	int sig, status = 0;
+	sigset_t set, old;
 	pid_t pid;
 
 	signal(SIGINT, SIG_IGN);
 	signal(SIGQUIT, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, &old);
 	pid = fork();
 	if (!pid) {
 		signal(SIGINT, SIG_DFL);
 		signal(SIGQUIT, SIG_DFL);
+		sigprocmask(SIG_SETMASK, &old, NULL);
 		execvp(p->command.v[0], p->command.v);
 		_exit(127);
 	}
@@ -285,8 +295,11 @@ static int run(struct program *p)
 		fprintf(stderr, "%s: %s\n", PROGRAM, strerror(errno));
 		return FAILED;
 	}
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	while (!waitpid(pid, &status, WNOHANG)) {
+		sig = sigwaitinfo(&set, NULL);
+		if (sig == SIGHUP || sig == SIGTERM)
+			kill(pid, sig);
+	}
 	if (!WIFEXITED(status) || WEXITSTATUS(status) == 127) {
 		fprintf(stderr, "%s: %s did not end by itself\n", PROGRAM,
 			p->qemu.program);

@@ -18,8 +18,8 @@ static const char help[] =
 "       leap-perf [options] --discover tcp://HOST:PORT\n"
 "\n"
 "URL: tcp://HOST:PORT/NQN, rdma://HOST:PORT/NQN, shm:PATH/NQN,\n"
-"     vfio-user:PATH/NQN, pcie:DDDD:BB:DD.F/NQN, or loop://NAME/NQN with\n"
-"     --stack\n"
+"     vfio-user:PATH/NQN, pcie:DDDD:BB:DD.F/NQN, lent:PATH/NQN, or\n"
+"     loop://NAME/NQN with --stack\n"
 "\n"
 "  -m, --mix PERCENT     share of reads (default 100; --verify: 50)\n"
 "  -s, --seq             sequential, not random\n"
@@ -49,7 +49,7 @@ static const char help[] =
 "      --discover URL    print the discovery log\n"
 "      --json            result as JSON on stdout\n"
 "      --quiet           no progress line\n"
-"  -h, --help\n"
+"  -h, --help, --version\n"
 "\n"
 "exit: 0 good, 1 commands failed, 2 usage, 3 wrong data, 4 no connection\n";
 
@@ -57,6 +57,7 @@ enum {
 	OPT_VERIFY = 256, OPT_SEED, OPT_LOSS, OPT_RECONNECT, OPT_HOSTNQN,
 	OPT_DIGEST, OPT_HDGST, OPT_DDGST, OPT_STACK, OPT_DISCOVER, OPT_JSON,
 	OPT_QUIET, OPT_MISALIGN, OPT_SPIN, OPT_PRP, OPT_ZONED, OPT_TIMEOUT,
+	OPT_VERSION,
 };
 
 static const struct option long_opts[] = {
@@ -75,6 +76,7 @@ static const struct option long_opts[] = {
 	{ "prp", 0, NULL, OPT_PRP }, { "zoned", 1, NULL, OPT_ZONED },
 	{ "misalign", 0, NULL, OPT_MISALIGN }, { "spin-us", 1, NULL, OPT_SPIN },
 	{ "quiet", 0, NULL, OPT_QUIET }, { "help", 0, NULL, 'h' },
+	{ "version", 0, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -194,6 +196,9 @@ static void parse_one(struct opts *o, int c, const char *arg)
 		break;
 	case 'h':
 		fputs(help, stdout);
+		exit(PERF_OK);
+	case OPT_VERSION:
+		printf("leap-perf %s\n", leap_version());
 		exit(PERF_OK);
 	default:
 		exit(PERF_USAGE);	/* getopt has said why */
@@ -356,6 +361,9 @@ static int load(struct leap_pollgroup *pg, struct leap_host *host,
 	}
 	rc = o->zoned ? zoned_run(pg, host, o, &all, &r) :
 			load_run(pg, host, o, &ns, v, &r);
+	/* A signal ends the load; what it has written is read back all the same,
+	 * unless there is another one. */
+	perf_stop = 0;
 	if (!rc && v && !r.lost)
 		rc = load_read_back(pg, host, o, &ns, v, &r);
 	report(o, &ns, v, &r);

@@ -25,7 +25,7 @@ enum { DONE = 0, REFUSED = 1, USAGE = 2, NO_CONNECTION = 3 };
 
 static const char help[] =
 "usage: leapctl [--control PATH] [--json] COMMAND\n"
-"Looks at a running socp and changes what it serves.\n"
+"Looks at a running socp or leap-hostd and changes what it serves.\n"
 "\n"
 "  subsystems [list]\n"
 "  subsystems add NQN[,serial=TEXT][,model=TEXT] [HOSTNQN...]\n"
@@ -53,6 +53,7 @@ static const char help[] =
 "                        doorbells, commands in flight\n"
 "  top [SECONDS [COUNT]] rates, every so many seconds\n"
 "  call METHOD [PARAMS]  any control request, as JSON\n"
+"  --help, --version\n"
 "\n"
 "PATH is that of socp --control; $SOCP_CONTROL when not given.\n"
 "Sizes take k, M, G, T. Exit: 0 done, 1 refused, 2 usage, 3 no connection.\n";

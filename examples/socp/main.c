@@ -62,6 +62,7 @@ static const char help[] =
 "  --spin-us N           how long to poll before sleeping (default 50)\n"
 "  --log-level LEVEL     error, warn, info or debug (default warn)\n"
 "  --check-config        check everything, open stacks, and end\n"
+"  --layers              what stacks are made of, with the options of each\n"
 "  --help, --version\n"
 "\n"
 "  socp --listen tcp://127.0.0.1:4420 --subsystem nqn.2024-01.io.x:disk \\\n"
@@ -81,12 +82,28 @@ static const struct option options[] = {
 	{ "spin-us", required_argument, NULL, 'c' },
 	{ "log-level", required_argument, NULL, 'c' },
 	{ "check-config", no_argument, NULL, 'k' },
+	{ "layers", no_argument, NULL, 'l' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'v' },
 	{ NULL, 0, NULL, 0 },
 };
 
-/* Exits for --help and --version; 0, 1 failed, 2 usage. */
+static void print_layers(void)
+{
+	const char *const *type;
+	const char *line, *end;
+
+	for (type = leap_bdev_types(); *type; type++) {
+		printf("%s\n", *type);
+		for (line = leap_bdev_help(*type); *line; line = end) {
+			end = strchrnul(line, '\n');
+			printf("    %.*s\n", (int)(end - line), line);
+			end += *end == '\n';
+		}
+	}
+}
+
+/* Exits for --help, --layers and --version; 0, 1 failed, 2 usage. */
 static int read_options(struct config *c, int argc, char **argv, int *check)
 {
 	int index, opt, rc;
@@ -105,6 +122,9 @@ static int read_options(struct config *c, int argc, char **argv, int *check)
 			break;
 		case 'h':
 			fputs(help, stdout);
+			exit(0);
+		case 'l':
+			print_layers();
 			exit(0);
 		case 'v':
 			printf("socp %s\n", leap_version());

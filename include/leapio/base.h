@@ -64,6 +64,9 @@ typedef uint64_t LEAP_BITWISE leap_le64;
  * "default" for every other field. Fields are only ever appended. A call given
  * a larger struct than it knows refuses it with -E2BIG when a field that it
  * does not know is not zero; a smaller struct means defaults for the rest.
+ * The struct is borrowed for the call, and strings in it are copied; objects
+ * that it names are borrowed for as long as the field says. Structs that calls
+ * fill in have their `size` set by the caller in the same way.
  */
 #ifdef __cplusplus
 #define LEAP_OPTS_INIT(type) { sizeof(type) }

@@ -31,8 +31,10 @@ struct leap_pollgroup;
  * leap_bdev_open - open every layer of a stack, top to bottom or nothing
  *
  * Takes all locks of the stack before it returns.
- * @pg:  control calls of the stack (open, resize, close) use its world
- * @out: the caller owns the top; children belong to their parents
+ * @pg:    control calls of the stack (open, resize, close) use its world
+ * @stack: borrowed for the call
+ * @out:   the caller owns the top (leap_bdev_close, or leap_ns_add takes it);
+ *         children belong to their parents
  * Context: owner of @pg; may block
  * Returns: 0
  * Errors:  -EINVAL text (leap_last_error gives the column), -ENOENT no such
@@ -79,9 +81,12 @@ LEAP_API struct leap_bdev *leap_bdev_child(const struct leap_bdev *bdev,
 /**
  * leap_bdev_resize - change the size of the leaf, online
  *
+ * Below a namespace use leap_ns_resize, which tells the hosts as well.
+ * @bytes: the new size
  * Context: owner
  * Returns: 0
- * Errors:  -EOPNOTSUPP, -EINVAL not a multiple of the block size, -ENOSPC
+ * Errors:  -EOPNOTSUPP, -EINVAL not a multiple of the block size, -ENOSPC more
+ *          than the leaf was made for, or there is room for
  */
 LEAP_API int leap_bdev_resize(struct leap_bdev *bdev, uint64_t bytes);
 
@@ -140,6 +145,15 @@ LEAP_API int leap_bdev_stats(const struct leap_bdev *bdev,
  * Context: any
  */
 LEAP_API const char *const *leap_bdev_types(void);
+
+/**
+ * leap_bdev_help - what a layer takes: argument and options, a line for each
+ *
+ * @type: one of leap_bdev_types
+ * Context: any
+ * Returns: static text without a newline at its end; NULL = no such layer
+ */
+LEAP_API const char *leap_bdev_help(const char *type);
 
 #ifdef __cplusplus
 }

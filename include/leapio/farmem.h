@@ -55,7 +55,7 @@ LEAP_API int leap_share_create(struct leap_pollgroup *pg,
 			       const struct leap_share_opts *opts,
 			       struct leap_share **out);
 
-/* leap_share_url - with the port that it has. Context: owner */
+/* leap_share_url - with the port that it has; borrowed. Context: owner */
 LEAP_API const char *leap_share_url(const struct leap_share *share);
 
 struct leap_share_info {
@@ -73,7 +73,8 @@ LEAP_API int leap_share_info(const struct leap_share *share,
  * leap_share_destroy - take the memory back
  *
  * Transfers that are under way fail at the other end. @done runs later, in
- * poll, when nobody reaches the memory any more. NULL @share is a no-op.
+ * poll, when nobody reaches the memory any more; it may be NULL. NULL @share is
+ * a no-op.
  * Context: owner
  */
 LEAP_API void leap_share_destroy(struct leap_share *share,
@@ -147,8 +148,8 @@ LEAP_API int leap_farmem_info(struct leap_farmem *far,
 /**
  * leap_farmem_close - no range of it is mapped any more
  *
- * @closed runs later, in poll, when its connections are gone. NULL @far is a
- * no-op.
+ * @closed runs later, in poll, when its connections are gone; it may be NULL.
+ * NULL @far is a no-op.
  * Context: owner of the poll group that it was opened in
  */
 LEAP_API void leap_farmem_close(struct leap_farmem *far,

@@ -26,8 +26,8 @@ enum leap_host_state {
 
 struct leap_host_opts {
 	size_t size;
-	const char *url;	/* as leap_qp_opts.url */
-	const char *hostnqn;
+	const char *url;	/* required; as leap_qp_opts.url */
+	const char *hostnqn;	/* these two as leap_qp_opts has them */
 	uint8_t hostid[16];
 	uint32_t nr_io_queues;	/* 0 = none for discovery, else 1 */
 	uint32_t depth;		/* of each I/O queue; 0 = 128 */
@@ -70,6 +70,7 @@ LEAP_API int leap_host_connect(struct leap_pollgroup *pg,
  * leap_host_close - shut the controller down (CC.SHN) and free all
  *
  * Requests that wait or are in flight complete with path status first.
+ * @closed: runs once, in poll; may be NULL. NULL @host is a no-op
  * Context: owner; not from a callback of a request of this host
  */
 LEAP_API void leap_host_close(struct leap_host *host,
@@ -195,10 +196,14 @@ struct leap_host_stats {
 LEAP_API int leap_host_stats(const struct leap_host *host,
 			     struct leap_host_stats *stats);
 
-/*
- * Convenience for set-up code and small programs: polls @pg until the request
- * is done. Context: owner, not from a callback.
- * Returns: 0 (see leap_req_status), or a negative errno of submit.
+/**
+ * leap_host_sync - one command, and poll @pg until it is done
+ *
+ * For set-up code and small programs. @req->done is not called.
+ * @queue: as leap_host_submit
+ * Context: owner, not from a callback
+ * Returns: 0: see leap_req_status
+ * Errors:  as leap_host_submit
  */
 LEAP_API int leap_host_sync(struct leap_host *host, struct leap_pollgroup *pg,
 			    uint32_t queue, struct leap_req *req);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* leapio.h - all of libleapio; every header also stands alone */
+/*
+ * leapio.h - all of libleapio but plugin/, for those who write transports and
+ * layers; every header also stands alone
+ */
 #ifndef LEAPIO_LEAPIO_H
 #define LEAPIO_LEAPIO_H
 
@@ -9,21 +12,23 @@
 #include <leapio/bdev.h>
 #include <leapio/dmabuf.h>
 #include <leapio/endian.h>
+#include <leapio/farmem.h>
 #include <leapio/host.h>
 #include <leapio/lend.h>
 #include <leapio/link.h>
 #include <leapio/mem.h>
 #include <leapio/nvme.h>
+#include <leapio/nvme_tcp.h>
 #include <leapio/nvmf.h>
 #include <leapio/ocssd.h>
 #include <leapio/pci.h>
 #include <leapio/pollgroup.h>
 #include <leapio/qp.h>
 #include <leapio/record.h>
-#include <leapio/farmem.h>
 #include <leapio/relay.h>
 #include <leapio/status.h>
 #include <leapio/target.h>
+#include <leapio/upgrade.h>
 #include <leapio/vdev.h>
 
 #endif

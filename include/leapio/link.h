@@ -71,10 +71,10 @@ enum leap_link_type {
  * their locks and NS_ADD for each namespace, and answers. Then it gets
  * CTRL_ADD and all that follows from it. It says QUIESCE when it has finished
  * what it had and ends. It asks nothing but HELLO. cntlid is the agent's number
- * for a controller, the same for all subsystems. Descriptors go with CTRL_ADD (state
- * memory), MEM_ADD (guest memory), IRQ (eventfd; none = no more) and with the
- * reply to QP_ADD (eventfd that wakes who serves it; qp.reserved is a number
- * from 0 to 63 that queues with the same eventfd share).
+ * for a controller, the same for all subsystems. Descriptors go with CTRL_ADD
+ * (state memory), MEM_ADD (guest memory), IRQ (eventfd; none = no more) and
+ * with the reply to QP_ADD (eventfd that wakes who serves it; qp.reserved is a
+ * number from 0 to 63 that queues with the same eventfd share).
  */
 
 /* What a namespace answers: all that the admin half needs to identify it. */
@@ -107,7 +107,10 @@ struct leap_ns_desc {
 struct leap_doorbell {
 	/* The admin half's: last value written to the trapped doorbell. */
 	leap_le32 value;
-	leap_le32 reserved[3];
+	/* The admin half's, in the first one, of the whole controller. Not 0:
+	 * nobody wants an interrupt that has no eventfd, so none is told. */
+	leap_le32 no_irq;
+	leap_le32 reserved[2];
 	/* The I/O half's. Not 0: it sleeps, kick it after a change of value;
 	 * who takes it off kicks. */
 	leap_le32 wake;

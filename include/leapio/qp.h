@@ -67,16 +67,17 @@ struct leap_qp_opts {
 	size_t size;
 	/*
 	 * Where to: "tcp://127.0.0.1:4420/NQN", "tcp://[::1]:4420/NQN",
-	 * "rdma://192.0.2.1:4420/NQN",
-	 * "shm:/run/leap.sock/NQN", "vfio-user:/run/drive.sock/NQN",
-	 * "pcie:0000:01:00.0/NQN" (see pci.h),
+	 * "rdma://192.0.2.1:4420/NQN", "shm:/run/leap.sock/NQN",
+	 * "vfio-user:/run/drive.sock/NQN", "pcie:0000:01:00.0/NQN" (see pci.h;
+	 * without an IOMMU "pcie:0000:01:00.0?noiommu=1/NQN"),
 	 * "loop://NAME/NQN", "vdev://NAME/NQN", "lent:/run/ssd.sock/NQN". The
 	 * subsystem NQN is what follows the last slash.
 	 *
-	 * vfio-user, vdev and lent (lend.h) reach a controller behind
-	 * registers, as a guest does. It has one host and belongs, with all its queues, to the poll
-	 * group of its admin queue; PRPs carry no length, so that a command
-	 * that moves more than its payload has is the caller's error.
+	 * vfio-user, pcie, vdev and lent (lend.h) reach a controller behind
+	 * registers, as a guest does. It has one host and belongs, with all its
+	 * queues, to the poll group of its admin queue; PRPs carry no length,
+	 * so that a command that moves more than its payload has is the
+	 * caller's error.
 	 */
 	const char *url;
 	const char *hostnqn;	/* NULL = derived from hostid */
@@ -209,7 +210,8 @@ LEAP_API void leap_qp_kick(struct leap_qp *qp);
  * leap_qp_close - end the connection and free the queue pair
  *
  * Outstanding requests complete with path status 3/71 (aborted by host) in a
- * later poll, then @closed runs, once, and @qp is gone. NULL @qp is a no-op.
+ * later poll, then @closed, which may be NULL, runs, once, and @qp is gone. NULL
+ * @qp is a no-op.
  * Context: owner; allowed in callbacks of other objects and in lost
  */
 LEAP_API void leap_qp_close(struct leap_qp *qp, void (*closed)(void *arg),

@@ -3,9 +3,9 @@
  * relay.h - a namespace, or a part of one, that somebody else serves
  *
  * A relay is a leaf of a block stack: what arrives at it is handed on, as
- * commands, to the host end of other queue pairs (tcp://, shm:, loop://).
- * Alone behind a namespace it passes a guest's commands through: payload is
- * never copied, ids are the relay's own, LBAs move into its window, ranges that
+ * commands, to the host end of other queue pairs (tcp://, rdma://, shm:, lent:
+ * and what else leap_qp_opts.url knows). Alone behind a namespace it passes a
+ * guest's commands through: payload that the far end reaches is not copied, ids are the relay's own, LBAs move into its window, ranges that
  * lie in the payload (Dataset Management) are copied, checked against the
  * window and rewritten, and what the far end answers is the answer.
  *
@@ -77,8 +77,9 @@ struct leap_relay_info {
 };
 
 /**
- * leap_relay_info - how the first relay in a stack does; nvme: and ng: are relays
+ * leap_relay_info - how the first relay in a stack does
  *
+ * Leaves nvme: and ng: are relays, too.
  * Context: any
  * Returns: 0, -EINVAL, -ENOENT there is none in it
  */

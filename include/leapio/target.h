@@ -68,7 +68,7 @@ LEAP_API int leap_target_add_group(struct leap_target *target,
  * leap_target_drain - stop accepting, let commands finish, end connections
  *
  * @timeout_ms: connections with commands left after it are closed anyway
- * @drained: runs once, in poll
+ * @drained: runs once, in poll; may be NULL
  * Context: owner of home
  */
 LEAP_API void leap_target_drain(struct leap_target *target,
@@ -86,7 +86,7 @@ LEAP_API void leap_target_destroy(struct leap_target *target,
 
 struct leap_subsystem_opts {
 	size_t size;
-	const char *nqn;
+	const char *nqn;	/* required */
 	const char *serial;	/* <= 20 ASCII; NULL = derived from the NQN */
 	const char *model;	/* <= 40 ASCII; NULL = "libleapio" */
 	uint32_t allow_any_host;	/* 0 = only leap_subsystem_allow */
@@ -110,6 +110,7 @@ LEAP_API int leap_subsystem_create(struct leap_target *target,
 /**
  * leap_subsystem_destroy - end its controllers, remove its namespaces, free it
  *
+ * @done: runs once, in poll; may be NULL
  * Context: owner of home
  */
 LEAP_API void leap_subsystem_destroy(struct leap_subsystem *ss,
@@ -150,7 +151,7 @@ struct leap_ns_opts {
 	uint32_t nsid;		/* 0 = lowest free */
 	uint32_t block_bytes;	/* LBA format; 0 = the stack's; else 512 or
 				 * 4096, a multiple of the stack's */
-	struct leap_bdev *bdev;	/* transferred on success */
+	struct leap_bdev *bdev;	/* required; transferred on success */
 	uint8_t uuid[16];	/* zeros = derived from NQN and NSID */
 	uint8_t nguid[16];	/* zeros = derived */
 	uint32_t read_only;
@@ -174,8 +175,9 @@ LEAP_API int leap_ns_add(struct leap_subsystem *ss,
 /**
  * leap_ns_remove - refuse new commands, let old ones finish, close the stack
  *
+ * @removed: runs once, in poll; may be NULL
  * Context: owner of home
- * Returns: 0; @removed runs once in poll
+ * Returns: 0
  * Errors:  -ENOENT, -EBUSY being removed
  */
 LEAP_API int leap_ns_remove(struct leap_subsystem *ss, uint32_t nsid,
@@ -223,10 +225,10 @@ LEAP_API uint32_t leap_ns_next(const struct leap_subsystem *ss,
 
 struct leap_listener_opts {
 	size_t size;
-	/* "tcp://0.0.0.0:4420", "tcp://[::]:4420", "rdma://192.0.2.1:4420",
-	 * "shm:/run/leap.sock",
-	 * "loop://"; "vfio-user:/run/vm.sock/NQN" is one drive of that
-	 * subsystem, for one virtual machine at a time */
+	/* Required. "tcp://0.0.0.0:4420", "tcp://[::]:4420", port 0 = a free
+	 * one, "rdma://192.0.2.1:4420", "shm:/run/leap.sock", "loop://";
+	 * "vfio-user:/run/vm.sock/NQN" is one drive of that subsystem, for one
+	 * virtual machine at a time */
 	const char *url;
 	const char *advertise;	/* "HOST:PORT" in the discovery log; NULL = the
 				 * address bound; copied */
@@ -241,7 +243,7 @@ struct leap_listener_opts {
 	 * to do so: it would end this process.
 	 */
 	uint32_t trust_memory;
-	uint32_t irqs;		/* of "vfio-user:": enum leap_vdev_irqs */
+	uint32_t irqs;		/* of "vfio-user:": leap_vdev_irqs (vdev.h) */
 	/*
 	 * Of "rdma:": receives that all I/O queues over a device share, up to
 	 * 65536, where the device can; 0 = each queue has its own. A host whose

@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The dispatcher of block layers: the only file that calls their data slots.
+ * The dispatcher of block layers: the only file that calls ops.submit.
  *
  * Checks every bio once on its way into a layer, does what the layer cannot
  * (FUA by a flush, zeroes by writing them, verify by reading into memory that
- * nobody looks at), counts it on its way out; and the
- * channels. Stacks are opened and closed by bdev_open.c. Knows no layer by
- * name, and nothing of NVMe but status codes.
+ * nobody looks at), counts it on its way out. What belongs to a thread, the
+ * memory of bios too, is chan.c's; stacks are opened and closed by bdev_open.c.
+ * Knows no layer by name, and nothing of NVMe but status codes.
  */
 #include "config.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <leapio/nvme.h>
 #include <leapio/pollgroup.h>
@@ -22,10 +19,6 @@
 #include "block/bdev.h"
 #include "core/io/pollgroup.h"
 #include "util/atomic.h"
-#include "util/err.h"
-
-#define NR_BIOS_MAX	131072u
-#define PART_BYTES	65536u	/* of write zeroes and verify */
 
 #define DNR(status)	((leap_status_t)((status) | LEAP_STATUS_DNR))
 
@@ -67,8 +60,6 @@ uint32_t leap__bio_head_bytes(void)
 {
 	return leap__bio_align((uint32_t)HEAD_BYTES);
 }
-
-/* ---- data path ---- */
 
 static inline void finish_at(struct leap_bio *bio, leap_status_t status,
 			     uint64_t now_ns)
@@ -289,8 +280,8 @@ static void part_prepare(struct leap_bio *bio, struct state *st)
 	uint64_t left = st->block + st->nr_blocks - bio->block;
 	int zeroes = st->phase == PHASE_ZEROES;
 
-	bio->nr_blocks = left < PART_BYTES >> shift ? (uint32_t)left :
-			 PART_BYTES >> shift;
+	bio->nr_blocks = left < LEAP__PART_BYTES >> shift ? (uint32_t)left :
+			 LEAP__PART_BYTES >> shift;
 	memset(&st->part, 0, sizeof(st->part));
 	st->part.addr = zeroes ? chan->zeroes : chan->sink;
 	st->part.len_bytes = bio->nr_blocks << shift;
@@ -502,16 +493,6 @@ struct leap_bio *leap_bio_child(struct leap_bio *bio, uint32_t i, uint32_t n,
 	return child;
 }
 
-/* One that was never used: until now its memory was not even touched. */
-struct leap_bio *leap__bio_fresh(struct leap_chan *chan)
-{
-	uint32_t total = chan->bdev->bio_total;
-	void *bio = chan->bios + (size_t)chan->nr_fresh++ * total;
-
-	assert(chan->nr_fresh <= chan->nr_bios);
-	return memset(bio, 0, total);
-}
-
 struct leap_bio *leap_bio_get(struct leap_chan *chan)
 {
 	struct leap_bio *bio = leap__bio_take(chan);
@@ -529,187 +510,4 @@ void leap_bio_put(struct leap_chan *chan, struct leap_bio *bio)
 {
 	assert(state_of(bio)->phase == PHASE_IDLE);
 	leap__bio_return(chan, bio);
-}
-
-void *leap_chan_priv(const struct leap_chan *chan)
-{
-	return chan->priv;
-}
-
-struct leap_bdev *leap_chan_bdev(const struct leap_chan *chan)
-{
-	return chan->bdev;
-}
-
-struct leap_pollgroup *leap_chan_pollgroup(const struct leap_chan *c)
-{
-	return c->pg;
-}
-
-struct leap_chan *leap_chan_child(const struct leap_chan *chan, uint32_t i)
-{
-	assert(i < chan->bdev->nr_children);
-	return chan->children[i];
-}
-
-/* ---- channels ---- */
-
-static void chan_free(struct leap_chan *chan)
-{
-	if (chan->zeroes)
-		munmap(chan->zeroes, PART_BYTES);
-	if (chan->sink)
-		munmap(chan->sink, PART_BYTES);
-	free(chan->bios);
-	free(chan->free);
-	free(chan->children);
-	free(chan->priv);
-	free(chan);
-}
-
-/* Until it is written to, all of it is the kernel's zero page, or nothing. */
-static void *part_memory(int prot)
-{
-	void *p = mmap(NULL, PART_BYTES, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-		       0);
-
-	return p == MAP_FAILED ? NULL : p;
-}
-
-static struct leap_chan *chan_alloc(struct leap_bdev *bdev,
-				    struct leap_pollgroup *pg)
-{
-	struct leap_chan *chan = calloc(1, sizeof(*chan));
-
-	if (!chan)
-		return NULL;
-	chan->bdev = bdev;
-	chan->pg = pg;
-	chan->priv = calloc(1, bdev->ops.chan_bytes + 1);
-	chan->children = calloc(bdev->nr_children + 1,
-				sizeof(*chan->children));
-	if (!chan->priv || !chan->children)
-		goto fail;
-	if (!(bdev->caps & LEAP_BDEV_WRITE_ZEROES)) {
-		chan->zeroes = part_memory(PROT_READ);
-		if (!chan->zeroes)
-			goto fail;
-	}
-	if (!(bdev->caps & LEAP_BDEV_VERIFY)) {
-		chan->sink = part_memory(PROT_READ | PROT_WRITE);
-		if (!chan->sink)
-			goto fail;
-	}
-	return chan;
-fail:
-	chan_free(chan);
-	return NULL;
-}
-
-static void chan_close(struct leap_chan *chan)
-{
-	struct leap_bdev *bdev = chan->bdev;
-	uint32_t i;
-
-	bdev->ops.chan_close(chan);
-	pthread_mutex_lock(&bdev->lock);
-	leap__chan_retire(chan);
-	leap__list_remove(&chan->link);
-	pthread_mutex_unlock(&bdev->lock);
-	for (i = 0; i < bdev->nr_children; i++)
-		chan_close(chan->children[i]);
-	chan_free(chan);
-}
-
-static int chan_open(struct leap_bdev *bdev, struct leap_pollgroup *pg,
-		     struct leap_chan **out)
-{
-	struct leap_chan *chan = chan_alloc(bdev, pg);
-	uint32_t i;
-	int err = 0;
-
-	if (!chan)
-		return leap__err(-ENOMEM, "leap_chan_open: out of memory");
-	for (i = 0; i < bdev->nr_children && !err; i++)
-		err = chan_open(bdev->children[i], pg, &chan->children[i]);
-	if (!err)
-		err = bdev->ops.chan_open(chan);
-	if (err) {
-		for (i = 0; i < bdev->nr_children; i++)
-			if (chan->children[i])
-				chan_close(chan->children[i]);
-		chan_free(chan);
-		return err;
-	}
-	pthread_mutex_lock(&bdev->lock);
-	leap__list_push_back(&bdev->chans, &chan->link);
-	pthread_mutex_unlock(&bdev->lock);
-	*out = chan;
-	return 0;
-}
-
-static int bios_alloc(struct leap_chan *chan, uint32_t nr_bios)
-{
-	uint32_t total = chan->bdev->bio_total;
-
-	/* The places of those that were never used hold NULL. */
-	chan->free = calloc(nr_bios, sizeof(*chan->free));
-	chan->bios = aligned_alloc(LEAP__BIO_ALIGN, (size_t)nr_bios * total);
-	if (!chan->free || !chan->bios)
-		return leap__err(-ENOMEM, "leap_chan_open: nr_bios %u of %u bytes",
-				 nr_bios, total);
-	chan->nr_bios = chan->nr_free = nr_bios;
-	return 0;
-}
-
-int leap_chan_open(struct leap_bdev *bdev, struct leap_pollgroup *pg,
-		   uint32_t nr_bios, struct leap_chan **out)
-{
-	struct leap_chan *chan;
-	int err;
-
-	if (!bdev || !pg)
-		return leap__err(-EINVAL, "leap_chan_open: bdev or pg is NULL");
-	if (!nr_bios || nr_bios > NR_BIOS_MAX)
-		return leap__err(-EINVAL,
-			"leap_chan_open: nr_bios %u is not 1 to %u", nr_bios,
-			NR_BIOS_MAX);
-	err = chan_open(bdev, pg, &chan);
-	if (err)
-		return err;
-	chan->is_top = 1;
-	leap__pollgroup_hold(pg);
-	err = bios_alloc(chan, nr_bios);
-	if (err) {
-		leap__pollgroup_release(pg);
-		chan_close(chan);
-		return err;
-	}
-	*out = chan;
-	return 0;
-}
-
-int leap_chan_close(struct leap_chan *chan)
-{
-	if (!chan)
-		return 0;
-	if (!chan->is_top)
-		return leap__err(-EINVAL,
-			"leap_chan_close: belongs to the layer above");
-	if (chan->nr_free != chan->nr_bios)
-		return leap__err(-EBUSY, "leap_chan_close: %u bios are out",
-				 chan->nr_bios - chan->nr_free);
-	leap__pollgroup_release(chan->pg);
-	chan_close(chan);
-	return 0;
-}
-
-void leap__chan_let_go(struct leap_chan *chan, const struct leap_dmabuf *buf)
-{
-	uint32_t i;
-
-	if (chan->bdev->ops.let_go)
-		chan->bdev->ops.let_go(chan, buf);
-	for (i = 0; i < chan->bdev->nr_children; i++)
-		leap__chan_let_go(chan->children[i], buf);
 }

@@ -53,11 +53,15 @@ struct leap_bdev {
 	struct leap__op_stats retired[LEAP_BDEV_STAT_NR];
 };
 
+/* Of write zeroes and verify, where a layer has them done in parts. */
+#define LEAP__PART_BYTES	65536u
+
 struct leap_chan {
 	struct leap_bdev *bdev;
 	struct leap_pollgroup *pg;
 	struct leap_chan **children;
 	void *priv;
+	/* LEAP__PART_BYTES each, or NULL. */
 	void *zeroes;		/* to write, where a layer cannot by itself */
 	void *sink;		/* to read into, where it cannot verify */
 	struct leap__list link;	/* bdev->chans */
@@ -71,7 +75,7 @@ struct leap_chan {
 	struct leap__op_stats stats[LEAP_BDEV_STAT_NR];
 };
 
-/* bdev.c: ops.let_go of every layer from @chan down. Context: owner */
+/* chan.c: ops.let_go of every layer from @chan down. Context: owner */
 void leap__chan_let_go(struct leap_chan *chan, const struct leap_dmabuf *buf);
 
 /* Somebody above a stack who wants to know of a new size. */
@@ -111,7 +115,7 @@ LEAP_STATIC_ASSERT((int)LEAP_BIO_READ == (int)LEAP_BDEV_STAT_READ &&
 		   (int)LEAP_BIO_FLUSH == (int)LEAP_BDEV_STAT_FLUSH &&
 		   LEAP_BDEV_STAT_OTHER == 3);
 
-/* bdev.c: the first use of its memory. */
+/* chan.c: the first use of its memory. */
 struct leap_bio *leap__bio_fresh(struct leap_chan *chan);
 
 /* leap_bio_get for those who set every field but the dispatcher's: nothing is

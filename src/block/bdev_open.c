@@ -2,8 +2,8 @@
 /*
  * Block layers outside of the data path: a stack is opened from its text, its
  * bios are laid out, it is closed, resized, printed, and a new size is passed
- * up. Sits beside bdev.c, which has the channels and the bios; knows no layer
- * by name.
+ * up. Sits beside bdev.c, which has the bios, and chan.c, which has a stack's
+ * part of each thread; knows no layer by name.
  */
 #include "config.h"
 

@@ -7,6 +7,8 @@
  */
 #include "config.h"
 
+#include <string.h>
+
 #include "block/bdev.h"
 
 extern const struct leap_bdev_ops leap__delay_ops;
@@ -69,4 +71,14 @@ const struct leap_bdev_ops *const *leap__bdev_builtin(void)
 const char *const *leap_bdev_types(void)
 {
 	return names;
+}
+
+const char *leap_bdev_help(const char *type)
+{
+	unsigned int i;
+
+	for (i = 0; names[i]; i++)
+		if (!strcmp(names[i], type))
+			return layers[i]->help;
+	return NULL;
 }

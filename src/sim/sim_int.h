@@ -137,10 +137,12 @@ static inline struct sim_world *sim_fd_world(struct sim_fd *f)
 void sim_net_try(struct sim_world *w, struct sim_fd *f);
 void sim_net_close(struct sim_fd *f);
 void sim_net_free(struct leap_sim *sim);
-int sim_net_listen(struct sim_world *w, const struct sockaddr *addr,
-		   socklen_t len, struct sim_fd **out);
 int sim_net_peer_closed(struct sim_fd *f);
 int sim_net_peer(struct sim_fd *f);
+
+/* sim_connect.c */
+int sim_net_listen(struct sim_world *w, const struct sockaddr *addr,
+		   socklen_t len, struct sim_fd **out);
 
 /* sim_disk.c */
 int sim_disk_open(struct sim_world *w, const char *path, uint32_t flags,

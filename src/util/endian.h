@@ -69,28 +69,11 @@ static inline uint64_t leap__get_le64(const void *p)
 	return leap__le64_to_cpu(v);
 }
 
-/* 24-bit lengths exist in keyed SGL descriptors. */
-static inline uint32_t leap__get_le24(const void *p)
-{
-	const uint8_t *b = p;
-
-	return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16;
-}
-
 static inline void leap__put_le16(void *p, uint16_t v)
 {
 	leap_le16 w = leap__cpu_to_le16(v);
 
 	memcpy(p, &w, sizeof(w));
-}
-
-static inline void leap__put_le24(void *p, uint32_t v)
-{
-	uint8_t *b = p;
-
-	b[0] = (uint8_t)v;
-	b[1] = (uint8_t)(v >> 8);
-	b[2] = (uint8_t)(v >> 16);
 }
 
 static inline void leap__put_le32(void *p, uint32_t v)
@@ -105,53 +88,6 @@ static inline void leap__put_le64(void *p, uint64_t v)
 	leap_le64 w = leap__cpu_to_le64(v);
 
 	memcpy(p, &w, sizeof(w));
-}
-
-/* Network order: RDMA private data and a few protocol headers want it. */
-static inline uint16_t leap__get_be16(const void *p)
-{
-	const uint8_t *b = p;
-
-	return (uint16_t)((uint32_t)b[0] << 8 | b[1]);
-}
-
-static inline uint32_t leap__get_be32(const void *p)
-{
-	const uint8_t *b = p;
-
-	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 |
-	       (uint32_t)b[2] << 8 | b[3];
-}
-
-static inline uint64_t leap__get_be64(const void *p)
-{
-	const uint8_t *b = p;
-
-	return (uint64_t)leap__get_be32(b) << 32 | leap__get_be32(b + 4);
-}
-
-static inline void leap__put_be16(void *p, uint16_t v)
-{
-	uint8_t *b = p;
-
-	b[0] = (uint8_t)(v >> 8);
-	b[1] = (uint8_t)v;
-}
-
-static inline void leap__put_be32(void *p, uint32_t v)
-{
-	uint8_t *b = p;
-
-	leap__put_be16(b, (uint16_t)(v >> 16));
-	leap__put_be16(b + 2, (uint16_t)v);
-}
-
-static inline void leap__put_be64(void *p, uint64_t v)
-{
-	uint8_t *b = p;
-
-	leap__put_be32(b, (uint32_t)(v >> 32));
-	leap__put_be32(b + 4, (uint32_t)v);
 }
 
 #endif

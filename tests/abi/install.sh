@@ -49,7 +49,10 @@ for src in "$top_srcdir"/examples/hello-*.c; do
 		echo "not ok $n - $base has $lines lines, more than 80"
 		bad=1
 	fi
-	one "$src" "$base, shared" $(pkg --libs)
+	# Without a shared library that would be a static one without what it
+	# needs.
+	[ ! -e "$libdir/libleapio.so" ] ||
+		one "$src" "$base, shared" $(pkg --libs)
 	one "$src" "$base, static" -static $(pkg --static --libs)
 done
 echo "1..$n"

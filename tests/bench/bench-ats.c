@@ -24,7 +24,6 @@
 #define RUNS	15
 #define PAGE	4096u
 #define PAGES	32u		/* of one command: 128 KiB */
-#define MAX_RANGES 256u
 #define SPACING	(8ull << 21)	/* ranges lie apart, in IOTLB slots too */
 
 /* Places of the two lists, in a range of their own. */

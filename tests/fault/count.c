@@ -17,6 +17,7 @@
 
 static uint64_t nr_calls;
 static int64_t nr_blocks;
+static uint64_t fails_in;	/* allocations; one thread's tests set it */
 
 uint64_t count_calls(void)
 {
@@ -26,6 +27,18 @@ uint64_t count_calls(void)
 int64_t count_blocks(void)
 {
 	return __atomic_load_n(&nr_blocks, __ATOMIC_RELAXED);
+}
+
+uint64_t count_fail(uint64_t nth)
+{
+	return __atomic_exchange_n(&fails_in, nth, __ATOMIC_RELAXED);
+}
+
+static int fails(void)
+{
+	if (!__atomic_load_n(&fails_in, __ATOMIC_RELAXED))
+		return 0;
+	return !__atomic_sub_fetch(&fails_in, 1, __ATOMIC_RELAXED);
 }
 
 static void *got(void *p)
@@ -69,17 +82,17 @@ void OURS(free)(void *p);
 
 void *OURS(malloc)(size_t n)
 {
-	return got(REAL(malloc)(n));
+	return fails() ? NULL : got(REAL(malloc)(n));
 }
 
 void *OURS(calloc)(size_t n, size_t m)
 {
-	return got(REAL(calloc)(n, m));
+	return fails() ? NULL : got(REAL(calloc)(n, m));
 }
 
 void *OURS(realloc)(void *p, size_t n)
 {
-	return moved(p, REAL(realloc)(p, n));
+	return fails() ? NULL : moved(p, REAL(realloc)(p, n));
 }
 
 void OURS(free)(void *p)
@@ -94,7 +107,7 @@ char *__wrap_strdup(const char *s);
 
 void *__wrap_aligned_alloc(size_t a, size_t n)
 {
-	return got(__real_aligned_alloc(a, n));
+	return fails() ? NULL : got(__real_aligned_alloc(a, n));
 }
 
 /* Allocates inside libc, where nothing is wrapped. */
@@ -110,7 +123,7 @@ void *__libc_memalign(size_t a, size_t n);
 
 void *aligned_alloc(size_t a, size_t n)
 {
-	return got(__libc_memalign(a, n));
+	return fails() ? NULL : got(__libc_memalign(a, n));
 }
 
 void *memalign(size_t a, size_t n);

@@ -15,5 +15,8 @@
 uint64_t count_calls(void);
 /* Blocks that are allocated now. */
 int64_t count_blocks(void);
+/* Fail the @nth allocation from now on, 1 = the next; 0 = none. Returns what
+ * was left of the last call's: 0 when that has failed one. */
+uint64_t count_fail(uint64_t nth);
 
 #endif

@@ -331,11 +331,6 @@ static int has_standby(struct af *f)
 	return af_info(f).nr_standby == 1;
 }
 
-static void set_err(void *arg, int err)
-{
-	*(int *)arg = err ? err : 1;
-}
-
 /* Handing over under load, and dying in the middle of it. */
 static void test_handoff(void **state)
 {

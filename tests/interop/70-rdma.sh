@@ -17,7 +17,7 @@ while [ $# -gt 0 ]; do
 	shift
 done
 . "$(dirname "$(realpath "$0")")/lib.sh"
-CHECKS=52 SHARED=7
+CHECKS=52 SHARED=11
 [ -z "$long" ] || CHECKS=$((CHECKS + 9 + CHECKS - 1))
 CHECKS=$((CHECKS + SHARED))
 
@@ -57,5 +57,6 @@ on() {
 }
 
 on rxe --module rdma_rxe --env "LONG=$long"
+cat "$HERE/expect/dmesg-siw.allow" >>"$WORK/dmesg.allow"
 [ -z "$long" ] || on siw --kernel built --module siw
 tap_done $CHECKS

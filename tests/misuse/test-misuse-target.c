@@ -32,12 +32,12 @@ static void on_ns(int err, void *arg)
 
 static void wait_for(struct mx *mx, const int *flag)
 {
-	uint64_t from = leap_pollgroup_now_ns(mx->pg);
+	struct unit_lived lived = { 0 };
 
 	while (!*flag) {
 		leap_pollgroup_poll(mx->pg, 0);
-		assert_true(leap_pollgroup_now_ns(mx->pg) - from <
-			    10000000000ull);
+		assert_true(unit_lived_ns(&lived,
+				leap_pollgroup_now_ns(mx->pg)) < 10000000000u);
 	}
 }
 

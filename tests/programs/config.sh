@@ -78,6 +78,14 @@ option "no kind of interrupt" '"irq": expected msix, msi or intx' \
 option "a drive of a subsystem that is not there" "names no subsystem" \
 	--listen "vfio-user:$tmp/x.sock/$nqn"
 option "nothing to do" "nothing to do: expected --listen" --threads 1
+layers=$("$socp" --layers)
+for layer in delay error file memory null nvme ocssd relay trace zoned; do
+	has "--layers has $layer" "
+$layers" "
+$layer
+"
+done
+has "--layers has what a layer takes" "$layers" "zone=SIZE"
 "$socp" --no-such-option >/dev/null 2>&1
 is "an unknown option is usage" $? 2
 

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # The control socket: good and bad requests, and leapctl's tables and codes.
 . "$top_srcdir/tests/programs/lib.sh"
+perf_pid=
+trap 'kill -9 $perf_pid 2>/dev/null; stop_socp KILL >/dev/null 2>&1
+	rm -rf "$tmp"' EXIT
 command -v python3 >/dev/null || { echo "skip: no python3"; exit 77; }
 
 ok "socp starts" start_socp --listen tcp://127.0.0.1:0 --subsystem "$nqn" \
@@ -96,7 +99,7 @@ ok "goes with it" ask subsystems remove nqn.2024-01.io.x:vm
 ok "its socket as well" test ! -e "$tmp/drive.sock"
 is "and once more as before" "$(ask --json subsystems)" "$before"
 
-"$perf" --quiet --time 20 "$url/$nqn" >"$tmp/perf.out" 2>&1 &
+"$perf" --quiet --time 600 "$url/$nqn" >"$tmp/perf.out" 2>&1 &
 perf_pid=$!
 ok "a connection shows" wait_for 10 sh -c \
 	"'$leapctl' --control '$ctl' connections | grep -q 127.0.0.1"
@@ -114,8 +117,8 @@ cntlid=$(ask --json connections | python3 -c \
 ok "end one connection" ask connections disconnect "$nqn" "$cntlid"
 refuse "there is none of that number" "no controller" \
 	connections disconnect "$nqn" 65000
-kill "$perf_pid"
-wait "$perf_pid"
+end_load
+perf_pid=
 
 ask nonsense >/dev/null 2>&1
 is "usage: 2" $? 2

@@ -108,6 +108,18 @@ pid=
 try "run with a server" 7 --drive "$drive" --ns memory:16M --socp "$socp" \
 	--control "$ctl" --qemu "$tmp/good" --run
 ok "which ends with it" sh -c "! '$leapctl' --control '$ctl' info"
+# A QEMU that runs until it is told to end, as its own ends then: with 0.
+rm -f "$tmp/ran"
+fake waits 11.1.3 "$has_user"
+sed -i 's/exit 7 ;;/trap "exit 0" TERM; while :; do sleep 0.1; done ;;/' \
+	"$tmp/waits"
+"$hook" --drive "$drive" --ns memory:16M --socp "$socp" --control "$ctl" \
+	--qemu "$tmp/waits" --run >"$tmp/err" 2>&1 &
+pid=$!
+ok "run until told to end" wait_for 10 test -s "$tmp/ran"
+stop_socp TERM
+is "SIGTERM: QEMU's exit code" "$rc" 0
+ok "the server has ended with it" sh -c "! '$leapctl' --control '$ctl' info"
 try "run with MSI" 7 --drive "$drive" --ns memory:16M --socp "$socp" \
 	--irq msi --qemu "$tmp/good" --run
 try "run with what interrupts by nothing" 1 --drive "$drive" --ns memory:16M \

@@ -45,7 +45,7 @@ near=$url
 out=$("$leapctl" --control "$hctl" lent)
 echo "$out" | sed 's/^/# /'
 has "leapctl says who has borrowed" "$out" " $pid "
-"$perf" --verify --quiet --time 8 --queues 2 --depth 16 --range 32m \
+"$perf" --verify --quiet --time 600 --queues 2 --depth 16 --range 32m \
 	"$near/$nqn" >"$tmp/perf.out" 2>&1 &
 perf_pid=$!
 for i in 1 2 3 4; do
@@ -55,7 +55,8 @@ for i in 1 2 3 4; do
 		--listen "$near" --threads 2 --subsystem "$nqn" \
 		--ns "stack=relay:lent:$tmp/lend.sock/$dev[nsid=1,queues=2]"
 done
-wait "$perf_pid"
+sleep 0.5
+end_load
 is "the host saw pauses, and its data" $? 0
 sed 's/^/# /' "$tmp/perf.out"
 perf_pid=

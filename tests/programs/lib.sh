@@ -53,7 +53,8 @@ plan() {
 	exit $bad
 }
 
-# wait_for SECONDS COMMAND...
+# wait_for SECONDS COMMAND...: counted in looks, of which a second has twenty. On
+# a machine with other work they take longer, as does what they wait for.
 wait_for() {
 	tries=$(($1 * 20))
 	shift
@@ -62,6 +63,12 @@ wait_for() {
 		[ $tries -gt 0 ] || return 1
 		sleep 0.05
 	done
+}
+
+# A load that was started with time to spare, as perf_pid, ends now: well, when
+# nothing was wrong with it.
+end_load() {
+	kill -INT "$perf_pid" && wait "$perf_pid"
 }
 
 # The program itself: libtool's wrapper would be the process we look at.
@@ -102,6 +109,32 @@ stop_socp() {	# signal; sets rc
 }
 
 ask() { "$leapctl" --control "$ctl" "$@"; }
+
+# is_gone PID: it has ended; whoever started it reaps it later
+is_gone() {
+	case $(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" \
+		2>/dev/null) in
+	'' | Z) return 0 ;;
+	esac
+	return 1
+}
+
+switches() {	# PID: how often its threads have gone to sleep
+	cat /proc/"$1"/task/*/status |
+		awk '/^voluntary_ctxt_switches/ { n += $2 } END { print n }'
+}
+
+# is_idle NAME PID: at most one wake-up a second, of all threads together. The
+# seconds are those that have really passed.
+is_idle() {
+	from=$(date +%s%3N)
+	before=$(switches "$2")
+	sleep 3
+	wakeups=$(($(switches "$2") - before))
+	took=$(($(date +%s%3N) - from))
+	echo "# $wakeups wake-ups in $took ms"
+	ok "$1: at most one wake-up a second" test $((wakeups * 1000)) -le $took
+}
 
 # raw TEXT...: what the control socket answers to exactly these lines
 raw() {

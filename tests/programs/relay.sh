@@ -4,8 +4,9 @@
 
 far=nqn.2024-01.io.example:far
 far_pid=
-trap 'stop_socp KILL >/dev/null 2>&1; [ -z "$far_pid" ] ||
-	kill -9 "$far_pid" 2>/dev/null; rm -rf "$tmp"' EXIT
+perf_pid=
+trap 'stop_socp KILL >/dev/null 2>&1
+	kill -9 $far_pid $perf_pid 2>/dev/null; rm -rf "$tmp"' EXIT
 
 start_far() {	# listen URL
 	"$socp" --listen "$1" --subsystem "$far" \
@@ -41,7 +42,7 @@ is "a far namespace that is not there is refused" $? 1
 has "by number" "$out" "no namespace 4"
 
 # The far end is killed and started again under I/O.
-"$perf" --verify --quiet --time 5 --queues 2 --nsid 3 "$url/$nqn" \
+"$perf" --verify --quiet --time 600 --queues 2 --nsid 3 "$url/$nqn" \
 	>"$tmp/perf.out" 2>&1 &
 perf_pid=$!
 sleep 1
@@ -50,7 +51,8 @@ wait "$far_pid" 2>/dev/null
 wait_for 10 flock -n "$tmp/disk" true
 sleep 0.5
 ok "the far end is back" start_far "$far_url"
-wait "$perf_pid"
+sleep 0.5
+end_load
 is "the host saw a pause, and its data" $? 0
 sed 's/^/# /' "$tmp/perf.out"
 stop_socp TERM

@@ -69,19 +69,21 @@ ok "the namespace comes" wait_for 10 has_ns
 ok "verified I/O" guest --count 4000
 ok "... which is in the file" sh -c "! cmp -s -n 33554432 '$tmp/disk' /dev/zero"
 
-guest --time 10 >"$tmp/perf.out" 2>&1 &
+"$perf" --quiet --verify --range 32m --bs 4k --depth 16 --time 600 \
+	"vfio-user:$vm/$nqn" >"$tmp/perf.out" 2>&1 &
 perf_pid=$!
 for i in 1 2 3 4 5; do
 	sleep 0.7
 	kill_far
 	ok "killed under load, round $i: the next starts" start_far
 done
-ok "the guest saw pauses, right bytes and no error" wait "$perf_pid"
+sleep 0.5
+ok "the guest saw pauses, right bytes and no error" end_load
 sed 's/^/# /' "$tmp/perf.out"
 perf_pid=
 
 # A guest resets, here by its end, while a far end that lives does nothing.
-"$perf" --quiet --verify --range 32m --bs 4k --depth 16 --time 30 \
+"$perf" --quiet --verify --range 32m --bs 4k --depth 16 --time 600 \
 	"vfio-user:$vm/$nqn" >/dev/null 2>&1 &
 perf_pid=$!
 sleep 1
@@ -91,10 +93,7 @@ sleep 0.2
 kill -9 "$perf_pid"
 wait "$perf_pid" 2>/dev/null
 perf_pid=
-from=$(date +%s%N)
-ok "the reset is answered" wait_for 10 was_reset
-ms=$((($(date +%s%N) - from) / 1000000))
-ok "... within two seconds: $ms ms" test "$ms" -le 2000
+ok "the reset is answered within two seconds" wait_for 2 was_reset
 kill -CONT "$far_pid"
 ok "the next guest finds the drive as it should be" guest --count 4000
 

@@ -21,6 +21,11 @@ uint64_t af_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
+int af_lives(struct unit_lived *lived, uint64_t ms)
+{
+	return unit_lived_ns(lived, af_ms() * 1000000) < ms * 1000000;
+}
+
 static unsigned int errors;
 
 unsigned int af_errors(void)
@@ -111,7 +116,7 @@ uint64_t af_until(struct af *f, int (*done)(struct af *f), uint64_t ms)
 
 	while (!done(f)) {
 		af_poll(f);
-		if (unit_lived_ns(&lived, af_ms() * 1000000) > ms * 1000000)
+		if (!af_lives(&lived, ms))
 			fail_msg("state %u after %llu ms: %s", af_info(f).state,
 				 (unsigned long long)ms, af_info(f).error);
 	}
@@ -173,31 +178,26 @@ struct af *af_new_bound(int own_fence, uint32_t no_runtime_ms)
 	return f;
 }
 
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
 void af_free(struct af *f)
 {
+	struct unit_lived lived = { 0 };
 	int gone = 0, destroyed = 0;
-	uint64_t from = af_ms();
 
 	leap_vdev_destroy(f->v, set_flag, &gone);
 	while (!gone) {
 		af_poll(f);
-		assert_true(af_ms() - from < 10000);
+		assert_true(af_lives(&lived, 10000));
 	}
 	gd_free(f->g);
 	leap_target_destroy(f->target, set_flag, &destroyed);
 	while (!destroyed) {
 		af_poll(f);
-		assert_true(af_ms() - from < 20000);
+		assert_true(af_lives(&lived, 20000));
 	}
 	assert_int_equal(leap_agent_destroy(f->agent), 0);
 	while (leap_pollgroup_destroy(f->pg)) {
 		af_poll(f);
-		assert_true(af_ms() - from < 30000);
+		assert_true(af_lives(&lived, 30000));
 	}
 	unlink(f->file);
 	unlink(f->sock);
@@ -325,7 +325,7 @@ static void start_threads(struct child *c, int n)
 		if (pthread_create(&thread, NULL, io_main, &t[i]))
 			abort();
 		while (!__atomic_load_n(&t[i].ready, __ATOMIC_ACQUIRE))
-			sched_yield();
+			unit_pause();
 		if (leap_target_add_group(c->target, c->io[i]))
 			abort();
 	}

@@ -51,6 +51,8 @@ uint64_t af_until(struct af *f, int (*done)(struct af *f), uint64_t ms);
 int af_served(struct af *f);
 int af_none(struct af *f);
 uint64_t af_ms(void);
+/* In a loop: it has not lasted that long yet (unit_lived_ns). */
+int af_lives(struct unit_lived *lived, uint64_t ms);
 struct leap_agent_info af_info(struct af *f);
 
 /* A process that serves f->stack with @threads I/O threads. */

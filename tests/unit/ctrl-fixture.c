@@ -29,19 +29,14 @@ static void on_lost(struct leap_qp *qp, int sys_errno, void *arg)
 	(void)arg;
 }
 
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
 void fx_wait(struct fx *fx, const int *flag)
 {
-	uint64_t from = leap_pollgroup_now_ns(fx->pg);
+	struct unit_lived lived = { 0 };
 
 	while (!*flag) {
 		fx->poll(fx);
-		assert_true(leap_pollgroup_now_ns(fx->pg) - from <
-			    10000000000ull);
+		assert_true(unit_lived_ns(&lived,
+				leap_pollgroup_now_ns(fx->pg)) < 10000000000u);
 	}
 }
 
@@ -51,12 +46,6 @@ void fx_settle(struct fx *fx)
 
 	while (idle < 20)
 		idle = fx->poll(fx) > 0 ? 0 : idle + 1;
-}
-
-static void on_added(int err, void *arg)
-{
-	assert_int_equal(err, 0);
-	*(int *)arg = 1;
 }
 
 void fx_add_ns(struct fx *fx, const char *stack, uint32_t nsid,
@@ -69,9 +58,10 @@ void fx_add_ns(struct fx *fx, const char *stack, uint32_t nsid,
 	opts.block_bytes = block_bytes;
 	opts.read_only = (uint32_t)read_only;
 	assert_int_equal(leap_bdev_open(fx->pg, stack, &opts.bdev), 0);
-	assert_int_equal(leap_ns_add(fx->ss, &opts, on_added, &added),
+	assert_int_equal(leap_ns_add(fx->ss, &opts, ns_done, &added),
 			 (int)nsid);
 	fx_wait(fx, &added);
+	assert_int_equal(added, 1);
 }
 
 static int poll_once(struct fx *fx)

@@ -8,15 +8,12 @@
 #ifndef LEAP_TESTS_CTRL_FIXTURE_H
 #define LEAP_TESTS_CTRL_FIXTURE_H
 
-#include "unit.h"
+#include "serve.h"
 
-#include <leapio/pollgroup.h>
 #include <leapio/qp.h>
-#include <leapio/target.h>
 
 #define FX_NQN	"nqn.2026-01.org.example:fx"
 #define FX_HOST	"nqn.2026-01.org.example:host"
-#define FX_NS_BYTES	(16u << 20)
 
 struct fx {
 	struct leap_pollgroup *pg;

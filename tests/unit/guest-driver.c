@@ -421,40 +421,10 @@ void gd_up(struct gd *g, struct gd_cq *cq, struct gd_sq *sq, uint32_t depth)
 
 /* ---- what is on its way ---- */
 
-void gd_set_flag(void *arg)
+void gd_unplug(struct leap_pollgroup *pg, struct leap_vdev *v)
 {
-	*(int *)arg = 1;
-}
+	int gone = 0;
 
-void gd_set_err(void *arg, int err)
-{
-	*(int *)arg = err ? err : 1;
-}
-
-static void added(int err, void *arg)
-{
-	gd_set_err(arg, err);
-}
-
-void gd_await(struct leap_pollgroup *pg, const int *flag)
-{
-	uint64_t from = leap_pollgroup_now_ns(pg);
-
-	while (!*flag) {
-		leap_pollgroup_poll(pg, 0);
-		assert_true(leap_pollgroup_now_ns(pg) - from < 20000000000ull);
-	}
-}
-
-void gd_add_ns(struct leap_pollgroup *pg, struct leap_subsystem *ss,
-	       const char *stack, uint32_t nsid)
-{
-	struct leap_ns_opts opts = LEAP_NS_OPTS_INIT;
-	int done = 0;
-
-	opts.nsid = nsid;
-	assert_int_equal(leap_bdev_open(pg, stack, &opts.bdev), 0);
-	assert_int_equal(leap_ns_add(ss, &opts, added, &done), (int)nsid);
-	gd_await(pg, &done);
-	assert_int_equal(done, 1);
+	leap_vdev_destroy(v, set_flag, &gone);
+	serve_await(pg, &gone);
 }

@@ -9,10 +9,9 @@
 #ifndef LEAP_TESTS_GUEST_DRIVER_H
 #define LEAP_TESTS_GUEST_DRIVER_H
 
-#include "unit.h"
+#include "serve.h"
 
 #include <leapio/dmabuf.h>
-#include <leapio/pollgroup.h>
 #include <leapio/vdev.h>
 
 #define GD_PAGE		4096u
@@ -112,14 +111,8 @@ int gd_reap(struct gd *g, struct gd_cq *cq, struct gd_sq *sq);
 leap_status_t gd_wait(struct gd *g, struct gd_sq *sq, uint16_t cid);
 leap_status_t gd_cmd(struct gd *g, struct gd_sq *sq,
 		     const struct leap_sqe *sqe);
-/* Callbacks that set an int: to 1, or to the error. */
-void gd_set_flag(void *arg);
-void gd_set_err(void *arg, int err);
-/* Poll until *@flag, or fail the test after 20 s. */
-void gd_await(struct leap_pollgroup *pg, const int *flag);
-/* Namespace @nsid of @ss, whose home is @pg, is there when this returns. */
-void gd_add_ns(struct leap_pollgroup *pg, struct leap_subsystem *ss,
-	       const char *stack, uint32_t nsid);
+/* The drive is gone when this returns; @pg is its home. */
+void gd_unplug(struct leap_pollgroup *pg, struct leap_vdev *v);
 
 /* Enable, a CQ and an SQ with QID 1. */
 void gd_up(struct gd *g, struct gd_cq *cq, struct gd_sq *sq, uint32_t depth);

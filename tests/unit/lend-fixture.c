@@ -10,16 +10,6 @@
 
 struct lx lx;
 
-void lx_set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
-static void added(int err, void *arg)
-{
-	*(int *)arg = err ? -1 : 1;
-}
-
 void lx_turn_once(uint64_t from)
 {
 	leap_pollgroup_wait(lx.pg, 1000000);
@@ -70,8 +60,9 @@ void lx_add_ns(const char *stack)
 	int is_added = 0;
 
 	assert_int_equal(leap_bdev_open(lx.pg, stack, &nopts.bdev), 0);
-	assert_true(leap_ns_add(lx.ss, &nopts, added, &is_added) > 0);
+	assert_true(leap_ns_add(lx.ss, &nopts, ns_done, &is_added) > 0);
 	lx_turn(&is_added);
+	assert_int_equal(is_added, 1);
 }
 
 static void start_lender(void)
@@ -93,18 +84,14 @@ static void start_lender(void)
 
 static void start(uint32_t no_shadow, const char *stack)
 {
-	struct leap_subsystem_opts sopts = LEAP_SUBSYSTEM_OPTS_INIT;
 	struct leap_vdev_opts vopts = LEAP_VDEV_OPTS_INIT;
 
 	memset(&lx, 0, sizeof(lx));
 	snprintf(lx.path, sizeof(lx.path), "/tmp/leap-lend-%d.sock", getpid());
-	sopts.nqn = LX_NQN;
-	sopts.allow_any_host = 1;
 	vopts.no_shadow = no_shadow;
 	vopts.nr_vectors = 4;
 	assert_int_equal(leap_pollgroup_create(NULL, &lx.pg), 0);
-	assert_int_equal(leap_target_create(lx.pg, NULL, &lx.target), 0);
-	assert_int_equal(leap_subsystem_create(lx.target, &sopts, &lx.ss), 0);
+	lx.target = serve_target(lx.pg, LX_NQN, &lx.ss);
 	lx_add_ns(stack);
 	assert_int_equal(leap_vdev_create(lx.ss, &vopts, &lx.vdev), 0);
 	start_lender();
@@ -149,15 +136,13 @@ int lx_tear_down(void **state)
 {
 	int done = 0;
 
-	leap_lender_destroy(lx.lender, lx_set_flag, &done);
+	leap_lender_destroy(lx.lender, set_flag, &done);
 	lx_turn(&done);
 	assert_int_equal(lx_info().nr_ranges, 0);
 	done = 0;
-	leap_vdev_destroy(lx.vdev, lx_set_flag, &done);
+	leap_vdev_destroy(lx.vdev, set_flag, &done);
 	lx_turn(&done);
-	done = 0;
-	leap_target_destroy(lx.target, lx_set_flag, &done);
-	lx_turn(&done);
+	serve_stop(lx.pg, lx.target);
 	assert_int_equal(leap_pollgroup_destroy(lx.pg), 0);
 	unlink(lx.path);
 	return 0;
@@ -216,7 +201,7 @@ void lx_side_stop(struct lx_side *s)
 {
 	int done = 0;
 
-	leap_host_close(s->host, lx_set_flag, &done);
+	leap_host_close(s->host, set_flag, &done);
 	while (!done)
 		leap_pollgroup_wait(s->pg, 1000000);
 	leap_dmabuf_put(s->mem);

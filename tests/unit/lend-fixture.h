@@ -8,7 +8,7 @@
 #define LEAP_TESTS_LEND_FIXTURE_H
 
 #include "rand.h"
-#include "unit.h"
+#include "serve.h"
 
 #include <stdio.h>
 
@@ -52,7 +52,6 @@ int lx_tear_down(void **state);
 
 #define LX_T(f, s) cmocka_unit_test_setup_teardown(f, s, lx_tear_down)
 
-void lx_set_flag(void *arg);
 /* Poll the lender's group until then; 20 seconds since @from are too long. */
 void lx_turn(const int *flag);
 void lx_turn_once(uint64_t from);

@@ -146,12 +146,12 @@ void liar_detach(struct af *f, struct liar *l)
 
 int liar_wait_msg(struct af *f, struct liar *l, struct leap_link_msg *m)
 {
-	uint64_t from = af_ms();
+	struct unit_lived lived = { 0 };
 	int rc;
 
 	while (!(rc = liar_hear(l, m))) {
 		af_poll(f);
-		assert_true(af_ms() - from < 5000);
+		assert_true(af_lives(&lived, 5000));
 	}
 	return rc;
 }

@@ -6,7 +6,7 @@ void bring_up(struct vx *w, const char *stack)
 {
 	struct leap_vdev_opts o = vx_opts(w);
 
-	gd_add_ns(w->pg, w->ss, stack, NSID);
+	serve_ns(w->pg, w->ss, stack, NSID);
 	vx_make(w, &o);
 	gd_up(w->g, &w->cq, &w->sq, 16);
 }

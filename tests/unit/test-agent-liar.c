@@ -189,11 +189,6 @@ static void test_queues(void **state)
 	af_free(f);
 }
 
-static void set_err(void *arg, int err)
-{
-	*(int *)arg = err ? err : 1;
-}
-
 /* Alive, and never done: no fence, but an answer in time, and CFS. */
 static void test_never_done(void **state)
 {
@@ -261,8 +256,7 @@ static void test_no_fence(void **state)
 	liar_say_hello(next, LEAP_LINK_VERSION, LEAP_LINK_RUNTIME);
 	while (!unfenced(f)) {
 		af_poll(f);
-		assert_true(unit_lived_ns(&lived, af_ms() * 1000000) <
-			    3500000000);
+		assert_true(af_lives(&lived, 3500));
 	}
 	assert_true(af_ms() - from >= 1500);
 	assert_int_equal(af_info(f).unfenced, 1);
@@ -384,12 +378,12 @@ static struct served *served_new(void)
 
 static int hear_served(struct served *s, struct leap_link_msg *m)
 {
-	uint64_t from = af_ms();
+	struct unit_lived lived = { 0 };
 	int rc;
 
 	while (!(rc = liar_hear(&s->l, m))) {
 		leap_pollgroup_poll(s->pg, 0);
-		assert_true(af_ms() - from < 5000);
+		assert_true(af_lives(&lived, 5000));
 	}
 	return rc;
 }
@@ -397,13 +391,13 @@ static int hear_served(struct served *s, struct leap_link_msg *m)
 /* Connected, and told to go. */
 static void served_go(struct served *s)
 {
-	uint64_t from = af_ms();
+	struct unit_lived lived = { 0 };
 	struct leap_link_msg m;
 	int fd;
 
 	while ((fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC)) < 0) {
 		leap_pollgroup_poll(s->pg, 0);
-		assert_true(af_ms() - from < 5000);
+		assert_true(af_lives(&lived, 5000));
 	}
 	liar_init(&s->l, fd);
 	assert_int_equal(hear_served(s, &m), 1);
@@ -443,20 +437,15 @@ static int memory(uint64_t bytes, int seal)
 	return fd;
 }
 
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
 static void served_free(struct served *s)
 {
-	uint64_t from = af_ms();
+	struct unit_lived lived = { 0 };
 	int gone = 0, destroyed = 0;
 
 	leap_runtime_destroy(s->rt, set_flag, &gone);
 	while (!gone) {
 		leap_pollgroup_poll(s->pg, 0);
-		assert_true(af_ms() - from < 5000);
+		assert_true(af_lives(&lived, 5000));
 	}
 	leap_target_destroy(s->target, set_flag, &destroyed);
 	while (!destroyed)

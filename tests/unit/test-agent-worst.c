@@ -220,11 +220,6 @@ static pid_t start_holder(const char *sock, const char *path)
 	}
 }
 
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
 static int fencing(struct af *f)
 {
 	return af_info(f).state == LEAP_AGENT_FENCING;

@@ -18,11 +18,6 @@
 
 static uint64_t buf;	/* one page of the guest */
 
-static void set_err(void *arg, int err)
-{
-	*(int *)arg = err ? err : 1;
-}
-
 static void up(struct af *f)
 {
 	gd_up(f->g, &f->cq, &f->sq, 64);
@@ -81,6 +76,49 @@ static void test_io(void **state)
 	af_kill(f, f->pid, SIGKILL);
 	af_until(f, af_none, 10000);
 	assert_int_equal(af_info(f).fenced, 1);
+	af_free(f);
+}
+
+static uint64_t events(struct af *f)
+{
+	struct leap_pollgroup_stats s = { .size = sizeof(s) };
+
+	assert_int_equal(leap_pollgroup_stats(f->pg, &s), 0);
+	return s.events;
+}
+
+/* What @n commands make the agent do. */
+static uint64_t events_of(struct af *f, int n)
+{
+	uint64_t before = events(f);
+
+	while (n--)
+		check_block(f, 0, 0);
+	return events(f) - before;
+}
+
+/*
+ * A guest that polls and rings in memory: the commands pass between it and the
+ * runtime, and the agent hears of none. One that may have the pin is told of
+ * each.
+ */
+static void test_bystander(void **state)
+{
+	struct af *f = af_new(0);
+
+	(void)state;
+	af_start(f, 0, 0);
+	af_until(f, af_served, 10000);
+	gd_cfg_wr(f->g, 0x04, 0x0406, 2);	/* Interrupt Disable */
+	up(f);
+	assert_int_equal(gd_dbbuf(f->g), 0);
+	check_block(f, 0, 0);
+	/* The doorbells that find the runtime asleep are calls, not events. */
+	assert_true(events_of(f, 200) < 20);
+	gd_cfg_wr(f->g, 0x04, 0x0006, 2);
+	assert_true(events_of(f, 200) >= 200);
+	gd_cfg_wr(f->g, 0x04, 0x0406, 2);
+	assert_true(events_of(f, 200) < 20);
 	af_free(f);
 }
 
@@ -344,6 +382,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_io),
+		cmocka_unit_test(test_bystander),
 		cmocka_unit_test(test_without),
 		cmocka_unit_test(test_bound),
 		cmocka_unit_test(test_probe),

@@ -5,7 +5,6 @@
  * changes as soon as an unmap says that it may.
  */
 #include <pthread.h>
-#include <sched.h>
 
 #include <leapio/ats.h>
 #include <leapio/dmabuf.h>
@@ -327,7 +326,7 @@ static void *use(void *arg)
 		/* There may be more of us than processors: who unmaps would
 		 * wait for the end of a time slice, each time. */
 		if (!(++turns % 16))
-			sched_yield();
+			unit_pause();
 	}
 	for (i = 0; i < 4; i++)
 		leap_ats_release(v, &pins[i]);
@@ -380,7 +379,7 @@ static void test_unmap_under_translation(void **unused)
 						&u[i]), 0);
 	}
 	while (leap__load_acquire(&s.ready) < THREADS)
-		sched_yield();
+		unit_pause();
 	for (i = 0; i < rounds; i++) {
 		c = test_rand_below(&seed, CELLS);
 		leap__store_relaxed(&s.gone[c], 0u);
@@ -388,7 +387,7 @@ static void test_unmap_under_translation(void **unused)
 				 (leap_gpa_t){ (uint64_t)c * CELL }, CELL,
 				 set_gone, &s.gone[c]), 0);
 		while (!leap__load_acquire(&s.gone[c]))
-			sched_yield();
+			unit_pause();
 		/* The memory is the guest's own again. */
 		memset((uint8_t *)leap_dmabuf_addr(s.mem) + c * CELL, DEAD,
 		       CELL);

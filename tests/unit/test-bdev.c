@@ -551,8 +551,11 @@ static void print_and_list(void **state)
 	char out[128];
 	struct blk b;
 
-	for (; *names && *ops; names++, ops++)
+	for (; *names && *ops; names++, ops++) {
 		assert_string_equal(*names, (*ops)->name);
+		assert_string_equal(leap_bdev_help(*names), (*ops)->help);
+	}
+	assert_null(leap_bdev_help("no-layer"));
 	assert_null(*names);
 	assert_null(*ops);
 	blk_open(&b, text);

@@ -11,11 +11,6 @@
 
 #define MS	1000000ull
 
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
 static void on_removed(int err, void *arg)
 {
 	assert_int_equal(err, 0);

@@ -27,19 +27,14 @@ struct dx {
 	struct leap_disc_entry e[MAX];
 };
 
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
 static void poll_for(struct dx *dx, const int *flag)
 {
-	uint64_t from = leap_pollgroup_now_ns(dx->pg);
+	struct unit_lived lived = { 0 };
 
 	while (!*flag) {
 		leap_pollgroup_wait(dx->pg, 10000000);
-		assert_true(leap_pollgroup_now_ns(dx->pg) - from <
-			    10000000000ull);
+		assert_true(unit_lived_ns(&lived,
+				leap_pollgroup_now_ns(dx->pg)) < 10000000000u);
 	}
 }
 

@@ -4,6 +4,7 @@
  * aborts, resets, and what is sent again, in virtual time.
  */
 #include "bad-fixture.h"
+#include "serve.h"
 
 #include <leapio/vdev.h>
 
@@ -125,15 +126,11 @@ static void test_no_limit(void **state)
 /* Our own controller, over a layer that takes its time with reads. */
 static void delayed(const char *stack, uint32_t failed, unsigned int losses)
 {
-	struct leap_subsystem_opts so = LEAP_SUBSYSTEM_OPTS_INIT;
 	struct leap_ns_opts no = LEAP_NS_OPTS_INIT;
 	struct leap_subsystem *ss;
 	struct leap_target *target;
 
-	so.nqn = BAD_NQN;
-	so.allow_any_host = 1;
-	assert_int_equal(leap_target_create(w->pg, NULL, &target), 0);
-	assert_int_equal(leap_subsystem_create(target, &so, &ss), 0);
+	target = serve_target(w->pg, BAD_NQN, &ss);
 	assert_int_equal(leap_bdev_open(w->pg, stack, &no.bdev), 0);
 	assert_true(leap_ns_add(ss, &no, NULL, NULL) > 0);
 	assert_int_equal(leap_bdev_open(w->pg, "memory:1M", &no.bdev), 0);

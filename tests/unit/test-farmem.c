@@ -51,7 +51,13 @@ static struct {
 	struct gd_cq cq;
 	struct gd_sq sq;
 	struct test_rand rnd;
+	struct unit_lived lived;
 } w;
+
+static uint64_t lived_ns(void)
+{
+	return unit_lived_ns(&w.lived, leap_pollgroup_now_ns(w.pg));
+}
 
 static void poll_all(void *arg)
 {
@@ -63,11 +69,11 @@ static void poll_all(void *arg)
 
 static void turn(const int *flag)
 {
-	uint64_t from = leap_pollgroup_now_ns(w.pg);
+	uint64_t from = lived_ns();
 
 	while (!*flag) {
 		poll_all(NULL);
-		assert_true(leap_pollgroup_now_ns(w.pg) - from < SECONDS(20));
+		assert_true(lived_ns() - from < SECONDS(20));
 	}
 }
 
@@ -77,6 +83,8 @@ static void pass(uint64_t ns)
 
 	while (leap_pollgroup_now_ns(w.pg) - from < ns)
 		poll_all(NULL);
+	/* What the time has made due, however long this process stood still. */
+	poll_all(NULL);
 }
 
 /* ---- the owner ---- */
@@ -97,7 +105,7 @@ static void unshare(void)
 {
 	int done = 0;
 
-	leap_share_destroy(w.share, gd_set_flag, &done);
+	leap_share_destroy(w.share, set_flag, &done);
 	w.share = NULL;
 	turn(&done);
 }
@@ -130,7 +138,7 @@ static void far_close(void)
 {
 	int done = 0;
 
-	leap_farmem_close(w.far, gd_set_flag, &done);
+	leap_farmem_close(w.far, set_flag, &done);
 	w.far = NULL;
 	turn(&done);
 }
@@ -166,7 +174,7 @@ static void mem_del(uint64_t offset, uint64_t bytes)
 	int done = 0;
 
 	assert_int_equal(leap_vdev_mem_del(w.vdev,
-			 (leap_gpa_t){ PAYLOAD + offset }, bytes, gd_set_err,
+			 (leap_gpa_t){ PAYLOAD + offset }, bytes, set_err,
 			 &done), 0);
 	turn(&done);
 	assert_int_equal(done, 1);
@@ -183,14 +191,10 @@ static struct leap_pollgroup *pollgroup(void)
 
 static void start_guest(void)
 {
-	struct leap_subsystem_opts sopts = LEAP_SUBSYSTEM_OPTS_INIT;
 	struct leap_subsystem *ss;
 
-	sopts.nqn = NQN;
-	sopts.allow_any_host = 1;
-	assert_int_equal(leap_target_create(w.pg, NULL, &w.target), 0);
-	assert_int_equal(leap_subsystem_create(w.target, &sopts, &ss), 0);
-	gd_add_ns(w.pg, ss, "memory:2M", 1);
+	w.target = serve_target(w.pg, NQN, &ss);
+	serve_ns(w.pg, ss, "memory:2M", 1);
 	assert_int_equal(leap_vdev_create(ss, NULL, &w.vdev), 0);
 	w.g = gd_new(w.vdev, 1 << 20, poll_all, NULL);
 	gd_up(w.g, &w.cq, &w.sq, 64);
@@ -233,10 +237,10 @@ static int teardown(void **state)
 	int done = 0;
 
 	(void)state;
-	leap_vdev_destroy(w.vdev, gd_set_flag, &done);
+	leap_vdev_destroy(w.vdev, set_flag, &done);
 	turn(&done);
 	done = 0;
-	leap_target_destroy(w.target, gd_set_flag, &done);
+	leap_target_destroy(w.target, set_flag, &done);
 	turn(&done);
 	gd_free(w.g);
 	if (w.far)
@@ -266,15 +270,15 @@ static struct leap_sqe command(uint8_t opc, uint32_t lba, uint32_t nr,
 	return sqe;
 }
 
-/* By the clock, not by turns as gd_wait. */
+/* By time, not by turns as gd_wait. */
 static leap_status_t ended(uint16_t cid)
 {
-	uint64_t from = leap_pollgroup_now_ns(w.pg);
+	uint64_t from = lived_ns();
 
 	while (!w.g->done[cid]) {
 		gd_reap(w.g, &w.cq, &w.sq);
 		poll_all(NULL);
-		assert_true(leap_pollgroup_now_ns(w.pg) - from < SECONDS(20));
+		assert_true(lived_ns() - from < SECONDS(20));
 	}
 	return gd_wait(w.g, &w.sq, cid);
 }
@@ -328,6 +332,18 @@ static void settle(const uint16_t *cids, leap_status_t expect)
 	for (i = 0; i < OUT; i++) {
 		ended(cids[i]);
 		assert_int_equal(w.g->raw & ~LEAP_STATUS_MORE, expect);
+	}
+}
+
+/* While the fabric is paused: until that many moves wait in it. */
+static void posted(uint32_t n)
+{
+	const struct leap__v_qp *qp = fake_id(w.fabric, 0, 0)->qp;
+	uint64_t from = lived_ns();
+
+	while (qp->sq_tail - qp->sq_head < n) {
+		poll_all(NULL);
+		assert_true(lived_ns() - from < SECONDS(20));
 	}
 }
 
@@ -389,7 +405,7 @@ static void test_at_once(void **state)
 	w.fabric->paused = 1;
 	posts = info().reads;
 	cid = gd_submit(w.g, &w.sq, &sqe);
-	pass(SECONDS(1) / 50);
+	posted(8);
 	assert_int_equal(info().reads, posts);
 	assert_int_equal(fake_id(w.fabric, 0, 0)->qp->sq_tail -
 			 fake_id(w.fabric, 0, 0)->qp->sq_head, 8);
@@ -442,9 +458,9 @@ static void test_revoked(void **state)
 	unshare();
 	w.fabric->paused = 0;
 	memset(w.own, 0xa5, BYTES);
-	from = leap_pollgroup_now_ns(w.pg);
+	from = lived_ns();
 	settle(cids, LEAP_SC_DATA_TRANSFER);
-	assert_true(leap_pollgroup_now_ns(w.pg) - from < SECONDS(2));
+	assert_true(lived_ns() - from < SECONDS(2));
 	assert_int_equal(info().failed, OUT);
 	/* Nothing has got there since. */
 	assert_int_equal(run(LEAP_NVM_READ, 0, 64, 0), LEAP_SC_DATA_TRANSFER);
@@ -500,9 +516,9 @@ static void test_unmap(void **state)
 	(void)state;
 	w.fabric->paused = 1;
 	load(cids, 2);
-	pass(SECONDS(1) / 50);
+	posted(OUT);
 	assert_int_equal(leap_vdev_mem_del(w.vdev, (leap_gpa_t){ PAYLOAD },
-					   BYTES, gd_set_err, &done), 0);
+					   BYTES, set_err, &done), 0);
 	pass(SECONDS(1) / 50);
 	assert_int_equal(done, 0);
 	fake_resume(w.fabric);
@@ -524,10 +540,10 @@ static void test_unmap(void **state)
 	 * ends it. */
 	w.fabric->paused = 1;
 	load(cids, 3);
-	pass(SECONDS(1) / 50);
+	posted(OUT);
 	done = 0;
 	assert_int_equal(leap_vdev_mem_del(w.vdev, (leap_gpa_t){ PAYLOAD },
-					   BYTES, gd_set_err, &done), 0);
+					   BYTES, set_err, &done), 0);
 	turn(&done);
 	assert_int_equal(done, 1);
 	assert_int_equal(gd_rd4(w.g, LEAP_REG_CSTS) & LEAP_CSTS_CFS, 0);
@@ -557,6 +573,24 @@ static void invalidate(void)
 	assert_int_equal(n, 1);
 }
 
+/* Both ends do, the owner before it is connected to again: while it has one on
+ * the device, it keeps the key that opens nothing. */
+static void let_go(uint64_t failures)
+{
+	struct leap_share_info si = { sizeof(si) };
+	uint64_t from = lived_ns();
+
+	while (info().failed < failures) {
+		leap_pollgroup_poll(w.pg, 0);
+		assert_true(lived_ns() - from < SECONDS(20));
+	}
+	do {
+		leap_pollgroup_poll(w.owner, 0);
+		assert_int_equal(leap_share_info(w.share, &si), 0);
+		assert_true(lived_ns() - from < SECONDS(20));
+	} while (si.peers);
+}
+
 /* A key that opens nothing: the queue pair breaks, and the one command that was
  * refused fails; what was out beside it goes on. */
 static void test_wrong_key(void **state)
@@ -569,9 +603,10 @@ static void test_wrong_key(void **state)
 	for (k = 0; k < 10; k++) {
 		w.fabric->paused = 1;
 		load(cids, (uint8_t)k);
-		pass(SECONDS(1) / 100);
+		posted(OUT);
 		invalidate();
 		fake_resume(w.fabric);
+		let_go(k + 1);
 		for (i = 0; i < OUT; i++) {
 			ended(cids[i]);
 			assert_int_equal(w.g->raw & ~LEAP_STATUS_MORE,
@@ -718,7 +753,7 @@ static void test_other_kind(void **state)
 	ho.arg = &failed;
 	assert_int_equal(leap_host_connect(w.pg, &ho, &host), 0);
 	turn(&failed);
-	leap_host_close(host, gd_set_flag, &closed);
+	leap_host_close(host, set_flag, &closed);
 	turn(&closed);
 	assert_int_equal(leap_share_info(w.share, &si), 0);
 	assert_true(si.refused >= 1);

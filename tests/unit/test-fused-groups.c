@@ -4,7 +4,7 @@
  * hosts counts one block up, over a file, whose pairs need the other group's
  * answer, and over memory. Each value is made exactly once.
  */
-#include "unit.h"
+#include "serve.h"
 
 #include <leapio/host.h>
 #include <leapio/pollgroup.h>
@@ -61,15 +61,9 @@ static void *run_group(void *arg)
 	return NULL;
 }
 
-static void set_flag(void *arg)
+static void count(void *arg)
 {
 	*(int *)arg += 1;
-}
-
-static void added(int err, void *arg)
-{
-	assert_int_equal(err, 0);
-	set_flag(arg);
 }
 
 static void await(const int *flag, int value)
@@ -162,12 +156,7 @@ static void host_state(struct leap_host *host, enum leap_host_state state,
 
 static void start_target(const char *stack)
 {
-	struct leap_subsystem_opts so = LEAP_SUBSYSTEM_OPTS_INIT;
-	struct leap_listener_opts lo = LEAP_LISTENER_OPTS_INIT;
-	struct leap_ns_opts no = LEAP_NS_OPTS_INIT;
-	struct leap_listener *listener;
 	unsigned int i;
-	int flag = 0;
 
 	assert_int_equal(leap_pollgroup_create(NULL, &w.pg), 0);
 	assert_int_equal(leap_target_create(w.pg, NULL, &w.target), 0);
@@ -179,14 +168,9 @@ static void start_target(const char *stack)
 		assert_int_equal(pthread_create(&g->thread, NULL, run_group,
 						g), 0);
 	}
-	so.nqn = NQN;
-	so.allow_any_host = 1;
-	assert_int_equal(leap_subsystem_create(w.target, &so, &w.ss), 0);
-	assert_int_equal(leap_bdev_open(w.pg, stack, &no.bdev), 0);
-	assert_int_equal(leap_ns_add(w.ss, &no, added, &flag), 1);
-	await(&flag, 1);
-	lo.url = "loop://";
-	assert_int_equal(leap_listener_create(w.target, &lo, &listener), 0);
+	w.ss = serve_subsystem(w.target, NQN);
+	serve_ns(w.pg, w.ss, stack, 1);
+	serve_at(w.target, "loop://");
 }
 
 static void stop_target(void)
@@ -195,11 +179,9 @@ static void stop_target(void)
 	int flag = 0;
 
 	for (i = 0; i < NR_HOSTS; i++)
-		leap_host_close(w.hosts[i], set_flag, &flag);
+		leap_host_close(w.hosts[i], count, &flag);
 	await(&flag, NR_HOSTS);
-	flag = 0;
-	leap_target_destroy(w.target, set_flag, &flag);
-	await(&flag, 1);
+	serve_stop(w.pg, w.target);
 	for (i = 0; i < NR_GROUPS; i++) {
 		__atomic_store_n(&w.groups[i].stop, 1, __ATOMIC_RELEASE);
 		pthread_join(w.groups[i].thread, NULL);

@@ -96,12 +96,6 @@ static const struct leap_bdev_ops slow_ops = {
 	.submit = slow_submit,
 };
 
-static void on_added(int err, void *arg)
-{
-	assert_int_equal(err, 0);
-	*(int *)arg = 1;
-}
-
 static void add_slow(struct fx *fx, uint32_t nsid, uint32_t caps)
 {
 	static const struct leap_bdev_ops *const own[] = { &slow_ops, NULL };
@@ -112,8 +106,9 @@ static void add_slow(struct fx *fx, uint32_t nsid, uint32_t caps)
 	opts.nsid = nsid;
 	assert_int_equal(leap_bdev_open_with(fx->pg, "slow", own, &opts.bdev),
 			 0);
-	assert_int_equal(leap_ns_add(fx->ss, &opts, on_added, &added), nsid);
+	assert_int_equal(leap_ns_add(fx->ss, &opts, ns_done, &added), nsid);
 	fx_wait(fx, &added);
+	assert_int_equal(added, 1);
 }
 
 static int setup(void **state)
@@ -122,11 +117,6 @@ static int setup(void **state)
 	fx_setup_live(state);
 	add_slow(*state, NSID, LEAP_BDEV_FUA | LEAP_BDEV_EXCLUSIVE);
 	return 0;
-}
-
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
 }
 
 static void begin_close(struct leap_qp *qp, int *closed)
@@ -509,7 +499,7 @@ static void test_remove(void **state)
 	slow.hold = 1;
 	send_pair(fx, io, &p, NSID, 5, 0, 1);
 	send_pair(fx, io2, &q, NSID, 5, 1, 2);
-	assert_int_equal(leap_ns_remove(fx->ss, NSID, on_added, &removed), 0);
+	assert_int_equal(leap_ns_remove(fx->ss, NSID, ns_done, &removed), 0);
 	fx_settle(fx);
 	assert_int_equal(removed, 0);
 	let_go(LEAP_BIO_READ);
@@ -518,6 +508,7 @@ static void test_remove(void **state)
 	ended(&p, 0, 0);
 	ended(&q, LEAP_SC_INVALID_NS | DNR, LEAP_SC_INVALID_NS | DNR);
 	fx_wait(fx, &removed);
+	assert_int_equal(removed, 1);
 	fx_close(fx, io);
 	fx_close(fx, io2);
 }
@@ -545,8 +536,9 @@ static void test_identify(void **state)
 	assert_int_equal(fuses(fx), LEAP_FUSES_COMPARE_WRITE);
 	add_slow(fx, 10, LEAP_BDEV_COMPARE);
 	assert_int_equal(fuses(fx), 0);
-	assert_int_equal(leap_ns_remove(fx->ss, 10, on_added, &removed), 0);
+	assert_int_equal(leap_ns_remove(fx->ss, 10, ns_done, &removed), 0);
 	fx_wait(fx, &removed);
+	assert_int_equal(removed, 1);
 	assert_int_equal(fuses(fx), LEAP_FUSES_COMPARE_WRITE);
 }
 

@@ -7,7 +7,7 @@
  * what it wrote over the next one, whichever group serves it: every slot reads
  * back what was written last.
  */
-#include "unit.h"
+#include "serve.h"
 
 #include <leapio/host.h>
 #include <leapio/nvmf.h>
@@ -207,11 +207,6 @@ static void on_state(struct leap_host *host, enum leap_host_state state,
 	c->failed |= state == LEAP_HOST_FAILED;
 }
 
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
 static void start_host(struct client *c)
 {
 	struct leap_host_opts o = LEAP_HOST_OPTS_INIT;
@@ -285,12 +280,6 @@ static void wait_home(struct world *w, const int *flag)
 	}
 }
 
-static void on_ns(int err, void *arg)
-{
-	assert_int_equal(err, 0);
-	*(int *)arg = 1;
-}
-
 static void add_ns(struct world *w, uint32_t nsid, const char *stack)
 {
 	struct leap_ns_opts o = LEAP_NS_OPTS_INIT;
@@ -298,21 +287,22 @@ static void add_ns(struct world *w, uint32_t nsid, const char *stack)
 
 	o.nsid = nsid;
 	assert_int_equal(leap_bdev_open(w->home, stack, &o.bdev), 0);
-	assert_int_equal(leap_ns_add(w->ss, &o, on_ns, &added), (int)nsid);
+	assert_int_equal(leap_ns_add(w->ss, &o, ns_done, &added), (int)nsid);
 	wait_home(w, &added);
+	assert_int_equal(added, 1);
 }
 
 static void remove_ns(struct world *w, uint32_t nsid)
 {
 	int removed = 0;
 
-	assert_int_equal(leap_ns_remove(w->ss, nsid, on_ns, &removed), 0);
+	assert_int_equal(leap_ns_remove(w->ss, nsid, ns_done, &removed), 0);
 	wait_home(w, &removed);
+	assert_int_equal(removed, 1);
 }
 
 static void start_target(struct world *w, const char *url)
 {
-	struct leap_subsystem_opts so = LEAP_SUBSYSTEM_OPTS_INIT;
 	struct leap_listener_opts lo = LEAP_LISTENER_OPTS_INIT;
 	unsigned int i;
 
@@ -327,9 +317,7 @@ static void start_target(struct world *w, const char *url)
 		assert_int_equal(pthread_create(&g->thread, NULL, run_group,
 						g), 0);
 	}
-	so.nqn = NQN;
-	so.allow_any_host = 1;
-	assert_int_equal(leap_subsystem_create(w->target, &so, &w->ss), 0);
+	w->ss = serve_subsystem(w->target, NQN);
 	add_ns(w, 1, "memory:1M");
 	lo.url = url;
 	assert_int_equal(leap_listener_create(w->target, &lo, &w->listener),

@@ -4,6 +4,7 @@
  * memory namespace stands behind.
  */
 #include "guest-fixture.h"
+#include "serve.h"
 
 #include "core/ctrl/admin.h"
 #include "core/ctrl/iogroup.h"
@@ -33,16 +34,6 @@ struct io_sq {
 	int added, gone, stats, order;
 };
 
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
-static void ns_added(int err, void *arg)
-{
-	*(int *)arg = err ? -1 : 1;
-}
-
 static void error_came(struct leap__lmsg *m)
 {
 	struct half *h = m->arg;
@@ -53,22 +44,12 @@ static void error_came(struct leap__lmsg *m)
 
 static void set_up(struct half *h)
 {
-	struct leap_subsystem_opts sopts = LEAP_SUBSYSTEM_OPTS_INIT;
-	struct leap_ns_opts nopts = LEAP_NS_OPTS_INIT;
-	int added = 0, i;
+	int i;
 
 	memset(h, 0, sizeof(*h));
 	gx_init(&h->gx);
-	sopts.nqn = NQN;
-	sopts.allow_any_host = 1;
-	assert_int_equal(leap_target_create(h->gx.pg, NULL, &h->target), 0);
-	assert_int_equal(leap_subsystem_create(h->target, &sopts, &h->ss), 0);
-	assert_int_equal(leap_bdev_open(h->gx.pg, "memory:4M", &nopts.bdev),
-			 0);
-	assert_int_equal(leap_ns_add(h->ss, &nopts, ns_added, &added), 1);
-	while (!added)
-		leap_pollgroup_poll(h->gx.pg, 0);
-	assert_int_equal(added, 1);
+	h->target = serve_target(h->gx.pg, NQN, &h->ss);
+	serve_ns(h->gx.pg, h->ss, "memory:4M", 1);
 	h->g = h->target->groups[0];
 	for (i = 0; i < LEAP__IOC_NR_ERRORS; i++) {
 		h->g->errors[i].arrived = error_came;
@@ -79,11 +60,7 @@ static void set_up(struct half *h)
 
 static void tear_down(struct half *h)
 {
-	int done = 0;
-
-	leap_target_destroy(h->target, set_flag, &done);
-	while (!done)
-		leap_pollgroup_poll(h->gx.pg, 0);
+	serve_stop(h->gx.pg, h->target);
 	gx_fini(&h->gx);
 }
 

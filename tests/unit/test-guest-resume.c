@@ -12,7 +12,6 @@
 #include "guest-fixture.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -833,7 +832,7 @@ static void guest_until(struct life *l, pid_t pid, bool quiet)
 			gx_ring(&l->sq[i]);
 		}
 		interrupt(l);
-		sched_yield();
+		unit_pause();
 		assert_true(time(NULL) < end);
 	}
 	if (quiet) {

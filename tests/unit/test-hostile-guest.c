@@ -53,14 +53,10 @@ static void poll_home(void *arg)
 
 static struct leap_subsystem *add_ss(struct w *w, const char *nqn)
 {
-	struct leap_subsystem_opts ss = LEAP_SUBSYSTEM_OPTS_INIT;
-	struct leap_subsystem *out;
+	struct leap_subsystem *ss = serve_subsystem(w->target, nqn);
 
-	ss.nqn = nqn;
-	ss.allow_any_host = 1;
-	assert_int_equal(leap_subsystem_create(w->target, &ss, &out), 0);
-	gd_add_ns(w->pg, out, "memory:4M", 1);
-	return out;
+	serve_ns(w->pg, ss, "memory:4M", 1);
+	return ss;
 }
 
 static struct leap_dmabuf *make_mem(uint64_t bytes)
@@ -152,18 +148,12 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct w *w = *state;
-	int gone = 0;
 
 	check_guards(w);
-	leap_vdev_destroy(w->bad, gd_set_flag, &gone);
-	gd_await(w->pg, &gone);
-	gone = 0;
-	leap_vdev_destroy(w->v2, gd_set_flag, &gone);
-	gd_await(w->pg, &gone);
+	gd_unplug(w->pg, w->bad);
+	gd_unplug(w->pg, w->v2);
 	gd_free(w->g2);
-	gone = 0;
-	leap_target_destroy(w->target, gd_set_flag, &gone);
-	gd_await(w->pg, &gone);
+	serve_stop(w->pg, w->target);
 	leap_dmabuf_put(w->mem);
 	leap_dmabuf_put(w->rom);
 	assert_int_equal(leap_pollgroup_destroy(w->pg), 0);
@@ -463,8 +453,8 @@ static void check_reformed(struct w *w)
 	struct gd_sq sq;
 	int done = 0;
 
-	leap_vdev_reset(w->bad, gd_set_err, &done);
-	gd_await(w->pg, &done);
+	leap_vdev_reset(w->bad, set_err, &done);
+	serve_await(w->pg, &done);
 	assert_int_equal(done, 1);
 	g->v = w->bad;
 	g->poll = poll_home;

@@ -83,10 +83,10 @@ static void test_evict(void **state)
 	lx_side_live(&s);
 	lx_check(&s, 50);
 	assert_int_equal(leap_lender_next(lx.lender, 0, &b), 0);
-	assert_int_equal(leap_lender_evict(lx.lender, b.id + 1, 0, lx_set_flag,
+	assert_int_equal(leap_lender_evict(lx.lender, b.id + 1, 0, set_flag,
 					   &done), -ENOENT);
 	/* This process is not killed for that. */
-	assert_int_equal(leap_lender_evict(lx.lender, b.id, 1, lx_set_flag,
+	assert_int_equal(leap_lender_evict(lx.lender, b.id, 1, set_flag,
 					   &done), 0);
 	assert_int_equal(leap_lender_evict(lx.lender, b.id, 0, NULL, NULL),
 			 -EBUSY);

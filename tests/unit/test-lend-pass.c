@@ -63,21 +63,6 @@ static void turn(const int *flag)
 	}
 }
 
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
-static void set_err(void *arg, int err)
-{
-	*(int *)arg = err ? err : 1;
-}
-
-static void added(int err, void *arg)
-{
-	*(int *)arg = err ? -1 : 1;
-}
-
 /* ---- the process with the drive ------------------------------------- */
 
 static void must(int ok)
@@ -169,18 +154,8 @@ static void start_relay(void)
 
 static void start_guest(void)
 {
-	struct leap_subsystem_opts sopts = LEAP_SUBSYSTEM_OPTS_INIT;
-	struct leap_ns_opts nopts = LEAP_NS_OPTS_INIT;
-	int is_added = 0;
-
-	sopts.nqn = NQN;
-	sopts.allow_any_host = 1;
-	nopts.bdev = w.bdev;
-	assert_int_equal(leap_target_create(w.pg, NULL, &w.target), 0);
-	assert_int_equal(leap_subsystem_create(w.target, &sopts, &w.ss), 0);
-	assert_int_equal(leap_ns_add(w.ss, &nopts, added, &is_added), 1);
-	turn(&is_added);
-	assert_int_equal(is_added, 1);
+	w.target = serve_target(w.pg, NQN, &w.ss);
+	serve_bdev(w.pg, w.ss, w.bdev, 1);
 	assert_int_equal(leap_vdev_create(w.ss, NULL, &w.vdev), 0);
 	w.g = gd_new(w.vdev, 1 << 20, poll_all, NULL);
 	gd_up(w.g, &w.cq, &w.sq, 64);
@@ -229,12 +204,8 @@ static int teardown(void **state)
 {
 	int done = 0;
 
-	leap_vdev_destroy(w.vdev, set_flag, &done);
-	turn(&done);
-	done = 0;
-	leap_target_destroy(w.target, set_flag, &done);
-	turn(&done);
-	done = 0;
+	gd_unplug(w.pg, w.vdev);
+	serve_stop(w.pg, w.target);
 	leap_lender_destroy(w.lender, set_flag, &done);
 	turn(&done);
 	gd_free(w.g);
@@ -431,18 +402,15 @@ static void tcp_one(struct leap_host *host, uint8_t opc, uint32_t lba,
 static uint64_t by_tcp(void)
 {
 	struct leap_pollgroup_stats s = { .size = sizeof(s) };
-	struct leap_listener_opts lopts = LEAP_LISTENER_OPTS_INIT;
 	struct leap_host_opts hopts = LEAP_HOST_OPTS_INIT;
-	struct leap_listener *listener;
 	struct leap_host *host;
 	uint8_t *out = w.own, *in = w.own + (1 << 20);
 	uint32_t k, i, nr;
 	char url[200];
 	int done = 0;
 
-	lopts.url = "tcp://127.0.0.1:0";
-	assert_int_equal(leap_listener_create(w.target, &lopts, &listener), 0);
-	snprintf(url, sizeof(url), "%s/" NQN, leap_listener_url(listener));
+	snprintf(url, sizeof(url), "%s/" NQN,
+		 serve_at(w.target, "tcp://127.0.0.1:0"));
 	hopts.url = url;
 	assert_int_equal(leap_host_connect(w.pg, &hopts, &host), 0);
 	while (leap_host_state(host) == LEAP_HOST_CONNECTING)

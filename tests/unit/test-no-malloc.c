@@ -22,8 +22,8 @@
 #include "core/io/transport.h"
 #include "count.h"
 #include "fake-verbs.h"
+#include "serve.h"
 #include "transport/rdma/group.h"
-#include "unit.h"
 
 #define NQN	"nqn.2014-08.org.example:disk"
 #define DEPTH	24
@@ -47,16 +47,6 @@ struct slot {
 	struct world *w;
 	char data[8192];
 };
-
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
-static void added(int err, void *arg)
-{
-	*(int *)arg = err ? -1 : 1;
-}
 
 static void next(struct slot *s)
 {
@@ -99,33 +89,23 @@ static void run(struct world *w, struct slot *slots, uint64_t count)
 
 static const char *set_up(struct world *w, const char *listen)
 {
-	struct leap_subsystem_opts sopts = LEAP_SUBSYSTEM_OPTS_INIT;
-	struct leap_listener_opts lopts = LEAP_LISTENER_OPTS_INIT;
-	struct leap_ns_opts nopts = LEAP_NS_OPTS_INIT;
+	struct leap_listener_opts opts = LEAP_LISTENER_OPTS_INIT;
 	struct leap_listener *listener;
 	struct leap_subsystem *ss;
-	int is_added = 0;
 
 	memset(w, 0, sizeof(*w));
-	sopts.nqn = NQN;
-	sopts.allow_any_host = 1;
-	lopts.url = listen;
-	lopts.srq = srq;
 	assert_int_equal(leap_pollgroup_create(NULL, &w->pg), 0);
 	if (fabric)
 		assert_int_equal(leap__rdma_use(w->pg, &fabric->v), 0);
-	assert_int_equal(leap_target_create(w->pg, NULL, &w->target), 0);
-	assert_int_equal(leap_subsystem_create(w->target, &sopts, &ss), 0);
-	assert_int_equal(leap_bdev_open(w->pg, "memory:16M", &nopts.bdev), 0);
-	assert_true(leap_ns_add(ss, &nopts, added, &is_added) > 0);
-	while (!is_added)
-		leap_pollgroup_poll(w->pg, 0);
-	assert_int_equal(is_added, 1);
+	w->target = serve_target(w->pg, NQN, &ss);
+	serve_ns(w->pg, ss, "memory:16M", 1);
 	if (!listen) {
 		assert_int_equal(leap_vdev_create(ss, NULL, &w->vdev), 0);
 		return NULL;
 	}
-	assert_int_equal(leap_listener_create(w->target, &lopts, &listener), 0);
+	opts.url = listen;
+	opts.srq = srq;
+	assert_int_equal(leap_listener_create(w->target, &opts, &listener), 0);
 	return leap_listener_url(listener);
 }
 
@@ -140,10 +120,7 @@ static void tear_down(struct world *w)
 	leap_vdev_destroy(w->vdev, set_flag, &closed);
 	while (!closed)
 		leap_pollgroup_wait(w->pg, 1000000000);
-	closed = 0;
-	leap_target_destroy(w->target, set_flag, &closed);
-	while (!closed)
-		leap_pollgroup_wait(w->pg, 1000000000);
+	serve_stop(w->pg, w->target);
 	while (leap_pollgroup_poll(w->pg, 0))
 		;
 	assert_int_equal(leap_pollgroup_destroy(w->pg), 0);

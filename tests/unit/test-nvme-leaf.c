@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include "block-fixture.h"
+#include "drive-fixture.h"
 
 #include <pthread.h>
 #include <unistd.h>
@@ -18,110 +19,30 @@
 
 #include "block/bdev.h"
 
-#define NQN	"nqn.2026-01.org.example:ssd"
 #define BLOCKS	32768u
-
-/* ---- a device, on a thread of its own ------------------------------------- */
-
-struct device {
-	char path[64], url[160];
-	pthread_t thread;
-	int up, stop;		/* atomic */
-	struct leap_pollgroup *pg;
-	struct leap_target *target;
-	struct leap_bdev *bdev;
-	int flag;
-};
-
-static void set_flag(void *arg)
-{
-	((struct device *)arg)->flag = 1;
-}
-
-static void added(int err, void *arg)
-{
-	assert_int_equal(err, 0);
-	set_flag(arg);
-}
-
-static void serve(struct device *d)
-{
-	struct leap_subsystem_opts so = LEAP_SUBSYSTEM_OPTS_INIT;
-	struct leap_listener_opts lo = LEAP_LISTENER_OPTS_INIT;
-	struct leap_ns_opts no = LEAP_NS_OPTS_INIT;
-	struct leap_listener *listener;
-	struct leap_subsystem *ss;
-	char url[200];
-
-	assert_int_equal(leap_pollgroup_create(NULL, &d->pg), 0);
-	assert_int_equal(leap_target_create(d->pg, NULL, &d->target), 0);
-	so.nqn = NQN;
-	so.allow_any_host = 1;
-	assert_int_equal(leap_subsystem_create(d->target, &so, &ss), 0);
-	assert_int_equal(leap_bdev_open(d->pg, "memory:16M", &no.bdev), 0);
-	d->flag = 0;
-	assert_true(leap_ns_add(ss, &no, added, d) > 0);
-	while (!d->flag)
-		leap_pollgroup_wait(d->pg, 10000000);
-	snprintf(url, sizeof(url), "%s/" NQN, d->url);
-	lo.url = url;
-	assert_int_equal(leap_listener_create(d->target, &lo, &listener), 0);
-}
-
-static void *device_main(void *arg)
-{
-	struct device *d = arg;
-
-	serve(d);
-	__atomic_store_n(&d->up, 1, __ATOMIC_RELEASE);
-	while (!__atomic_load_n(&d->stop, __ATOMIC_ACQUIRE))
-		leap_pollgroup_wait(d->pg, 5000000);
-	d->flag = 0;
-	leap_target_destroy(d->target, set_flag, d);
-	while (!d->flag || leap_pollgroup_destroy(d->pg))
-		leap_pollgroup_wait(d->pg, 1000000);
-	return NULL;
-}
-
-static void device_start(struct device *d)
-{
-	d->stop = d->up = 0;
-	assert_int_equal(pthread_create(&d->thread, NULL, device_main, d), 0);
-	while (!__atomic_load_n(&d->up, __ATOMIC_ACQUIRE))
-		usleep(1000);
-}
-
-static void device_stop(struct device *d)
-{
-	__atomic_store_n(&d->stop, 1, __ATOMIC_RELEASE);
-	assert_int_equal(pthread_join(d->thread, NULL), 0);
-}
 
 static int set_up(void **state)
 {
-	struct device *d = calloc(1, sizeof(*d));
+	struct drive *d = calloc(1, sizeof(*d));
 
 	assert_non_null(d);
-	snprintf(d->path, sizeof(d->path), "/tmp/leap-nvme-%d", getpid());
-	snprintf(d->url, sizeof(d->url), "vfio-user:%s", d->path);
-	device_start(d);
+	drive_start(d, "memory:16M");
 	*state = d;
 	return 0;
 }
 
 static int tear_down(void **state)
 {
-	struct device *d = *state;
+	struct drive *d = *state;
 
-	device_stop(d);
-	unlink(d->path);
+	drive_stop(d);
 	free(d);
 	return 0;
 }
 
 /* ---- the leaf ------------------------------------------------------------- */
 
-static void open_nvme(struct blk *b, const struct device *d, const char *opts)
+static void open_nvme(struct blk *b, const struct drive *d, const char *opts)
 {
 	char text[256];
 	int i, err;
@@ -262,18 +183,18 @@ static void settle(struct blk *b, uint32_t live)
 static void test_device_comes_back(void **state)
 {
 	static uint8_t buf[512];
-	struct device *d = *state;
+	struct drive *d = *state;
 	struct blk b;
 	int i;
 
 	open_nvme(&b, d, ",loss_ms=200");
 	assert_int_equal(blk_io(&b, LEAP_BIO_READ, 0, 5, 1, buf), 0);
 	for (i = 0; i < 2; i++) {
-		device_stop(d);
+		drive_stop(d);
 		assert_int_equal(LEAP_STATUS_CODE(blk_io(&b, LEAP_BIO_READ, 0,
 				 5, 1, buf)), LEAP_SC_PATH_CTRL);
 		usleep(i * 400000);
-		device_start(d);
+		drive_start(d, d->stack);
 		settle(&b, 1);
 		assert_int_equal(blk_io(&b, LEAP_BIO_WRITE, 0, 5, 1, buf), 0);
 	}
@@ -285,7 +206,7 @@ static void test_lets_go(void **state)
 {
 	static uint8_t buf[512];
 	struct leap_piece piece = { .addr = buf, .len_bytes = 512 };
-	struct device *d = *state;
+	struct drive *d = *state;
 	struct leap_bio *bio;
 	struct blk_wait wait;
 	uint64_t start;
@@ -293,14 +214,14 @@ static void test_lets_go(void **state)
 
 	open_nvme(&b, d, "");
 	assert_int_equal(blk_io(&b, LEAP_BIO_READ, 0, 5, 1, buf), 0);
-	device_stop(d);
+	drive_stop(d);
 	start = leap_pollgroup_now_ns(b.pg);
 	bio = blk_bio(&b, LEAP_BIO_READ, 5, 1, &piece, 1, &wait);
 	leap_bio_submit(b.chan, bio);
 	leap__chan_let_go(b.chan, NULL);
 	assert_int_equal(blk_await(&b, bio, &wait), LEAP_SC_PATH_CTRL);
 	assert_true(leap_pollgroup_now_ns(b.pg) - start < 10000000000u);
-	device_start(d);
+	drive_start(d, d->stack);
 	settle(&b, 1);
 	assert_int_equal(blk_io(&b, LEAP_BIO_READ, 0, 5, 1, buf), 0);
 	close_nvme(&b);
@@ -343,7 +264,7 @@ static void *open_lent(void *arg)
 	struct blk b;
 
 	snprintf(text, sizeof(text), "nvme:lent:%s.lent[start=64]",
-		 ((struct device *)arg)->path);
+		 ((struct drive *)arg)->path);
 	blk_open(&b, text);
 	assert_int_equal(b.nr_blocks, BLOCKS - 64);
 	model_run(&b, 9, 100, 0, 4);
@@ -354,14 +275,14 @@ static void *open_lent(void *arg)
 static void test_lent(void **state)
 {
 	struct leap_lender_opts opts = LEAP_LENDER_OPTS_INIT;
-	struct device *d = *state;
+	struct drive *d = *state;
 	struct lending l = { NULL };
 	struct leap_pollgroup *pg;
 	char url[200], path[80];
 	pthread_t thread;
 
 	assert_int_equal(leap_pollgroup_create(NULL, &pg), 0);
-	snprintf(url, sizeof(url), "%s/" NQN, d->url);
+	snprintf(url, sizeof(url), "%s/" DRIVE_NQN, d->url);
 	snprintf(path, sizeof(path), "%s.lent", d->path);
 	opts.url = url;
 	opts.path = path;
@@ -382,7 +303,7 @@ static void test_open_fails(void **state)
 {
 	struct leap_pollgroup *pg = blk_pollgroup(LEAP_WORLD_EPOLL);
 	struct leap_bdev *bdev = NULL;
-	struct device *d = *state;
+	struct drive *d = *state;
 	char text[256];
 
 #define REFUSED(err, why, ...) do { \
@@ -400,7 +321,7 @@ static void test_open_fails(void **state)
 #ifdef LEAP_WITH_PCIE
 	REFUSED(-ENODEV, "ffff:ff:1f.7 is not there", "nvme:ffff:ff:1f.%d", 7);
 	REFUSED(-ENODEV, "ffff:ff:1f.7 is not there",
-		"nvme:ffff:ff:1f.%d/" NQN, 7);
+		"nvme:ffff:ff:1f.%d/" DRIVE_NQN, 7);
 #endif
 	while (leap_pollgroup_destroy(pg))
 		leap_pollgroup_wait(pg, 1000000);

@@ -5,99 +5,19 @@
  * which a thread of its own serves. What it says of an address is what the
  * guest hears.
  */
+#include "drive-fixture.h"
 #include "ocssd-fixture.h"
 
-#include <pthread.h>
-#include <unistd.h>
-
-#include <leapio/target.h>
-
-#define FAR_NQN	"nqn.2026-01.org.example:ssd"
 #define REGULAR	"ocssd[groups=2,pus=3,chunks=12,blocks=24,ws_min=4,cunits=8]"
 
-/* ---- the drive ---- */
-
-struct device {
-	char path[64];
-	const char *stack;
-	pthread_t thread;
-	int up, stop;		/* atomic */
-	struct leap_pollgroup *pg;
-	struct leap_target *target;
-	int flag;
-};
-
-static struct device dev;
-
-static void set_flag(void *arg)
-{
-	((struct device *)arg)->flag = 1;
-}
-
-static void added(int err, void *arg)
-{
-	assert_int_equal(err, 0);
-	set_flag(arg);
-}
-
-static void serve(struct device *d)
-{
-	struct leap_subsystem_opts so = LEAP_SUBSYSTEM_OPTS_INIT;
-	struct leap_listener_opts lo = LEAP_LISTENER_OPTS_INIT;
-	struct leap_ns_opts no = LEAP_NS_OPTS_INIT;
-	struct leap_listener *listener;
-	struct leap_subsystem *ss;
-	char url[200];
-
-	assert_int_equal(leap_pollgroup_create(NULL, &d->pg), 0);
-	assert_int_equal(leap_target_create(d->pg, NULL, &d->target), 0);
-	so.nqn = FAR_NQN;
-	so.allow_any_host = 1;
-	assert_int_equal(leap_subsystem_create(d->target, &so, &ss), 0);
-	assert_int_equal(leap_bdev_open(d->pg, d->stack, &no.bdev), 0);
-	d->flag = 0;
-	assert_true(leap_ns_add(ss, &no, added, d) > 0);
-	while (!d->flag)
-		leap_pollgroup_wait(d->pg, 10000000);
-	snprintf(url, sizeof(url), "vfio-user:%s/" FAR_NQN, d->path);
-	lo.url = url;
-	assert_int_equal(leap_listener_create(d->target, &lo, &listener), 0);
-}
-
-static void *device_main(void *arg)
-{
-	struct device *d = arg;
-
-	serve(d);
-	__atomic_store_n(&d->up, 1, __ATOMIC_RELEASE);
-	while (!__atomic_load_n(&d->stop, __ATOMIC_ACQUIRE))
-		leap_pollgroup_wait(d->pg, 5000000);
-	d->flag = 0;
-	leap_target_destroy(d->target, set_flag, d);
-	while (!d->flag || leap_pollgroup_destroy(d->pg))
-		leap_pollgroup_wait(d->pg, 1000000);
-	return NULL;
-}
-
-static void device_start(const char *stack)
-{
-	memset(&dev, 0, sizeof(dev));
-	dev.stack = stack;
-	snprintf(dev.path, sizeof(dev.path), "/tmp/leap-ocssd-%d", getpid());
-	assert_int_equal(pthread_create(&dev.thread, NULL, device_main, &dev),
-			 0);
-	while (!__atomic_load_n(&dev.up, __ATOMIC_ACQUIRE))
-		usleep(1000);
-}
+static struct drive drive;
 
 /* After the drive's user has gone. */
 static int tear_down(void **state)
 {
 	int err = vx_tear_down(state);
 
-	__atomic_store_n(&dev.stop, 1, __ATOMIC_RELEASE);
-	pthread_join(dev.thread, NULL);
-	unlink(dev.path);
+	drive_stop(&drive);
 	return err;
 }
 
@@ -105,8 +25,8 @@ static void bring_up_far(struct vx *w, const char *stack)
 {
 	char text[200];
 
-	device_start(stack);
-	snprintf(text, sizeof(text), "nvme:vfio-user:%s", dev.path);
+	drive_start(&drive, stack);
+	snprintf(text, sizeof(text), "nvme:%s", drive.url);
 	bring_up(w, text);
 }
 
@@ -197,9 +117,8 @@ static void no_window(void **state)
 	struct vx *w = *state;
 	char text[200];
 
-	device_start(REGULAR);
-	snprintf(text, sizeof(text), "nvme:vfio-user:%s[start=0,blocks=64]",
-		 dev.path);
+	drive_start(&drive, REGULAR);
+	snprintf(text, sizeof(text), "nvme:%s[start=0,blocks=64]", drive.url);
 	assert_int_equal(leap_bdev_open(w->pg, text, &bdev), -EINVAL);
 	assert_last_error("no window");
 }

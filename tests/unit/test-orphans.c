@@ -56,12 +56,6 @@ static const struct leap_bdev_ops slow_ops = {
 	.submit = slow_submit,
 };
 
-static void on_added(int err, void *arg)
-{
-	assert_int_equal(err, 0);
-	*(int *)arg = 1;
-}
-
 static int setup(void **state)
 {
 	static const struct leap_bdev_ops *const own[] = { &slow_ops, NULL };
@@ -75,8 +69,9 @@ static int setup(void **state)
 	opts.nsid = NSID;
 	assert_int_equal(leap_bdev_open_with(fx->pg, "slow", own, &opts.bdev),
 			 0);
-	assert_int_equal(leap_ns_add(fx->ss, &opts, on_added, &added), NSID);
+	assert_int_equal(leap_ns_add(fx->ss, &opts, ns_done, &added), NSID);
 	fx_wait(fx, &added);
+	assert_int_equal(added, 1);
 	return 0;
 }
 
@@ -86,11 +81,6 @@ static struct leap_target_stats stats(struct fx *fx)
 
 	assert_int_equal(leap_target_stats(fx->target, &st), 0);
 	return st;
-}
-
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
 }
 
 /* Loopback gives a host its requests back when they leave the leaf, so the
@@ -266,7 +256,7 @@ static void test_remove_waits(void **state)
 	slow.hold = 1;
 	fx_submit(fx, io, &r0, &wr, a, sizeof(a));
 	fx_settle(fx);
-	assert_int_equal(leap_ns_remove(fx->ss, NSID, on_added, &removed), 0);
+	assert_int_equal(leap_ns_remove(fx->ss, NSID, ns_done, &removed), 0);
 	fx_settle(fx);
 	assert_int_equal(removed, 0);
 	assert_int_equal(fx_cmd(fx, io, &wr, a, sizeof(a)),
@@ -275,6 +265,7 @@ static void test_remove_waits(void **state)
 	fx_wait(fx, &r0.done);
 	assert_int_equal(r0.status, 0);
 	fx_wait(fx, &removed);
+	assert_int_equal(removed, 1);
 	fx_close(fx, io);
 }
 

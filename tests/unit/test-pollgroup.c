@@ -358,7 +358,7 @@ static void test_idle(void **state)
 /* ---- log ---------------------------------------------------------------- */
 
 static int lines;
-static char last[300];
+static char last[600];
 
 static void sink(void *arg, enum leap_log_level level, const char *text)
 {
@@ -391,6 +391,10 @@ static void test_log(void **state)
 	limit.window_ns -= 5000000000u;
 	leap__pg_log_limited(pg, &limit, LEAP_LOG_INFO, "bad pdu");
 	assert_int_equal(lines, 12);
+	/* The longest URL, what is wrong with it, and what to do about that. */
+	leap__pg_log(pg, LEAP_LOG_WARN, "%0500d", 3);
+	assert_int_equal(strlen(last), strlen("1 ") + 500);
+	lines--;
 	assert_int_equal(leap_pollgroup_destroy(pg), 0);
 	pg = create(kind, 0);
 	leap__pg_log(pg, LEAP_LOG_ERROR, "to nobody");

@@ -413,10 +413,67 @@ static void test_eventidx_formula(void **state)
 						(uint16_t)ei, (uint16_t)before,
 						(uint16_t)after));
 			}
-	for (before = 0; before + 1 < size; before++)
-		assert_false(leap__eventidx_passed(
-			(uint16_t)LEAP__EVENTIDX_NEVER, (uint16_t)before,
-			(uint16_t)(before + 1)));
+}
+
+/* ---- who polls is not kicked ---- */
+
+#define LAPS	50u
+
+/*
+ * A host that has up to @depth commands out and rings for each, and a controller
+ * that polls, every time or now and then; it posts at once. Returns the kicks.
+ */
+static uint32_t busy(uint32_t size, uint32_t depth, struct test_rand *rnd)
+{
+	uint64_t sqe[8] = { 0 };
+	struct leap__cqe cqe = { 0 };
+	uint32_t n, out = 0, kicks = 0, laps = LAPS * size;
+	struct world w;
+
+	world_init(&w, size, EVENTIDX);
+	leap__sqc_disarm(&w.sqc);
+	leap__cqp_disarm(&w.cqp);
+	while (laps) {
+		for (n = test_rand_below(rnd, depth + 1); n && out < depth; n--) {
+			assert_int_equal(leap__sqp_push(&w.sqp, sqe), 0);
+			kicks += (uint32_t)leap__sqp_ring(&w.sqp);
+			out++;
+		}
+		for (n = (uint32_t)leap__sqc_poll(&w.sqc); n; n--) {
+			leap__sqc_take(&w.sqc, sqe);
+			if (!leap__cqp_room(&w.cqp)) {
+				assert_true(leap__cqp_space(&w.cqp) > 0);
+				leap__cqp_disarm(&w.cqp);
+			}
+			cqe.sqhd = leap__sqc_sqhd(&w.sqc);
+			leap__cqp_post(&w.cqp, &cqe);
+		}
+		while (laps && leap__cqc_next(&w.cqc, &cqe)) {
+			assert_int_equal(leap__sqp_head(&w.sqp, cqe.sqhd), 0);
+			kicks += (uint32_t)leap__cqc_ring(&w.cqc);
+			out--;
+			laps--;
+		}
+	}
+	world_fini(&w);
+	return kicks;
+}
+
+static void test_busy_no_kicks(void **state)
+{
+	static const uint32_t sizes[] = { 2, 3, 4, 5, 64, 129, 1024, 65536 };
+	struct test_rand rnd = { .s = 77 };
+	uint32_t i, size;
+
+	(void)state;
+	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		size = sizes[i];
+		/* Not one, be the ring ever so often round. */
+		assert_int_equal(busy(size, (size + 1) / 2, &rnd), 0);
+		assert_int_equal(busy(size, 1, &rnd), 0);
+		/* More than half of a lap from one look to the next: one. */
+		assert_true(busy(size, size - 1, &rnd) <= 2 * LAPS);
+	}
 }
 
 static void test_bad_opts(void **state)
@@ -523,6 +580,7 @@ int main(void)
 		cmocka_unit_test(test_hostile_head),
 		cmocka_unit_test(test_hostile_sqhd),
 		cmocka_unit_test(test_eventidx_formula),
+		cmocka_unit_test(test_busy_no_kicks),
 		cmocka_unit_test(test_bad_opts),
 		cmocka_unit_test(test_shadow_switch),
 		cmocka_unit_test(test_batch_calls),

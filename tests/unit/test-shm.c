@@ -23,8 +23,8 @@
 #include <leapio/target.h>
 
 #include "core/io/pollgroup.h"
+#include "serve.h"
 #include "transport/shm/proto.h"
-#include "unit.h"
 
 #define NQN "nqn.2024-01.io.example:shm"
 #define BLOCKS (64u * 2048)
@@ -84,47 +84,31 @@ static void *io_main(void *arg)
 	return NULL;
 }
 
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
 static void serve(struct server *s, struct leap_pollgroup *pg)
 {
-	struct leap_subsystem_opts so = LEAP_SUBSYSTEM_OPTS_INIT;
-	struct leap_listener_opts lo = LEAP_LISTENER_OPTS_INIT;
-	struct leap_ns_opts no = LEAP_NS_OPTS_INIT;
-	struct leap_listener *listener;
 	struct leap_subsystem *ss;
 	char url[80];
 
 	assert_int_equal(leap_target_create(pg, NULL, &s->target), 0);
 	if (s->nr_threads > 1)
 		assert_int_equal(leap_target_add_group(s->target, s->io), 0);
-	so.nqn = NQN;
-	so.allow_any_host = 1;
-	assert_int_equal(leap_subsystem_create(s->target, &so, &ss), 0);
-	assert_int_equal(leap_bdev_open(pg, "memory:64M", &no.bdev), 0);
-	assert_int_equal(leap_ns_add(ss, &no, NULL, NULL), 1);
+	ss = serve_subsystem(s->target, NQN);
+	serve_ns(pg, ss, "memory:64M", 1);
 	snprintf(url, sizeof(url), "shm:%s", s->path);
-	lo.url = url;
-	assert_int_equal(leap_listener_create(s->target, &lo, &listener), 0);
+	serve_at(s->target, url);
 }
 
 static void *home_main(void *arg)
 {
 	struct server *s = arg;
 	struct leap_pollgroup *pg;
-	int gone = 0;
 
 	assert_int_equal(leap_pollgroup_create(NULL, &pg), 0);
 	serve(s, pg);
 	atomic_fetch_add(&s->ready, 1);
 	while (!atomic_load(&s->stop))
 		leap_pollgroup_wait(pg, 10000000);
-	leap_target_destroy(s->target, set_flag, &gone);
-	while (!gone)
-		leap_pollgroup_wait(pg, 10000000);
+	serve_stop(pg, s->target);
 	while (leap_pollgroup_poll(pg, 0))
 		;
 	assert_int_equal(leap_pollgroup_destroy(pg), 0);
@@ -638,6 +622,141 @@ static void test_full_table(void **state)
 	assert_int_equal(leap_pollgroup_destroy(pg), 0);
 }
 
+/* ---- those that wait for each other's room --------------------------------- */
+
+#define MANY	1000u
+#define PARTS	40u		/* more than fit into a command */
+#define STACK	(96u << 10)	/* a sanitizer wants some for itself */
+
+static struct {
+	struct leap_pollgroup *pg;
+	struct leap_target *target;
+	struct leap_host *host;
+	struct leap_dmabuf *mem;
+	struct leap_piece piece[PARTS];
+	struct leap_req req[MANY], *ptr[MANY];
+	uint32_t done;
+	leap_status_t status;
+} many;
+
+static void many_done(struct leap_req *req)
+{
+	many.done++;
+	many.status |= leap_req_status(req);
+}
+
+static void add_ns(struct leap_subsystem *ss, const char *drive)
+{
+	struct leap_ns_opts no = LEAP_NS_OPTS_INIT;
+
+	assert_int_equal(leap_bdev_open(many.pg, drive, &no.bdev), 0);
+	assert_true(leap_ns_add(ss, &no, NULL, NULL) > 0);
+	while (leap_pollgroup_poll(many.pg, 0))
+		;
+}
+
+static void many_open(const char *path)
+{
+	struct leap_subsystem_opts so = LEAP_SUBSYSTEM_OPTS_INIT;
+	struct leap_listener_opts lo = LEAP_LISTENER_OPTS_INIT;
+	struct leap_target_opts to = LEAP_TARGET_OPTS_INIT;
+	struct leap_host_opts ho = LEAP_HOST_OPTS_INIT;
+	struct leap_dmabuf_opts mo = LEAP_DMABUF_OPTS_INIT;
+	struct leap_listener *listener;
+	struct leap_subsystem *ss;
+	char url[160];
+
+	assert_int_equal(leap_pollgroup_create(NULL, &many.pg), 0);
+	to.queue_depth = MANY + 1;
+	assert_int_equal(leap_target_create(many.pg, &to, &many.target), 0);
+	so.nqn = NQN;
+	so.allow_any_host = 1;
+	assert_int_equal(leap_subsystem_create(many.target, &so, &ss), 0);
+	add_ns(ss, "delay[read_us=100000] -> memory:1M");
+	add_ns(ss, "null:1M");
+	snprintf(url, sizeof(url), "shm:%s", path);
+	lo.url = url;
+	assert_int_equal(leap_listener_create(many.target, &lo, &listener), 0);
+	snprintf(url, sizeof(url), "shm:%s/" NQN, path);
+	ho.url = url;
+	ho.nr_io_queues = 1;
+	ho.depth = MANY + 1;
+	assert_int_equal(leap_host_connect(many.pg, &ho, &many.host), 0);
+	while (leap_host_state(many.host) == LEAP_HOST_CONNECTING)
+		leap_pollgroup_wait(many.pg, 10000000);
+	mo.bytes = 1u << 20;
+	assert_int_equal(leap_dmabuf_create(&mo, &many.mem), 0);
+}
+
+static void many_close(void)
+{
+	int gone = 0;
+
+	host_close(many.pg, many.host);
+	leap_target_destroy(many.target, set_flag, &gone);
+	while (!gone)
+		leap_pollgroup_wait(many.pg, 10000000);
+	leap_dmabuf_put(many.mem);
+	assert_int_equal(leap_pollgroup_destroy(many.pg), 0);
+}
+
+static void many_submit(uint32_t n)
+{
+	uint32_t i;
+
+	many.done = 0;
+	for (i = 0; i < PARTS; i++) {
+		many.piece[i].addr = (uint8_t *)leap_dmabuf_addr(many.mem) +
+				     i * 8192;
+		many.piece[i].len_bytes = 512;
+		many.piece[i].buf = many.mem;
+	}
+	for (i = 0; i < n; i++) {
+		many.ptr[i] = &many.req[i];
+		many.req[i] = (struct leap_req){
+			.pieces = many.piece, .nr_pieces = PARTS,
+			.done = many_done,
+		};
+		many.req[i].sqe.opc = LEAP_NVM_READ;
+		many.req[i].sqe.nsid = leap_to_le32(i < 4 ? 1 : 2);
+		many.req[i].sqe.cdw12 = leap_to_le32(PARTS - 1);
+	}
+	assert_int_equal(leap_host_submit(many.host, 1, many.ptr, n), n);
+	while (many.done < n)
+		leap_pollgroup_wait(many.pg, 10000000);
+	assert_int_equal(many.status, 0);
+}
+
+static void *many_main(void *arg)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/tmp/leap-shm-many-%d.sock",
+		 (int)getpid());
+	memset(&many, 0, sizeof(many));
+	many_open(path);
+	many_submit(1);		/* the memory is mapped from now on */
+	many_submit(MANY);
+	many_close();
+	return arg;
+}
+
+/* Four reads of a drive that takes its time have all the room there is for long
+ * lists; all others are of one that answers at once. Whoever gets the room gives
+ * it on, and that takes no more stack for many than for a few. */
+static void test_many_wait(void **state)
+{
+	size_t stack = unit_env("LEAP_INSTRUMENTED") ? 16 * STACK : STACK;
+	pthread_attr_t attr;
+	pthread_t id;
+
+	assert_int_equal(pthread_attr_init(&attr), 0);
+	assert_int_equal(pthread_attr_setstacksize(&attr, stack), 0);
+	assert_int_equal(pthread_create(&id, &attr, many_main, NULL), 0);
+	assert_int_equal(pthread_join(id, NULL), 0);
+	pthread_attr_destroy(&attr);
+}
+
 #define t(f, s) cmocka_unit_test_setup_teardown(f, s, stop)
 
 int main(void)
@@ -652,6 +771,7 @@ int main(void)
 		t(test_attach_fails, start_two),
 		t(test_full_table, start_one),
 		t(test_full_table, start_two),
+		cmocka_unit_test(test_many_wait),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -378,7 +378,7 @@ static void test_streams(void **state)
 	struct leap__world *w;
 	struct leap__wfd *sa, *sb, *l, *s;
 	struct test_io rx, tx, conn, pending;
-	int fds[8], null;
+	int fds[LEAP__IO_FDS_MAX], null;
 	struct stat st;
 	char buf[64];
 

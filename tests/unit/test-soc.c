@@ -106,11 +106,6 @@ static void pass(uint64_t ns)
 		poll_all(NULL);
 }
 
-static void added(int err, void *arg)
-{
-	*(int *)arg = err ? -1 : 1;
-}
-
 /* ---- the far end ---- */
 
 static struct leap_pollgroup *pollgroup(void)
@@ -125,32 +120,19 @@ static struct leap_pollgroup *pollgroup(void)
 
 static void far_start(void)
 {
-	struct leap_subsystem_opts sopts = LEAP_SUBSYSTEM_OPTS_INIT;
-	struct leap_listener_opts lopts = LEAP_LISTENER_OPTS_INIT;
-	struct leap_ns_opts nopts = LEAP_NS_OPTS_INIT;
-	struct leap_listener *listener;
 	struct leap_subsystem *ss;
-	int is_added = 0;
 	char text[128];
 
 	w.soc = pollgroup();
 	w.stopped = 0;
-	sopts.nqn = FAR_NQN;
-	sopts.allow_any_host = 1;
-	assert_int_equal(leap_target_create(w.soc, NULL, &w.far), 0);
-	assert_int_equal(leap_subsystem_create(w.far, &sopts, &ss), 0);
+	w.far = serve_target(w.soc, FAR_NQN, &ss);
 	snprintf(text, sizeof(text), "file:%s[create=4M]", w.file);
-	assert_int_equal(leap_bdev_open(w.soc, text, &nopts.bdev), 0);
-	assert_int_equal(leap_ns_add(ss, &nopts, added, &is_added), 1);
-	turn(&is_added);
-	assert_int_equal(is_added, 1);
+	serve_ns(w.soc, ss, text, 1);
 	if (!*w.far_url)
 		snprintf(w.far_url, sizeof(w.far_url), "%s://127.0.0.1:0",
 			 w.kind);
-	lopts.url = w.far_url;
-	assert_int_equal(leap_listener_create(w.far, &lopts, &listener), 0);
-	snprintf(w.far_url, sizeof(w.far_url), "%s",
-		 leap_listener_url(listener));
+	snprintf(text, sizeof(text), "%s", serve_at(w.far, w.far_url));
+	memcpy(w.far_url, text, sizeof(w.far_url));
 }
 
 /* As a SIGKILL does: connections break, and nothing of it is answered. */
@@ -163,8 +145,8 @@ static void far_kill(void)
 	w.stopped = 0;
 	for (n = 0; w.fabric && (id = fake_id(w.fabric, 1, n)); n++)
 		fake_break(id);
-	leap_target_destroy(w.far, gd_set_flag, &done);
-	gd_await(w.soc, &done);
+	leap_target_destroy(w.far, set_flag, &done);
+	serve_await(w.soc, &done);
 	while (leap_pollgroup_destroy(w.soc) == -EBUSY)
 		leap_pollgroup_poll(w.soc, 0);
 	w.soc = NULL;
@@ -194,18 +176,8 @@ static void start_relay(void)
 
 static void start_guest(void)
 {
-	struct leap_subsystem_opts sopts = LEAP_SUBSYSTEM_OPTS_INIT;
-	struct leap_ns_opts nopts = LEAP_NS_OPTS_INIT;
-	int is_added = 0;
-
-	sopts.nqn = NQN;
-	sopts.allow_any_host = 1;
-	nopts.bdev = w.bdev;
-	assert_int_equal(leap_target_create(w.pg, NULL, &w.target), 0);
-	assert_int_equal(leap_subsystem_create(w.target, &sopts, &w.ss), 0);
-	assert_int_equal(leap_ns_add(w.ss, &nopts, added, &is_added), 1);
-	turn(&is_added);
-	assert_int_equal(is_added, 1);
+	w.target = serve_target(w.pg, NQN, &w.ss);
+	serve_bdev(w.pg, w.ss, w.bdev, 1);
 	assert_int_equal(leap_vdev_create(w.ss, NULL, &w.vdev), 0);
 	w.g = gd_new(w.vdev, 1 << 20, poll_all, NULL);
 	gd_up(w.g, &w.cq, &w.sq, 64);
@@ -274,10 +246,10 @@ static int teardown(void **state)
 {
 	int done = 0;
 
-	leap_vdev_destroy(w.vdev, gd_set_flag, &done);
+	leap_vdev_destroy(w.vdev, set_flag, &done);
 	turn(&done);
 	done = 0;
-	leap_target_destroy(w.target, gd_set_flag, &done);
+	leap_target_destroy(w.target, set_flag, &done);
 	turn(&done);
 	gd_free(w.g);
 	leap_dmabuf_put(w.payload);
@@ -429,7 +401,7 @@ static void test_stopped_unmap(void **state)
 	w.stopped = 1;
 	for (i = 0; i < 100; i++)
 		poll_all(NULL);
-	assert_int_equal(leap_vdev_mem_del(w.vdev, gpa, BYTES, gd_set_err,
+	assert_int_equal(leap_vdev_mem_del(w.vdev, gpa, BYTES, set_err,
 					   &done), 0);
 	turn_soon(&done, SECONDS(2));
 	assert_int_equal(done, 1);
@@ -491,7 +463,7 @@ static void test_dead(void **state)
 	load(cids, 0x66);
 	far_kill();
 	pass(SECONDS(1) / 10);
-	assert_int_equal(leap_vdev_mem_del(w.vdev, gpa, BYTES, gd_set_err,
+	assert_int_equal(leap_vdev_mem_del(w.vdev, gpa, BYTES, set_err,
 					   &done), 0);
 	turn_soon(&done, SECONDS(2));
 	assert_int_equal(done, 1);
@@ -525,7 +497,7 @@ static void test_eviction(void **state)
 		assert_int_equal(known(), 1);
 		done = 0;
 		assert_int_equal(leap_vdev_mem_del(w.vdev, gpa, BYTES,
-						   gd_set_err, &done), 0);
+						   set_err, &done), 0);
 		turn(&done);
 		assert_int_equal(done, 1);
 		assert_int_equal(known(), 0);
@@ -554,7 +526,7 @@ static void test_other_memory(void **state)
 	load(cids, 0x55);
 	w.stopped = 1;
 	assert_int_equal(leap_vdev_mem_del(w.vdev, range.gpa, 65536,
-					   gd_set_err, &done), 0);
+					   set_err, &done), 0);
 	turn(&done);
 	assert_int_equal(done, 1);
 	pass(SECONDS(3) / 2);

@@ -5,7 +5,7 @@
  * copy, sleeping for interrupts, and memory that is given back.
  */
 #include "rand.h"
-#include "unit.h"
+#include "serve.h"
 
 #include <leapio/leapio.h>
 
@@ -32,16 +32,6 @@ static uint32_t below(uint32_t n)
 	return test_rand_below(&w.rnd, n);
 }
 
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
-static void added(int err, void *arg)
-{
-	*(int *)arg = err ? -1 : 1;
-}
-
 static void turn(const int *flag)
 {
 	while (!*flag)
@@ -51,22 +41,14 @@ static void turn(const int *flag)
 static int setup(void **state)
 {
 	struct leap_pollgroup_opts popts = LEAP_POLLGROUP_OPTS_INIT;
-	struct leap_subsystem_opts sopts = LEAP_SUBSYSTEM_OPTS_INIT;
 	struct leap_dmabuf_opts mopts = LEAP_DMABUF_OPTS_INIT;
-	struct leap_ns_opts nopts = LEAP_NS_OPTS_INIT;
-	int is_added = 0;
 
 	memset(&w, 0, sizeof(w));
 	w.rnd.s = 1;
 	popts.spin_ns = -1;	/* sleep whenever there is nothing to do */
-	sopts.nqn = NQN;
-	sopts.allow_any_host = 1;
 	assert_int_equal(leap_pollgroup_create(&popts, &w.pg), 0);
-	assert_int_equal(leap_target_create(w.pg, NULL, &w.target), 0);
-	assert_int_equal(leap_subsystem_create(w.target, &sopts, &w.ss), 0);
-	assert_int_equal(leap_bdev_open(w.pg, "memory:4M", &nopts.bdev), 0);
-	assert_true(leap_ns_add(w.ss, &nopts, added, &is_added) > 0);
-	turn(&is_added);
+	w.target = serve_target(w.pg, NQN, &w.ss);
+	serve_ns(w.pg, w.ss, "memory:4M", 1);
 	assert_int_equal(leap_vdev_create(w.ss, NULL, &w.vdev), 0);
 	mopts.bytes = MEM;
 	assert_int_equal(leap_dmabuf_create(&mopts, &w.mem), 0);
@@ -82,9 +64,7 @@ static int teardown(void **state)
 
 	leap_vdev_destroy(w.vdev, set_flag, &done);
 	turn(&done);
-	done = 0;
-	leap_target_destroy(w.target, set_flag, &done);
-	turn(&done);
+	serve_stop(w.pg, w.target);
 	leap_dmabuf_put(w.mem);
 	free(w.heap);
 	free(w.copy);

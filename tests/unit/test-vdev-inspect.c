@@ -159,16 +159,6 @@ static void poll_home(void *arg)
 	leap_pollgroup_poll(((struct w *)arg)->pg, 0);
 }
 
-static void wait_for(struct w *w, const int *flag)
-{
-	uint64_t from = af_ms();
-
-	while (!*flag) {
-		poll_home(w);
-		assert_true(af_ms() - from < 10000);
-	}
-}
-
 /* Until the held commands have gone through. */
 static void wait_ms(struct w *w, uint64_t ms)
 {
@@ -178,35 +168,14 @@ static void wait_ms(struct w *w, uint64_t ms)
 		poll_home(w);
 }
 
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
-static void on_added(int err, void *arg)
-{
-	assert_int_equal(err, 0);
-	*(int *)arg = 1;
-}
-
 static int set_up(void **state)
 {
-	struct leap_subsystem_opts ss = LEAP_SUBSYSTEM_OPTS_INIT;
-	struct leap_vdev_opts o = LEAP_VDEV_OPTS_INIT;
-	struct leap_ns_opts ns = LEAP_NS_OPTS_INIT;
 	struct w *w = calloc(1, sizeof(*w));
-	int added = 0;
 
 	assert_int_equal(leap_pollgroup_create(NULL, &w->pg), 0);
-	assert_int_equal(leap_target_create(w->pg, NULL, &w->target), 0);
-	ss.nqn = AF_NQN;
-	ss.allow_any_host = 1;
-	assert_int_equal(leap_subsystem_create(w->target, &ss, &w->ss), 0);
-	assert_int_equal(leap_bdev_open(w->pg, "delay[write_us=300000] -> "
-					"memory:1M", &ns.bdev), 0);
-	assert_int_equal(leap_ns_add(w->ss, &ns, on_added, &added), 1);
-	wait_for(w, &added);
-	assert_int_equal(leap_vdev_create(w->ss, &o, &w->v), 0);
+	w->target = serve_target(w->pg, AF_NQN, &w->ss);
+	serve_ns(w->pg, w->ss, "delay[write_us=300000] -> memory:1M", 1);
+	assert_int_equal(leap_vdev_create(w->ss, NULL, &w->v), 0);
 	w->g = gd_new(w->v, AF_RAM, poll_home, w);
 	*state = w;
 	return 0;
@@ -215,16 +184,11 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct w *w = *state;
-	int done = 0;
 
-	if (w->v) {
-		leap_vdev_destroy(w->v, set_flag, &done);
-		wait_for(w, &done);
-	}
+	if (w->v)
+		gd_unplug(w->pg, w->v);
 	gd_free(w->g);
-	done = 0;
-	leap_target_destroy(w->target, set_flag, &done);
-	wait_for(w, &done);
+	serve_stop(w->pg, w->target);
 	assert_int_equal(leap_pollgroup_destroy(w->pg), 0);
 	free(w);
 	return 0;
@@ -332,7 +296,7 @@ static void test_going(void **state)
 	memset(&seen, 0, sizeof(seen));
 	assert_int_equal(leap_vdev_inspect(w->v, &o, &seen), 0);
 	leap_vdev_destroy(w->v, set_flag, &gone);
-	wait_for(w, &gone);
+	serve_await(w->pg, &gone);
 	assert_true(seen.done);
 	w->v = NULL;
 }
@@ -350,7 +314,7 @@ static void test_refused(void **state)
 	o = (struct leap_vdev_inspect_ops)LEAP_VDEV_INSPECT_OPS_INIT;
 	o.done = on_done;
 	assert_int_equal(leap_vdev_inspect(w->v, &o, &seen), 0);
-	wait_for(w, &seen.done);
+	serve_await(w->pg, &seen.done);
 }
 
 static struct leap_record_slot *slots_of(struct w *w, uint32_t *nr_at)

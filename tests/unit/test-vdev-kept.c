@@ -44,50 +44,13 @@ static void settle(struct w *w)
 		idle = leap_pollgroup_poll(w->pg, 0) > 0 ? 0 : idle + 1;
 }
 
-static void wait_for(struct w *w, const int *flag)
-{
-	uint64_t from = leap_pollgroup_now_ns(w->pg);
-
-	while (!*flag) {
-		leap_pollgroup_poll(w->pg, 0);
-		assert_true(leap_pollgroup_now_ns(w->pg) - from <
-			    10000000000ull);
-	}
-}
-
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
-static void set_err(int err, void *arg)
-{
-	*(int *)arg = err ? err : 1;
-}
-
-static void add_ns(struct w *w)
-{
-	struct leap_ns_opts o = LEAP_NS_OPTS_INIT;
-	int added = 0;
-
-	o.nsid = 1;
-	assert_int_equal(leap_bdev_open(w->pg, "memory:1M", &o.bdev), 0);
-	assert_int_equal(leap_ns_add(w->ss, &o, set_err, &added), 1);
-	wait_for(w, &added);
-	assert_int_equal(added, 1);
-}
-
 static int set_up(void **state)
 {
-	struct leap_subsystem_opts so = LEAP_SUBSYSTEM_OPTS_INIT;
 	struct w *w = calloc(1, sizeof(*w));
 
-	so.nqn = NQN;
-	so.allow_any_host = 1;
 	assert_int_equal(leap_pollgroup_create(NULL, &w->pg), 0);
-	assert_int_equal(leap_target_create(w->pg, NULL, &w->target), 0);
-	assert_int_equal(leap_subsystem_create(w->target, &so, &w->ss), 0);
-	add_ns(w);
+	w->target = serve_target(w->pg, NQN, &w->ss);
+	serve_ns(w->pg, w->ss, "memory:1M", 1);
 	assert_int_equal(leap_vdev_create(w->ss, NULL, &w->v), 0);
 	w->g = gd_new(w->v, RAM_BYTES, poll_home, w);
 	*state = w;
@@ -97,13 +60,10 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct w *w = *state;
-	int gone = 0, destroyed = 0;
 
-	leap_vdev_destroy(w->v, set_flag, &gone);
-	wait_for(w, &gone);
+	gd_unplug(w->pg, w->v);
 	gd_free(w->g);
-	leap_target_destroy(w->target, set_flag, &destroyed);
-	wait_for(w, &destroyed);
+	serve_stop(w->pg, w->target);
 	assert_int_equal(leap_pollgroup_destroy(w->pg), 0);
 	free(w);
 	return 0;
@@ -113,13 +73,12 @@ static int tear_down(void **state)
 static void replace(struct w *w, void (*harm)(struct w *w))
 {
 	struct leap__saved s;
-	int gone = 0, err;
+	int err;
 
 	while ((err = leap__vdev_save(w->v, &s)) == -EAGAIN)
 		poll_home(w);
 	assert_int_equal(err, 0);
-	leap_vdev_destroy(w->v, set_flag, &gone);
-	wait_for(w, &gone);
+	gd_unplug(w->pg, w->v);
 	if (harm) {
 		w->v = (void *)&s;
 		harm(w);
@@ -282,20 +241,20 @@ static void test_asked_again(void **state)
 	/* Not while somebody is still to be told. */
 	assert_int_equal(leap_vdev_mem_del(w->v, gpa, r.bytes, set_done,
 					   &done), -ENOENT);
-	wait_for(w, &done);
+	serve_await(w->pg, &done);
 	assert_int_equal(done, -ETIMEDOUT);
 	done = 0;
 	assert_int_equal(leap_vdev_mem_del(w->v, gpa, r.bytes, set_done,
 					   &done), 0);
 	settle(w);
 	assert_int_equal(done, 0);
-	wait_for(w, &done);
+	serve_await(w->pg, &done);
 	assert_int_equal(done, -ETIMEDOUT);
 	done = 0;
 	assert_int_equal(leap_vdev_mem_del(w->v, gpa, r.bytes, set_done,
 					   &done), 0);
 	leap_ats_release(view, &pins);
-	wait_for(w, &done);
+	serve_await(w->pg, &done);
 	assert_int_equal(done, 1);
 	assert_int_equal(leap_vdev_mem_del(w->v, gpa, r.bytes, set_done,
 					   &done), -ENOENT);

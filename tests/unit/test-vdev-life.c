@@ -23,7 +23,7 @@ static void test_flr(void **state)
 	uint64_t used = g->used;
 	int done;
 
-	gd_add_ns(w->pg, w->ss, "delay[read_us=50000] -> memory:16M", 2);
+	serve_ns(w->pg, w->ss, "delay[read_us=50000] -> memory:16M", 2);
 	for (how = 0; how < 3; how++) {
 		g->used = used;
 		gd_msix_enable(g, 1);
@@ -32,7 +32,7 @@ static void test_flr(void **state)
 		vx_start_slow(w, 20);
 		done = 0;
 		if (how == 0)
-			leap_vdev_reset(w->v, gd_set_err, &done);
+			leap_vdev_reset(w->v, set_err, &done);
 		else if (how == 1)
 			gd_cfg_wr(g, pcie + 8, 0x8000, 2);
 		else
@@ -48,17 +48,17 @@ static void test_flr(void **state)
 				 VX_VECTORS - 1);
 		assert_false(done);
 		if (how)
-			leap_vdev_reset(w->v, gd_set_err, &done);
-		gd_await(w->pg, &done);
+			leap_vdev_reset(w->v, set_err, &done);
+		serve_await(w->pg, &done);
 		assert_int_equal(done, 1);
 		assert_null(leap__vdev_ctrl(w->v)->conn);
 		assert_int_equal(leap__vdev_ctrl(w->v)->nr_ioqs, 0);
 	}
 	/* Nothing to wait for. */
 	done = 0;
-	leap_vdev_reset(w->v, gd_set_err, &done);
+	leap_vdev_reset(w->v, set_err, &done);
 	assert_false(done);
-	gd_await(w->pg, &done);
+	serve_await(w->pg, &done);
 	/* A guest that does not wait. */
 	g->used = used;
 	gd_up(g, &w->cq, &w->sq, 32);
@@ -73,17 +73,17 @@ static void test_reset_timeout(void **state)
 	struct vx *w = *state;
 	int done = 0;
 
-	gd_add_ns(w->pg, w->ss, "delay[read_us=4000000] -> memory:16M", 2);
+	serve_ns(w->pg, w->ss, "delay[read_us=4000000] -> memory:16M", 2);
 	gd_up(w->g, &w->cq, &w->sq, 32);
 	vx_start_slow(w, 3);
-	leap_vdev_reset(w->v, gd_set_err, &done);
-	gd_await(w->pg, &done);
+	leap_vdev_reset(w->v, set_err, &done);
+	serve_await(w->pg, &done);
 	assert_int_equal(done, -ETIMEDOUT);
 	assert_int_equal(gd_rd4(w->g, LEAP_REG_CSTS), LEAP_CSTS_CFS);
 	done = 0;
-	leap_vdev_mem_del(w->v, (leap_gpa_t){ GD_BASE }, VX_RAM, gd_set_err,
+	leap_vdev_mem_del(w->v, (leap_gpa_t){ GD_BASE }, VX_RAM, set_err,
 			  &done);
-	gd_await(w->pg, &done);
+	serve_await(w->pg, &done);
 }
 
 static void test_mem(void **state)
@@ -103,22 +103,22 @@ static void test_mem(void **state)
 	r.source = LEAP_ATS_DMABUF;
 	r.buf = g->ram;
 	assert_int_equal(leap_vdev_mem_add(w->v, &r), -EEXIST);
-	assert_int_equal(leap_vdev_mem_del(w->v, base, 4096, gd_set_err, &done),
+	assert_int_equal(leap_vdev_mem_del(w->v, base, 4096, set_err, &done),
 			 -ENOENT);
-	gd_add_ns(w->pg, w->ss, "delay[read_us=50000] -> memory:16M", 2);
+	serve_ns(w->pg, w->ss, "delay[read_us=50000] -> memory:16M", 2);
 	gd_up(g, &w->cq, &w->sq, 32);
 	vx_start_slow(w, 10);
 	/* Not before the reads have landed. */
-	assert_int_equal(leap_vdev_mem_del(w->v, base, VX_RAM, gd_set_err,
+	assert_int_equal(leap_vdev_mem_del(w->v, base, VX_RAM, set_err,
 					   &done), 0);
 	assert_int_equal(leap_vdev_info(w->v, &info), 0);
 	assert_int_equal(info.nr_ranges, 0);
 	assert_int_equal(info.mem_bytes, 0);
 	vx_poll(w);
 	assert_false(done);
-	gd_await(w->pg, &done);
+	serve_await(w->pg, &done);
 	assert_int_equal(done, 1);
-	assert_int_equal(leap_vdev_mem_del(w->v, base, VX_RAM, gd_set_err,
+	assert_int_equal(leap_vdev_mem_del(w->v, base, VX_RAM, set_err,
 					   &done), -ENOENT);
 	/* Back again: the queues go on where they were. */
 	assert_int_equal(leap_vdev_mem_add(w->v, &r), 0);
@@ -140,8 +140,8 @@ static void replace(struct vx *w, struct leap__saved *s)
 	while ((err = leap__vdev_save(w->v, s)) == -EAGAIN)
 		vx_poll(w);
 	assert_int_equal(err, 0);
-	leap_vdev_destroy(w->v, gd_set_flag, &gone);
-	gd_await(w->pg, &gone);
+	leap_vdev_destroy(w->v, set_flag, &gone);
+	serve_await(w->pg, &gone);
 	w->v = NULL;
 	assert_int_equal(leap__vdev_restore(w->ss, &o, s, &w->v), 0);
 	w->g->v = w->v;
@@ -160,7 +160,7 @@ static void test_save(void **state)
 	int fd = eventfd(0, EFD_NONBLOCK);
 	uint64_t addr;
 
-	gd_add_ns(w->pg, w->ss, "delay[read_us=20000] -> memory:16M", 2);
+	serve_ns(w->pg, w->ss, "delay[read_us=20000] -> memory:16M", 2);
 	gd_msix_enable(g, 1);
 	vx_unmask(g, 0, 0x4030);
 	vx_unmask(g, 7, 0x4037);
@@ -277,8 +277,8 @@ static void test_restore_noise(void **state)
 		if (!err) {
 			vx_settle(w);
 			gone = 0;
-			leap_vdev_destroy(v, gd_set_flag, &gone);
-			gd_await(w->pg, &gone);
+			leap_vdev_destroy(v, set_flag, &gone);
+			serve_await(w->pg, &gone);
 		}
 		vx_settle(w);
 		free(bad.bytes);
@@ -296,12 +296,12 @@ static void test_pull_out(void **state)
 	uint8_t b[4];
 
 	/* Under I/O. */
-	gd_add_ns(w->pg, w->ss, "delay[read_us=20000] -> memory:16M", 2);
+	serve_ns(w->pg, w->ss, "delay[read_us=20000] -> memory:16M", 2);
 	gd_up(w->g, &w->cq, &w->sq, 32);
 	vx_start_slow(w, 20);
-	leap_vdev_destroy(w->v, gd_set_flag, &gone);
+	leap_vdev_destroy(w->v, set_flag, &gone);
 	assert_false(gone);
-	gd_await(w->pg, &gone);
+	serve_await(w->pg, &gone);
 	gd_free(w->g);
 	/* By the operator: the guest sees nothing there. */
 	{
@@ -321,8 +321,8 @@ static void test_pull_out(void **state)
 	leap_vdev_config_read(w->v, 0, b, 4);
 	assert_int_equal(b[0] & b[1] & b[2] & b[3], 0xff);
 	gone = 0;
-	leap_vdev_reset(w->v, gd_set_err, &gone);
-	gd_await(w->pg, &gone);
+	leap_vdev_reset(w->v, set_err, &gone);
+	serve_await(w->pg, &gone);
 	vx_drop(w);
 	/* With the whole subsystem. */
 	{
@@ -333,8 +333,8 @@ static void test_pull_out(void **state)
 	gd_up(w->g, &w->cq, &w->sq, 32);
 	vx_start_slow(w, 20);
 	gone = 0;
-	leap_subsystem_destroy(w->ss, gd_set_flag, &gone);
-	gd_await(w->pg, &gone);
+	leap_subsystem_destroy(w->ss, set_flag, &gone);
+	serve_await(w->pg, &gone);
 	assert_int_equal(gd_rd4(w->g, LEAP_REG_CSTS), 0xffffffff);
 }
 
@@ -354,7 +354,7 @@ static void answered(void *arg, int err)
 	a->err = err;
 	if (!a->pulls)
 		return;
-	leap_vdev_destroy(a->w->v, gd_set_flag, &a->gone);
+	leap_vdev_destroy(a->w->v, set_flag, &a->gone);
 }
 
 static void busy_drive(struct vx *w)
@@ -371,16 +371,16 @@ static void test_reset_and_target_goes(void **state)
 	struct asked reset = { .w = w }, unmap = { .w = w };
 	int gone = 0;
 
-	gd_add_ns(w->pg, w->ss, "delay[read_us=20000] -> memory:16M", 2);
+	serve_ns(w->pg, w->ss, "delay[read_us=20000] -> memory:16M", 2);
 	busy_drive(w);
 	leap_vdev_reset(w->v, answered, &reset);
 	assert_int_equal(leap_vdev_mem_del(w->v, (leap_gpa_t){ GD_BASE },
 					   VX_RAM, answered, &unmap), 0);
 	assert_int_equal(reset.times + unmap.times, 0);
-	leap_subsystem_destroy(w->ss, gd_set_flag, &gone);
-	gd_await(w->pg, &gone);
-	gd_await(w->pg, &reset.times);
-	gd_await(w->pg, &unmap.times);
+	leap_subsystem_destroy(w->ss, set_flag, &gone);
+	serve_await(w->pg, &gone);
+	serve_await(w->pg, &reset.times);
+	serve_await(w->pg, &unmap.times);
 	vx_settle(w);
 	assert_int_equal(reset.times, 1);
 	assert_int_equal(unmap.times, 1);
@@ -399,15 +399,15 @@ static void test_target_goes_and_reset(void **state)
 	struct asked reset = { .w = w }, unmap = { .w = w };
 	int gone = 0;
 
-	gd_add_ns(w->pg, w->ss, "delay[read_us=20000] -> memory:16M", 2);
+	serve_ns(w->pg, w->ss, "delay[read_us=20000] -> memory:16M", 2);
 	busy_drive(w);
-	leap_subsystem_destroy(w->ss, gd_set_flag, &gone);
+	leap_subsystem_destroy(w->ss, set_flag, &gone);
 	leap_vdev_reset(w->v, answered, &reset);
 	assert_int_equal(leap_vdev_mem_del(w->v, (leap_gpa_t){ GD_BASE },
 					   VX_RAM, answered, &unmap), 0);
-	gd_await(w->pg, &reset.times);
-	gd_await(w->pg, &unmap.times);
-	gd_await(w->pg, &gone);
+	serve_await(w->pg, &reset.times);
+	serve_await(w->pg, &unmap.times);
+	serve_await(w->pg, &gone);
 	vx_settle(w);
 	assert_int_equal(reset.times, 1);
 	assert_int_equal(unmap.times, 1);
@@ -422,7 +422,7 @@ static void test_destroy_from_reset(void **state)
 	struct asked a[4];
 	uint32_t turn, i, n;
 
-	gd_add_ns(w->pg, w->ss, "delay[read_us=20000] -> memory:16M", 2);
+	serve_ns(w->pg, w->ss, "delay[read_us=20000] -> memory:16M", 2);
 	for (turn = 0; turn < 6; turn++) {
 		/* Which of them pulls it out, and whether there is I/O. */
 		memset(a, 0, sizeof(a));
@@ -437,7 +437,7 @@ static void test_destroy_from_reset(void **state)
 		assert_int_equal(leap_vdev_mem_del(w->v,
 				 (leap_gpa_t){ GD_BASE }, VX_RAM, answered,
 				 &a[3]), 0);
-		gd_await(w->pg, &a[turn % 3].gone);
+		serve_await(w->pg, &a[turn % 3].gone);
 		for (n = 0, i = 0; i < 4; i++)
 			n += (uint32_t)a[i].times;
 		assert_int_equal(n, 4);
@@ -456,12 +456,12 @@ static void test_destroy_from_unmap(void **state)
 	struct vx *w = *state;
 	struct asked unmap = { .w = w, .pulls = 1 }, reset = { .w = w };
 
-	gd_add_ns(w->pg, w->ss, "delay[read_us=20000] -> memory:16M", 2);
+	serve_ns(w->pg, w->ss, "delay[read_us=20000] -> memory:16M", 2);
 	busy_drive(w);
 	assert_int_equal(leap_vdev_mem_del(w->v, (leap_gpa_t){ GD_BASE },
 					   VX_RAM, answered, &unmap), 0);
 	leap_vdev_reset(w->v, answered, &reset);
-	gd_await(w->pg, &unmap.gone);
+	serve_await(w->pg, &unmap.gone);
 	assert_int_equal(unmap.times, 1);
 	assert_int_equal(reset.times, 1);
 	gd_free(w->g);
@@ -505,8 +505,8 @@ static void test_hotplug(void **state)
 		}
 		vx_check_io(one, &one->sq, 8, turn);
 		gone[i] = 0;
-		leap_vdev_destroy(one->v, gd_set_flag, &gone[i]);
-		gd_await(w->pg, &gone[i]);
+		leap_vdev_destroy(one->v, set_flag, &gone[i]);
+		serve_await(w->pg, &gone[i]);
 		gd_free(one->g);
 		one->v = NULL;
 	}

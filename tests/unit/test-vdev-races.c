@@ -50,51 +50,17 @@ static void poll_home(void *arg)
 	leap_pollgroup_poll(((struct w *)arg)->home, 0);
 }
 
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
-static void set_err(void *arg, int err)
-{
-	*(int *)arg = err ? err : 1;
-}
-
-static void on_added(int err, void *arg)
-{
-	*(int *)arg = err ? err : 1;
-}
-
-static void wait_for(struct w *w, const int *flag)
-{
-	uint64_t from = leap_pollgroup_now_ns(w->home);
-
-	while (!*flag) {
-		leap_pollgroup_poll(w->home, 0);
-		assert_true(leap_pollgroup_now_ns(w->home) - from <
-			    20000000000ull);
-	}
-}
-
 static int set_up(void **state)
 {
-	struct leap_subsystem_opts so = LEAP_SUBSYSTEM_OPTS_INIT;
-	struct leap_ns_opts no = LEAP_NS_OPTS_INIT;
 	struct w *w = calloc(1, sizeof(*w));
-	int added = 0;
 
 	assert_int_equal(leap_pollgroup_create(NULL, &w->home), 0);
 	assert_int_equal(leap_pollgroup_create(NULL, &w->io), 0);
 	assert_int_equal(leap_target_create(w->home, NULL, &w->target), 0);
 	assert_int_equal(leap_target_add_group(w->target, w->io), 0);
 	assert_int_equal(pthread_create(&w->thread, NULL, run_group, w), 0);
-	so.nqn = NQN;
-	so.allow_any_host = 1;
-	assert_int_equal(leap_subsystem_create(w->target, &so, &w->ss), 0);
-	no.nsid = 1;
-	assert_int_equal(leap_bdev_open(w->home, "memory:1M", &no.bdev), 0);
-	assert_int_equal(leap_ns_add(w->ss, &no, on_added, &added), 1);
-	wait_for(w, &added);
+	w->ss = serve_subsystem(w->target, NQN);
+	serve_ns(w->home, w->ss, "memory:1M", 1);
 	assert_int_equal(leap_vdev_create(w->ss, NULL, &w->v), 0);
 	w->g = gd_new(w->v, RAM_BYTES, poll_home, w);
 	w->r.s = 7;
@@ -105,13 +71,10 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct w *w = *state;
-	int gone = 0, destroyed = 0;
 
-	leap_vdev_destroy(w->v, set_flag, &gone);
-	wait_for(w, &gone);
+	gd_unplug(w->home, w->v);
 	gd_free(w->g);
-	leap_target_destroy(w->target, set_flag, &destroyed);
-	wait_for(w, &destroyed);
+	serve_stop(w->home, w->target);
 	atomic_store(&w->stop, 1);
 	pthread_join(w->thread, NULL);
 	assert_int_equal(leap_pollgroup_destroy(w->io), 0);
@@ -215,7 +178,7 @@ static void test_unmap_in_create(void **state)
 			sqs = gd_wait(g, &g->asq, cid);
 			assert_true(!sqs || sqs == LEAP_SC_DATA_TRANSFER);
 		}
-		wait_for(w, &done);
+		serve_await(w->home, &done);
 		assert_int_equal(done, 1);
 		if (!w->mapped)
 			alias_add(w);
@@ -305,7 +268,7 @@ static void test_shadow_goes(void **state)
 		some_polls(w);
 		cid = gd_submit(g, &w->sq, &sqe);
 		some_polls(w);
-		wait_for(w, &done);
+		serve_await(w->home, &done);
 		assert_int_equal(done, 1);
 		/* The pin looks there as well. */
 		(void)leap_vdev_intx_level(w->v);

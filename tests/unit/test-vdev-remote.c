@@ -55,27 +55,6 @@ static void settle(struct w *w)
 		idle = leap_pollgroup_poll(w->pg, 0) > 0 ? 0 : idle + 1;
 }
 
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
-static void set_err(void *arg, int err)
-{
-	*(int *)arg = err ? err : 1;
-}
-
-static void wait_for(struct w *w, const int *flag)
-{
-	uint64_t from = leap_pollgroup_now_ns(w->pg);
-
-	while (!*flag) {
-		leap_pollgroup_poll(w->pg, 0);
-		assert_true(leap_pollgroup_now_ns(w->pg) - from <
-			    10000000000ull);
-	}
-}
-
 /* ---- the other process ---- */
 
 static void gone(struct far *f, struct leap__ioqp *q)
@@ -145,18 +124,10 @@ static const struct leap_link_msg *said(struct far *f, uint32_t *at,
 	return m;
 }
 
-static void on_added(int err, void *arg)
-{
-	*(int *)arg = err ? err : 1;
-}
-
 static int set_up(void **state)
 {
-	struct leap_subsystem_opts ss = LEAP_SUBSYSTEM_OPTS_INIT;
 	struct leap_vdev_opts o = LEAP_VDEV_OPTS_INIT;
-	struct leap_ns_opts ns = LEAP_NS_OPTS_INIT;
 	struct w *w = calloc(1, sizeof(*w));
-	int added = 0;
 
 	assert_int_equal(leap_pollgroup_create(NULL, &w->pg), 0);
 	assert_int_equal(leap_target_create(w->pg, NULL, &w->target), 0);
@@ -168,12 +139,8 @@ static int set_up(void **state)
 	leap__list_init(&w->far->g.cqs);
 	leap__list_init(&w->far->g.memos);
 	w->target->groups[w->target->nr_groups++] = &w->far->g;
-	ss.nqn = NQN;
-	ss.allow_any_host = 1;
-	assert_int_equal(leap_subsystem_create(w->target, &ss, &w->ss), 0);
-	assert_int_equal(leap_bdev_open(w->pg, "memory:1M", &ns.bdev), 0);
-	assert_int_equal(leap_ns_add(w->ss, &ns, on_added, &added), 1);
-	wait_for(w, &added);
+	w->ss = serve_subsystem(w->target, NQN);
+	serve_ns(w->pg, w->ss, "memory:1M", 1);
 	o.client_msix = 1;
 	assert_int_equal(leap_vdev_create(w->ss, &o, &w->v), 0);
 	w->g = gd_new(w->v, RAM_BYTES, poll_home, w);
@@ -184,16 +151,11 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct w *w = *state;
-	int done = 0;
 
-	if (w->v) {
-		leap_vdev_destroy(w->v, set_flag, &done);
-		wait_for(w, &done);
-	}
+	if (w->v)
+		gd_unplug(w->pg, w->v);
 	gd_free(w->g);
-	done = 0;
-	leap_target_destroy(w->target, set_flag, &done);
-	wait_for(w, &done);
+	serve_stop(w->pg, w->target);
 	assert_int_equal(leap_pollgroup_destroy(w->pg), 0);
 	free(w);
 	return 0;
@@ -255,7 +217,7 @@ static void test_life(void **state)
 			 w->v->guest.state + m->u.qp.doorbell);
 	/* The end: queues, then the controller. */
 	leap_vdev_destroy(w->v, set_flag, &done);
-	wait_for(w, &done);
+	serve_await(w->pg, &done);
 	w->v = NULL;
 	said(f, &at, LEAP_LINK_QP_DEL);
 	said(f, &at, LEAP_LINK_CQ_DEL);
@@ -370,7 +332,7 @@ static void test_replay(void **state)
 	at = f->nr;
 	leap__vdev_replay(w->v, &f->g, set_err, &done);
 	assert_false(done);
-	wait_for(w, &done);
+	serve_await(w->pg, &done);
 	assert_int_equal(done, 1);
 	said(f, &at, LEAP_LINK_CTRL_ADD);
 	assert_true(f->had_fd[at - 1]);
@@ -398,7 +360,7 @@ static void test_replay(void **state)
 	settle(w);
 	assert_int_equal(done, 0);
 	leap__link_answer(f->held, 0);
-	wait_for(w, &done);
+	serve_await(w->pg, &done);
 	assert_int_equal(done, -EPROTO);
 }
 
@@ -411,7 +373,7 @@ static void test_mem_sync(void **state)
 	int done = 0, late = 0;
 
 	leap_vdev_mem_sync(w->v, set_err, &done);
-	wait_for(w, &done);
+	serve_await(w->pg, &done);
 	assert_int_equal(done, 1);
 	r.gpa.addr = GD_BASE + RAM_BYTES;
 	r.bytes = RAM_BYTES;
@@ -426,7 +388,7 @@ static void test_mem_sync(void **state)
 	settle(w);
 	assert_int_equal(done, 0);
 	leap__link_answer(f->held, 0);
-	wait_for(w, &done);
+	serve_await(w->pg, &done);
 	assert_int_equal(done, 1);
 	assert_int_equal(late, 1);
 	/* One that does not say so in time: the guest's drive is as it was. */
@@ -434,7 +396,7 @@ static void test_mem_sync(void **state)
 	assert_int_equal(leap_vdev_mem_add(w->v, &r), 0);
 	done = 0;
 	leap_vdev_mem_sync(w->v, set_err, &done);
-	wait_for(w, &done);
+	serve_await(w->pg, &done);
 	assert_int_equal(done, -ETIMEDOUT);
 	assert_false(gd_rd4(w->g, LEAP_REG_CSTS) & LEAP_CSTS_CFS);
 	leap__link_answer(f->held, 0);
@@ -465,7 +427,7 @@ static void test_mem_del(void **state)
 	assert_int_equal(m->u.mem.gpa.addr, GD_BASE);
 	assert_int_equal(m->u.mem.bytes, RAM_BYTES);
 	leap__link_answer(f->held, 0);
-	wait_for(w, &done);
+	serve_await(w->pg, &done);
 	assert_int_equal(done, 1);
 	/* One that never answers: after 2 s, and the guest sees it. */
 	assert_int_equal(leap_vdev_mem_add(w->v, &r), 0);
@@ -473,7 +435,7 @@ static void test_mem_del(void **state)
 	done = 0;
 	assert_int_equal(leap_vdev_mem_del(w->v, base, RAM_BYTES, set_err,
 					   &done), 0);
-	wait_for(w, &done);
+	serve_await(w->pg, &done);
 	assert_int_equal(done, -ETIMEDOUT);
 	assert_true(gd_rd4(w->g, LEAP_REG_CSTS) & LEAP_CSTS_CFS);
 	/* Late, and nobody cares. */
@@ -487,7 +449,7 @@ static void test_mem_del(void **state)
 	done = 0;
 	assert_int_equal(leap_vdev_mem_del(w->v, base, RAM_BYTES, set_err,
 					   &done), 0);
-	wait_for(w, &done);
+	serve_await(w->pg, &done);
 	assert_int_equal(done, -ETIMEDOUT);
 }
 
@@ -531,7 +493,7 @@ static void test_reset(void **state)
 	assert_false(done);
 	assert_int_equal(gd_rd4(w->g, LEAP_REG_CSTS), 0);
 	answer(f, f->held);
-	wait_for(w, &done);
+	serve_await(w->pg, &done);
 	assert_int_equal(done, 1);
 	assert_int_equal(f->said[f->nr - 1].type, LEAP_LINK_CQ_DEL);
 	/* Interrupts and the end of a queue, told by the other side. */

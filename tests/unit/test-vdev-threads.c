@@ -83,8 +83,8 @@ static int set_up(void **state)
 	ss.allow_any_host = 1;
 	ss.max_nsid = 16;
 	assert_int_equal(leap_subsystem_create(w->target, &ss, &w->ss), 0);
-	gd_add_ns(w->home, w->ss, "memory:16M", 1);
-	gd_add_ns(w->home, w->ss,
+	serve_ns(w->home, w->ss, "memory:16M", 1);
+	serve_ns(w->home, w->ss,
 		  "delay[read_us=3000,jitter_us=3000] -> memory:16M", 2);
 	w->r.s = 99;
 	*state = w;
@@ -94,11 +94,9 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct world *w = *state;
-	int gone = 0;
 	uint32_t i;
 
-	leap_target_destroy(w->target, gd_set_flag, &gone);
-	gd_await(w->home, &gone);
+	serve_stop(w->home, w->target);
 	for (i = 0; i < NR_GROUPS; i++) {
 		atomic_store(&w->group[i].stop, 1);
 		pthread_join(w->group[i].thread, NULL);
@@ -204,8 +202,8 @@ static void unplug(struct guest *x)
 {
 	int gone = 0;
 
-	leap_vdev_destroy(x->v, gd_set_flag, &gone);
-	gd_await(x->w->home, &gone);
+	leap_vdev_destroy(x->v, set_flag, &gone);
+	serve_await(x->w->home, &gone);
 	gd_free(x->g);
 	x->v = NULL;
 }
@@ -269,8 +267,8 @@ static void test_resets(void **state)
 		done = 0;
 		switch (test_rand_below(&w->r, 4)) {
 		case 0:
-			leap_vdev_reset(one->v, gd_set_err, &done);
-			gd_await(w->home, &done);
+			leap_vdev_reset(one->v, set_err, &done);
+			serve_await(w->home, &done);
 			assert_int_equal(done, 1);
 			break;
 		case 1:
@@ -309,8 +307,8 @@ static void test_memory(void **state)
 	for (n = 0; n < 200; n++) {
 		done = 0;
 		assert_int_equal(leap_vdev_mem_del(x.v, base, RAM_BYTES,
-						   gd_set_err, &done), 0);
-		gd_await(w->home, &done);
+						   set_err, &done), 0);
+		serve_await(w->home, &done);
 		assert_int_equal(done, 1);
 		assert_int_equal(leap_vdev_mem_add(x.v, &r), 0);
 		write_and_read(&x, n % NR_QUEUES);
@@ -328,8 +326,8 @@ static void test_target_goes(void **state)
 	plug_in(&x);
 	bring_up(&x, 0);
 	start_slow(&x, 0);
-	leap_subsystem_destroy(w->ss, gd_set_flag, &gone);
-	gd_await(w->home, &gone);
+	leap_subsystem_destroy(w->ss, set_flag, &gone);
+	serve_await(w->home, &gone);
 	assert_int_equal(gd_rd4(x.g, LEAP_REG_CSTS), 0xffffffff);
 	unplug(&x);
 }

@@ -7,7 +7,6 @@
 #include "guest-driver.h"
 
 #include <pthread.h>
-#include <sched.h>
 
 #include <leapio/nvme.h>
 
@@ -39,11 +38,6 @@ static void poll_home(void *arg)
 	leap_pollgroup_poll(((struct w *)arg)->pg, 0);
 }
 
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
 static void on_raise(void *arg, uint32_t vector)
 {
 	(void)vector;
@@ -52,15 +46,11 @@ static void on_raise(void *arg, uint32_t vector)
 
 static int set_up(void **state)
 {
-	struct leap_subsystem_opts so = LEAP_SUBSYSTEM_OPTS_INIT;
 	struct leap_vdev_opts vo = LEAP_VDEV_OPTS_INIT;
 	struct w *w = calloc(1, sizeof(*w));
 
-	so.nqn = NQN;
-	so.allow_any_host = 1;
 	assert_int_equal(leap_pollgroup_create(NULL, &w->pg), 0);
-	assert_int_equal(leap_target_create(w->pg, NULL, &w->target), 0);
-	assert_int_equal(leap_subsystem_create(w->target, &so, &w->ss), 0);
+	w->target = serve_target(w->pg, NQN, &w->ss);
 	vo.raise = on_raise;
 	vo.arg = w;
 	assert_int_equal(leap_vdev_create(w->ss, &vo, &w->v), 0);
@@ -74,15 +64,10 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct w *w = *state;
-	int gone = 0, destroyed = 0;
 
-	leap_vdev_destroy(w->v, set_flag, &gone);
-	while (!gone)
-		poll_home(w);
+	gd_unplug(w->pg, w->v);
 	gd_free(w->g);
-	leap_target_destroy(w->target, set_flag, &destroyed);
-	while (!destroyed)
-		poll_home(w);
+	serve_stop(w->pg, w->target);
 	assert_int_equal(leap_pollgroup_destroy(w->pg), 0);
 	free(w);
 	return 0;
@@ -101,7 +86,7 @@ static void *raiser(void *arg)
 			if (now != seen)
 				break;
 			if (spins > 1000)
-				sched_yield();
+				unit_pause();
 		}
 		seen = now;
 		/* A little sooner or later each time. */
@@ -130,7 +115,7 @@ static void rounds(struct w *w, void (*mask)(struct w *w, int on))
 		for (spins = 0; __atomic_load_n(&w->raised, __ATOMIC_ACQUIRE) !=
 				i; spins++)
 			if (spins > 1000)
-				sched_yield();
+				unit_pause();
 		if (__atomic_load_n(&w->fired, __ATOMIC_SEQ_CST) != i)
 			break;
 	}

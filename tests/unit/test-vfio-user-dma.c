@@ -4,6 +4,7 @@
  * by message, and a real drive whose payload lies there.
  */
 #define _GNU_SOURCE
+#include "serve.h"
 #include "vfu-fixture.h"
 
 #include <pthread.h>
@@ -236,17 +237,6 @@ static struct {
 	uint32_t stop;
 } dr;
 
-static void flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
-static void flag_err(int err, void *arg)
-{
-	assert_int_equal(err, 0);
-	*(int *)arg = 1;
-}
-
 static void await(const int *done)
 {
 	int turns = 0;
@@ -339,8 +329,9 @@ static int drive_open_on(bool other)
 	no.nsid = 1;
 	no.block_bytes = 512;
 	assert_int_equal(leap_bdev_open(dr.pg, "memory:4M", &no.bdev), 0);
-	assert_int_equal(leap_ns_add(ss, &no, flag_err, &added), 1);
+	assert_int_equal(leap_ns_add(ss, &no, ns_done, &added), 1);
 	await(&added);
+	assert_int_equal(added, 1);
 	snprintf(path, sizeof(path), "/tmp/leap-far-%d.sock", (int)getpid());
 	snprintf(url, sizeof(url), "vfio-user:%s/" NQN, path);
 	lo.url = url;
@@ -375,7 +366,7 @@ static int drive_close(void **state)
 	assert_int_equal(leap_pollgroup_stats(dr.pg, &s), 0);
 	assert_int_equal(s.bufs_in_use, 0);
 	assert_int_equal(s.cmds_in_use, 0);
-	leap_target_destroy(dr.target, flag, &gone);
+	leap_target_destroy(dr.target, set_flag, &gone);
 	await(&gone);
 	/* The server's last work ends a little after the target. */
 	while (leap_pollgroup_destroy(dr.pg)) {

@@ -3,7 +3,7 @@
  * A hypervisor that maps as much as it may, in the pieces and the order that
  * cost most, beside others that are served by the same thread.
  */
-#include "unit.h"
+#include "serve.h"
 #include "vfu-client.h"
 
 #include <fcntl.h>
@@ -25,7 +25,6 @@ static struct {
 	struct leap_pollgroup *pg;
 	struct leap_target *target;
 	struct leap_subsystem *ss;
-	struct leap_listener *l;
 	char path[64];
 	struct vfu_client c;
 	uint64_t longest;	/* poll, ns */
@@ -55,15 +54,8 @@ static void poll_timed(void)
 		t.longest = took;
 }
 
-static void set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
 static int setup(void **state)
 {
-	struct leap_subsystem_opts so = LEAP_SUBSYSTEM_OPTS_INIT;
-	struct leap_listener_opts lo = LEAP_LISTENER_OPTS_INIT;
 	char url[160];
 
 	(void)state;
@@ -71,13 +63,9 @@ static int setup(void **state)
 	snprintf(t.path, sizeof(t.path), "/tmp/leap-many-%d.sock",
 		 (int)getpid());
 	snprintf(url, sizeof(url), "vfio-user:%s/" NQN, t.path);
-	so.nqn = NQN;
-	so.allow_any_host = 1;
-	lo.url = url;
 	assert_int_equal(leap_pollgroup_create(NULL, &t.pg), 0);
-	assert_int_equal(leap_target_create(t.pg, NULL, &t.target), 0);
-	assert_int_equal(leap_subsystem_create(t.target, &so, &t.ss), 0);
-	assert_int_equal(leap_listener_create(t.target, &lo, &t.l), 0);
+	t.target = serve_target(t.pg, NQN, &t.ss);
+	serve_at(t.target, url);
 	assert_int_equal(vfu_connect(&t.c, t.pg, t.path), 0);
 	assert_int_equal(vfu_hello(&t.c), 0);
 	return 0;
@@ -85,13 +73,9 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	int destroyed = 0;
-
 	(void)state;
 	vfu_close(&t.c);
-	leap_target_destroy(t.target, set_flag, &destroyed);
-	while (!destroyed)
-		leap_pollgroup_poll(t.pg, 0);
+	serve_stop(t.pg, t.target);
 	assert_int_equal(leap_pollgroup_destroy(t.pg), 0);
 	return 0;
 }

@@ -341,7 +341,7 @@ static void test_mapped(void **state)
 	assert_int_equal(reg(LEAP_REG_ASQ) & 4095, 0);
 	assert_int_equal(reg(LEAP_REG_ACQ + 4), 1);
 	assert_true(reg(LEAP_REG_ACQ) > reg(LEAP_REG_ASQ));
-	leap_host_close(vf.host, vf_set_flag, &done);
+	leap_host_close(vf.host, set_flag, &done);
 	while (!done) {
 		leap_pollgroup_poll(vf.pg, 0);
 		set_reg(LEAP_REG_CSTS, reg(LEAP_REG_CC) & 1);

@@ -26,22 +26,28 @@ static int readable(int fd, int timeout_ms)
 	return poll(&p, 1, timeout_ms);
 }
 
+static void drain(int fd)
+{
+	uint64_t count;
+
+	assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
+}
+
 static void test_word(void **state)
 {
 	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	leap_le32 word = 0;
-	struct leap__wake wake = { .word = &word, .fd = fd };
 
 	(void)state;
 	assert_true(fd >= 0);
-	assert_int_equal(leap__wake_kick(&wake), 0);
-	assert_int_equal(readable(fd, 0), 0);
+	assert_false(leap__wake_wanted(&word));
 	leap__wake_arm(&word);
-	assert_int_equal(leap__wake_kick(&wake), 1);
+	assert_true(leap__wake_wanted(&word));
+	assert_int_equal(leap__wake_signal(fd), 0);
 	assert_int_equal(readable(fd, 0), 1);
 	/* One signal per arming, however many producers. */
-	assert_int_equal(leap__wake_kick(&wake), 0);
-	leap__wake_drain(fd);
+	assert_false(leap__wake_wanted(&word));
+	drain(fd);
 	assert_int_equal(readable(fd, 0), 0);
 	leap__wake_arm(&word);
 	leap__wake_disarm(&word);
@@ -65,53 +71,6 @@ static void test_signal_errors(void **state)
 	assert_int_equal(leap__wake_signal(-1), -EBADF);
 }
 
-struct fake_source {
-	struct leap__wake_source src;
-	int work;
-	int armed;
-};
-
-static int fake_arm(struct leap__wake_source *src)
-{
-	struct fake_source *f = (struct fake_source *)src;
-
-	f->armed = 1;
-	return f->work;
-}
-
-static void fake_disarm(struct leap__wake_source *src)
-{
-	((struct fake_source *)src)->armed = 0;
-}
-
-static void test_prepare(void **state)
-{
-	struct fake_source f[3] = { 0 };
-	int i, busy;
-
-	(void)state;
-	for (i = 0; i < 3; i++) {
-		f[i].src.arm = fake_arm;
-		f[i].src.disarm = fake_disarm;
-		f[i].src.next = i < 2 ? &f[i + 1].src : NULL;
-	}
-	assert_int_equal(leap__wake_prepare(NULL), 0);
-	assert_int_equal(leap__wake_prepare(&f[0].src), 0);
-	for (i = 0; i < 3; i++)
-		assert_int_equal(f[i].armed, 1);
-	leap__wake_cancel(&f[0].src);
-	for (i = 0; i < 3; i++)
-		assert_int_equal(f[i].armed, 0);
-	for (busy = 0; busy < 3; busy++) {
-		/* An error counts as something to be awake for. */
-		f[busy].work = busy == 1 ? -EPROTO : 5;
-		assert_int_equal(leap__wake_prepare(&f[0].src), 1);
-		for (i = 0; i < 3; i++)
-			assert_int_equal(f[i].armed, 0);
-		f[busy].work = 0;
-	}
-}
-
 struct note {
 	struct leap__msg msg;
 	uint32_t producer;
@@ -124,17 +83,17 @@ static void test_msgq_model(void **state)
 	uint64_t pushed = 0, taken = 0;
 	struct test_rand rnd = { .s = 42 };
 	struct leap__msg *m, *next;
-	struct leap__msgq q;
+	struct leap__msgq q = { NULL };
+	leap_le32 word = 0;
 
 	(void)state;
-	leap__msgq_init(&q, NULL);
 	assert_null(leap__msgq_take(&q));
 	while (taken < 200000) {
 		if (test_rand_below(&rnd, 8) && pushed - taken < 64) {
 			struct note *n = &notes[pushed % 64];
 
 			n->n = pushed++;
-			assert_int_equal(leap__msgq_send(&q, &n->msg), 0);
+			assert_false(leap__msgq_send(&q, &n->msg, &word));
 			assert_false(leap__msgq_empty(&q));
 			continue;
 		}
@@ -153,6 +112,8 @@ static void test_msgq_model(void **state)
 
 struct mt {
 	struct leap__msgq *q;
+	leap_le32 *need;
+	int fd;
 	uint32_t producer;
 	struct note *notes;
 };
@@ -167,7 +128,8 @@ static void *produce(void *arg)
 
 		n->producer = mt->producer;
 		n->n = i;
-		if (leap__msgq_send(mt->q, &n->msg) < 0)
+		if (leap__msgq_send(mt->q, &n->msg, mt->need) &&
+		    leap__wake_signal(mt->fd))
 			return arg;
 		if (i % 64 == 0)
 			sched_yield();
@@ -180,19 +142,18 @@ static void test_msgq_threads(void **state)
 	static struct note notes[PRODUCERS][PER_PRODUCER];
 	static struct mt mt[PRODUCERS];
 	uint64_t next_n[PRODUCERS] = { 0 }, total = 0, slept = 0;
-	leap_le32 word = 0;
-	struct leap__wake wake = { .word = &word };
+	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), i;
 	struct leap__msg *m, *next;
-	struct leap__msgq q;
+	struct leap__msgq q = { NULL };
 	pthread_t t[PRODUCERS];
+	leap_le32 word = 0;
 	void *bad;
-	int i;
 
 	(void)state;
-	wake.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	leap__msgq_init(&q, &wake);
 	for (i = 0; i < PRODUCERS; i++) {
 		mt[i].q = &q;
+		mt[i].need = &word;
+		mt[i].fd = fd;
 		mt[i].producer = (uint32_t)i;
 		mt[i].notes = notes[i];
 		assert_int_equal(pthread_create(&t[i], NULL, produce, &mt[i]),
@@ -210,11 +171,11 @@ static void test_msgq_threads(void **state)
 		}
 		if (total == PRODUCERS * PER_PRODUCER)
 			break;
-		if (!leap__msgq_arm(&q)) {
+		if (!leap__msgq_arm(&q, &word)) {
 			/* Ten seconds mean for ever: a lost wake-up. */
-			assert_int_equal(readable(wake.fd, 10000), 1);
+			assert_int_equal(readable(fd, 10000), 1);
 			slept++;
-			leap__wake_drain(wake.fd);
+			drain(fd);
 		}
 		leap__wake_disarm(&word);
 	}
@@ -224,7 +185,7 @@ static void test_msgq_threads(void **state)
 	}
 	assert_null(leap__msgq_take(&q));
 	print_message("slept %llu times\n", (unsigned long long)slept);
-	close(wake.fd);
+	close(fd);
 }
 
 int main(void)
@@ -232,7 +193,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_word),
 		cmocka_unit_test(test_signal_errors),
-		cmocka_unit_test(test_prepare),
 		cmocka_unit_test(test_msgq_model),
 		cmocka_unit_test(test_msgq_threads),
 	};

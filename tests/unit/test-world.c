@@ -237,7 +237,7 @@ static void test_fds(void **state)
 {
 	struct world_test *t = *state;
 	struct leap__world *w = world_of(t);
-	int send_fds[2], got[8], i;
+	int send_fds[2], got[LEAP__IO_FDS_MAX], i;
 	struct leap__wfd *a, *b, *ev;
 	struct test_io rx, tx, watch;
 	struct stat st;

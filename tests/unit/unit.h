@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -63,6 +64,17 @@ static inline uint64_t unit_lived_ns(struct unit_lived *t, uint64_t now)
 	t->last = now;
 	t->ns += step < 10000000 ? step : 10000000;
 	return t->ns;
+}
+
+/*
+ * For a loop that waits for another thread. Not sched_yield: where others have
+ * work, whoever yields again and again hardly ever runs.
+ */
+static inline void unit_pause(void)
+{
+	const struct timespec ts = { .tv_nsec = 20000 };
+
+	nanosleep(&ts, NULL);
 }
 
 /*

@@ -56,10 +56,7 @@ void vx_make(struct vx *w, const struct leap_vdev_opts *o)
 
 void vx_drop(struct vx *w)
 {
-	int gone = 0;
-
-	leap_vdev_destroy(w->v, gd_set_flag, &gone);
-	gd_await(w->pg, &gone);
+	gd_unplug(w->pg, w->v);
 	gd_free(w->g);
 	w->v = NULL;
 	w->g = NULL;
@@ -76,7 +73,7 @@ int vx_set_up_bare(void **state)
 	ss.allow_any_host = 1;
 	ss.max_nsid = 16;
 	assert_int_equal(leap_subsystem_create(w->target, &ss, &w->ss), 0);
-	gd_add_ns(w->pg, w->ss, "memory:16M", 1);
+	serve_ns(w->pg, w->ss, "memory:16M", 1);
 	*state = w;
 	return 0;
 }
@@ -96,12 +93,11 @@ int vx_set_up(void **state)
 int vx_tear_down(void **state)
 {
 	struct vx *w = *state;
-	int gone = 0, i;
+	int i;
 
 	if (w->v)
 		vx_drop(w);
-	leap_target_destroy(w->target, gd_set_flag, &gone);
-	gd_await(w->pg, &gone);
+	serve_stop(w->pg, w->target);
 	/* Who drives a device takes leave of it in later polls. */
 	for (i = 0; leap_pollgroup_destroy(w->pg); i++) {
 		assert_true(i < 5000);

@@ -69,16 +69,6 @@ uint64_t vf_bounced(void)
 	return s.bounced;
 }
 
-void vf_set_flag(void *arg)
-{
-	*(int *)arg = 1;
-}
-
-static void added(int err, void *arg)
-{
-	*(int *)arg = err ? -1 : 1;
-}
-
 void vf_turn(const int *flag)
 {
 	while (!*flag)
@@ -96,10 +86,7 @@ static void log_line(void *arg, enum leap_log_level level, const char *text)
 int vf_setup(void **state)
 {
 	struct leap_pollgroup_opts popts = LEAP_POLLGROUP_OPTS_INIT;
-	struct leap_subsystem_opts sopts = LEAP_SUBSYSTEM_OPTS_INIT;
 	struct leap_dmabuf_opts mopts = LEAP_DMABUF_OPTS_INIT;
-	struct leap_ns_opts nopts = LEAP_NS_OPTS_INIT;
-	int is_added = 0;
 
 	memset(&vf, 0, sizeof(vf));
 	fake_vfio_init(&fake);
@@ -108,14 +95,9 @@ int vf_setup(void **state)
 	vf.depth = 32;
 	popts.spin_ns = -1;	/* sleep whenever there is nothing to do */
 	popts.log = log_line;
-	sopts.nqn = NQN;
-	sopts.allow_any_host = 1;
 	assert_int_equal(leap_pollgroup_create(&popts, &vf.pg), 0);
-	assert_int_equal(leap_target_create(vf.pg, NULL, &vf.target), 0);
-	assert_int_equal(leap_subsystem_create(vf.target, &sopts, &vf.ss), 0);
-	assert_int_equal(leap_bdev_open(vf.pg, "memory:4M", &nopts.bdev), 0);
-	assert_true(leap_ns_add(vf.ss, &nopts, added, &is_added) > 0);
-	vf_turn(&is_added);
+	vf.target = serve_target(vf.pg, NQN, &vf.ss);
+	serve_ns(vf.pg, vf.ss, "memory:4M", 1);
 	assert_int_equal(leap_vdev_create(vf.ss, NULL, &fake.vdev), 0);
 	mopts.bytes = MEM;
 	mopts.huge = LEAP_HUGE_NEVER;
@@ -129,12 +111,10 @@ int vf_teardown(void **state)
 {
 	int done = 0;
 
-	leap_vdev_destroy(fake.vdev, vf_set_flag, &done);
+	leap_vdev_destroy(fake.vdev, set_flag, &done);
 	if (fake.vdev)
 		vf_turn(&done);
-	done = 0;
-	leap_target_destroy(vf.target, vf_set_flag, &done);
-	vf_turn(&done);
+	serve_stop(vf.pg, vf.target);
 	leap_dmabuf_put(vf.mem);
 	free(vf.copy);
 	assert_int_equal(leap_pollgroup_destroy(vf.pg), 0);
@@ -168,7 +148,7 @@ void vf_close_host(void)
 	size_t i;
 	int done = 0;
 
-	leap_host_close(vf.host, vf_set_flag, &done);
+	leap_host_close(vf.host, set_flag, &done);
 	vf_turn(&done);
 	fake_vfio_check_closed(&fake);
 	for (i = 0; i < FAKE_DMA; i++)

@@ -8,6 +8,7 @@
 
 #include "fake-vfio.h"
 #include "rand.h"
+#include "serve.h"
 
 #include <leapio/leapio.h>
 
@@ -55,7 +56,6 @@ void vf_any_call(void);
 /* Commands whose payload was copied. */
 uint64_t vf_bounced(void);
 uint32_t vf_below(uint32_t n);
-void vf_set_flag(void *arg);
 void vf_turn(const int *flag);
 
 #endif

@@ -164,7 +164,7 @@ struct leap_bio {
 struct leap_bdev_ops {
 	size_t size;
 	const char *name;
-	const char *help;	/* one line per option, for listings */
+	const char *help;	/* one line per option: leap_bdev_help */
 	uint32_t nr_children_min;
 	uint32_t nr_children_max;
 	uint32_t bdev_bytes;	/* private memory of a bdev, zeroed */

@@ -50,7 +50,6 @@ struct leap__file_bio {
 	uint64_t at_bytes;		/* done, from the start of the bio */
 	uint64_t step_bytes;
 	uint32_t piece;			/* the next, when there is no bounce */
-	uint32_t synced;		/* the FSYNC after zeroes is out */
 };
 
 void leap__file_submit(struct leap_chan *chan, struct leap_bio *bio);

@@ -548,8 +548,8 @@ int leap_agent_destroy(struct leap_agent *a)
 	leap_timer_stop(a->pg, &a->policy);
 	leap__agent_answer_fenced(a);
 	leap__list_for_each_safe(pos, tmp, &a->lents)
-		leap__agent_forget(a, leap__list_entry(pos, struct leap__lent,
-						       link));
+		leap__agent_forget(leap__list_entry(pos, struct leap__lent,
+						    link));
 	leap__list_for_each_safe(pos, tmp, &a->tallies)
 		free(leap__list_entry(pos, struct leap__tally, link));
 	leap__list_init(&a->lents);

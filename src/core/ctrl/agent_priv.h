@@ -4,6 +4,7 @@
  *
  *	agent.c           its life, who of the runtimes serves, fence, handoff
  *	agent_runtimes.c  runtimes that have connected
+ *	agent_lents.c     controllers, as runtimes know them
  *	remote.c          questions of the admin half, their answers
  *	unasked.c         what a runtime says by itself: namespaces, errors,
  *	                  interrupts
@@ -171,6 +172,19 @@ struct leap__session *leap__agent_pick(struct leap_agent *a);
 int leap__agent_impatient(const struct leap_agent *a);
 void leap__agent_refuse_impatient(struct leap_agent *a);
 
+/* agent_lents.c */
+
+/* Of CTRL_ADD; NULL: out of memory. */
+struct leap__lent *leap__agent_lend(struct leap_agent *a,
+				    const struct leap__lmsg *m);
+void leap__agent_forget(struct leap__lent *l);
+struct leap__lent *leap__agent_lent(struct leap_agent *a, const void *ctrl);
+/* One that the runtime was told of. */
+struct leap__lent *leap__agent_lent_by_id(struct leap_agent *a, uint16_t id);
+struct leap_vdev *leap__agent_vdev(struct leap_agent *a, const void *ctrl);
+/* @a->info.slots: what the records of all queues say now. */
+void leap__agent_count_slots(struct leap_agent *a);
+
 /* remote.c */
 
 extern const struct leap__remote_ops leap__agent_remote;
@@ -184,10 +198,6 @@ void leap__agent_answer_fenced(struct leap_agent *a);
 void leap__agent_cfs(struct leap_agent *a, int all);
 /* A runtime serves: what was kept for it. */
 void leap__agent_send_kept(struct leap_agent *a);
-struct leap_vdev *leap__agent_vdev(struct leap_agent *a, const void *ctrl);
-struct leap__lent *leap__agent_lent(struct leap_agent *a, const void *ctrl);
-void leap__agent_forget(struct leap_agent *a, struct leap__lent *l);
-void leap__agent_count_slots(struct leap_agent *a);
 uint32_t leap__agent_next_id(struct leap_agent *a);
 
 /* unasked.c: 0, or -errno: end the link */

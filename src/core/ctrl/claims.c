@@ -198,7 +198,7 @@ void leap__claim_end(struct leap__ioqp *q)
 	if (ns) {
 		leap__claim_del(g->orphans, &g->claim);
 		ns->busy--;
-		leap__ions_put(g, ns);
+		leap__ions_put(ns);
 	}
 	next_claimer(g);
 }

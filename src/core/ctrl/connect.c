@@ -269,7 +269,7 @@ static void connect_io(struct leap__conn *conn, struct leap_subsystem *ss)
 	leap__ctrl_add_ioq(c, q);
 	leap__ctrl_seen(c);
 	leap__conn_free(conn);
-	leap__iogroup_add_qp(g, q);
+	leap__ioqp_add(g, q);
 }
 
 /* ---- Connect ---- */

@@ -191,22 +191,11 @@ void leap__ctrl_queues_left(struct leap__ctrl *c)
 		leap__ctrl_reset_done(c);
 }
 
-static void add_counters(struct leap_io_counters *to,
-			 const struct leap_io_counters *from)
-{
-	to->host_reads += from->host_reads;
-	to->host_writes += from->host_writes;
-	to->blocks_512_read += from->blocks_512_read;
-	to->blocks_512_written += from->blocks_512_written;
-	to->media_errors += from->media_errors;
-	to->busy_ns += from->busy_ns;
-}
-
 static void ioq_stats(struct leap__lmsg *m)
 {
 	struct leap__ctrl *c = m->arg;
 
-	add_counters(&c->ss->count, &m->link.u.stats);
+	leap__counters_add(&c->ss->count, &m->link.u.stats);
 }
 
 /* It is the group's now. An error there ends the queue pair by itself. */

@@ -184,7 +184,7 @@ static void bio_done(struct leap_bio *bio, leap_status_t status)
 		leap__claims_look(g);
 	ns->busy--;
 	if (unlikely(ns->closing))
-		leap__ions_put(g, ns);
+		leap__ions_put(ns);
 }
 
 /* ---- starting ---- */

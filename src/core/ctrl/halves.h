@@ -61,6 +61,17 @@ void leap__link_tell(struct leap__iogroup *g, struct leap__lmsg *m);
  */
 #define LEAP__LINK_INSPECT	0x100u
 
+static inline void leap__counters_add(struct leap_io_counters *to,
+				      const struct leap_io_counters *c)
+{
+	to->host_reads += c->host_reads;
+	to->host_writes += c->host_writes;
+	to->blocks_512_read += c->blocks_512_read;
+	to->blocks_512_written += c->blocks_512_written;
+	to->media_errors += c->media_errors;
+	to->busy_ns += c->busy_ns;
+}
+
 /* Set up the constant fields. */
 static inline void leap__link_init(struct leap__lmsg *m, uint16_t type,
 				   void (*arrived)(struct leap__lmsg *m),

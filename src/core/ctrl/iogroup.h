@@ -90,7 +90,7 @@ struct leap__fused {
 
 /*
  * An I/O queue pair of a controller. It gets to its group with its connection
- * (leap__iogroup_add_qp), or, of a controller behind registers, by QP_ADD with
+ * (leap__ioqp_add), or, of a controller behind registers, by QP_ADD with
  * this as the subject of @add: then guest and iocq are set, vqp is made there,
  * and nothing is fetched before RESUME if the desc says so. An error ends it as
  * a lost connection would: after the answer, stats and gone are told.
@@ -273,9 +273,6 @@ int leap__iogroup_create(struct leap_pollgroup *pg, struct leap_pollgroup *home,
 			 struct leap__orphans *orphans, uint32_t index,
 			 struct leap__iogroup **out);
 void leap__iogroup_destroy(struct leap__iogroup *g);
-/* Admin half: @q->vqp, with its Connect in @q->connect, goes to the group.
- * Context: home */
-void leap__iogroup_add_qp(struct leap__iogroup *g, struct leap__ioqp *q);
 /* Home: the doorbell words of a queue of @g changed. */
 static inline void leap__iogroup_kick(struct leap__iogroup *g,
 				      struct leap_doorbell *db)
@@ -286,7 +283,16 @@ static inline void leap__iogroup_kick(struct leap__iogroup *g,
 		leap__guest_kick(g->pg, db);
 }
 
-/* A connection executes nothing from now on. */
+void leap__ions_put(struct leap__ions *ns);
+void leap__orphans_wake(void *group);
+
+/* ioqp.c */
+/* Admin half: @q->vqp, with its Connect in @q->connect, goes to the group.
+ * Context: home */
+void leap__ioqp_add(struct leap__iogroup *g, struct leap__ioqp *q);
+/* 1: it was about queue pairs, and is answered. */
+int leap__ioqp_message(struct leap__iogroup *g, struct leap__lmsg *m);
+/* It executes nothing from now on. */
 void leap__ioqp_end(struct leap__ioqp *q);
 /* leap__guest_vqp_leave, of a struct leap__ioqp. */
 void leap__ioqp_leave(void *arg, uint16_t slot, const struct leap_dmabuf *buf);
@@ -294,13 +300,11 @@ void leap__ioqp_leave(void *arg, uint16_t slot, const struct leap_dmabuf *buf);
 void leap__ioqp_tell_gone(struct leap__ioqp *q);
 /* Does this opcode change a medium? */
 int leap__io_writes(uint8_t opc);
-void leap__ions_put(struct leap__iogroup *g, struct leap__ions *ns);
 extern const struct leap_vqp_handler leap__io_handler;
 /* Behind a queue pair whose next command is the second half of a pair. */
 extern const struct leap_vqp_handler leap__io_fused_handler;
 extern const struct leap_vqp_handler leap__io_drain_handler;
 extern const struct leap_vqp_handler leap__io_ended_handler;
-void leap__orphans_wake(void *group);
 
 /* ioguest.c */
 /* 1: it was for queues of guests, and has been or will be answered. */

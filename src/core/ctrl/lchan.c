@@ -7,7 +7,6 @@
 #include "core/ctrl/lchan.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 #include "util/endian.h"
 
@@ -17,7 +16,7 @@ static struct leap__lchan *of(struct leap__fdchan *chan)
 }
 
 /* The decoder has checked the length that it waits for. */
-static int size(struct leap__fdchan *chan, const uint8_t *head)
+static int size(const uint8_t *head)
 {
 	struct leap_link_msg msg;
 	int n = leap_link_decode(head, LEAP_LINK_HEAD_BYTES, &msg);
@@ -25,26 +24,25 @@ static int size(struct leap__fdchan *chan, const uint8_t *head)
 	return n ? n : (int)leap__get_le32(head);
 }
 
-static void message(struct leap__fdchan *fdchan, const uint8_t *data,
-		    uint32_t bytes, int *fds, uint32_t nr_fds)
+static void message(struct leap__fdchan *fdchan, uint32_t bytes)
 {
 	struct leap__lchan *chan = of(fdchan);
 	struct leap_link_msg msg;
-	int n = leap_link_decode(data, bytes, &msg);
+	int n = leap_link_decode(chan->in, bytes, &msg);
+	int fd = fdchan->nr_fds ? fdchan->fds[0] : -1;
 
 	if (n <= 0) {
-		if (nr_fds)
-			close(fds[0]);
 		leap__lchan_kill(chan, n ? n : -EPROTO);
 		return;
 	}
+	fdchan->fds[0] = -1;
 	chan->heard_ns = leap__pollgroup_now(fdchan->pg);
-	chan->end->message(chan, &msg, nr_fds ? fds[0] : -1);
+	chan->end->message(chan, &msg, fd);
 }
 
 static void gone(struct leap__fdchan *chan, int err)
 {
-	of(chan)->end->gone(of(chan), err);
+	of(chan)->end->gone(of(chan), err ? err : -ECONNRESET);
 }
 
 static const struct leap__fdchan_end link_end = {

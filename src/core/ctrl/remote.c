@@ -2,7 +2,7 @@
 /*
  * The I/O half of an agent's controllers: a group whose other end is a runtime,
  * or for the time being nobody. Owns the questions of the admin half until
- * they are answered, and the numbers by which controllers are known on links.
+ * they are answered. Which controllers there are is agent_lents.c's.
  *
  * A question goes to the runtime if that knows the controller. Without one it
  * is answered here: what is added is only remembered by who asks, and told to
@@ -16,81 +16,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <stdlib.h>
-#include <sys/mman.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "core/io/wake.h"
-
-/* ---- controllers ---- */
-
-struct leap__lent *leap__agent_lent(struct leap_agent *a, const void *ctrl)
-{
-	struct leap__list *pos;
-
-	leap__list_for_each(pos, &a->lents) {
-		struct leap__lent *l =
-			leap__list_entry(pos, struct leap__lent, link);
-
-		if (l->ctrl == ctrl)
-			return l;
-	}
-	return NULL;
-}
-
-struct leap_vdev *leap__agent_vdev(struct leap_agent *a, const void *ctrl)
-{
-	struct leap_vdev *v = NULL;
-
-	while (a->target && (v = leap__vdev_next(a->target, v)))
-		if (leap__vdev_ctrl(v) == ctrl)
-			return v;
-	return NULL;
-}
-
-/* Not one that was used lately: a late message must not meet a new one. */
-static uint16_t pick_id(struct leap_agent *a)
-{
-	for (;;) {
-		struct leap__list *pos;
-		int used = !++a->last_lent;
-
-		leap__list_for_each(pos, &a->lents)
-			used |= leap__list_entry(pos, struct leap__lent,
-						 link)->id == a->last_lent;
-		if (!used)
-			return a->last_lent;
-	}
-}
-
-static struct leap__lent *add_lent(struct leap_agent *a, struct leap__lmsg *m)
-{
-	struct leap__lent *l = calloc(1, sizeof(*l));
-	void *p;
-
-	if (!l)
-		return NULL;
-	l->ctrl = m->ctrl;
-	l->id = pick_id(a);
-	p = mmap(NULL, m->link.u.ctrl.state_bytes, PROT_READ, MAP_SHARED,
-		 m->fd, 0);
-	if (p != MAP_FAILED) {
-		l->state = p;
-		l->state_bytes = m->link.u.ctrl.state_bytes;
-	}
-	leap__list_push_back(&a->lents, &l->link);
-	return l;
-}
-
-void leap__agent_forget(struct leap_agent *a, struct leap__lent *l)
-{
-	(void)a;
-	if (l->state)
-		munmap((void *)(uintptr_t)l->state, l->state_bytes);
-	leap__list_remove(&l->link);
-	free(l);
-}
 
 /* ---- queue pairs ---- */
 
@@ -111,46 +41,7 @@ static void qp_gone(struct leap_agent *a, struct leap__ioqp *q)
 			m->subject = NULL;
 	leap__list_remove(&q->link);
 	leap__list_init(&q->link);
-	q->stats.ctrl = q->ctrl;
-	q->stats.link.u.stats = q->count;
-	leap__link_tell(&a->group, &q->stats);
-	q->gone.ctrl = q->ctrl;
-	q->gone.link.flags = LEAP_LINK_REPLY;
-	leap__link_tell(&a->group, &q->gone);
-}
-
-static void count_record(struct leap_agent *a, const struct leap__lent *l,
-			 const struct leap_qp_desc *d)
-{
-	const struct leap_record_header *h;
-	const struct leap_record_slot *slot;
-	uint64_t room;
-	uint32_t i, nr;
-
-	if (!l->state || d->record > l->state_bytes ||
-	    l->state_bytes - d->record < sizeof(*h))
-		return;
-	h = (const void *)(l->state + d->record);
-	room = l->state_bytes - d->record - sizeof(*h);
-	nr = leap_from_le32(h->nr_slots);
-	slot = (const void *)(h + 1);
-	for (i = 0; i < nr && i < room / sizeof(*slot); i++)
-		a->info.slots[leap_from_le64(slot[i].control) & 3]++;
-}
-
-void leap__agent_count_slots(struct leap_agent *a)
-{
-	struct leap__list *pos;
-
-	memset(a->info.slots, 0, sizeof(a->info.slots));
-	leap__list_for_each(pos, &a->group.qps) {
-		struct leap__ioqp *q =
-			leap__list_entry(pos, struct leap__ioqp, link);
-		struct leap__lent *l = leap__agent_lent(a, q->ctrl);
-
-		if (l)
-			count_record(a, l, &q->desc);
-	}
+	leap__ioqp_tell_gone(q);
 }
 
 /* ---- counters ---- */
@@ -173,16 +64,6 @@ static struct leap__tally *tally_of(struct leap_agent *a, const void *ss)
 	return t;
 }
 
-static void add(struct leap_io_counters *to, const struct leap_io_counters *c)
-{
-	to->host_reads += c->host_reads;
-	to->host_writes += c->host_writes;
-	to->blocks_512_read += c->blocks_512_read;
-	to->blocks_512_written += c->blocks_512_written;
-	to->media_errors += c->media_errors;
-	to->busy_ns += c->busy_ns;
-}
-
 static void stats_known(struct leap_agent *a, struct leap__lmsg *m)
 {
 	struct leap__tally *t = tally_of(a, m->ctrl);
@@ -190,8 +71,8 @@ static void stats_known(struct leap_agent *a, struct leap__lmsg *m)
 	memset(&m->link.u.stats, 0, sizeof(m->link.u.stats));
 	if (!t)
 		return;
-	add(&m->link.u.stats, &t->base);
-	add(&m->link.u.stats, &t->last);
+	leap__counters_add(&m->link.u.stats, &t->base);
+	leap__counters_add(&m->link.u.stats, &t->last);
 }
 
 /* ---- answers without a runtime ---- */
@@ -234,7 +115,7 @@ static void ctrl_gone(struct leap_agent *a, struct leap__lmsg *m)
 
 	drop_flushes(a, m->ctrl);
 	if (l)
-		leap__agent_forget(a, l);
+		leap__agent_forget(l);
 }
 
 static void end_qp(struct leap_agent *a, struct leap__lmsg *m, int err)
@@ -424,7 +305,7 @@ static void remote_ask(struct leap__iogroup *g, struct leap__lmsg *m)
 		return;
 	case LEAP_LINK_CTRL_ADD:
 		if (!l)
-			l = add_lent(a, m);
+			l = leap__agent_lend(a, m);
 		if (!l) {
 			leap__link_answer(m, -ENOMEM);
 			return;
@@ -578,7 +459,7 @@ void leap__agent_answer_fenced(struct leap_agent *a)
 		struct leap__tally *t =
 			leap__list_entry(pos, struct leap__tally, link);
 
-		add(&t->base, &t->last);
+		leap__counters_add(&t->base, &t->last);
 		memset(&t->last, 0, sizeof(t->last));
 	}
 	while (a->nr_kicks)

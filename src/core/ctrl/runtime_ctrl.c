@@ -267,8 +267,8 @@ static int ctrl_make(struct leap__rctrl *c, const struct leap_link_msg *msg,
 	uint32_t mdts = msg->u.ctrl.max_data_bytes;
 	int err;
 
-	if (fd < 0 || !bytes || bytes > MAX_STATE_BYTES || mdts < 4096 ||
-	    mdts > 1u << 28)
+	if (fd < 0 || bytes < sizeof(struct leap_doorbell) ||
+	    bytes > MAX_STATE_BYTES || mdts < 4096 || mdts > 1u << 28)
 		return -EINVAL;
 	err = pick_subsystem(c->rt, msg->u.ctrl.nqn, &c->ss);
 	if (!err)

@@ -34,6 +34,8 @@ static void raise_vector(struct leap__guest *guest, uint32_t vector)
 		leap__wake_signal(x->fd);
 		return;
 	}
+	if (!leap__guest_wants_irq(guest))
+		return;
 	leap__exchange(&x->pending, 1u);
 	poke(c);
 }

@@ -24,18 +24,10 @@ static void round_answered(struct leap__lmsg *m)
 
 	if (m->link.err)
 		r->err = m->link.err;
-	if (m->link.type == LEAP_LINK_KEEPALIVE) {
+	if (m->link.type == LEAP_LINK_KEEPALIVE)
 		r->found |= m->link.u.abort.found;
-	} else if (m->link.type == LEAP_LINK_STATS) {
-		const struct leap_io_counters *s = &m->link.u.stats;
-
-		r->sum.host_reads += s->host_reads;
-		r->sum.host_writes += s->host_writes;
-		r->sum.blocks_512_read += s->blocks_512_read;
-		r->sum.blocks_512_written += s->blocks_512_written;
-		r->sum.media_errors += s->media_errors;
-		r->sum.busy_ns += s->busy_ns;
-	}
+	else if (m->link.type == LEAP_LINK_STATS)
+		leap__counters_add(&r->sum, &m->link.u.stats);
 	if (!--r->pending)
 		r->done(r);
 }

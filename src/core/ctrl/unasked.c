@@ -11,20 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct leap__lent *lent_by_id(struct leap_agent *a, uint16_t id)
-{
-	struct leap__list *pos;
-
-	leap__list_for_each(pos, &a->lents) {
-		struct leap__lent *l =
-			leap__list_entry(pos, struct leap__lent, link);
-
-		if (l->id == id)
-			return l->told ? l : NULL;
-	}
-	return NULL;
-}
-
 /* ---- namespaces ---- */
 
 /* A namespace that became another one comes back when the old one is gone. */
@@ -101,10 +87,18 @@ void leap__agent_trim_ns(struct leap_agent *a)
 
 /* ---- the rest ---- */
 
+/* Whom it is about; NULL: not of this runtime, or pulled out. */
+static struct leap_vdev *vdev_of(struct leap_agent *a,
+				 const struct leap_link_msg *msg)
+{
+	struct leap__lent *l = leap__agent_lent_by_id(a, msg->cntlid);
+
+	return l ? leap__agent_vdev(a, l->ctrl) : NULL;
+}
+
 static void error(struct leap_agent *a, const struct leap_link_msg *msg)
 {
-	struct leap__lent *l = lent_by_id(a, msg->cntlid);
-	struct leap_vdev *v = l ? leap__agent_vdev(a, l->ctrl) : NULL;
+	struct leap_vdev *v = vdev_of(a, msg);
 
 	if (v)
 		leap__error_log_add(leap__vdev_ctrl(v), &msg->u.error);
@@ -112,8 +106,7 @@ static void error(struct leap_agent *a, const struct leap_link_msg *msg)
 
 static void irq(struct leap_agent *a, const struct leap_link_msg *msg)
 {
-	struct leap__lent *l = lent_by_id(a, msg->cntlid);
-	struct leap_vdev *v = l ? leap__agent_vdev(a, l->ctrl) : NULL;
+	struct leap_vdev *v = vdev_of(a, msg);
 
 	if (v)
 		leap__vdev_irq(v, msg->u.irq.vector);
@@ -121,8 +114,7 @@ static void irq(struct leap_agent *a, const struct leap_link_msg *msg)
 
 static void fatal(struct leap_agent *a, const struct leap_link_msg *msg)
 {
-	struct leap__lent *l = lent_by_id(a, msg->cntlid);
-	struct leap_vdev *v = l ? leap__agent_vdev(a, l->ctrl) : NULL;
+	struct leap_vdev *v = vdev_of(a, msg);
 	int err = msg->u.fatal.err;
 
 	if (!v)
@@ -137,7 +129,7 @@ static void fatal(struct leap_agent *a, const struct leap_link_msg *msg)
 /* Of a queue that is going: what it has counted in all. */
 static void last_stats(struct leap_agent *a, const struct leap_link_msg *msg)
 {
-	struct leap__lent *l = lent_by_id(a, msg->cntlid);
+	struct leap__lent *l = leap__agent_lent_by_id(a, msg->cntlid);
 	struct leap__list *pos;
 
 	leap__list_for_each(pos, &a->group.qps) {

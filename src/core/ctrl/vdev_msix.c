@@ -118,7 +118,8 @@ void leap__vdev_raise(struct leap__guest *guest, uint32_t vector)
 	struct leap_vdev *v = leap__list_entry(guest, struct leap_vdev, guest);
 
 	if (!leap__load_acquire(&v->msix_on)) {
-		poke_home(v);
+		if (leap__guest_wants_irq(guest))
+			poke_home(v);
 		return;
 	}
 	if (vector >= v->nr_vectors)
@@ -388,10 +389,26 @@ static int pin_wanted(struct leap_vdev *v)
 	return 0;
 }
 
+/* Whether interrupts without eventfds are to be told. */
+static void tell_wanted(struct leap_vdev *v)
+{
+	struct leap_doorbell *first = leap__vdev_db(v, 0, 0);
+	int wanted = v->msix_on ? !v->opts.client_msix || v->opts.raise :
+				  leap__vdev_intx_allowed(v);
+	leap_le32 no = leap_to_le32(!wanted);
+
+	if (leap__load_relaxed(&first->no_irq) == no)
+		return;
+	leap__store_relaxed(&first->no_irq, no);
+	/* Before the caller looks: leap__guest_wants_irq(). */
+	leap__full_fence();
+}
+
 void leap__vdev_intx_update(struct leap_vdev *v)
 {
 	int level;
 
+	tell_wanted(v);
 	if (v->msix_on && !v->level)
 		return;
 	level = pin_wanted(v);

@@ -23,7 +23,6 @@
 #define PCI_DEVICE	0x02
 #define PCI_COMMAND	0x04
 #define PCI_STATUS	0x06
-#define PCI_REVISION	0x08
 #define PCI_CLASS	0x09
 #define PCI_CACHE_LINE	0x0c
 #define PCI_BAR0	0x10

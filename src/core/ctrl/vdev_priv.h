@@ -2,15 +2,16 @@
 /*
  * vdev_priv.h - what the files of a virtual PCI function share
  *
- *	vdev.c         its life, the guest's memory, resets
- *	vdev_pci.c     config space, BAR 0, doorbells
- *	vdev_msix.c    interrupts
- *	vdev_admin.c   the admin queue pair
- *	vdev_queues.c  I/O queues, Doorbell Buffer Config, their state memory
+ *	vdev.c           its life, resets
+ *	vdev_mem.c       the guest's memory
+ *	vdev_pci.c       config space, BAR 0
+ *	vdev_msix.c      interrupts
+ *	vdev_admin.c     the admin queue pair
+ *	vdev_queues.c    I/O queues, Doorbell Buffer Config, their state memory
  *	vdev_doorbell.c  doorbells, and how full completion queues are
- *	vdev_link.c    groups in other processes
- *	vdev_save.c    all of it in a box, for a successor
- *	vdev_inspect.c  a look at all of it
+ *	vdev_link.c      groups in other processes
+ *	vdev_save.c      all of it in a box, for a successor
+ *	vdev_inspect.c   a look at all of it
  *
  * All of it belongs to the home thread, but for what says otherwise.
  */
@@ -99,6 +100,7 @@ struct leap__vwait {
 	struct leap__list link;
 	struct leap_vdev *v;
 	struct leap_timer timer;
+	uint32_t fatal;		/* CFS, when it takes too long */
 	void (*done)(void *arg, int err);
 	void *arg;
 };
@@ -125,7 +127,7 @@ struct leap_vdev {
 	void *destroyed_arg;
 	/* Memory. */
 	struct leap__list ranges;
-	struct leap__list memops;	/* vdev.c's */
+	struct leap__list memops;	/* vdev_mem.c's */
 	uint64_t nr_ranges, mem_bytes;
 	struct leap_ats_view *view;	/* of the home, for shadow heads */
 	struct leap__list waits;	/* struct leap__vwait, of a reset */
@@ -187,8 +189,15 @@ int leap__vdev_make(struct leap_subsystem *ss,
 		    struct leap_dmabuf *state, struct leap_vdev **out);
 /* Look, in the next poll, whether something is over. */
 void leap__vdev_settle(struct leap_vdev *v);
+/* @done when what @waits stands for is over, or -ETIMEDOUT. */
+void leap__vdev_wait(struct leap_vdev *v, struct leap__list *waits,
+		     uint32_t fatal, void (*done)(void *arg, int err),
+		     void *arg);
 /* Registers as after a reset, the function's own as well. */
 void leap__vdev_do_reset(struct leap_vdev *v);
+
+/* vdev_mem.c: nothing of the memory is ours any more. */
+void leap__vdev_mem_fini(struct leap_vdev *v);
 
 /* vdev_pci.c */
 void leap__vdev_pci_init(struct leap_vdev *v);

@@ -243,7 +243,8 @@ static void create_cq(struct leap__ctrl *c, struct leap_cmd *cmd)
 	d->vector = dw11 & LEAP_CQ_CDW11_IEN ?
 		    LEAP_GET(dw11, LEAP_CQ_CDW11_IV) : NO_VECTOR;
 	d->flags = (v->shadow ? LEAP_QPD_SHADOW : 0) |
-		   (v->msix_on ? 0 : LEAP_QPD_PIN);
+		   (!v->msix_on && leap__vdev_intx_allowed(v) ?
+		    LEAP_QPD_PIN : 0);
 	cq->cmd = cmd;
 	leap__vdev_fresh_doorbell(v, d->cqid, 1);
 	cq_add(v, cq);

@@ -94,14 +94,23 @@ void leap__guest_cq_coalesce(struct leap__guest_cq *cq, uint32_t nr_entries,
 
 /* ---- posting ---- */
 
+/* No word about the next heads, but for those that are followed. */
+static void hush(struct leap__guest_cq *cq)
+{
+	if (!(cq->desc.flags & LEAP_QPD_PIN))
+		leap__cqp_disarm(&cq->cqp);
+}
+
 /* Room, as the guest's head doorbell says it. */
 static int space(struct leap__guest_cq *cq)
 {
 	uint32_t head;
 	int n = leap__cqp_space(&cq->cqp);
 
-	if (likely(n >= 0))
+	if (likely(n >= 0)) {
+		hush(cq);
 		return n;
+	}
 	/* No head that an honest guest can write: as if it had not. */
 	head = leap__le32_to_cpu(leap__load_relaxed(cq->cqp.doorbell));
 	if (head != cq->bad_head)
@@ -163,8 +172,7 @@ static void disarm(struct leap__guest_cq *cq)
 	leap__wake_disarm(&cq->db->wake);
 	if (cq->desc.flags & LEAP_QPD_PIN)
 		follow_head(cq);
-	else
-		leap__cqp_disarm(&cq->cqp);
+	hush(cq);
 }
 
 static void none_blocked(struct leap__guest_cq *cq)

@@ -29,6 +29,7 @@
 #include <leapio/plugin/transport_ops.h>
 
 #include "core/io/record.h"
+#include "util/atomic.h"
 
 /* A controller behind registers, as those who serve its queues see it. Made and
  * owned by who has its memory; outlives every queue. */
@@ -45,6 +46,20 @@ struct leap__guest {
 	 * the queue. */
 	void (*fatal)(struct leap__guest *guest, uint16_t qid, int err);
 };
+
+/*
+ * An interrupt that has no eventfd: does the admin half want to hear of it? For
+ * raise, after the entries have been posted. Partner: the fence in
+ * leap__vdev_intx_update(); of the two one sees the other's store.
+ */
+static inline bool leap__guest_wants_irq(const struct leap__guest *guest)
+{
+	const struct leap_doorbell *first =
+		(const struct leap_doorbell *)(const void *)guest->state;
+
+	leap__full_fence();
+	return !leap__load_relaxed(&first->no_irq);
+}
 
 struct leap__guest_cq;
 

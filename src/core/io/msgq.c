@@ -9,13 +9,7 @@
 
 #include <stddef.h>
 
-void leap__msgq_init(struct leap__msgq *q, const struct leap__wake *wake)
-{
-	q->top = NULL;
-	q->wake = wake ? *wake : (struct leap__wake) { .word = NULL, .fd = -1 };
-}
-
-void leap__msgq_push(struct leap__msgq *q, struct leap__msg *msg)
+static void push(struct leap__msgq *q, struct leap__msg *msg)
 {
 	struct leap__msg *top = leap__load_relaxed(&q->top);
 	int done;
@@ -35,10 +29,11 @@ void leap__msgq_push(struct leap__msgq *q, struct leap__msg *msg)
 	} while (!done);
 }
 
-int leap__msgq_send(struct leap__msgq *q, struct leap__msg *msg)
+bool leap__msgq_send(struct leap__msgq *q, struct leap__msg *msg,
+		     leap_le32 *need)
 {
-	leap__msgq_push(q, msg);
-	return q->wake.word ? leap__wake_kick(&q->wake) : 0;
+	push(q, msg);
+	return leap__wake_wanted(need);
 }
 
 struct leap__msg *leap__msgq_take(struct leap__msgq *q)
@@ -57,14 +52,10 @@ struct leap__msg *leap__msgq_take(struct leap__msgq *q)
 	return list;
 }
 
-static int msgq_pending(void *arg)
+int leap__msgq_arm(struct leap__msgq *q, leap_le32 *need)
 {
-	struct leap__msgq *q = arg;
-
+	leap__wake_arm(need);
+	if (LEAP_PLANT(WAKE_NO_RECHECK))
+		return 0;
 	return !leap__msgq_empty(q);
-}
-
-int leap__msgq_arm(struct leap__msgq *q)
-{
-	return leap__wake_arm_check(q->wake.word, msgq_pending, q);
 }

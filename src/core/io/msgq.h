@@ -25,26 +25,18 @@ struct leap__msg {
 	struct leap__msg *next;
 };
 
+/* Empty when zeroed. */
 struct leap__msgq {
 	struct leap__msg *top;		/* newest first; shared */
-	struct leap__wake wake;		/* the consumer's word and fd */
 };
 
 /*
- * leap__msgq_init - an empty queue
- * @wake: the consumer's wake word and eventfd, copied; NULL when the consumer
- *        never sleeps.  Context: setup
+ * leap__msgq_send - append: P1 to P4 of wake.h, but for the signal
+ * @need: the consumer's need-wake word
+ * Returns: true when the caller must wake the consumer.  Context: any
  */
-void leap__msgq_init(struct leap__msgq *q, const struct leap__wake *wake);
-
-/* leap__msgq_push - append, waking nobody.  Context: any. */
-void leap__msgq_push(struct leap__msgq *q, struct leap__msg *msg);
-
-/*
- * leap__msgq_send - append and wake the consumer if it asked for that
- * Returns: as leap__wake_kick.  Context: any
- */
-int leap__msgq_send(struct leap__msgq *q, struct leap__msg *msg);
+bool leap__msgq_send(struct leap__msgq *q, struct leap__msg *msg,
+		     leap_le32 *need);
 
 /* leap__msgq_empty - nothing there (a hint).  Context: owner. */
 static inline bool leap__msgq_empty(struct leap__msgq *q)
@@ -64,6 +56,6 @@ struct leap__msg *leap__msgq_take(struct leap__msgq *q);
  * Returns: 1 when a message waits, 0 when the next send will signal.
  * Context: owner
  */
-int leap__msgq_arm(struct leap__msgq *q);
+int leap__msgq_arm(struct leap__msgq *q, leap_le32 *need);
 
 #endif

@@ -131,7 +131,6 @@ int leap_pollgroup_create(const struct leap_pollgroup_opts *opts,
 	pg->defers_tail = &pg->defers;
 	ring_init(&pg->pollers);
 	ring_init(&pg->fresh);
-	leap__msgq_init(&pg->msgq, NULL);
 	rc = leap__dispatch_create(pg);
 	if (rc < 0) {
 		pg->world->ops->destroy(pg->world);
@@ -345,9 +344,7 @@ static int arm_sources(struct leap_pollgroup *pg)
 
 	if (pg->msgs || pg->defers || pg->fresh.link[0] != &pg->fresh)
 		return 1;
-	/* Partner: the fence in leap_pollgroup_send(). */
-	leap__wake_arm(&pg->need_wake);
-	if (!leap__msgq_empty(&pg->msgq))
+	if (leap__msgq_arm(&pg->msgq, &pg->need_wake))
 		return 1;
 	for (p = pg->pollers.link[0]; p != &pg->pollers; p = pg->cursor) {
 		pg->cursor = p->link[0];
@@ -423,8 +420,8 @@ uint64_t leap_pollgroup_now_ns(const struct leap_pollgroup *pg)
 
 static void push_and_wake(struct leap_pollgroup *pg, struct leap_msg *msg)
 {
-	leap__msgq_push(&pg->msgq, (struct leap__msg *)&msg->next);
-	if (leap__wake_wanted(&pg->need_wake))
+	if (leap__msgq_send(&pg->msgq, (struct leap__msg *)&msg->next,
+			    &pg->need_wake))
 		pg->world->ops->wake(pg->world);
 }
 
@@ -491,7 +488,7 @@ static void log_text(struct leap_pollgroup *pg, enum leap_log_level level,
 		     const char *fmt, va_list ap)
 {
 	int saved = errno;
-	char text[256];
+	char text[768];
 
 	vsnprintf(text, sizeof(text), fmt, ap);
 	pg->opts.log(pg->opts.log_arg, level, text);

@@ -72,11 +72,13 @@ static void arm_word(leap_le32 *eventidx, uint16_t seen)
 		leap__full_fence();
 }
 
-static void disarm_word(leap_le32 *eventidx)
+/* Just behind "seen": the index has a whole lap to go until there. */
+static void disarm_word(leap_le32 *eventidx, uint16_t seen, uint32_t size)
 {
+	uint32_t behind = seen ? seen - 1u : size - 1;
+
 	if (eventidx)
-		leap__store_relaxed(eventidx,
-				    leap__cpu_to_le32(LEAP__EVENTIDX_NEVER));
+		leap__store_relaxed(eventidx, leap__cpu_to_le32(behind));
 }
 
 /* ---- SQ producer ------------------------------------------------------ */
@@ -180,7 +182,8 @@ int leap__sqc_arm(struct leap__sqc *sqc)
 
 void leap__sqc_disarm(struct leap__sqc *sqc)
 {
-	disarm_word(sqc->eventidx);
+	sqc->lap = sqc->tail;
+	disarm_word(sqc->eventidx, sqc->tail, sqc->size);
 }
 
 /* ---- CQ producer ------------------------------------------------------ */
@@ -269,7 +272,7 @@ int leap__cqp_arm(struct leap__cqp *cqp)
 
 void leap__cqp_disarm(struct leap__cqp *cqp)
 {
-	disarm_word(cqp->eventidx);
+	disarm_word(cqp->eventidx, cqp->head, cqp->size);
 }
 
 /* ---- CQ consumer ------------------------------------------------------ */

@@ -49,9 +49,6 @@
 #define LEAP__RING_MIN		2
 #define LEAP__RING_MAX		65536
 
-/* An EventIdx that asks for no kick (at most one per wrap slips through). */
-#define LEAP__EVENTIDX_NEVER	0xffffffffu
-
 /*
  * Where a ring lives.  All memory is borrowed until the ring is forgotten.
  * @entries:  size x 64 (SQ) or size x 16 (CQ) bytes, 16-byte aligned
@@ -105,6 +102,7 @@ struct leap__sqc {
 	uint32_t size;
 	uint16_t head;		/* next slot to copy: seq % size */
 	uint16_t tail;		/* last good tail */
+	uint16_t lap;		/* the tail when EventIdx was put behind it */
 	bool window;
 };
 
@@ -194,7 +192,7 @@ static inline void leap__sqp_unpush(struct leap__sqp *sqp)
  * leap__sqp_ring - publish everything pushed since the last ring
  * Returns: 1 when the controller must be kicked: write sqp->tail to the
  *          trapped doorbell, or, with a shadow doorbell and no EventIdx, ask
- *          leap__wake_kick().  0: nothing new, or it looks by itself.
+ *          leap__wake_wanted().  0: nothing new, or it looks by itself.
  */
 int leap__sqp_ring(struct leap__sqp *sqp);
 
@@ -260,6 +258,14 @@ static inline int leap__sqc_accept(struct leap__sqc *sqc, uint16_t tail)
 }
 
 /*
+ * leap__sqc_disarm - polling again: no kicks please
+ * A ring has no index that is never passed, and each wrap would pass one that
+ * is out of it. So EventIdx is put just behind the tail, where only a whole lap
+ * comes by again, and leap__sqc_poll() takes it along every half of a lap.
+ */
+void leap__sqc_disarm(struct leap__sqc *sqc);
+
+/*
  * leap__sqc_poll - look for new entries
  * Returns: entries that leap__sqc_take() may copy now, 0 .. size - 1
  * Errors:  -EPROTO tail >= size, or moved backwards over waiting entries
@@ -268,6 +274,7 @@ static inline int leap__sqc_accept(struct leap__sqc *sqc, uint16_t tail)
 static inline int leap__sqc_poll(struct leap__sqc *sqc)
 {
 	uint32_t tail;
+	int n;
 
 	if (!sqc->doorbell)
 		return (int)leap__sqc_pending(sqc);
@@ -276,7 +283,11 @@ static inline int leap__sqc_poll(struct leap__sqc *sqc)
 		leap__load_acquire(sqc->doorbell);
 	if (sqc->window)
 		leap__dma_observe();
-	return leap__sqc_accept(sqc, (uint16_t)leap__le32_to_cpu(tail));
+	n = leap__sqc_accept(sqc, (uint16_t)leap__le32_to_cpu(tail));
+	if (n > 0 && leap__ring_dist(sqc->lap, sqc->tail, sqc->size) >=
+		     sqc->size / 2)
+		leap__sqc_disarm(sqc);
+	return n;
 }
 
 /*
@@ -318,9 +329,6 @@ static inline uint16_t leap__sqc_sqhd(const struct leap__sqc *sqc)
  * Errors:  -EPROTO as leap__sqc_poll.  Needs nothing of trapped doorbells.
  */
 int leap__sqc_arm(struct leap__sqc *sqc);
-
-/* leap__sqc_disarm - polling again: no kicks please. */
-void leap__sqc_disarm(struct leap__sqc *sqc);
 
 /* ---- CQ producer ------------------------------------------------------ */
 
@@ -403,7 +411,12 @@ static inline void leap__cqp_post(struct leap__cqp *cqp,
  */
 int leap__cqp_arm(struct leap__cqp *cqp);
 
-/* leap__cqp_disarm - not blocked: head updates need no kick. */
+/*
+ * leap__cqp_disarm - not blocked: head updates need no kick
+ * Good for a lap, as leap__sqc_disarm(). A producer looks at the head when it
+ * seems to be out of room, which is once in a lap at least: the time to say it
+ * again.
+ */
 void leap__cqp_disarm(struct leap__cqp *cqp);
 
 /* ---- CQ consumer ------------------------------------------------------ */

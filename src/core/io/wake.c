@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The need-wake word and the list of sources that a poll group arms before it
- * sleeps; wake.h holds the argument why nothing is lost.  Knows no ring and
- * no queue: sources bring their own look.
+ * The need-wake word and the eventfd behind it; wake.h holds the argument why
+ * nothing is lost.  Knows no ring and no queue: who sleeps brings his own look.
  */
 #include "core/io/wake.h"
 #include "util/plant.h"
@@ -44,53 +43,4 @@ int leap__wake_signal(int fd)
 	if (n == (ssize_t)sizeof(uint64_t) || (n < 0 && errno == EAGAIN))
 		return 0;
 	return n < 0 ? -errno : -EIO;
-}
-
-void leap__wake_drain(int fd)
-{
-	uint64_t count;
-	ssize_t n;
-
-	do
-		n = read(fd, &count, sizeof(count));
-	while (n < 0 && errno == EINTR);
-}
-
-int leap__wake_kick(const struct leap__wake *wake)
-{
-	int rc;
-
-	if (!leap__wake_wanted(wake->word))
-		return 0;
-	rc = leap__wake_signal(wake->fd);
-	return rc < 0 ? rc : 1;
-}
-
-int leap__wake_prepare(struct leap__wake_source *list)
-{
-	struct leap__wake_source *src;
-
-	for (src = list; src; src = src->next) {
-		int n = src->arm(src);
-
-		if (n) {
-			leap__wake_cancel(list);
-			return 1;
-		}
-	}
-	return 0;
-}
-
-void leap__wake_cancel(struct leap__wake_source *list)
-{
-	for (; list; list = list->next)
-		list->disarm(list);
-}
-
-int leap__wake_arm_check(leap_le32 *word, int (*pending)(void *arg), void *arg)
-{
-	leap__wake_arm(word);
-	if (LEAP_PLANT(WAKE_NO_RECHECK))
-		return 0;
-	return pending(arg);
 }

@@ -25,7 +25,7 @@
  *      that is not trusted it can cost that process its own wake-ups, or us
  *      needless ones, and nothing else: give each peer its own word.
  *
- * Context: arm, disarm, prepare, cancel: owner.  wanted, kick, signal: any.
+ * Context: arm, disarm: owner.  wanted, signal: any.
  */
 #ifndef LEAP__CORE_IO_WAKE_H
 #define LEAP__CORE_IO_WAKE_H
@@ -34,15 +34,9 @@
 #include "util/endian.h"
 
 #include <stdbool.h>
-#include <stdint.h>
 
-/* What a producer holds: the sleeper's word and the eventfd it sleeps on. */
-struct leap__wake {
-	leap_le32 *word;	/* 0: awake; any other value: wake me */
-	int fd;
-};
-
-/* S1 and S2.  The caller looks at its source again before it sleeps. */
+/* S1 and S2: the word is not 0.  The caller looks at its source again before it
+ * sleeps. */
 void leap__wake_arm(leap_le32 *word);
 
 /* Awake: no signals please.  Needs no order: a late signal is harmless. */
@@ -60,42 +54,5 @@ bool leap__wake_wanted(leap_le32 *word);
  * Errors: those of write(2)
  */
 int leap__wake_signal(int fd);
-
-/* leap__wake_drain - make @fd (a non-blocking eventfd) unreadable again. */
-void leap__wake_drain(int fd);
-
-/*
- * leap__wake_kick - wanted, and then signal
- * Returns: 1 signalled, 0 not needed.  Errors: as leap__wake_signal
- */
-int leap__wake_kick(const struct leap__wake *wake);
-
-/*
- * A thing that can have work for a sleeper.
- * @arm:    S1 to S3: ask to be woken, then look; returns > 0 when work (or an
- *          error to be reported) waits, 0 when a wake-up is now sure to come
- * @disarm: polling again; may be called when not armed
- */
-struct leap__wake_source {
-	int (*arm)(struct leap__wake_source *src);
-	void (*disarm)(struct leap__wake_source *src);
-	struct leap__wake_source *next;
-};
-
-/*
- * leap__wake_prepare - arm every source of the list
- * Returns: 0: every source is armed and empty, sleep now; > 0: one has work
- *          and none is armed any more
- */
-int leap__wake_prepare(struct leap__wake_source *list);
-
-/* leap__wake_cancel - after a sleep: disarm every source. */
-void leap__wake_cancel(struct leap__wake_source *list);
-
-/*
- * leap__wake_arm_check - the arm slot of a source with a need-wake word
- * @pending: looks at the source; > 0 when there is work
- */
-int leap__wake_arm_check(leap_le32 *word, int (*pending)(void *arg), void *arg);
 
 #endif

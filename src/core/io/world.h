@@ -34,9 +34,9 @@ enum leap__io_op {
 				 * number of bytes that fit in iov[0] */
 	LEAP__IO_SEND,		/* all of iov, in order; res = bytes. One send
 				 * at a time per socket. iov array may change */
-	LEAP__IO_RECVMSG,	/* Unix sockets: as RECV, with up to 8 fds (or,
-				 * when that is in @len, LEAP__IO_FDS_MAX) in
-				 * @fds / @nr_fds, which the caller then owns */
+	LEAP__IO_RECVMSG,	/* Unix sockets: as RECV, with up to
+				 * LEAP__IO_FDS_MAX fds in @fds / @nr_fds,
+				 * which the caller then owns */
 	LEAP__IO_SENDMSG,	/* as SEND, with @nr_fds of @fds (borrowed) */
 	LEAP__IO_READ,		/* files: iov at @offset; res = bytes, short
 				 * only at the end of the file */

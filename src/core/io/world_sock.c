@@ -24,7 +24,6 @@
 #define CROWDED_POLLS 64
 #define SEND_IOV_MAX 1024
 #define FDS_MAX LEAP__IO_FDS_MAX
-#define FDS_DEFAULT 8
 
 /* It had data: is it worth receiving from without asking? */
 static void warm(struct leap__real *r, struct leap__real_fd *f)
@@ -54,8 +53,6 @@ static ssize_t recv_fds(struct leap__real_fd *f, struct leap__io *io)
 	ssize_t n;
 
 	io->nr_fds = 0;
-	if (io->len != FDS_MAX)
-		msg.msg_controllen = CMSG_SPACE(FDS_DEFAULT * sizeof(int));
 	n = recvmsg(f->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0)
 		return -errno;

@@ -301,17 +301,14 @@ static int handle(struct leap__borrower *b, int type, int *fd)
 	}
 }
 
-static void chan_message(struct leap__fdchan *chan, const uint8_t *data,
-			 uint32_t bytes, int *fds, uint32_t nr_fds)
+static void chan_message(struct leap__fdchan *chan, uint32_t bytes)
 {
 	struct leap__borrower *b = of_chan(chan);
-	int type = leap__lend_check(&b->in, 1, nr_fds);
-	int err = type < 0 ? type : 0, fd = nr_fds ? fds[0] : -1;
+	int type = leap__lend_check(&b->in, 1, chan->nr_fds);
+	int none = -1, err = type < 0 ? type : 0;
 
 	if (!err && !b->ending)
-		err = handle(b, type, &fd);
-	if (fd >= 0)
-		close(fd);
+		err = handle(b, type, chan->nr_fds ? chan->fds : &none);
 	if (err)
 		leap__borrower_end(b, b->l->opts.kill);
 }

@@ -161,6 +161,7 @@ static void reply_done(struct leap__lent_dev *d, struct leap__regio *io,
 static void send_doorbells(struct leap__lent_dev *d)
 {
 	struct leap__lend_msg *msg = &d->out;
+	struct iovec part = { msg, sizeof(*msg) };
 	uint32_t n = 0, i;
 
 	if (!d->db_waits || !d->chan_up || !leap__fdchan_idle(&d->chan))
@@ -179,7 +180,7 @@ static void send_doorbells(struct leap__lent_dev *d)
 		msg->doorbells.db[n++].value = leap_to_le32(db->value);
 	}
 	msg->doorbells.nr = leap_to_le32(n);
-	leap__fdchan_post(&d->chan, msg, sizeof(*msg));
+	leap__fdchan_post(&d->chan, &part, 1, NULL, 0);
 }
 
 static struct leap__lent_db *find_db(struct leap__lent_dev *d, uint32_t offset)
@@ -294,17 +295,14 @@ static int heard(struct leap__lent_dev *d, int type,
 	return 0;
 }
 
-static void chan_message(struct leap__fdchan *chan, const uint8_t *data,
-			 uint32_t bytes, int *fds, uint32_t nr_fds)
+static void chan_message(struct leap__fdchan *chan, uint32_t bytes)
 {
 	struct leap__lent_dev *d = of_chan(chan);
-	int type = leap__lend_check(&d->in, 0, nr_fds);
+	int type = leap__lend_check(&d->in, 0, chan->nr_fds);
 	int err = type < 0 ? type : 0;
 
 	if (!err && !d->closing)
-		err = heard(d, type, &d->in, fds);
-	while (nr_fds)
-		close(fds[--nr_fds]);
+		err = heard(d, type, &d->in, chan->fds);
 	if (err)
 		leap__fdchan_kill(chan, err);
 }

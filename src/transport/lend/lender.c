@@ -281,7 +281,7 @@ void leap__lender_sweep(struct leap_lender *l)
 		struct leap__borrower *b = borrower_of(pos);
 
 		if (!b->ending && !b->chan.dead && b->welcomed &&
-		    b->chan.world->ops->peer_closed(b->chan.wfd))
+		    leap__fdchan_peer_closed(&b->chan))
 			leap__borrower_end(b, false);
 	}
 }

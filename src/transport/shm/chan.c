@@ -2,19 +2,16 @@
 /*
  * chan.c - messages over the socket beside a shared-memory queue pair
  *
- * Receives exactly one message at a time, so that descriptors cannot be taken
- * for another message's. Closes every descriptor that a message should not
- * have brought.
+ * Checks what has come, and which descriptor with it; makes of many kicks as
+ * many as the socket takes. The connection itself is an fdchan's.
  */
 #include "transport/shm/chan.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include "core/io/fdchan.h"
+#define MAX_WAITING 32u		/* messages to be sent */
 
 int leap__shm_check(const struct leap__shm_msg *msg, int from_host,
 		    uint32_t nr_fds)
@@ -54,31 +51,23 @@ struct leap__shm_msg leap__shm_msg(enum leap__shm_type type)
 	};
 }
 
-static void receive(struct leap__shm_chan *chan)
+static struct leap__shm_chan *of(struct leap__fdchan *chan)
 {
-	if (chan->dead || chan->paused || chan->rx_busy)
-		return;
-	chan->rx_iov.iov_base = (uint8_t *)&chan->in + chan->in_bytes;
-	chan->rx_iov.iov_len = sizeof(chan->in) - chan->in_bytes;
-	chan->rx.nr_fds = 8;
-	chan->rx_busy = true;
-	leap__io_submit(chan->world, &chan->rx);
+	return (struct leap__shm_chan *)chan;
 }
 
-static void one_message(struct leap__shm_chan *chan)
+static void message(struct leap__fdchan *fdchan, uint32_t bytes)
 {
-	int fd = chan->in_fd, type;
+	struct leap__shm_chan *chan = of(fdchan);
+	int fd = fdchan->nr_fds ? fdchan->fds[0] : -1;
+	int type = leap__shm_check(&chan->in, !chan->end->host,
+				   fdchan->nr_fds);
 
-	type = leap__shm_check(&chan->in, !chan->end->host, chan->nr_in_fds);
-	chan->in_bytes = 0;
-	chan->in_fd = -1;
-	chan->nr_in_fds = 0;
 	if (type < 0) {
-		if (fd >= 0)
-			close(fd);
-		leap__shm_chan_kill(chan, -EPROTO);
+		leap__fdchan_kill(fdchan, type);
 		return;
 	}
+	fdchan->fds[0] = -1;
 	chan->end->message(chan, type, &chan->in, fd);
 }
 
@@ -90,196 +79,47 @@ static bool is_memory(int fd)
 	return !fstat(fd, &st) && S_ISREG(st.st_mode);
 }
 
-static void received(struct leap__io *io)
+static void send_kick(struct leap__fdchan *fdchan)
 {
-	struct leap__shm_chan *chan = io->arg;
-	int err = 0;
+	struct leap__shm_chan *chan = of(fdchan);
+	struct iovec part = { &chan->kick, sizeof(chan->kick) };
 
-	chan->rx_busy = false;
-	if (io->res > 0)
-		err = leap__fds_take(io, &chan->in_fd, &chan->nr_in_fds, 1,
-				     is_memory);
-	if (err)
-		leap__shm_chan_kill(chan, err);
-	if (chan->dead) {
-		leap__pollgroup_defer(chan->pg, &chan->defer);
+	if (!chan->kick_waits || !leap__fdchan_idle(fdchan))
 		return;
-	}
-	if (io->res == -ECANCELED && chan->paused)
-		return;
-	if (io->res <= 0) {
-		leap__shm_chan_kill(chan, (int)io->res);
-		return;
-	}
-	chan->in_bytes += (uint32_t)io->res;
-	if (chan->in_bytes == sizeof(chan->in))
-		one_message(chan);
-	receive(chan);
+	chan->kick_waits = false;
+	leap__fdchan_post(fdchan, &part, 1, NULL, 0);
 }
 
-bool leap__shm_chan_pause(struct leap__shm_chan *chan)
+static void gone(struct leap__fdchan *fdchan, int err)
 {
-	if (!chan->paused && chan->rx_busy)
-		chan->world->ops->cancel(chan->world, &chan->rx);
-	chan->paused = true;
-	return !chan->rx_busy && !chan->tx_busy;
+	of(fdchan)->end->gone(of(fdchan), err);
 }
 
-void leap__shm_chan_resume(struct leap__shm_chan *chan)
-{
-	chan->paused = false;
-	receive(chan);
-}
-
-static void send_next(struct leap__shm_chan *chan)
-{
-	struct leap__shm_msg kick;
-	uint32_t at;
-
-	if (chan->tx_busy || chan->dead)
-		return;
-	if (chan->out_head == chan->out_tail) {
-		if (!chan->kick)
-			return;
-		chan->kick = false;
-		kick = leap__shm_msg(LEAP__SHM_KICK);
-		leap__shm_chan_send(chan, &kick, -1);
-		return;
-	}
-	at = chan->out_head % LEAP__SHM_OUT;
-	chan->tx_iov.iov_base = &chan->out[at];
-	chan->tx_iov.iov_len = sizeof(chan->out[at]);
-	chan->tx.iov = &chan->tx_iov;
-	chan->tx.nr_iov = 1;
-	chan->tx.nr_fds = chan->out_fd[at] >= 0;
-	chan->tx.fds = &chan->out_fd[at];
-	chan->tx_busy = true;
-	leap__io_submit(chan->world, &chan->tx);
-}
-
-static void pop_out(struct leap__shm_chan *chan)
-{
-	uint32_t at = chan->out_head++ % LEAP__SHM_OUT;
-
-	if (chan->out_fd[at] >= 0)
-		close(chan->out_fd[at]);
-}
-
-static void sent(struct leap__io *io)
-{
-	struct leap__shm_chan *chan = io->arg;
-
-	chan->tx_busy = false;
-	pop_out(chan);
-	if (chan->dead)
-		leap__pollgroup_defer(chan->pg, &chan->defer);
-	else if (io->res < 0)
-		leap__shm_chan_kill(chan, (int)io->res);
-	else
-		send_next(chan);
-}
+static const struct leap__fdchan_end shm_end = {
+	.head_bytes = sizeof(struct leap__shm_msg), .max_fds = 1,
+	.max_waiting = MAX_WAITING, .wanted = is_memory, .message = message,
+	.idle = send_kick, .gone = gone,
+};
 
 int leap__shm_chan_send(struct leap__shm_chan *chan,
 			const struct leap__shm_msg *msg, int fd)
 {
-	uint32_t at = chan->out_tail % LEAP__SHM_OUT;
-
-	if (chan->dead)
-		return -ENOTCONN;
-	if (chan->out_tail - chan->out_head == LEAP__SHM_OUT)
-		return -EAGAIN;
-	chan->out_fd[at] = -1;
-	if (fd >= 0) {
-		chan->out_fd[at] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-		if (chan->out_fd[at] < 0)
-			return -errno;
-	}
-	chan->out[at] = *msg;
-	chan->out_tail++;
-	send_next(chan);
-	return 0;
+	return leap__fdchan_queue(&chan->c, msg, sizeof(*msg), &fd, fd >= 0);
 }
 
 void leap__shm_chan_kick(struct leap__shm_chan *chan)
 {
-	chan->kick = true;
-	send_next(chan);
-}
-
-static void tell_gone(struct leap__defer *defer)
-{
-	struct leap__shm_chan *chan = (struct leap__shm_chan *)
-		((char *)defer - offsetof(struct leap__shm_chan, defer));
-
-	if (chan->rx_busy || chan->tx_busy || chan->told)
-		return;
-	chan->told = true;
-	while (chan->out_head != chan->out_tail)
-		pop_out(chan);
-	if (chan->in_fd >= 0)
-		close(chan->in_fd);
-	chan->in_fd = -1;
-	chan->end->gone(chan, chan->err);
-}
-
-void leap__shm_chan_kill(struct leap__shm_chan *chan, int err)
-{
-	if (chan->dead)
-		return;
-	chan->dead = true;
-	chan->err = err;
-	chan->world->ops->close(chan->wfd);
-	chan->wfd = NULL;
-	leap__pollgroup_defer(chan->pg, &chan->defer);
+	chan->kick_waits = true;
+	send_kick(&chan->c);
 }
 
 void leap__shm_chan_start(struct leap__shm_chan *chan,
 			  const struct leap__shm_chan_end *end,
 			  struct leap_pollgroup *pg, struct leap__wfd *wfd)
 {
-	memset(chan, 0, sizeof(*chan));
 	chan->end = end;
-	chan->pg = pg;
-	chan->world = leap__pollgroup_world(pg);
-	chan->wfd = wfd;
-	chan->in_fd = -1;
-	chan->defer.run = tell_gone;
-	chan->rx = (struct leap__io){
-		.op = LEAP__IO_RECVMSG, .wfd = wfd, .iov = &chan->rx_iov,
-		.nr_iov = 1, .fds = chan->in_fds, .done = received,
-		.arg = chan,
-	};
-	chan->tx = (struct leap__io){
-		.op = LEAP__IO_SENDMSG, .wfd = wfd, .done = sent, .arg = chan,
-	};
-	receive(chan);
-}
-
-void leap__shm_chan_detach(struct leap__shm_chan *chan)
-{
-	leap__pollgroup_undefer(chan->pg, &chan->defer);
-	if (chan->wfd)
-		chan->world->ops->detach(chan->wfd);
-}
-
-int leap__shm_chan_attach(struct leap__shm_chan *chan,
-			  struct leap_pollgroup *pg)
-{
-	chan->pg = pg;
-	chan->world = leap__pollgroup_world(pg);
-	if (!chan->wfd) {
-		leap__pollgroup_defer(pg, &chan->defer);
-		return 0;
-	}
-	return chan->world->ops->attach(chan->world, chan->wfd);
-}
-
-void leap__shm_chan_drop(struct leap__shm_chan *chan)
-{
-	leap__pollgroup_undefer(chan->pg, &chan->defer);
-	if (chan->wfd)
-		chan->world->ops->close(chan->wfd);
-	chan->wfd = NULL;
-	chan->dead = true;
-	chan->told = true;
+	chan->kick = leap__shm_msg(LEAP__SHM_KICK);
+	chan->kick_waits = false;
+	leap__fdchan_start(&chan->c, &shm_end, pg, wfd, &chan->in,
+			   sizeof(chan->in));
 }

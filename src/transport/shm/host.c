@@ -79,7 +79,7 @@ static struct host *of_chan(struct leap__shm_chan *chan)
 _Static_assert(LEAP__SHM_CHUNK == LEAP__CHUNK_BYTES &&
 	       LEAP__SHM_NR_CHUNKS == LEAP__CHUNKS, "chunks of the protocol");
 
-/* ---- payload --------------------------------------------------------------- */
+/* ---- payload ---- */
 
 /* The region of a buffer, when the controller end has mapped it. A buffer that
  * is new is offered to it, and bounced until the answer is there. */
@@ -188,7 +188,7 @@ static void put_chunks(struct host *h, struct slot *slot)
 	slot->chunks = LEAP__NO_CHUNK;
 }
 
-/* ---- submit and complete ----------------------------------------------------- */
+/* ---- submit and complete ---- */
 
 static bool start(struct host *h, struct leap_req *req)
 {
@@ -229,7 +229,7 @@ static int shm_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 	struct host *h = (struct host *)qp;
 	unsigned int i;
 
-	if (h->gone || h->chan.dead)
+	if (h->gone || h->chan.c.dead)
 		return -ENOTCONN;
 	if (n > 1 && leap__req_is_first(reqs[0]) && !two_fit(h, reqs))
 		return 0;
@@ -245,7 +245,7 @@ static void shm_kick(struct leap_qp *qp)
 {
 	struct host *h = (struct host *)qp;
 
-	if (h->up && !h->chan.dead && leap__sqp_ring(&h->sqp))
+	if (h->up && !h->chan.c.dead && leap__sqp_ring(&h->sqp))
 		leap__shm_chan_kick(&h->chan);
 }
 
@@ -299,7 +299,7 @@ static int host_poll(struct leap_poller *poller, unsigned int budget)
 	struct leap__cqe cqe;
 	int n = 0;
 
-	if (h->chan.dead)
+	if (h->chan.c.dead)
 		return 0;
 	if (h->armed) {
 		h->armed = false;
@@ -322,14 +322,14 @@ static int host_arm(struct leap_poller *poller)
 	struct host *h = (struct host *)
 		((char *)poller - offsetof(struct host, poller));
 
-	if (h->chan.dead)
+	if (h->chan.c.dead)
 		return 0;
 	h->armed = true;
 	leap__wake_arm(h->wake);
 	return leap__cqc_ready(&h->cqc);
 }
 
-/* ---- hand-shake ------------------------------------------------------------ */
+/* ---- hand-shake ---- */
 
 static void host_message(struct leap__shm_chan *chan, int type,
 			 const struct leap__shm_msg *msg, int fd)

@@ -3,11 +3,11 @@
  * target.c - the controller end of a shared-memory queue pair
  *
  * Maps the memory that the host end made and serves the rings in it: fetches
- * entries in one pass, translates their SGLs to the host's own pages, posts
- * completions, and decides once a batch whether the host must be woken. All
- * that the host can write is checked where it is read, or cannot matter.
+ * entries in one pass, posts completions, and decides once a batch whether the
+ * host must be woken. All that the host can write is checked where it is read,
+ * or cannot matter. Their payload is target_data.c's.
  */
-#include "transport/shm/shm.h"
+#include "transport/shm/target.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,63 +15,18 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <leapio/ats.h>
 #include <leapio/dmabuf.h>
-#include <leapio/nvmf.h>
 
-#include "core/io/ring.h"
-#include "core/io/transport.h"
 #include "core/io/wake.h"
-#include "transport/shm/chan.h"
 
-/* Commands with more pieces than fit in them share these arrays. */
-#define NR_ARRAYS 4u
-#define ARRAY_PIECES 256u
 #define FETCH_MAX 64
-
-struct array {
-	struct array *next;
-	struct leap_piece pieces[ARRAY_PIECES];
-};
-
-struct target {
-	struct leap_vqp vqp;		/* first */
-	struct leap__shm_chan chan;
-	struct leap_timer timer;	/* for HELLO */
-	struct leap_dmabuf *mem;
-	struct leap_ats *ats;
-	struct leap_ats_view *view;
-	struct leap__sqc sqc;
-	struct leap__cqp cqp;
-	leap_le32 *host_wake;
-	struct leap_poller poller;
-	struct leap__defer end_of_batch;
-	struct leap_cmd *blocked;	/* completions without room, in order */
-	struct leap_cmd **blocked_tail;
-	struct leap_cmd *waiting;	/* pulls without an array, in order */
-	struct leap_cmd **waiting_tail;
-	struct array *arrays;		/* free ones */
-	struct array *all_arrays;
-	bool attached;			/* rings are set up */
-	bool starved;			/* until vqp_resume */
-	bool armed;
-	bool posted;			/* since the last wake decision */
-	bool *moved;			/* of fetch: set by detach */
-	bool closing;
-	uint8_t connect_data[sizeof(struct leap_connect_data)];
-};
-
-static struct target *of_vqp(struct leap_vqp *vqp)
-{
-	return (struct target *)vqp;
-}
 
 static struct target *of_chan(struct leap__shm_chan *chan)
 {
 	return (struct target *)((char *)chan - offsetof(struct target, chan));
 }
 
-/* ---- completions ---------------------------------------------------------- */
+/* ---- completions ---- */
 
 static void post(struct target *t, struct leap_cmd *cmd)
 {
@@ -94,13 +49,22 @@ static void bad_ring(struct target *t)
 	leap__shm_chan_kill(&t->chan, -EPROTO);
 }
 
+/* Room, and no word about the next heads. */
+static int space(struct target *t)
+{
+	int room = leap__cqp_space(&t->cqp);
+
+	if (room > 0)
+		leap__cqp_disarm(&t->cqp);
+	return room;
+}
+
 /* Post what found the ring full, as far as there is room now. */
 static void post_blocked(struct target *t)
 {
 	struct leap_cmd *cmd;
-	int room;
+	int room = space(t);
 
-	room = leap__cqp_space(&t->cqp);
 	if (room < 0) {
 		bad_ring(t);
 		return;
@@ -120,7 +84,7 @@ static void end_of_batch(struct leap__defer *defer)
 	struct target *t = (struct target *)
 		((char *)defer - offsetof(struct target, end_of_batch));
 
-	if (t->chan.dead)
+	if (t->chan.c.dead)
 		return;
 	if (t->posted && leap__wake_wanted(t->host_wake))
 		leap__shm_chan_kick(&t->chan);
@@ -129,26 +93,21 @@ static void end_of_batch(struct leap__defer *defer)
 		leap__shm_chan_kill(&t->chan, 0);
 }
 
-static void array_put(struct target *t, struct leap_cmd *cmd);
-
 void leap__shm_cmd_complete(struct leap_cmd *cmd)
 {
 	struct target *t = of_vqp(cmd->vqp);
 
-	if (cmd->pins.nr)
-		leap_ats_release(t->view, &cmd->pins);
-	array_put(t, cmd);
+	payload_put(t, cmd);
 	/* A command that ends because its queue does is not answered: the host
 	 * sends it again, where an error would reach the application. */
-	if (t->chan.dead ||
+	if (t->chan.c.dead ||
 	    (t->closing && cmd->status == LEAP_SC_ABORT_SQ_DELETED)) {
 		leap_cmd_put(cmd);
 		return;
 	}
-	if (t->chan.paused)
-		leap__shm_chan_resume(&t->chan);
-	if (!t->blocked && (leap__cqp_room(&t->cqp) ||
-			    leap__cqp_space(&t->cqp) > 0)) {
+	if (t->chan.c.paused)
+		leap__fdchan_unpause(&t->chan.c);
+	if (!t->blocked && (leap__cqp_room(&t->cqp) || space(t) > 0)) {
 		post(t, cmd);
 	} else {
 		cmd->link[0] = NULL;
@@ -158,126 +117,7 @@ void leap__shm_cmd_complete(struct leap_cmd *cmd)
 	leap__pollgroup_defer(t->vqp.pg, &t->end_of_batch);
 }
 
-/* ---- payload --------------------------------------------------------------- */
-
-static uint32_t perm_of(const struct leap_sqe *sqe)
-{
-	uint8_t bits = sqe->opc == LEAP_ADM_FABRICS ?
-		(uint8_t)(leap_from_le32(sqe->nsid) & 3) : sqe->opc & 3;
-
-	return (bits & 1 ? LEAP_PERM_READ : 0) |
-		(bits & 2 ? LEAP_PERM_WRITE : 0);
-}
-
-/* Before Connect is answered the queue may move to another thread, and with it
- * the view: such a payload is copied and nothing stays pinned. */
-static void pull_private(struct target *t, struct leap_cmd *cmd, uint32_t len)
-{
-	struct leap_piece *piece = &cmd->inline_pieces[0];
-	uint8_t *to = t->connect_data;
-	uint32_t i;
-
-	if (perm_of(&cmd->sqe) != LEAP_PERM_READ ||
-	    len > sizeof(t->connect_data)) {
-		leap_ats_release(t->view, &cmd->pins);
-		array_put(t, cmd);
-		leap_cmd_ready(cmd, LEAP_SC_INVALID_FIELD | LEAP_STATUS_DNR);
-		return;
-	}
-	for (i = 0; i < cmd->nr_pieces; i++) {
-		leap__copy_from_shared(to, cmd->pieces[i].addr,
-				       cmd->pieces[i].len_bytes);
-		to += cmd->pieces[i].len_bytes;
-	}
-	leap_ats_release(t->view, &cmd->pins);
-	array_put(t, cmd);
-	*piece = (struct leap_piece){ .addr = t->connect_data,
-				      .len_bytes = len };
-	cmd->pieces = piece;
-	cmd->nr_pieces = 1;
-	leap_cmd_ready(cmd, LEAP_SC_SUCCESS);
-}
-
-static void pull_into(struct target *t, struct leap_cmd *cmd,
-		      struct leap_piece *pieces, uint32_t max, int *full)
-{
-	leap_status_t status;
-	int err;
-
-	*full = 0;
-	err = leap_ats_sgl(t->view, &cmd->sqe.sgl1, cmd->data_bytes, 0,
-			   perm_of(&cmd->sqe), pieces, max, &cmd->nr_pieces,
-			   &cmd->pins, &status);
-	if (err == -ENOBUFS && max < ARRAY_PIECES) {
-		leap_ats_release(t->view, &cmd->pins);
-		*full = 1;
-		return;
-	}
-	if (err) {
-		leap_ats_release(t->view, &cmd->pins);
-		array_put(t, cmd);
-		leap_cmd_ready(cmd, status);
-		return;
-	}
-	cmd->pieces = pieces;
-	if (t->vqp.connected)
-		leap_cmd_ready(cmd, LEAP_SC_SUCCESS);
-	else
-		pull_private(t, cmd, cmd->data_bytes);
-}
-
-static void pull_array(struct target *t, struct leap_cmd *cmd)
-{
-	struct array *a = t->arrays;
-	int full;
-
-	t->arrays = a->next;
-	cmd->priv[0] = (uintptr_t)a;
-	pull_into(t, cmd, a->pieces, ARRAY_PIECES, &full);
-}
-
-/* Gives the array of a command back, and it to the next that waits. */
-static void array_put(struct target *t, struct leap_cmd *cmd)
-{
-	struct array *a = (struct array *)(uintptr_t)cmd->priv[0];
-	struct leap_cmd *next = t->waiting;
-
-	if (!a)
-		return;
-	cmd->priv[0] = 0;
-	a->next = t->arrays;
-	t->arrays = a;
-	if (!next || t->chan.dead)
-		return;
-	t->waiting = next->link[0];
-	if (!t->waiting)
-		t->waiting_tail = &t->waiting;
-	pull_array(t, next);
-}
-
-void leap__shm_cmd_pull(struct leap_cmd *cmd, uint32_t len_bytes)
-{
-	struct target *t = of_vqp(cmd->vqp);
-	int full;
-
-	if ((cmd->sqe.flags & LEAP_SQE_PSDT_MASK) != LEAP_SQE_PSDT_SGL ||
-	    !perm_of(&cmd->sqe)) {
-		leap_cmd_ready(cmd, LEAP_SC_INVALID_FIELD | LEAP_STATUS_DNR);
-		return;
-	}
-	pull_into(t, cmd, cmd->inline_pieces, LEAP_CMD_INLINE_PIECES, &full);
-	if (!full)
-		return;
-	if (t->arrays) {
-		pull_array(t, cmd);
-		return;
-	}
-	cmd->link[0] = NULL;
-	*t->waiting_tail = cmd;
-	t->waiting_tail = &cmd->link[0];
-}
-
-/* ---- commands -------------------------------------------------------------- */
+/* ---- commands ---- */
 
 /*
  * Until Connect is answered there is one command at a time, and nothing under
@@ -287,7 +127,10 @@ static int may_fetch(struct target *t, int n)
 {
 	if (t->vqp.connected)
 		return n > FETCH_MAX ? FETCH_MAX : n;
-	return !t->vqp.nr_cmds && leap__shm_chan_pause(&t->chan);
+	if (t->vqp.nr_cmds)
+		return 0;
+	leap__fdchan_pause(&t->chan.c);
+	return leap__fdchan_is_paused(&t->chan.c);
 }
 
 /* Returns how many were delivered; stops when the queue moves or dies. */
@@ -310,7 +153,7 @@ static int fetch(struct target *t, int n)
 		leap_vqp_deliver(&t->vqp, cmd);
 		if (moved)
 			return done;	/* another thread's by now */
-		if (t->chan.dead)
+		if (t->chan.c.dead)
 			break;
 	}
 	t->moved = NULL;
@@ -323,7 +166,7 @@ static int target_poll(struct leap_poller *poller, unsigned int budget)
 		((char *)poller - offsetof(struct target, poller));
 	int n;
 
-	if (t->chan.dead || t->starved)
+	if (t->chan.c.dead || t->starved)
 		return 0;
 	if (t->armed) {
 		t->armed = false;
@@ -345,7 +188,7 @@ static int target_arm(struct leap_poller *poller)
 	struct target *t = (struct target *)
 		((char *)poller - offsetof(struct target, poller));
 
-	if (t->chan.dead || t->starved || t->closing)
+	if (t->chan.c.dead || t->starved || t->closing)
 		return 0;
 	if (!t->vqp.connected && t->vqp.nr_cmds)
 		return 0;	/* its completion is an event */
@@ -360,7 +203,7 @@ void leap__shm_vqp_resume(struct leap_vqp *vqp)
 	of_vqp(vqp)->starved = false;
 }
 
-/* ---- hand-shake ------------------------------------------------------------ */
+/* ---- hand-shake ---- */
 
 static int map_region(struct target *t, uint32_t region,
 		      struct leap_dmabuf *buf)
@@ -467,7 +310,7 @@ static void target_message(struct leap__shm_chan *chan, int type,
 		leap__shm_chan_kill(chan, err ? err : -EPROTO);
 }
 
-/* ---- ends ------------------------------------------------------------------ */
+/* ---- ends ---- */
 
 static void put_list(struct leap_cmd **list, struct leap_cmd ***tail)
 {
@@ -509,9 +352,7 @@ void leap__shm_vqp_close(struct leap_vqp *vqp)
 
 int leap__shm_vqp_peer_closed(struct leap_vqp *vqp)
 {
-	struct target *t = of_vqp(vqp);
-
-	return t->chan.dead || t->chan.world->ops->peer_closed(t->chan.wfd);
+	return leap__fdchan_peer_closed(&of_vqp(vqp)->chan.c);
 }
 
 static void target_free(struct target *t)
@@ -537,7 +378,7 @@ void leap__shm_vqp_detach(struct leap_vqp *vqp)
 	t->moved = NULL;
 	leap_pollgroup_del_poller(vqp->pg, &t->poller);
 	leap__pollgroup_undefer(vqp->pg, &t->end_of_batch);
-	leap__shm_chan_detach(&t->chan);
+	leap__fdchan_detach(&t->chan.c);
 	leap_ats_detach(t->view);
 	t->view = NULL;
 }
@@ -548,12 +389,12 @@ int leap__shm_vqp_attach(struct leap_vqp *vqp)
 	int err;
 
 	t->starved = false;
-	err = leap__shm_chan_attach(&t->chan, vqp->pg);
+	err = leap__fdchan_attach(&t->chan.c, vqp->pg);
 	if (!err)
 		err = leap_ats_attach(t->ats, vqp->pg, &t->view);
 	if (err) {
 		/* The dispatcher ends and frees the vqp now. */
-		leap__shm_chan_drop(&t->chan);
+		leap__fdchan_drop(&t->chan.c);
 		return err;
 	}
 	leap_pollgroup_add_poller(vqp->pg, &t->poller);
@@ -569,20 +410,6 @@ static void hello_timeout(struct leap_timer *timer)
 	leap__shm_chan_kill(&t->chan, -ETIMEDOUT);
 }
 
-static int target_memory(struct target *t)
-{
-	uint32_t i;
-
-	t->all_arrays = malloc(NR_ARRAYS * sizeof(struct array));
-	if (!t->all_arrays)
-		return -ENOMEM;
-	for (i = 0; i < NR_ARRAYS; i++) {
-		t->all_arrays[i].next = t->arrays;
-		t->arrays = &t->all_arrays[i];
-	}
-	return leap_ats_create(NULL, &t->ats);
-}
-
 int leap__shm_target_start(struct leap_listener *listener,
 			   struct leap__wfd *wfd)
 {
@@ -593,7 +420,9 @@ int leap__shm_target_start(struct leap_listener *listener,
 
 	if (!t)
 		return -ENOMEM;
-	err = target_memory(t);
+	err = leap__shm_arrays_init(t);
+	if (!err)
+		err = leap_ats_create(NULL, &t->ats);
 	if (err) {
 		target_free(t);
 		return err;

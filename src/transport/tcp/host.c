@@ -1,20 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The host end of an NVMe/TCP queue pair.
+ * The host end of an NVMe/TCP queue pair: its life, and what comes in.
  *
- * Carries requests out (capsule, in-capsule data, H2CData for each R2T) and
- * brings answers in (C2HData straight into the request's pieces, responses). A
- * request has a slot; its CID is the slot with a generation above it, so that
- * a late answer of a controller is not taken for another request's.
- *
- * A request whose payload is still in a send completes when that send is done:
- * the caller may reuse its memory from then on. Completes requests only in
- * poll; submit and kick may send, nothing else.
+ * Requests are carried out by host_tx.c; here come answers (C2HData straight
+ * into the request's pieces, responses) and R2Ts. A request has a slot; its CID
+ * is the slot with a generation above it, so that a late answer of a controller
+ * is not taken for another request's. Completes requests only in poll; submit
+ * and kick may send, nothing else.
  */
-#include "transport/tcp/tcp.h"
+#include "transport/tcp/host.h"
 
 #include "core/io/inet.h"
-#include "core/io/transport.h"
 #include "util/err.h"
 
 #include <leapio/nvmf.h>
@@ -23,61 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NO_SLOT		0xffffu
-#define MAX_R2TS	4u	/* that we let a command have: MAXR2T + 1 */
-#define MAX_DATA	(64u << 20)	/* bytes of one request */
-
-#define SENT		1u	/* its capsule has been gathered */
-#define QUEUED		2u	/* on txq; may outlive its request */
-#define IN_SEND		4u	/* payload is in the pending send */
-#define DONE		8u	/* answered; completes when sent */
-#define DIGEST_BAD	16u
-
-struct hslot {
-	struct leap_req *req;
-	struct hslot *next_tx, *next_sending;
-	struct leap__tcp_cursor rx_cur, tx_cur;
-	uint32_t len;		/* payload, bytes */
-	uint32_t got;		/* received */
-	uint32_t sent;		/* by H2CData */
-	uint32_t asked;		/* by R2Ts */
-	uint32_t r2t_end[MAX_R2TS];	/* oldest first from r2t_first */
-	uint16_t r2t_tag[MAX_R2TS];
-	uint8_t r2t_first, nr_r2ts;
-	uint8_t flags, dir;
-	uint16_t gen, next_free;
-	struct leap_cqe cqe;
-};
-
-struct host {
-	struct leap_qp qp;		/* first */
-	struct leap__tcp_conn c;
-	struct leap__io connect;
-	struct sockaddr_storage addr;
-	struct hslot *slots;
-	uint32_t nr_slots;
-	uint32_t max_h2c;		/* MAXH2CDATA */
-	uint16_t free_slot;
-	uint8_t slot_bits;
-	uint8_t ic_due;			/* ICReq is to be sent */
-	uint8_t closing;		/* leap_qp_closed is awaited */
-	uint8_t capsule_pdo;
-	uint8_t rx_flags;		/* of the C2HData under way */
-	struct hslot *txq, **txq_tail;
-	struct hslot *sending;
-	struct hslot *tx_slot;		/* payload is being gathered */
-	struct hslot *rx_slot;		/* payload is arriving */
-};
-
-static struct host *of_conn(struct leap__tcp_conn *c)
-{
-	return (struct host *)((char *)c - offsetof(struct host, c));
-}
-
-static uint16_t cid_of(const struct host *h, const struct hslot *s)
-{
-	return (uint16_t)(s->gen << h->slot_bits | (uint16_t)(s - h->slots));
-}
+/* ---- receiving ---- */
 
 /* The slot that a CID of the peer means, or NULL. */
 static struct hslot *find(struct host *h, leap_le16 wire)
@@ -91,256 +33,6 @@ static struct hslot *find(struct host *h, leap_le16 wire)
 		return NULL;
 	return s;
 }
-
-static void queue_tx(struct host *h, struct hslot *s)
-{
-	if (!(s->flags & QUEUED)) {
-		s->flags |= QUEUED;
-		s->next_tx = NULL;
-		*h->txq_tail = s;
-		h->txq_tail = &s->next_tx;
-	}
-	leap__tcp_work(&h->c);
-}
-
-static void pop_tx(struct host *h)
-{
-	struct hslot *s = h->txq;
-
-	h->txq = s->next_tx;
-	if (!h->txq)
-		h->txq_tail = &h->txq;
-	s->flags &= (uint8_t)~QUEUED;
-}
-
-static struct leap_req *slot_free(struct host *h, struct hslot *s)
-{
-	struct leap_req *req = s->req;
-
-	s->req = NULL;
-	s->nr_r2ts = 0;
-	s->next_free = h->free_slot;
-	h->free_slot = (uint16_t)(s - h->slots);
-	return req;
-}
-
-static void finish(struct host *h, struct hslot *s)
-{
-	struct leap_req *req;
-
-	if (s->flags & IN_SEND || s == h->tx_slot) {
-		s->flags |= DONE;
-		return;
-	}
-	req = slot_free(h, s);
-	req->cqe = s->cqe;
-	leap_qp_complete(&h->qp, req);
-}
-
-/* ---- sending ---- */
-
-static void gather_ic(struct host *h)
-{
-	union leap__tcp_pdu pdu;
-	uint32_t flags = h->qp.opts.flags;
-
-	memset(&pdu, 0, sizeof(pdu));
-	leap__tcp_hdr(&pdu.hdr, LEAP_TCP_IC_REQ, 0, sizeof(pdu.ic_req), 0,
-		      sizeof(pdu.ic_req));
-	pdu.ic_req.dgst = (flags & LEAP_QP_HEADER_DIGEST ?
-			   LEAP_TCP_DGST_HEADER : 0) |
-			  (flags & LEAP_QP_DATA_DIGEST ?
-			   LEAP_TCP_DGST_DATA : 0);
-	pdu.ic_req.maxr2t = leap_to_le32(MAX_R2TS - 1);
-	leap__tcp_tx_hdr(&h->c, &pdu, sizeof(pdu.ic_req));
-	h->ic_due = 0;
-}
-
-/* Payload behind the header just gathered; 0 = the send is full. */
-static int gather_payload(struct host *h)
-{
-	struct hslot *s = h->tx_slot;
-	int all = leap__tcp_tx_data(&h->c);
-
-	if (!(s->flags & IN_SEND)) {
-		s->flags |= IN_SEND;
-		s->next_sending = h->sending;
-		h->sending = s;
-	}
-	if (!all)
-		return 0;
-	s->tx_cur = h->c.tx.cur;
-	h->tx_slot = NULL;
-	return 1;
-}
-
-static int gather_capsule(struct host *h, struct hslot *s)
-{
-	const struct leap_sqe *sqe = &s->req->sqe;
-	uint32_t head, plen;
-	union leap__tcp_pdu pdu;
-	int data = s->len && sqe->sgl1.type ==
-		   LEAP_SGL_ID(LEAP_SGL_TYPE_DATA, LEAP_SGL_SUB_OFFSET);
-
-	head = sizeof(pdu.cmd) + (h->c.rules.hdgst ? LEAP_TCP_DIGEST_LEN : 0);
-	plen = head;
-	if (data) {
-		head = h->capsule_pdo;
-		plen = head + s->len +
-		       (h->c.rules.ddgst ? LEAP_TCP_DIGEST_LEN : 0);
-	}
-	leap__tcp_hdr(&pdu.hdr, LEAP_TCP_CMD, data && h->c.rules.ddgst ?
-		      LEAP_TCP_F_DDGST : 0, sizeof(pdu.cmd),
-		      (uint8_t)(data ? head : 0), plen);
-	pdu.cmd.sqe = *sqe;
-	leap__tcp_tx_hdr(&h->c, &pdu, head);
-	s->flags |= SENT;
-	pop_tx(h);
-	if (!data)
-		return 1;
-	h->tx_slot = s;
-	leap__tcp_tx_begin(&h->c, s->tx_cur, s->len);
-	return gather_payload(h);
-}
-
-/* One H2CData of the oldest R2T. */
-static int gather_h2c(struct host *h, struct hslot *s)
-{
-	uint32_t end = s->r2t_end[s->r2t_first], n = end - s->sent;
-	uint8_t flags = h->c.rules.ddgst ? LEAP_TCP_F_DDGST : 0;
-	union leap__tcp_pdu pdu;
-
-	if (n > h->max_h2c)
-		n = h->max_h2c;
-	else
-		flags |= LEAP_TCP_F_LAST;
-	memset(&pdu.data, 0, sizeof(pdu.data));
-	leap__tcp_hdr(&pdu.hdr, LEAP_TCP_H2C_DATA, flags, sizeof(pdu.data),
-		      h->c.pdo, h->c.pdo + n +
-		      (h->c.rules.ddgst ? LEAP_TCP_DIGEST_LEN : 0));
-	pdu.data.cccid = s->req->sqe.cid;
-	pdu.data.ttag = leap_to_le16(s->r2t_tag[s->r2t_first]);
-	pdu.data.datao = leap_to_le32(s->sent);
-	pdu.data.datal = leap_to_le32(n);
-	leap__tcp_tx_hdr(&h->c, &pdu, h->c.pdo);
-	s->sent += n;
-	if (s->sent == end) {
-		s->r2t_first = (s->r2t_first + 1) % MAX_R2TS;
-		s->nr_r2ts--;
-	}
-	if (!s->nr_r2ts)
-		pop_tx(h);
-	h->tx_slot = s;
-	leap__tcp_tx_begin(&h->c, s->tx_cur, n);
-	return gather_payload(h);
-}
-
-static void host_gather(struct leap__tcp_conn *c)
-{
-	struct host *h = of_conn(c);
-	int more = 1;
-
-	if (h->tx_slot && !gather_payload(h))
-		return;
-	if (h->ic_due)
-		gather_ic(h);
-	while (more && h->txq && !leap__tcp_tx_full(c)) {
-		struct hslot *s = h->txq;
-
-		if (!s->req)
-			pop_tx(h);
-		else if (!(s->flags & SENT))
-			more = gather_capsule(h, s);
-		else if (s->nr_r2ts && !(s->flags & DONE))
-			more = gather_h2c(h, s);
-		else
-			pop_tx(h);
-	}
-}
-
-static void host_sent(struct leap__tcp_conn *c)
-{
-	struct host *h = of_conn(c);
-	struct hslot *s = h->sending;
-
-	h->sending = NULL;
-	while (s) {
-		struct hslot *next = s->next_sending;
-
-		s->flags &= (uint8_t)~IN_SEND;
-		if ((s->flags & DONE) && s != h->tx_slot) {
-			s->flags &= (uint8_t)~DONE;
-			finish(h, s);
-		}
-		s = next;
-	}
-}
-
-static void fill_sgl(struct host *h, struct leap_sqe *sqe, uint32_t len,
-		     uint8_t dir)
-{
-	uint32_t room = h->qp.opts.inline_bytes;
-
-	if (!h->qp.opts.qid || sqe->opc == LEAP_ADM_FABRICS)
-		room = LEAP_TCP_ADMIN_ICD;
-	memset(&sqe->sgl1, 0, sizeof(sqe->sgl1));
-	sqe->sgl1.len = leap_to_le32(len);
-	sqe->sgl1.type = len && dir == LEAP_DIR_TO_CTRL && len <= room ?
-		LEAP_SGL_ID(LEAP_SGL_TYPE_DATA, LEAP_SGL_SUB_OFFSET) :
-		LEAP_SGL_ID(LEAP_SGL_TYPE_TRANSPORT, LEAP_SGL_SUB_TRANSPORT);
-	sqe->flags = (uint8_t)((sqe->flags & ~LEAP_SQE_PSDT_MASK) |
-			       LEAP_SQE_PSDT_SGL);
-}
-
-static int qp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
-		     unsigned int n)
-{
-	struct host *h = (struct host *)qp;
-	unsigned int i;
-
-	if (h->c.state != LEAP__TCP_READY)
-		return -ENOTCONN;
-	if (n > 1 && leap__req_is_first(reqs[0]) &&
-	    (h->free_slot == NO_SLOT ||
-	     h->slots[h->free_slot].next_free == NO_SLOT))
-		return 0;
-	for (i = 0; i < n && h->free_slot != NO_SLOT; i++) {
-		struct hslot *s = &h->slots[h->free_slot];
-		struct leap_req *req = reqs[i];
-
-		h->free_slot = s->next_free;
-		s->req = req;
-		s->gen++;
-		s->flags &= QUEUED;
-		s->dir = LEAP_OPC_DIR(req->sqe.opc == LEAP_ADM_FABRICS ?
-				      leap_from_le32(req->sqe.nsid) :
-				      req->sqe.opc);
-		s->len = (uint32_t)leap_pieces_bytes(req->pieces,
-						     req->nr_pieces);
-		s->rx_cur.piece = req->pieces;
-		s->rx_cur.off = 0;
-		s->tx_cur = s->rx_cur;
-		s->got = 0;
-		s->sent = 0;
-		s->asked = 0;
-		s->r2t_first = 0;
-		s->nr_r2ts = 0;
-		req->sqe.cid = leap_to_le16(cid_of(h, s));
-		fill_sgl(h, &req->sqe, s->len, s->dir);
-		queue_tx(h, s);
-	}
-	return (int)i;
-}
-
-static void qp_kick(struct leap_qp *qp)
-{
-	struct host *h = (struct host *)qp;
-
-	if (!h->c.in_rx)
-		leap__tcp_flush(&h->c);
-}
-
-/* ---- receiving ---- */
 
 static int fatal(struct host *h, const union leap__tcp_pdu *pdu, uint16_t fes,
 		 uint32_t fei)
@@ -518,8 +210,8 @@ static void host_timeout(struct leap__tcp_conn *c)
 static const struct leap__tcp_end host_end = {
 	.pdu = host_pdu,
 	.data_end = host_data_end,
-	.gather = host_gather,
-	.sent = host_sent,
+	.gather = leap__tcp_host_gather,
+	.sent = leap__tcp_host_sent,
 	.gone = host_gone,
 	.timeout = host_timeout,
 };
@@ -559,8 +251,11 @@ static int qp_connect(struct leap_qp *qp, const char *address)
 	if (!h->slots)
 		return -ENOMEM;
 	err = w->ops->socket(w, h->addr.ss_family, &wfd);
-	if (!err)
+	if (!err) {
 		err = leap__tcp_conn_init(&h->c, &host_end, qp->pg, wfd);
+		if (err)
+			w->ops->close(wfd);
+	}
 	if (err) {
 		free(h->slots);
 		h->slots = NULL;
@@ -587,6 +282,14 @@ static int qp_connect(struct leap_qp *qp, const char *address)
 	return 0;
 }
 
+static void qp_kick(struct leap_qp *qp)
+{
+	struct host *h = (struct host *)qp;
+
+	if (!h->c.in_rx)
+		leap__tcp_flush(&h->c);
+}
+
 static void qp_close(struct leap_qp *qp)
 {
 	struct host *h = (struct host *)qp;
@@ -608,7 +311,7 @@ const struct leap_transport_ops leap__tcp_transport = {
 	.qp_bytes = sizeof(struct host),
 	.listener_bytes = sizeof(struct leap__tcp_listener),
 	.qp_connect = qp_connect,
-	.qp_submit = qp_submit,
+	.qp_submit = leap__tcp_qp_submit,
 	.qp_kick = qp_kick,
 	.qp_close = qp_close,
 	.listen = leap__tcp_listen,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * target.h - the inside of a controller end: what target.c and target_data.c
- * share, and nobody else sees
+ * target.h - the inside of a controller end: what target.c, target_data.c and
+ * target_tx.c share, and nobody else sees
  *
  *	wait: pull found no buffers   r2t: R2Ts to send   done: answers to send
  *	slot: TTAG, in-capsule place, and pieces of a command that needs them
@@ -137,6 +137,13 @@ static inline int fatal(struct target *t, const union leap__tcp_pdu *pdu,
 	leap__tcp_fatal(&t->c, &bad, pdu, pdu->hdr.hlen);
 	return 0;
 }
+
+/* target.c: commands may have come back: capsules put aside, in their order. */
+void leap__tcp_retry_aside(struct target *t);
+
+/* target_tx.c: of struct leap__tcp_end. */
+void leap__tcp_target_gather(struct leap__tcp_conn *c);
+void leap__tcp_target_sent(struct leap__tcp_conn *c);
 
 /* target_data.c */
 

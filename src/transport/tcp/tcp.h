@@ -29,9 +29,13 @@ int leap__tcp_target_start(struct leap_pollgroup *pg,
 			   struct leap_listener *listener,
 			   struct leap__wfd *wfd, struct leap_vqp **out);
 
-/* target.c */
+/* target_data.c */
 void leap__tcp_cmd_pull(struct leap_cmd *cmd, uint32_t len_bytes);
+
+/* target_tx.c */
 void leap__tcp_cmd_complete(struct leap_cmd *cmd);
+
+/* target.c */
 void leap__tcp_vqp_resume(struct leap_vqp *vqp);
 int leap__tcp_vqp_peer_closed(struct leap_vqp *vqp);
 int leap__tcp_vqp_local(struct leap_vqp *vqp, char *text, size_t max);

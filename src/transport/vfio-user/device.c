@@ -30,7 +30,7 @@ void leap__vfu_dev_fini(struct leap__vfu_dev *dev)
 }
 
 void leap__vfu_dev_start(struct leap__vfu_dev *dev,
-			 const struct leap__vfu_chan_end *end,
+			 const struct leap__fdchan_end *end,
 			 struct leap__wfd *wfd)
 {
 	dev->greeted = false;
@@ -38,8 +38,8 @@ void leap__vfu_dev_start(struct leap__vfu_dev *dev,
 	dev->answer_waits = false;
 	dev->bad_dma = false;
 	dev->dma_given_up = false;
-	leap__vfu_chan_start(&dev->chan, end, dev->pg, wfd, dev->in,
-			     sizeof(dev->in));
+	leap__fdchan_start(&dev->chan, end, dev->pg, wfd, &dev->in,
+			   sizeof(dev->in));
 }
 
 /* ---- work that ends later ---- */
@@ -76,14 +76,14 @@ void leap__vfu_dev_pump(struct leap__vfu_dev *dev)
 		{ dev->out, dev->out_hdr.size - sizeof(dev->out_hdr) },
 	};
 
-	if (dev->chan.dead || dev->chan.tx_busy)
+	if (!leap__fdchan_idle(&dev->chan))
 		return;
 	if (!dev->answer_waits) {
 		leap__vfu_dma_send(dev);
 		return;
 	}
 	dev->answer_waits = false;
-	leap__vfu_chan_send(&dev->chan, iov, iov[1].iov_len ? 2 : 1, NULL, 0);
+	leap__fdchan_post(&dev->chan, iov, iov[1].iov_len ? 2 : 1, NULL, 0);
 }
 
 static void send_answer(struct leap__vfu_dev *dev, uint32_t flags, int err,
@@ -107,7 +107,7 @@ static void answer(struct leap__vfu_dev *dev, int rc)
 				     dev->name, dev->req.hdr.cmd,
 				     strerror(-rc));
 	if (dev->req.no_reply)
-		leap__vfu_chan_resume(&dev->chan);
+		leap__fdchan_resume(&dev->chan);
 	else if (rc < 0)
 		send_answer(dev, LEAP__VFU_ERROR, -rc, 0);
 	else
@@ -119,7 +119,7 @@ void leap__vfu_dev_sent(struct leap__vfu_dev *dev)
 	if (dev->dma_sending)
 		leap__vfu_dma_was_sent(dev);
 	else
-		leap__vfu_chan_resume(&dev->chan);
+		leap__fdchan_resume(&dev->chan);
 	leap__vfu_dev_pump(dev);
 }
 
@@ -303,7 +303,7 @@ static void map_finished(struct leap__vfu_dev *dev)
 
 static void map(struct leap__vfu_dev *dev)
 {
-	const struct leap__vfu_chan *chan = &dev->chan;
+	const struct leap__fdchan *chan = &dev->chan;
 	int err = leap__vfu_map(dev, &dev->req.map,
 				chan->nr_fds ? chan->fds[0] : -1);
 
@@ -356,7 +356,7 @@ static void reset(struct leap__vfu_dev *dev)
 /* Bytes of the answer in dev->out, or a negative errno. */
 static int serve(struct leap__vfu_dev *dev)
 {
-	struct leap__vfu_chan *chan = &dev->chan;
+	struct leap__fdchan *chan = &dev->chan;
 
 	switch (dev->req.hdr.cmd) {
 	case LEAP__VFU_VERSION:
@@ -387,27 +387,28 @@ static void refuse(struct leap__vfu_dev *dev, const char *why)
 {
 	leap__pg_log_limited(dev->pg, &dev->pg->peer_limit, LEAP_LOG_WARN,
 			     "%s: client ended: %s", dev->name, why);
-	leap__vfu_chan_kill(&dev->chan, -EPROTO);
+	leap__fdchan_kill(&dev->chan, -EPROTO);
 }
 
 void leap__vfu_dev_message(struct leap__vfu_dev *dev, uint32_t bytes)
 {
-	struct leap__vfu_chan *chan = &dev->chan;
+	const struct leap__vfu_hdr *hdr = &dev->in.hdr;
 	int err;
 
-	if ((chan->hdr.flags & LEAP__VFU_TYPE) != LEAP__VFU_COMMAND) {
+	bytes -= (uint32_t)sizeof(*hdr);
+	if ((hdr->flags & LEAP__VFU_TYPE) != LEAP__VFU_COMMAND) {
 		if (!leap__vfu_dma_reply(dev, bytes))
 			refuse(dev, "a reply to nothing");
 		return;
 	}
-	err = leap__vfu_parse(&chan->hdr, chan->in, bytes, chan->nr_fds,
+	err = leap__vfu_parse(hdr, dev->in.data, bytes, dev->chan.nr_fds,
 			      &dev->req);
 	if (!dev->greeted && (err || dev->req.hdr.cmd != LEAP__VFU_VERSION)) {
 		refuse(dev, "it did not open with a VERSION 0.x that can be "
 		       "read");
 		return;
 	}
-	leap__vfu_chan_hold(chan);
+	leap__fdchan_hold(&dev->chan);
 	if (err)
 		answer(dev, err);
 	else if (dev->req.hdr.cmd == LEAP__VFU_DMA_MAP)

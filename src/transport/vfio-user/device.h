@@ -11,13 +11,15 @@
 
 #include <leapio/vdev.h>
 
+#include "core/io/fdchan.h"
 #include "core/io/saved.h"
-#include "transport/vfio-user/chan.h"
 #include "transport/vfio-user/parse.h"
 #include "util/list.h"
 
 #define LEAP__VFU_MAX_VECTORS	128u
 #define LEAP__VFU_MAX_ANSWER	(16u + LEAP_VDEV_BAR_BYTES)
+
+LEAP_STATIC_ASSERT(LEAP__VFU_MAX_FDS <= LEAP__FDCHAN_FDS);
 
 /*
  * The function behind the messages: the calls of leapio/vdev.h, so that tests
@@ -55,7 +57,7 @@ struct leap__vfu_map {
 };
 
 struct leap__vfu_dev {
-	struct leap__vfu_chan chan;	/* first */
+	struct leap__fdchan chan;	/* first */
 	const struct leap__vfu_vdev_ops *ops;
 	struct leap_vdev *vdev;
 	struct leap_pollgroup *pg;
@@ -95,7 +97,10 @@ struct leap__vfu_dev {
 	bool answer_waits;		/* for the channel */
 	struct leap__vfu_hdr out_hdr;
 	uint8_t out[LEAP__VFU_MAX_ANSWER];
-	uint8_t in[LEAP__VFU_MAX_PAYLOAD];
+	struct {
+		struct leap__vfu_hdr hdr;
+		uint8_t data[LEAP__VFU_MAX_PAYLOAD];
+	} in;				/* a message */
 };
 
 /* device.c */
@@ -104,9 +109,9 @@ void leap__vfu_dev_init(struct leap__vfu_dev *dev, struct leap_pollgroup *pg,
 			const struct leap__vfu_vdev_ops *ops, const char *name);
 /* A client is there. Context: owner */
 void leap__vfu_dev_start(struct leap__vfu_dev *dev,
-			 const struct leap__vfu_chan_end *end,
+			 const struct leap__fdchan_end *end,
 			 struct leap__wfd *wfd);
-/* What came. Context: owner */
+/* What came: @bytes in dev->in. Context: owner */
 void leap__vfu_dev_message(struct leap__vfu_dev *dev, uint32_t bytes);
 /* An answer has left. Context: owner */
 void leap__vfu_dev_sent(struct leap__vfu_dev *dev);
@@ -117,20 +122,6 @@ void leap__vfu_dev_sent(struct leap__vfu_dev *dev);
  */
 void leap__vfu_dev_drop(struct leap__vfu_dev *dev,
 			void (*dropped)(struct leap__vfu_dev *dev));
-/* keep.c */
-
-/*
- * Take no more messages, and when none is half done, add to @s what a successor
- * must know of the client (NULL: do that later). 0; -EAGAIN poll and ask again;
- * -errno
- */
-int leap__vfu_dev_save(struct leap__vfu_dev *dev, struct leap__saved *s);
-/* Before the client is served: the vdev is restored already. @sock: the
- * connection, the caller's whatever is returned; -1. */
-int leap__vfu_dev_restore(struct leap__vfu_dev *dev,
-			  const struct leap__saved *s, int *sock);
-
-/* device.c */
 
 /* No client, no work under way: free what it holds. */
 void leap__vfu_dev_fini(struct leap__vfu_dev *dev);
@@ -144,6 +135,19 @@ void leap__vfu_dev_end(void *dev, int err);
 
 /* Send what waits for the channel, if that is free. */
 void leap__vfu_dev_pump(struct leap__vfu_dev *dev);
+
+/* keep.c */
+
+/*
+ * Take no more messages, and when none is half done, add to @s what a successor
+ * must know of the client (NULL: do that later). 0; -EAGAIN poll and ask again;
+ * -errno
+ */
+int leap__vfu_dev_save(struct leap__vfu_dev *dev, struct leap__saved *s);
+/* Before the client is served: the vdev is restored already. @sock: the
+ * connection, the caller's whatever is returned; -1. */
+int leap__vfu_dev_restore(struct leap__vfu_dev *dev,
+			  const struct leap__saved *s, int *sock);
 
 /* dma_msg.c */
 

@@ -119,7 +119,7 @@ bool leap__vfu_dma_send(struct leap__vfu_dev *dev)
 	iov[1] = (struct iovec){ &op->dma, sizeof(op->dma) };
 	iov[2] = (struct iovec){ op->buf, op->dma.count };
 	dev->dma_sending = op;
-	leap__vfu_chan_send(&dev->chan, iov, op->write ? 3 : 2, NULL, 0);
+	leap__fdchan_post(&dev->chan, iov, op->write ? 3 : 2, NULL, 0);
 	return true;
 }
 
@@ -146,7 +146,7 @@ static bool old_layout(const struct leap__vfu_dma_op *op,
 static int check(struct leap__vfu_dev *dev, const struct leap__vfu_dma_op *op,
 		 uint32_t bytes)
 {
-	const struct leap__vfu_hdr *hdr = &dev->chan.hdr;
+	const struct leap__vfu_hdr *hdr = &dev->in.hdr;
 	uint64_t want = sizeof(op->dma) + (op->write ? 0 : op->dma.count);
 	struct leap__vfu_dma dma;
 
@@ -157,7 +157,7 @@ static int check(struct leap__vfu_dev *dev, const struct leap__vfu_dma_op *op,
 		return 0;
 	if (bytes != want)
 		return -EPROTO;
-	memcpy(&dma, dev->chan.in, sizeof(dma));
+	memcpy(&dma, dev->in.data, sizeof(dma));
 	if (dma.addr == op->dma.addr && dma.count == op->dma.count)
 		return 0;
 	if (!op->write && old_layout(op, &dma)) {
@@ -174,7 +174,7 @@ static int check(struct leap__vfu_dev *dev, const struct leap__vfu_dma_op *op,
 
 bool leap__vfu_dma_reply(struct leap__vfu_dev *dev, uint32_t bytes)
 {
-	const struct leap__vfu_hdr *hdr = &dev->chan.hdr;
+	const struct leap__vfu_hdr *hdr = &dev->in.hdr;
 	struct leap__vfu_dma_op *op;
 	struct leap__list *pos;
 	int err;
@@ -185,7 +185,7 @@ bool leap__vfu_dma_reply(struct leap__vfu_dev *dev, uint32_t bytes)
 			continue;
 		err = check(dev, op, bytes);
 		if (!err && !op->write)
-			memcpy(op->buf, dev->chan.in + sizeof(op->dma),
+			memcpy(op->buf, dev->in.data + sizeof(op->dma),
 			       op->dma.count);
 		end(op, err);
 		return true;

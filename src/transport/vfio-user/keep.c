@@ -88,8 +88,8 @@ int leap__vfu_dev_save(struct leap__vfu_dev *dev, struct leap__saved *s)
 	uint32_t i;
 	int err;
 
-	leap__vfu_chan_pause(&dev->chan);
-	if (!leap__vfu_chan_is_paused(&dev->chan) || dev->answer_waits ||
+	leap__fdchan_pause(&dev->chan);
+	if (!leap__fdchan_is_paused(&dev->chan) || dev->answer_waits ||
 	    dev->pending || dev->dma_sending ||
 	    !leap__list_empty(&dev->dma_wait) ||
 	    !leap__list_empty(&dev->dma_sent))

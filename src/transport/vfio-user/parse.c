@@ -9,21 +9,24 @@
 #include "transport/vfio-user/parse.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
-int leap__vfu_check_header(const struct leap__vfu_hdr *hdr, uint32_t max)
+int leap__vfu_size(const uint8_t *head)
 {
-	uint32_t type = hdr->flags & LEAP__VFU_TYPE;
+	struct leap__vfu_hdr hdr;
+	uint32_t type;
 
-	if (hdr->size < sizeof(*hdr) || hdr->size - sizeof(*hdr) > max)
-		return -EPROTO;
-	if (type != LEAP__VFU_COMMAND && type != LEAP__VFU_REPLY)
+	memcpy(&hdr, head, sizeof(hdr));
+	type = hdr.flags & LEAP__VFU_TYPE;
+	if (hdr.size < sizeof(hdr) || hdr.size > INT_MAX ||
+	    (type != LEAP__VFU_COMMAND && type != LEAP__VFU_REPLY))
 		return -EPROTO;
 	/* An error has no payload, and only replies can be one. */
-	if (hdr->flags & LEAP__VFU_ERROR &&
-	    (type != LEAP__VFU_REPLY || hdr->size != sizeof(*hdr)))
+	if (hdr.flags & LEAP__VFU_ERROR &&
+	    (type != LEAP__VFU_REPLY || hdr.size != sizeof(hdr)))
 		return -EPROTO;
-	return (int)(hdr->size - sizeof(*hdr));
+	return (int)hdr.size;
 }
 
 /* The fixed part; what may follow it is @more. */

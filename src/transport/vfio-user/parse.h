@@ -54,17 +54,16 @@ struct leap__vfu_req {
 };
 
 /*
- * leap__vfu_check_header - can a message go on after this?
+ * leap__vfu_size - how long is a message with this header?
  *
- * Returns: bytes of payload, at most @max; -EPROTO the stream cannot be
- *          followed any further
+ * Returns: its bytes, header included; -EPROTO: the stream is lost
  */
-int leap__vfu_check_header(const struct leap__vfu_hdr *hdr, uint32_t max);
+int leap__vfu_size(const uint8_t *head);
 
 /*
  * leap__vfu_parse - a command of a client
  *
- * @bytes:  of @payload, as leap__vfu_check_header said
+ * @bytes:  of @payload, as leap__vfu_size said, without the header
  * @nr_fds: that came with it
  * Returns: 0; the negative errno of the error reply: -EINVAL, -EOPNOTSUPP no
  *          such command, -ENOTSUP an option that is not served. req->hdr and

@@ -43,7 +43,7 @@ static struct leap__vfu_server *of_dev(struct leap__vfu_dev *dev)
 	return (struct leap__vfu_server *)dev;
 }
 
-static struct leap__vfu_server *of_chan(struct leap__vfu_chan *chan)
+static struct leap__vfu_server *of_chan(struct leap__fdchan *chan)
 {
 	return (struct leap__vfu_server *)chan;
 }
@@ -118,7 +118,7 @@ static void dropped(struct leap__vfu_dev *dev)
 		serve(s, next);
 }
 
-static void gone(struct leap__vfu_chan *chan, int err)
+static void gone(struct leap__fdchan *chan, int err)
 {
 	struct leap__vfu_server *s = of_chan(chan);
 
@@ -129,7 +129,7 @@ static void gone(struct leap__vfu_chan *chan, int err)
 	leap__vfu_dev_drop(&s->dev, dropped);
 }
 
-static void message(struct leap__vfu_chan *chan, uint32_t bytes)
+static void message(struct leap__fdchan *chan, uint32_t bytes)
 {
 	struct leap__vfu_server *s = of_chan(chan);
 
@@ -138,7 +138,7 @@ static void message(struct leap__vfu_chan *chan, uint32_t bytes)
 		leap_timer_stop(s->dev.pg, &s->hello);
 }
 
-static void sent(struct leap__vfu_chan *chan)
+static void sent(struct leap__fdchan *chan)
 {
 	leap__vfu_dev_sent(&of_chan(chan)->dev);
 }
@@ -150,13 +150,15 @@ static void too_late(struct leap_timer *timer)
 
 	leap__pg_log_limited(s->dev.pg, &s->dev.pg->peer_limit, LEAP_LOG_WARN,
 			     "%s: client ended: no VERSION", s->name);
-	leap__vfu_chan_kill(&s->dev.chan, -ETIMEDOUT);
+	leap__fdchan_kill(&s->dev.chan, -ETIMEDOUT);
 }
 
 static void serve(struct leap__vfu_server *s, struct leap__wfd *wfd)
 {
-	static const struct leap__vfu_chan_end end = {
-		.message = message, .sent = sent, .gone = gone,
+	static const struct leap__fdchan_end end = {
+		.head_bytes = sizeof(struct leap__vfu_hdr),
+		.max_fds = LEAP__VFU_MAX_FDS, .size = leap__vfu_size,
+		.message = message, .idle = sent, .gone = gone,
 	};
 	char peer[64] = "client";
 
@@ -176,8 +178,8 @@ static int accepted(void *arg, struct leap__wfd *conn)
 		serve(s, conn);
 		return 0;
 	}
-	if (s->state == SERVING && leap__vfu_chan_peer_closed(&s->dev.chan))
-		leap__vfu_chan_kill(&s->dev.chan, -ECONNRESET);
+	if (s->state == SERVING && leap__fdchan_peer_closed(&s->dev.chan))
+		leap__fdchan_kill(&s->dev.chan, -ECONNRESET);
 	if (s->next || (s->state == SERVING && !s->dev.chan.dead)) {
 		leap__pg_log_limited(s->dev.pg, &s->dev.pg->peer_limit,
 				     LEAP_LOG_WARN, "%s: a second client was "
@@ -202,7 +204,7 @@ int leap__vfu_server_save(struct leap__vfu_server *s, struct leap__saved *saved)
 void leap__vfu_server_carry_on(struct leap__vfu_server *s)
 {
 	if (s->state == SERVING)
-		leap__vfu_chan_unpause(&s->dev.chan);
+		leap__fdchan_unpause(&s->dev.chan);
 }
 
 int leap__vfu_server_restore(struct leap__vfu_server *s,
@@ -260,7 +262,7 @@ void leap__vfu_server_stop(struct leap__vfu_server *s,
 		s->next->world->ops->close(s->next);
 	s->next = NULL;
 	if (s->state == SERVING)
-		leap__vfu_chan_kill(&s->dev.chan, -ESHUTDOWN);
+		leap__fdchan_kill(&s->dev.chan, -ESHUTDOWN);
 	else if (s->state == IDLE)
 		stop(s);
 }
