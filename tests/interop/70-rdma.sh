@@ -17,7 +17,7 @@ while [ $# -gt 0 ]; do
 	shift
 done
 . "$(dirname "$(realpath "$0")")/lib.sh"
-CHECKS=52 SHARED=7
+CHECKS=52 SHARED=11
 [ -z "$long" ] || CHECKS=$((CHECKS + 9 + CHECKS - 1))
 CHECKS=$((CHECKS + SHARED))
 

@@ -238,7 +238,7 @@ static void cq_destroy(struct leap__v_cq *cq)
 	free(cq);
 }
 
-static void complete(struct leap__v_cq *cq, uint64_t id, uint32_t status,
+void fake_complete(struct leap__v_cq *cq, uint64_t id, uint32_t status,
 		     uint32_t bytes, uint32_t flags)
 {
 	struct leap__v_wc *wc = &cq->wc[cq->tail & (cq->size - 1)];
@@ -282,7 +282,7 @@ static int cq_poll(struct leap__v_cq *cq, struct leap__v_wc *wc, int n)
 
 /* ---- queues ---- */
 
-static int rq_create(struct fake_rq *rq, uint32_t size)
+int fake_rq_create(struct fake_rq *rq, uint32_t size)
 {
 	for (rq->size = 1; rq->size < size;)
 		rq->size *= 2;
@@ -290,7 +290,7 @@ static int rq_create(struct fake_rq *rq, uint32_t size)
 	return rq->r ? 0 : -ENOMEM;
 }
 
-static int rq_post(struct fake_rq *rq, uint32_t max,
+int fake_rq_post(struct fake_rq *rq, uint32_t max,
 		   const struct leap__v_recv *r, uint32_t n)
 {
 	uint32_t i;
@@ -328,7 +328,7 @@ static int qp_create(struct leap__v_id *id, struct leap__v_pd *pd,
 		if (qp->srq)
 			qp->srq->users++;
 		else
-			rq_create(&qp->rq, caps->max_recv);
+			fake_rq_create(&qp->rq, caps->max_recv);
 		qp->sq = calloc(caps->max_send, sizeof(*qp->sq));
 		if (caps->max_inline > FAKE_INLINE)
 			caps->max_inline = FAKE_INLINE;
@@ -355,38 +355,21 @@ static void qp_destroy(struct leap__v_id *id, struct leap__v_qp *qp)
 	free(qp);
 }
 
-/* What it is in the middle of, once; then it takes no more. */
-static void flush_shared(struct leap__v_qp *qp)
-{
-	struct fake_fabric *f = qp->f;
-	struct fake_rq *rq = &qp->srq->rq;
-	uint32_t i;
-
-	/* One that was never linked has had no message. */
-	for (i = 0; !qp->error && qp->id->state >= FAKE_LINKED &&
-	     i < f->srq_takes && i < FAKE_TAKEN && rq->head != rq->tail; i++) {
-		uint64_t id = rq->r[rq->head++ & (rq->size - 1)].id;
-
-		if (!f->srq_drops)
-			qp->taken[qp->nr_taken++] = id;
-	}
-}
-
 void fake_flush(struct leap__v_qp *qp)
 {
 	struct fake_rq *rq = &qp->rq;
 
 	if (qp->srq)
-		flush_shared(qp);
+		fake_flush_shared(qp);
 	qp->error = 1;
 	while (qp->sq_head != qp->sq_tail) {
 		struct fake_send *s = &qp->sq[qp->sq_head++ %
 					      qp->caps.max_send];
 
-		complete(qp->send_cq, s->wr.id, LEAP__V_FLUSHED, 0, 0);
+		fake_complete(qp->send_cq, s->wr.id, LEAP__V_FLUSHED, 0, 0);
 	}
 	while (rq->head != rq->tail)
-		complete(qp->cq, rq->r[rq->head++ & (rq->size - 1)].id,
+		fake_complete(qp->cq, rq->r[rq->head++ & (rq->size - 1)].id,
 			 LEAP__V_FLUSHED, 0, 0);
 }
 
@@ -465,10 +448,10 @@ static int do_send(struct leap__v_qp *qp, struct leap__v_qp *to,
 	r = &rq->r[rq->head++ & (rq->size - 1)];
 	qp->f->nr_sends++;
 	if (spread(qp->f, to->pd, r->sge, r->nr_sge, data, len, 1)) {
-		complete(to->cq, r->id, LEAP__V_LOCAL, 0, 0);
+		fake_complete(to->cq, r->id, LEAP__V_LOCAL, 0, 0);
 		return LEAP__V_REMOTE;
 	}
-	complete(to->cq, r->id, LEAP__V_OK, len, mr ? LEAP__V_WITH_INV : 0);
+	fake_complete(to->cq, r->id, LEAP__V_OK, len, mr ? LEAP__V_WITH_INV : 0);
 	return LEAP__V_OK;
 }
 
@@ -515,7 +498,7 @@ static void end_late(struct leap__v_qp *qp)
 		return;
 	qp->has_late = 0;
 	if (!qp->error && peer && peer->qp)
-		complete(qp->send_cq, qp->late.wr.id,
+		fake_complete(qp->send_cq, qp->late.wr.id,
 			 (uint32_t)do_rdma(qp, peer->qp, &qp->late), 0, 0);
 }
 
@@ -568,7 +551,7 @@ void fake_run(struct leap__v_qp *qp)
 		qp->sq_head++;
 		if (st == LEAP__V_OK && !(s->wr.flags & LEAP__V_SIGNALED))
 			continue;
-		complete(qp->send_cq, s->wr.id, (uint32_t)st, 0, 0);
+		fake_complete(qp->send_cq, s->wr.id, (uint32_t)st, 0, 0);
 		if (st == LEAP__V_OK)
 			continue;
 		fake_flush(qp);
@@ -629,116 +612,13 @@ static int post_recv(struct leap__v_qp *qp, const struct leap__v_recv *r,
 	int err;
 
 	fake_lock(qp->f);
-	err = rq_post(&qp->rq, qp->caps.max_recv, r, n);
+	err = fake_rq_post(&qp->rq, qp->caps.max_recv, r, n);
 	if (!err && qp->error)
 		fake_flush(qp);
 	else if (!err && qp->id->peer && qp->id->peer->qp)
 		fake_run(qp->id->peer->qp);
 	fake_unlock(qp->f);
 	return err;
-}
-
-/* ---- shared receives ---- */
-
-static int srq_create(struct leap__v_pd *pd, uint32_t recvs,
-		      struct leap__v_srq **out)
-{
-	struct fake_fabric *f = pd->dev->f;
-	struct leap__v_srq *srq = NULL;
-
-	fake_lock(f);
-	if (!fake_fails(f) && recvs <= pd->dev->caps.max_srq)
-		srq = calloc(1, sizeof(*srq));
-	if (srq) {
-		srq->f = f;
-		srq->pd = pd;
-		srq->max = recvs;
-		rq_create(&srq->rq, recvs);
-		srq->next = f->srqs;
-		f->srqs = srq;
-		pd->users++;
-		f->nr_srqs++;
-		*out = srq;
-	}
-	fake_unlock(f);
-	return srq ? 0 : -ENOMEM;
-}
-
-static void srq_destroy(struct leap__v_srq *srq)
-{
-	struct fake_fabric *f = srq->f;
-	struct leap__v_srq **at = &f->srqs;
-
-	fake_lock(f);
-	if (srq->users)
-		abort();
-	fake_late(srq->pd->dev);
-	while (*at != srq)
-		at = &(*at)->next;
-	*at = srq->next;
-	srq->pd->users--;
-	f->nr_srqs--;
-	fake_unlock(f);
-	free(srq->rq.r);
-	free(srq);
-}
-
-/* Whoever waits for one, another first each time. */
-static void serve(struct leap__v_srq *srq)
-{
-	uint32_t n = srq->f->nr_ids, skip = srq->f->turn++ % (n ? n : 1), i;
-	struct leap__v_id *id = srq->f->ids;
-
-	for (i = 0; i < 2 * n; i++, id = id->next ? id->next : srq->f->ids)
-		if (i >= skip && i < skip + n && id->qp &&
-		    id->qp->srq == srq && id->peer && id->peer->qp)
-			fake_run(id->peer->qp);
-}
-
-static int srq_post(struct leap__v_srq *srq, const struct leap__v_recv *r,
-		    uint32_t n)
-{
-	int err;
-
-	fake_lock(srq->f);
-	err = rq_post(&srq->rq, srq->max, r, n);
-	if (!err)
-		serve(srq);
-	fake_unlock(srq->f);
-	return err;
-}
-
-static void dev_events(struct leap__v_dev *dev)
-{
-	struct leap__v_id *id;
-
-	fake_lock(dev->f);
-	for (id = dev->f->ids; id; id = id->next) {
-		struct leap__v_qp *qp = id->qp;
-
-		if (!qp || !qp->srq || !qp->error || qp->said_last)
-			continue;
-		if (qp->nr_taken) {
-			complete(qp->cq, qp->taken[--qp->nr_taken],
-				 LEAP__V_FLUSHED, 0, 0);
-			continue;
-		}
-		if (dev->f->srq_silent)
-			continue;
-		qp->said_last = 1;
-		__atomic_store_n(qp->caps.last_recv, 1, __ATOMIC_RELEASE);
-	}
-	fake_unlock(dev->f);
-}
-
-uint32_t fake_srq_recvs(struct fake_fabric *f)
-{
-	uint32_t n;
-
-	fake_lock(f);
-	n = f->srqs ? f->srqs->rq.tail - f->srqs->rq.head : 0;
-	fake_unlock(f);
-	return n;
 }
 
 void fake_resume(struct fake_fabric *f)
@@ -792,10 +672,7 @@ struct fake_fabric *fake_fabric_create(void)
 	f->v.cq_poll = cq_poll;
 	f->v.qp_create = qp_create;
 	f->v.qp_destroy = qp_destroy;
-	f->v.srq_create = srq_create;
-	f->v.srq_destroy = srq_destroy;
-	f->v.srq_post = srq_post;
-	f->v.dev_events = dev_events;
+	fake_srq_ops(&f->v);
 	f->v.post_send = post_send;
 	f->v.post_recv = post_recv;
 	return f;

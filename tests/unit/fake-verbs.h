@@ -8,7 +8,8 @@
  * the order in which things happened, or as a test scripts them. Any number of
  * threads may use one fabric: one lock guards all of it.
  *
- * fake-cm.c has connections, fake-verbs.c memory and queues.
+ * fake-cm.c has connections, fake-srq.c shared receives, fake-verbs.c memory and
+ * queues.
  */
 #ifndef FAKE_VERBS_H
 #define FAKE_VERBS_H
@@ -222,7 +223,7 @@ void fake_may_invalidate(struct fake_fabric *f, uint32_t key);
 /* 1 = it was. */
 int fake_is_invalid(struct fake_fabric *f, uint32_t key);
 
-/* Between the two files; the lock is held. */
+/* Between the files; the lock is held. */
 void fake_dev_use(struct leap__v_id *id);
 void fake_late(const struct leap__v_dev *dev);
 void fake_run(struct leap__v_qp *qp);
@@ -231,6 +232,13 @@ void fake_tell(struct leap__v_id *id, unsigned int type, int status,
 	       const void *priv, uint32_t len);
 void fake_apart(struct leap__v_id *id, int told);
 void fake_cm_ops(struct leap__verbs *v);
+void fake_srq_ops(struct leap__verbs *v);
+void fake_flush_shared(struct leap__v_qp *qp);
+void fake_complete(struct leap__v_cq *cq, uint64_t id, uint32_t status,
+		   uint32_t bytes, uint32_t flags);
+int fake_rq_create(struct fake_rq *rq, uint32_t size);
+int fake_rq_post(struct fake_rq *rq, uint32_t max,
+		 const struct leap__v_recv *r, uint32_t n);
 
 static inline void fake_lock(struct fake_fabric *f)
 {
