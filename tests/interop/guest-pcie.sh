@@ -101,19 +101,21 @@ data() {
 	ok $? "the IOMMU has seen no fault"
 }
 
-# load NAME SECONDS COMMAND...: verified I/O goes on over COMMAND
+# load NAME SECONDS COMMAND...: verified I/O goes on over COMMAND, and SECONDS more
 load() {
 	local name=$1 seconds=$2 rc pid
 
 	shift 2
 	leap-perf --verify --bs 512-64k --range 16m --queues 2 --reconnect 300 \
-		--quiet --time "$seconds" --json "$URL" >/tmp/load.out 2>&1 &
+		--quiet --time 600 --json "$URL" >/tmp/load.out 2>&1 &
 	pid=$!
 	sleep 2
 	"$@"
 	rc=$?
 	[ $rc = 0 ] && kill -0 $pid
 	ok $? "$name"
+	sleep "$seconds"
+	kill -INT $pid
 	wait $pid
 	ok $? "verified I/O goes on: $name" || tail -n 5 /tmp/load.out
 	# Once for each controller that came: else nothing has been disturbed.
@@ -165,13 +167,14 @@ replug() {
 }
 
 disturbed() {
-	load "reset under I/O" $((LONG ? 30 : 8)) function_reset
+	load "reset under I/O" $((LONG ? 25 : 2)) function_reset
 	too_slow
-	load "unplugged under I/O and plugged in again" 25 replug
-	leap-perf --quiet --time 4 "$URL" >/dev/null 2>&1 &
+	load "unplugged under I/O and plugged in again" 2 replug
+	leap-perf --quiet --time 600 "$URL" >/dev/null 2>&1 &
 	sleep 1.5
 	refused "not released while it is driven" "is driven by a process" \
 		devices release "$D"
+	kill -INT $!
 	wait
 }
 
