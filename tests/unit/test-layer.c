@@ -147,6 +147,7 @@ static void test_bad_options(void **state)
 		{ "probe[n=101]", "probe: n 101 exceeds 100" },
 		{ "probe[flag=maybe]", "probe: flag \"maybe\" is not on or off" },
 		{ "probe[nn=1]", "probe has no option \"nn\"" },
+		{ "switch:maybe", "switch: argument \"maybe\" is not on or off" },
 	};
 	struct leap_bdev *bdev;
 	size_t i;
