@@ -37,7 +37,10 @@ static const char help[] =
 "    --owner USER[:GROUP]  who may drive it without root\n"
 "  release               to the driver that had it\n"
 "  --state-dir DIR       where bind writes what was (/run/leapio/pci)\n"
-"  --root DIR            look there instead of at /\n";
+"  --root DIR            look there instead of at /\n"
+"  --help\n"
+"\n"
+"Exit: 0 done, 1 a device was refused, 2 usage.\n";
 
 enum {
 	OPT_ALL = 256, OPT_JSON, OPT_NUMA, OPT_DRIVER, OPT_OWNER, OPT_STATE,

@@ -54,6 +54,8 @@ static const char help[] =
 "  --log-level LEVEL     error, warn, info or debug (default warn)\n"
 "  --help, --version\n"
 "\n"
+"Exit: 0 told to by a signal; 1 it could not start; 2 usage.\n"
+"\n"
 "At SIGUSR2 or leapctl upgrade it starts its own file again, perhaps a newer\n"
 "one, and goes on with the drives: their guests notice a short pause.\n"
 "\n"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * leap-perf --discover URL: the discovery log as a table.
+ * leap-perf --discover URL: the discovery log as a table, or as JSON.
  */
 #include "perf.h"
 
@@ -38,37 +38,73 @@ static int get_log(struct leap_pollgroup *pg, struct leap_host *host,
 	return -1;
 }
 
+struct entry {
+	const char *type, *subtype;
+	char address[LEAP_NQN_FIELD + 1], port[LEAP_NQN_FIELD + 1];
+	char subsystem[LEAP_NQN_FIELD + 1];
+};
+
 /* Fields from the wire are padded by spaces or NULs, and not trusted. */
-static void put_field(const char *field, size_t max, int width)
+static void get_field(char *text, const char *field, size_t max)
 {
-	char text[LEAP_NQN_FIELD + 1];
 	size_t i, n = 0;
 
 	for (i = 0; i < max && i < LEAP_NQN_FIELD && field[i]; i++)
-		text[n++] = field[i] > ' ' && field[i] < 127 ? field[i] :
-			    field[i] == ' ' ? ' ' : '?';
+		text[n++] = field[i] >= ' ' && field[i] < 127 ? field[i] : '?';
 	while (n && text[n - 1] == ' ')
 		n--;
 	text[n] = 0;
-	printf("%-*s ", width, text);
 }
 
-static void put_entry(const struct leap_disc_entry *e)
+static void get_entry(struct entry *out, const struct leap_disc_entry *e)
 {
-	const char *type = e->trtype == LEAP_TRTYPE_TCP ? "tcp" :
-			   e->trtype == LEAP_TRTYPE_RDMA ? "rdma" :
-			   e->trtype == LEAP_TRTYPE_FC ? "fc" :
-			   e->trtype == LEAP_TRTYPE_LOOP ? "loop" : "?";
-	const char *sub = e->subtype == LEAP_DISC_SUB_NVM ? "nvme" :
-			  e->subtype == LEAP_DISC_SUB_REFERRAL ? "referral" :
-			  e->subtype == LEAP_DISC_SUB_CURRENT ? "current" :
-			  "?";
+	out->type = e->trtype == LEAP_TRTYPE_TCP ? "tcp" :
+		    e->trtype == LEAP_TRTYPE_RDMA ? "rdma" :
+		    e->trtype == LEAP_TRTYPE_FC ? "fc" :
+		    e->trtype == LEAP_TRTYPE_LOOP ? "loop" : "?";
+	out->subtype = e->subtype == LEAP_DISC_SUB_NVM ? "nvme" :
+		       e->subtype == LEAP_DISC_SUB_REFERRAL ? "referral" :
+		       e->subtype == LEAP_DISC_SUB_CURRENT ? "current" : "?";
+	get_field(out->address, e->traddr, sizeof(e->traddr));
+	get_field(out->port, e->trsvcid, sizeof(e->trsvcid));
+	get_field(out->subsystem, e->subnqn, sizeof(e->subnqn));
+}
 
-	printf("%-5s %-9s ", type, sub);
-	put_field(e->traddr, sizeof(e->traddr), 24);
-	put_field(e->trsvcid, sizeof(e->trsvcid), 6);
-	put_field(e->subnqn, sizeof(e->subnqn), 0);
-	printf("\n");
+static void put_json(const struct entry *e)
+{
+	printf("{\"type\":\"%s\",\"subtype\":\"%s\",\"address\":", e->type,
+	       e->subtype);
+	report_string(e->address);
+	printf(",\"port\":");
+	report_string(e->port);
+	printf(",\"subsystem\":");
+	report_string(e->subsystem);
+	putchar('}');
+}
+
+static void put_entries(const struct leap_disc_entry *entries, uint64_t nr,
+			int json)
+{
+	struct entry e;
+	uint64_t i;
+
+	if (json)
+		putchar('[');
+	else
+		printf("%-5s %-9s %-24s %-6s %s\n", "type", "subtype",
+		       "address", "port", "subsystem");
+	for (i = 0; i < nr; i++) {
+		get_entry(&e, &entries[i]);
+		if (!json)
+			printf("%-5s %-9s %-24s %-6s %s\n", e.type, e.subtype,
+			       e.address, e.port, e.subsystem);
+		else if (i)
+			putchar(',');
+		if (json)
+			put_json(&e);
+	}
+	if (json)
+		puts("]");
 }
 
 /* 1 = the log changed while it was read. */
@@ -92,20 +128,17 @@ static int read_log(struct leap_pollgroup *pg, struct leap_host *host,
 	return leap_from_le64(again.genctr) != leap_from_le64(hdr.genctr);
 }
 
-static int print_log(struct leap_pollgroup *pg, struct leap_host *host)
+static int print_log(struct leap_pollgroup *pg, struct leap_host *host,
+		     int json)
 {
 	struct leap_disc_entry *entries = calloc(MAX_ENTRIES, sizeof(*entries));
 	int tries, rc = 1;
-	uint64_t i, nr = 0;
+	uint64_t nr = 0;
 
 	for (tries = 0; entries && rc == 1 && tries < TRIES; tries++)
 		rc = read_log(pg, host, entries, &nr);
-	if (!rc) {
-		printf("%-5s %-9s %-24s %-6s %s\n", "type", "subtype",
-		       "address", "port", "subsystem");
-		for (i = 0; i < nr; i++)
-			put_entry(&entries[i]);
-	}
+	if (!rc)
+		put_entries(entries, nr, json);
 	free(entries);
 	return rc ? PERF_IO_ERROR : PERF_OK;
 }
@@ -128,7 +161,8 @@ int discover_run(const struct opts *o)
 		fprintf(stderr, "leap-perf: %s\n", leap_last_error());
 		return PERF_USAGE;
 	}
-	rc = wait_live(pg, host) ? PERF_NO_CONNECTION : print_log(pg, host);
+	rc = wait_live(pg, host) ? PERF_NO_CONNECTION :
+				   print_log(pg, host, o->json);
 	leap_host_close(host, stop_poll, &closed);
 	while (!closed)
 		leap_pollgroup_wait(pg, -1);

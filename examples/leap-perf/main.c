@@ -4,6 +4,7 @@
  */
 #include "perf.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -14,8 +15,9 @@
 volatile int perf_stop;
 
 static const char help[] =
-"usage: leap-perf [options] URL\n"
-"       leap-perf [options] --discover tcp://HOST:PORT\n"
+"usage: leap-perf [OPTION...] URL\n"
+"       leap-perf [OPTION...] --discover tcp://HOST:PORT\n"
+"Loads a drive, and verifies what it holds.\n"
 "\n"
 "URL: tcp://HOST:PORT/NQN, rdma://HOST:PORT/NQN, shm:PATH/NQN,\n"
 "     vfio-user:PATH/NQN, pcie:DDDD:BB:DD.F/NQN, lent:PATH/NQN, or\n"
@@ -47,11 +49,11 @@ static const char help[] =
 "      --hdgst, --ddgst  only the one or the other\n"
 "      --stack TEXT      loop://: the drive, as memory:64M\n"
 "      --discover URL    print the discovery log\n"
-"      --json            result as JSON on stdout\n"
+"      --json            result, or discovery log, as JSON on stdout\n"
 "      --quiet           no progress line\n"
 "  -h, --help, --version\n"
 "\n"
-"exit: 0 good, 1 commands failed, 2 usage, 3 wrong data, 4 no connection\n";
+"Exit: 0 good, 1 commands failed, 2 usage, 3 wrong data, 4 no connection.\n";
 
 enum {
 	OPT_VERIFY = 256, OPT_SEED, OPT_LOSS, OPT_RECONNECT, OPT_HOSTNQN,
@@ -103,25 +105,22 @@ static void usage(const char *what, const char *value)
 /* "4k", "1m", "512"; *@end is what follows. */
 static uint64_t size_of(const char *text, char **end)
 {
-	uint64_t n = strtoull(text, end, 0);
+	static const char units[] = "kmgKMG";
+	const char *unit;
+	unsigned int bits = 0;
+	uint64_t n;
 
-	if (*end == text)
+	errno = 0;
+	n = strtoull(text, end, 0);
+	if (*end == text || *text == '-')
 		usage("not a size:", text);
-	switch (**end) {
-	case 'k': case 'K':
-		n <<= 10;
+	if (**end && (unit = strchr(units, **end))) {
+		bits = 10 * (1 + (unsigned int)(unit - units) % 3);
 		++*end;
-		break;
-	case 'm': case 'M':
-		n <<= 20;
-		++*end;
-		break;
-	case 'g': case 'G':
-		n <<= 30;
-		++*end;
-		break;
 	}
-	return n;
+	if (errno || n > UINT64_MAX >> bits)
+		usage("too large:", text);
+	return n << bits;
 }
 
 static uint64_t number(const char *text, uint64_t min, uint64_t max)
@@ -324,6 +323,11 @@ static int find_ns(struct leap_host *host, struct opts *o, struct ns_info *out,
 	    o->bs_max / ns.block_bytes > 65536) {
 		fprintf(stderr, "leap-perf: size %u-%u with blocks of %u\n",
 			o->bs_min, o->bs_max, ns.block_bytes);
+		return -1;
+	}
+	if (o->zoned && !ns.zone_blocks) {
+		fprintf(stderr, "leap-perf: namespace %u has no zones\n",
+			ns.nsid);
 		return -1;
 	}
 	out->nsid = ns.nsid;

@@ -95,6 +95,16 @@ int verify_is_written(const struct verify *v, uint64_t lba);
 uint64_t verify_faults(const struct verify *v, enum fault f);
 const char *verify_fault_name(enum fault f);
 
+/* Spreads a number over all its bits: what a block has in it. */
+static inline uint64_t mix(uint64_t x)
+{
+	x ^= x >> 33;
+	x *= 0xff51afd7ed558ccdull;
+	x ^= x >> 33;
+	x *= 0xc4ceb9fe1a85ec53ull;
+	return x ^ x >> 33;
+}
+
 /* load.c */
 struct result {
 	struct hist read, write;
@@ -131,6 +141,8 @@ int zoned_run(struct leap_pollgroup *pg, struct leap_host *host,
 int discover_run(const struct opts *o);
 
 /* report.c */
+/* As JSON, quoted. */
+void report_string(const char *s);
 void report(const struct opts *o, const struct ns_info *ns,
 	    const struct verify *v, const struct result *r);
 

@@ -94,7 +94,7 @@ static void json_op(const char *op, const struct hist *h, uint64_t bytes,
 	printf(",\"max\":%llu}}", (unsigned long long)h->max);
 }
 
-static void json_string(const char *s)
+void report_string(const char *s)
 {
 	putchar('"');
 	for (; *s; s++) {
@@ -114,7 +114,7 @@ static void report_json(const struct opts *o, const struct ns_info *ns,
 	int f;
 
 	printf("{\"url\":");
-	json_string(o->url);
+	report_string(o->url);
 	printf(",\"nsid\":%u,\"block_bytes\":%u,\"nr_blocks\":%llu,"
 	       "\"depth\":%u,\"queues\":%u,\"seconds\":%.3f,",
 	       ns->nsid, ns->block_bytes, (unsigned long long)ns->nr_blocks,
@@ -133,7 +133,7 @@ static void report_json(const struct opts *o, const struct ns_info *ns,
 		       (unsigned long long)r->bad);
 		for (f = FAULT_TORN; v && f < FAULT_NR; f++) {
 			printf(",");
-			json_string(verify_fault_name((enum fault)f));
+			report_string(verify_fault_name((enum fault)f));
 			printf(":%llu", (unsigned long long)
 			       verify_faults(v, (enum fault)f));
 		}

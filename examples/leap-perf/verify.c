@@ -38,15 +38,6 @@ struct verify {
 	uint64_t faults[FAULT_NR];
 };
 
-static uint64_t mix(uint64_t x)
-{
-	x ^= x >> 33;
-	x *= 0xff51afd7ed558ccdull;
-	x ^= x >> 33;
-	x *= 0xc4ceb9fe1a85ec53ull;
-	return x ^ x >> 33;
-}
-
 static uint64_t start(const struct header *h)
 {
 	return mix(h->seed ^ mix(h->lba * 0x9e3779b97f4a7c15ull ^ h->gen)) | 1;

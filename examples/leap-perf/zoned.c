@@ -59,15 +59,6 @@ struct zrun {
 
 /* ---- what is in a block ---- */
 
-static uint64_t mix(uint64_t x)
-{
-	x ^= x >> 33;
-	x *= 0xff51afd7ed558ccdull;
-	x ^= x >> 33;
-	x *= 0xc4ceb9fe1a85ec53ull;
-	return x ^ x >> 33;
-}
-
 static void fill_block(const struct zrun *u, char *at, uint64_t id)
 {
 	uint64_t x = mix(u->o->seed ^ id), w;
@@ -492,9 +483,8 @@ int zoned_run(struct leap_pollgroup *pg, struct leap_host *host,
 		.left = o->count ? o->count : UINT64_MAX,
 		.nr_slots = o->depth * o->queues, .rnd = o->seed,
 	};
-	if (!ns->zone_blocks || choose(&u) || alloc(&u)) {
-		fprintf(stderr, ns->zone_blocks ? "leap-perf: out of memory\n" :
-			"leap-perf: the namespace has no zones\n");
+	if (choose(&u) || alloc(&u)) {
+		fprintf(stderr, "leap-perf: out of memory\n");
 		r->errors++;
 	} else if (!begin(&u)) {
 		start = now_ns();

@@ -24,7 +24,7 @@
 enum { DONE = 0, REFUSED = 1, USAGE = 2, NO_CONNECTION = 3 };
 
 static const char help[] =
-"usage: leapctl [--control PATH] [--json] COMMAND\n"
+"usage: leapctl [OPTION...] COMMAND\n"
 "Looks at a running socp or leap-hostd and changes what it serves.\n"
 "\n"
 "  subsystems [list]\n"
@@ -53,10 +53,15 @@ static const char help[] =
 "                        doorbells, commands in flight\n"
 "  top [SECONDS [COUNT]] rates, every so many seconds\n"
 "  call METHOD [PARAMS]  any control request, as JSON\n"
+"\n"
+"  --control PATH        the --control of that socp or leap-hostd\n"
+"                        (default: $SOCP_CONTROL)\n"
+"  --json                print the answer as JSON\n"
 "  --help, --version\n"
 "\n"
-"PATH is that of socp --control; $SOCP_CONTROL when not given.\n"
-"Sizes take k, M, G, T. Exit: 0 done, 1 refused, 2 usage, 3 no connection.\n";
+"Sizes take k, M, G, T.\n"
+"\n"
+"Exit: 0 done, 1 refused, 2 usage, 3 no connection.\n";
 
 struct command {
 	const char *noun;
@@ -225,7 +230,7 @@ static int top(int fd, char **arg, int json)
 	struct timespec ts;
 	int rc;
 
-	if (*arg || seconds < 0.01 || seconds > 86400 || !count)
+	if (*arg || !(seconds >= 0.01 && seconds <= 86400) || !count)
 		return usage("%s: expected SECONDS and COUNT", "top");
 	ts.tv_sec = (time_t)seconds;
 	ts.tv_nsec = (long)((seconds - (double)ts.tv_sec) * 1e9);

@@ -547,26 +547,27 @@ void config_blame_ns(struct config *c, int sub, int ns, const char *text)
 	blame(c, path, text);
 }
 
-void config_blame_listener(struct config *c, int listener, const char *text)
+/* Number @i of a list, of which the file has the first @from_file, and options
+ * of that name the others. */
+static void blame_one(struct config *c, const char *list, int i,
+		      size_t from_file, const char *option, const char *text)
 {
 	struct where_step path[] = {
-		{ "listeners", -1 }, { NULL, listener }, { NULL, -1 },
+		{ list, -1 }, { NULL, i }, { NULL, -1 },
 	};
 
-	if ((size_t)listener >= c->file_listeners)
-		option_error(c, "listen", text);
+	if ((size_t)i >= from_file)
+		option_error(c, option, text);
 	else
 		blame(c, path, text);
 }
 
+void config_blame_listener(struct config *c, int listener, const char *text)
+{
+	blame_one(c, "listeners", listener, c->file_listeners, "listen", text);
+}
+
 void config_blame_lend(struct config *c, int lend, const char *text)
 {
-	struct where_step path[] = {
-		{ "lends", -1 }, { NULL, lend }, { NULL, -1 },
-	};
-
-	if ((size_t)lend >= c->file_lends)
-		option_error(c, "lend", text);
-	else
-		blame(c, path, text);
+	blame_one(c, "lends", lend, c->file_lends, "lend", text);
 }

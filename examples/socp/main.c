@@ -65,6 +65,8 @@ static const char help[] =
 "  --layers              what stacks are made of, with the options of each\n"
 "  --help, --version\n"
 "\n"
+"Exit: 0 told to by a signal, or checked; 1 it could not start; 2 usage.\n"
+"\n"
 "  socp --listen tcp://127.0.0.1:4420 --subsystem nqn.2024-01.io.x:disk \\\n"
 "       --ns stack=memory:64M --control /tmp/socp.sock\n";
 

@@ -173,25 +173,41 @@ static void add_ctrls(json_t *list, const struct leap_target *target,
 	}
 }
 
+/* An answer about all subsystems, or the one that is named: *@nqn, else NULL. */
+static json_t *begin_list(struct jsonrpc_call *call, struct runtime *rt,
+			  const json_t *params, const char **nqn)
+{
+	if (!method_params(call, params, nqn_fields, nqn) ||
+	    (*nqn && !method_subsystem(call, rt, *nqn)))
+		return NULL;
+	return json_array();
+}
+
+/* The next subsystem that it is about. */
+static struct leap_subsystem *next_of(const struct runtime *rt,
+				      struct leap_subsystem *ss,
+				      const char *nqn)
+{
+	do {
+		ss = leap_subsystem_next(rt->target, ss);
+	} while (ss && nqn && strcmp(leap_subsystem_nqn(ss), nqn));
+	return ss;
+}
+
 void show_connections(struct jsonrpc_call *call, const json_t *params,
 		      void *arg)
 {
 	struct runtime *rt = arg;
 	struct leap_subsystem *ss = NULL;
 	const char *nqn = NULL;
-	json_t *list;
+	json_t *list = begin_list(call, rt, params, &nqn);
 
-	if (!method_params(call, params, nqn_fields, &nqn))
+	if (!list)
 		return;
-	if (nqn && !method_subsystem(call, rt, nqn))
-		return;
-	list = json_array();
 	if (!nqn)
 		add_ctrls(list, rt->target, NULL, LEAP_NQN_DISCOVERY);
-	while ((ss = leap_subsystem_next(rt->target, ss)))
-		if (!nqn || !strcmp(leap_subsystem_nqn(ss), nqn))
-			add_ctrls(list, rt->target, ss,
-				  leap_subsystem_nqn(ss));
+	while ((ss = next_of(rt, ss, nqn)))
+		add_ctrls(list, rt->target, ss, leap_subsystem_nqn(ss));
 	jsonrpc_result(call, list);
 }
 
@@ -292,16 +308,12 @@ void show_stacks(struct jsonrpc_call *call, const json_t *params, void *arg)
 	struct runtime *rt = arg;
 	struct leap_subsystem *ss = NULL;
 	const char *nqn = NULL;
-	json_t *list;
+	json_t *list = begin_list(call, rt, params, &nqn);
 
-	if (!method_params(call, params, nqn_fields, &nqn))
+	if (!list)
 		return;
-	if (nqn && !method_subsystem(call, rt, nqn))
-		return;
-	list = json_array();
-	while ((ss = leap_subsystem_next(rt->target, ss)))
-		if (!nqn || !strcmp(leap_subsystem_nqn(ss), nqn))
-			add_stacks(list, ss);
+	while ((ss = next_of(rt, ss, nqn)))
+		add_stacks(list, ss);
 	jsonrpc_result(call, list);
 }
 

@@ -13,58 +13,31 @@
 # without it; --long: that too.
 
 TARGET=pcie long='' bench='' only=''
+. "$(dirname "$(realpath "$0")")/lib.sh"
 while [ $# -gt 0 ]; do
 	case $1 in
 	--long) long=1 ;;
 	--bench) bench=1 ;;
 	--no-iommu) only=1 ;;
-	*) sed -n '4s/^# //p' "$0" >&2; exit 2 ;;
+	*) usage ;;
 	esac
 	shift
 done
-. "$(dirname "$(realpath "$0")")/lib.sh"
-# QEMU says its own name first.
-NQN=nqn.2019-08.org.qemu:${NQN#nqn.*:}
-export NQN
 work_open
-. "$HERE/target-$TARGET.sh"
-# What a guest is given is the program itself, with the library that it finds.
-LD_LIBRARY_PATH=$BUILD/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-export LD_LIBRARY_PATH
-
-progs() {
-	local p
-
-	for p in leap-perf leap-hostd; do
-		echo --prog "$(real_program $p):/usr/bin/$p"
-	done
-	echo --prog "$(real_drive):/usr/bin/drive"
-}
-
-real_drive() {
-	local p=$BUILD/tests/interop/drive
-
-	[ -x "${p%/*}/.libs/drive" ] && p=${p%/*}/.libs/drive
-	echo "$p"
-}
-
-DRIVE=$(real_drive) ZONED=1
+DRIVE=$(BUILD=$BUILD/tests/interop real_program drive) ZONED=1
 export ZONED
+. "$HERE/target-$TARGET.sh"
+
 target_program || bail "leap-perf, leap-hostd or drive is not built"
+prog_args leap-perf leap-hostd drive
 with_iommu() {
 	lab_ready
 	target_start
-	# shellcheck disable=SC2046 # words
-	guest pcie --script "$HERE/guest-pcie.sh" \
-		--file "$HERE/guest-lib.sh:/run/guest-lib.sh" \
-		--env "NQN=$NQN" --env "LONG=$long" --env "BENCH=$bench" \
-		--with nvme --with e2fs ${bench:+--with fio} --smp 2 --mem 1024 \
-		--timeout $((long ? 1200 : 400)) --module nvme --module ext4 \
-		--module crc32c_generic --module vfio_iommu_type1 --module vfio-pci \
-		--append "intel_iommu=on iommu=nopt" $(progs) --plug port0 \
-		--qmp "$WORK" --hook "$HERE/hook.sh" -- \
-		-device intel-iommu,intremap=on,caching-mode=on \
-		-machine kernel-irqchip=split $(drive_qemu)
+	iommu_guest pcie --env "NQN=$NQN" --env "LONG=$long" \
+		--env "BENCH=$bench" --with nvme --with e2fs \
+		${bench:+--with fio} --mem 1024 \
+		--timeout $((long ? 1200 : 400)) --module ext4 \
+		--module crc32c_generic
 }
 
 # Another guest, as VFIO of Debian's kernels does not do it.
@@ -77,7 +50,7 @@ without_iommu() {
 		--with nvme --with e2fs --smp 2 --mem 1024 --timeout 400 \
 		--module nvme --module ext4 --module crc32c_generic \
 		--module 'vfio enable_unsafe_noiommu_mode=1' \
-		--module vfio-pci $(progs) --plug port0 --qmp "$WORK" \
+		--module vfio-pci "${PROGS[@]}" --plug port0 --qmp "$WORK" \
 		--hook "$HERE/hook.sh" -- $(drive_qemu)
 }
 

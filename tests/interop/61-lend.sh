@@ -7,43 +7,19 @@
 # lends its queue pairs; programs borrow them, alone and beside one another, and
 # socp serves a host with them and is killed again and again. TAP.
 
-TARGET=pcie long=''
-while [ $# -gt 0 ]; do
-	case $1 in
-	--long) long=1 ;;
-	*) sed -n '4s/^# //p' "$0" >&2; exit 2 ;;
-	esac
-	shift
-done
+TARGET=pcie
 . "$(dirname "$(realpath "$0")")/lib.sh"
-NQN=nqn.2019-08.org.qemu:${NQN#nqn.*:}
-export NQN
+long_option "$@"
 work_open
 DRIVE=none
 . "$HERE/target-$TARGET.sh"
-LD_LIBRARY_PATH=$BUILD/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-export LD_LIBRARY_PATH
 
-progs() {
-	local p
-
-	for p in leap-perf leap-hostd socp; do
-		echo --prog "$(real_program $p):/usr/bin/$p"
-	done
-}
-
-target_program || bail "leap-perf or leap-hostd is not built"
+target_program && [ -n "$SOCP" ] ||
+	bail "leap-perf, leap-hostd or socp is not built"
+prog_args leap-perf leap-hostd socp
 lab_ready
 target_start
 KILLS=$((long ? 20 : 5))
-# shellcheck disable=SC2046 # words
-guest lend --script "$HERE/guest-lend.sh" \
-	--file "$HERE/guest-lib.sh:/run/guest-lib.sh" \
-	--env "NQN=$NQN" --env "KILLS=$KILLS" --with nvme \
-	--smp 2 --mem 1024 --timeout $((long ? 600 : 300)) --module nvme \
-	--module vfio_iommu_type1 --module vfio-pci \
-	--append "intel_iommu=on iommu=nopt" $(progs) --plug port0 \
-	--qmp "$WORK" --hook "$HERE/hook.sh" -- \
-	-device intel-iommu,intremap=on,caching-mode=on \
-	-machine kernel-irqchip=split $(drive_qemu)
+iommu_guest lend --env "NQN=$NQN" --env "KILLS=$KILLS" --with nvme \
+	--mem 1024 --timeout $((long ? 600 : 300))
 tap_done $((18 + KILLS))

@@ -7,14 +7,8 @@
 # which is a relay to a window of another one. TAP.
 
 TARGET=zoned
-while [ $# -gt 0 ]; do
-	case $1 in
-	--long) ;; # no more to do than always
-	*) sed -n '4s/^# //p' "$0" >&2; exit 2 ;;
-	esac
-	shift
-done
 . "$(dirname "$(realpath "$0")")/lib.sh"
+long_option "$@" # no more to do than always
 work_open
 . "$HERE/target-$TARGET.sh"
 CHECKS=71

@@ -32,36 +32,38 @@ LEAP_PERF=${LEAP_PERF:-$(program leap-perf)}
 LEAP_HOSTD=${LEAP_HOSTD:-$(program leap-hostd)}
 BAD_PEER=${BAD_PEER:-$BUILD/tests/interop/bad-peer}
 
-# $1 port, $2 address that the discovery log gives for it, $3 control socket,
-# then a stack per namespace, numbered from 1. LISTEN6: on [::1] as well.
-socp_run() {
-	local listen=tcp://127.0.0.1:$1,advertise=$2 ctl=$3 nsid=0 last port=$1
+# $1 where to listen, $2 control socket, then a stack per namespace, numbered
+# from 1
+socp_at() {
+	local listen=$1 ctl=$2 nsid=0 last
 
-	shift 3
+	shift 2
 	last=$#
 	while [ $nsid -lt "$last" ]; do
 		nsid=$((nsid + 1))
 		set -- "$@" --ns "nsid=$nsid,stack=$1"
 		shift
 	done
-	[ -z "${LISTEN6:-}" ] || set -- "$@" --listen "tcp://[::1]:$port"
 	# shellcheck disable=SC2086 # SOCP may carry arguments
 	exec $SOCP --listen "$listen" --subsystem "$NQN" "$@" --control "$ctl"
 }
 
-# $1 address, $2 port, $3 control socket, then a stack per namespace
-rdma_socp_run() {
-	local listen=rdma://$1:$2 ctl=$3 nsid=0 last
+# $1 port, $2 address that the discovery log gives for it, then as socp_at.
+# LISTEN6: on [::1] as well.
+socp_run() {
+	local listen=tcp://127.0.0.1:$1,advertise=$2
 
-	shift 3
-	last=$#
-	while [ $nsid -lt "$last" ]; do
-		nsid=$((nsid + 1))
-		set -- "$@" --ns "nsid=$nsid,stack=$1"
-		shift
-	done
-	# shellcheck disable=SC2086 # SOCP may carry arguments
-	exec $SOCP --listen "$listen" --subsystem "$NQN" "$@" --control "$ctl"
+	[ -z "${LISTEN6:-}" ] || SOCP="$SOCP --listen tcp://[::1]:$1"
+	shift 2
+	socp_at "$listen" "$@"
+}
+
+# $1 address, $2 port, then as socp_at
+rdma_socp_run() {
+	local listen=rdma://$1:$2
+
+	shift 2
+	socp_at "$listen" "$@"
 }
 
 # $1 address, $2 port, then more options
@@ -142,9 +144,12 @@ ctl_ns_resize() {
 
 # More options than these, --time or --count among them. Some of the writes are
 # small enough for a capsule and some are not.
-perf_verify() {
+perf_verify() { (exec_perf_verify "$@"); }
+
+# In the place of this shell, for a signal to reach it: SIGINT ends the load.
+exec_perf_verify() {
 	# shellcheck disable=SC2086 # LEAP_PERF may carry arguments
-	$LEAP_PERF --verify --bs 4k-128k --reconnect 500 --quiet \
+	exec $LEAP_PERF --verify --bs 4k-128k --reconnect 500 --quiet \
 		"$@" "tcp://${PERF_HOST:-127.0.0.1}:$PORT/$NQN"
 }
 

@@ -110,9 +110,39 @@ target_answers() {
 		test "$(head -c 1 <&5 | od -An -tx1)" = " 01"' "$PORT"
 }
 
+# usage: what is right, as the test's own opening comment says it.
+usage() {
+	sed -n '4,/^#$/s/^# \{0,1\}//p' "$0" | sed '/^$/d' >&2
+	exit 2
+}
+
+# long_option ARGUMENT...: the one option that every test takes; sets long.
+long_option() {
+	long=
+	case $* in
+	'') ;;
+	--long) long=1 ;;
+	*) usage ;;
+	esac
+}
+
+# prog_args NAME...: for a guest, each program itself, with the library that it
+# finds; drive is one of the tests' own.
+prog_args() {
+	local name dir
+
+	export LD_LIBRARY_PATH="$BUILD/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+	PROGS=()
+	for name in "$@"; do
+		dir=$BUILD
+		[ "$name" != drive ] || dir=$BUILD/tests/interop
+		PROGS+=(--prog "$(BUILD=$dir real_program "$name"):/usr/bin/$name")
+	done
+}
+
 # lab_ready [--built]: the VM lab is there, or is made now.
 lab_ready() {
-	"$VM/setup.sh" "$@" >"$WORK/setup.log" 2>&1 || {
+	{ "$VM/setup.sh" "$@" && "$VM/slim.sh"; } >"$WORK/setup.log" 2>&1 || {
 		sed 's/^/# /' "$WORK/setup.log"
 		bail "no VM lab"
 	}
@@ -140,6 +170,22 @@ guest() {
 		return 1
 	fi
 	tap "$rc" "$name: the guest came to its end"
+}
+
+# iommu_guest NAME GUEST-ARGUMENT...: one with an IOMMU, and target-pcie.sh's
+# drive behind it, free for VFIO, with the programs of prog_args.
+iommu_guest() {
+	local name=$1
+
+	shift
+	# shellcheck disable=SC2046 # words
+	guest "$name" --script "$HERE/guest-$name.sh" \
+		--file "$HERE/guest-lib.sh:/run/guest-lib.sh" --smp 2 \
+		--module nvme --module vfio_iommu_type1 --module vfio-pci \
+		--append "intel_iommu=on iommu=nopt" "${PROGS[@]}" \
+		--plug port0 --qmp "$WORK" --hook "$HERE/hook.sh" "$@" -- \
+		-device intel-iommu,intremap=on,caching-mode=on \
+		-machine kernel-irqchip=split $(drive_qemu)
 }
 
 # compare DIR NAMES UPDATE: what the guest kept is what DIR has, or with UPDATE 1

@@ -6,6 +6,9 @@
 # which comes and goes. Blocks are written whole, as a real drive does. With
 # $ZONED namespace 3 has zones of 4 MiB, of which 3 can be written.
 
+# QEMU says its own name first.
+NQN=nqn.2019-08.org.qemu:${NQN#nqn.*:}
+export NQN
 MDTS_BLOCKS=1023	# 0's based, of 512 bytes
 
 target_program() {

@@ -84,6 +84,11 @@ is "and once more as before" "$(ask --json subsystems)" "$before"
 added=$(ask listeners add tcp://127.0.0.1:0 | sed 's/.* //')
 has "add a listener" "$(ask listeners)" "$added"
 ok "use it" "$perf" --quiet --count 100 "$added/$nqn"
+found=$("$perf" --json --discover "$added" | python3 -c '
+import json, sys
+for e in json.load(sys.stdin):
+    print(e["type"], e["subtype"], e["port"], e["subsystem"])')
+has "it is discovered" "$found" "tcp nvme ${added##*:} $nqn"
 ok "remove it" ask listeners remove "$added"
 is "it is gone" "$(ask listeners)" "$url"
 
@@ -126,6 +131,17 @@ ask ns add "$nqn" >/dev/null 2>&1
 is "a missing argument: 2" $? 2
 ask ns resize "$nqn" 1 big >/dev/null 2>&1
 is "not a size: 2" $? 2
+ask top nan >/dev/null 2>&1
+is "not so many seconds: 2" $? 2
+for n in -1 99999999999g 1x; do
+	"$perf" --count $n "$url/$nqn" >/dev/null 2>&1
+	is "leap-perf --count $n: 2" $? 2
+done
+for prog in "$socp" "$leapctl" "$perf" "$hostd"; do
+	has "$(basename "$prog") --version" "$("$prog" --version)" \
+		"$(basename "$prog") "
+	has "--help says how it ends" "$("$prog" --help)" "Exit: 0"
+done
 "$leapctl" --control "$tmp/none" info >/dev/null 2>&1
 is "no connection: 3" $? 3
 stop_socp TERM

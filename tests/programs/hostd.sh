@@ -112,16 +112,12 @@ if "$perf" --help 2>&1 | grep -q vfio-user; then
 	perf_pid=
 fi
 
-kill "$serving"
-wait "$serving"
-is "socp ends at SIGTERM: exit code" $? 0
+ends socp "$serving"
 serving=
 ok "leap-hostd waits for the next" wait_for 5 is_state waiting
 sleep 0.3
 is_idle "and sleeps" "$hostd_pid"
-kill "$hostd_pid"
-wait "$hostd_pid"
-is "leap-hostd ends at SIGTERM: exit code" $? 0
+ends leap-hostd "$hostd_pid"
 hostd_pid=
 is "leap-hostd has said no error" "$(grep -c 'error:' "$tmp/hostd.err")" 0
 plan

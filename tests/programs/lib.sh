@@ -10,7 +10,11 @@ nqn=nqn.2024-01.io.example:test
 tmp=$(mktemp -d)
 ctl=$tmp/ctl
 pid=
-trap 'stop_socp KILL >/dev/null 2>&1; rm -rf "$tmp"' EXIT
+far=nqn.2024-01.io.example:far
+far_pid=
+perf_pid=
+trap 'stop_socp KILL >/dev/null 2>&1
+	kill -9 $far_pid $perf_pid 2>/dev/null; rm -rf "$tmp"' EXIT
 n=0
 bad=0
 
@@ -98,6 +102,20 @@ start_socp() {	# arguments; sets pid and url
 	}
 	url=$(sed -n 's/^socp: listening on \([^ ,]*\).*/\1/p' \
 		"$tmp/socp.out")
+}
+
+start_far() {	# arguments of a second socp; sets far_pid and far_url
+	"$socp" --subsystem "$far" "$@" >"$tmp/far.out" 2>"$tmp/far.err" &
+	far_pid=$!
+	wait_for 10 grep -q '^socp: listening' "$tmp/far.out" || return 1
+	far_url=$(sed -n 's/^socp: listening on \([^ ,]*\).*/\1/p' \
+		"$tmp/far.out")
+}
+
+ends() {	# name, pid of a child
+	kill "$2"
+	wait "$2"
+	is "$1 ends at SIGTERM: exit code" $? 0
 }
 
 stop_socp() {	# signal; sets rc

@@ -2,25 +2,10 @@
 # Two socp: one serves windows of what the other has.
 . "$top_srcdir/tests/programs/lib.sh"
 
-far=nqn.2024-01.io.example:far
-far_pid=
-perf_pid=
-trap 'stop_socp KILL >/dev/null 2>&1
-	kill -9 $far_pid $perf_pid 2>/dev/null; rm -rf "$tmp"' EXIT
-
-start_far() {	# listen URL
-	"$socp" --listen "$1" --subsystem "$far" \
-		--ns "nsid=3,stack=file:$tmp/disk" \
-		>"$tmp/far.out" 2>"$tmp/far.err" &
-	far_pid=$!
-	wait_for 10 grep -q '^socp: listening' "$tmp/far.out" || return 1
-	far_url=$(sed -n 's/^socp: listening on \([^ ,]*\).*/\1/p' \
-		"$tmp/far.out")
-}
-
-
+far_ns="nsid=3,stack=file:$tmp/disk"
 truncate -s 64M "$tmp/disk"
-ok "the far end starts" start_far tcp://127.0.0.1:0
+ok "the far end starts" start_far \
+	--listen tcp://127.0.0.1:0 --ns "$far_ns"
 ok "the near end starts, two windows and all of it" start_socp \
 	--listen tcp://127.0.0.1:0 --threads 2 --subsystem "$nqn" \
 	--ns "nsid=1,stack=relay:$far_url/$far[nsid=3,start=2048,blocks=32768]" \
@@ -50,7 +35,7 @@ kill -9 "$far_pid"
 wait "$far_pid" 2>/dev/null
 wait_for 10 flock -n "$tmp/disk" true
 sleep 0.5
-ok "the far end is back" start_far "$far_url"
+ok "the far end is back" start_far --listen "$far_url" --ns "$far_ns"
 sleep 0.5
 end_load
 is "the host saw a pause, and its data" $? 0
@@ -58,7 +43,5 @@ sed 's/^/# /' "$tmp/perf.out"
 stop_socp TERM
 is "SIGTERM: 0" "$rc" 0
 ok "nothing was written to stderr" test ! -s "$tmp/socp.err"
-kill "$far_pid"
-wait "$far_pid"
-is "the far end, too" $? 0
+ends "the far end, too," "$far_pid"
 plan

@@ -97,9 +97,7 @@ ok "the reset is answered within two seconds" wait_for 2 was_reset
 kill -CONT "$far_pid"
 ok "the next guest finds the drive as it should be" guest --count 4000
 
-kill "$hostd_pid"
-wait "$hostd_pid"
-is "leap-hostd ends at SIGTERM: exit code" $? 0
+ends leap-hostd "$hostd_pid"
 hostd_pid=
 kill "$far_pid"
 wait "$far_pid"

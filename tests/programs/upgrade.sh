@@ -82,13 +82,9 @@ is "leap-hostd is the same process" \
 	"$(host --json info | sed -n 's/.*"pid": \([0-9]*\).*/\1/p')" \
 	"$hostd_pid"
 ok "socp is the same process" kill -0 "$socp_pid"
-kill "$socp_pid"
-wait "$socp_pid"
-is "socp ends at SIGTERM: exit code" $? 0
+ends socp "$socp_pid"
 socp_pid=
-kill "$hostd_pid"
-wait "$hostd_pid"
-is "leap-hostd ends at SIGTERM: exit code" $? 0
+ends leap-hostd "$hostd_pid"
 hostd_pid=
 is "leap-hostd has said no error" "$(grep -c 'error:' "$tmp/hostd.err")" 0
 plan

@@ -2,31 +2,23 @@
 # Namespaces with zones: two socp, one with a window of what the other has.
 . "$top_srcdir/tests/programs/lib.sh"
 
-far=nqn.2024-01.io.example:far
-far_pid=
-trap 'stop_socp KILL >/dev/null 2>&1; [ -z "$far_pid" ] ||
-	kill -9 "$far_pid" 2>/dev/null; rm -rf "$tmp"' EXIT
 zones="zone=1M,cap=768K,max_active=12,max_open=8,append=64K"
-
-start_far() {
-	"$socp" --listen tcp://127.0.0.1:0 --subsystem "$far" \
-		--ns "nsid=1,stack=zoned:64M[$zones]" \
-		>"$tmp/far.out" 2>"$tmp/far.err" &
-	far_pid=$!
-	wait_for 10 grep -q '^socp: listening' "$tmp/far.out" || return 1
-	far_url=$(sed -n 's/^socp: listening on \([^ ,]*\).*/\1/p' \
-		"$tmp/far.out")
-}
 
 perf_zoned() {	# MODE NSID
 	"$perf" --zoned "$1" --nsid "$2" --quiet --count 3000 --bs 4k-64k \
 		--queues 2 --depth 16 "$url/$nqn"
 }
 
-ok "the far end starts" start_far
+ok "the far end starts" start_far --listen tcp://127.0.0.1:0 \
+	--ns "nsid=1,stack=zoned:64M[$zones]"
 ok "the near end starts" start_socp --listen tcp://127.0.0.1:0 --threads 2 \
 	--subsystem "$nqn" --ns "nsid=1,stack=zoned:64M[$zones]" \
-	--ns "nsid=2,stack=relay:$far_url/$far[start=2048,blocks=4096]"
+	--ns "nsid=2,stack=relay:$far_url/$far[start=2048,blocks=4096]" \
+	--ns "nsid=3,stack=memory:1M"
+perf_zoned write 3 >"$tmp/none" 2>&1
+is "no zones: usage" $? 2
+is "it says that, and nothing else" "$(cat "$tmp/none")" \
+	"leap-perf: namespace 3 has no zones"
 ok "writes in order, several to a zone at once" perf_zoned write 1
 ok "appends" perf_zoned append 1
 ok "writes through a window" perf_zoned write 2
@@ -40,7 +32,5 @@ is "a mode that is not there: 2" $? 2
 stop_socp TERM
 is "SIGTERM: 0" "$rc" 0
 ok "nothing was written to stderr" test ! -s "$tmp/socp.err"
-kill "$far_pid"
-wait "$far_pid"
-is "the far end, too" $? 0
+ends "the far end, too," "$far_pid"
 plan

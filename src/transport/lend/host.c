@@ -33,6 +33,7 @@
 #define BYE_READY	2u
 #define PCI_CLASS	0x08
 #define PCI_CLASS_NVME	0x01080200u
+
 static struct leap__lent_dev *of_dev(struct leap__regdev *dev)
 {
 	return (struct leap__lent_dev *)dev;

@@ -59,14 +59,16 @@ int leap__sysfs_write(const struct leap__sysfs *s, const char *path,
 {
 	size_t len = strlen(text);
 	int fd, err = 0;
+	ssize_t n;
 
 	if (s->write)
 		return s->write(s->arg, path, text);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (write(fd, text, len) != (ssize_t)len)
-		err = errno ? -errno : -EIO;
+	n = write(fd, text, len);
+	if (n != (ssize_t)len)
+		err = n < 0 ? -errno : -EIO;
 	close(fd);
 	return err;
 }
@@ -127,8 +129,10 @@ int leap__pci_driver(const struct leap__sysfs *s, const char *address,
 		return err;
 	if (access(path, F_OK))
 		return -ENODEV;
-	strcat(path, "/driver");
-	err = leap__sysfs_name(path, driver, max);
+	err = leap__sysfs_path(s, path, "/sys/bus/pci/devices/%s/driver",
+			       address);
+	if (!err)
+		err = leap__sysfs_name(path, driver, max);
 	return err == -ENOENT ? 0 : err;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * host.c - the host end of a shared-memory queue pair, and the transport's table
+ * The host end of a shared-memory queue pair, and the transport's table.
  *
  * Makes the memory, and the rings in it. Payload that lies in a dmabuf is named
  * where it is, once the controller end has mapped it; all other payload passes

@@ -2,9 +2,9 @@
 /*
  * irqs.c - the interrupts of a vfio-user client
  *
- * Vectors of MSI-X or MSI are handed to the vdev, which signals them from whichever
- * thread completes. INTx is a level: its eventfd is written here when the
- * level rises, is masked by that, and is looked at again when the client
+ * Vectors of MSI-X or MSI are handed to the vdev, which signals them from
+ * whichever thread completes. INTx is a level: its eventfd is written here when
+ * the level rises, is masked by that, and is looked at again when the client
  * unmasks it. ERR and REQ are kept so that the client can try them.
  */
 #include "transport/vfio-user/device.h"
