@@ -30,6 +30,11 @@ static const char *take(struct leap_bdev *bdev, const char *key)
 	return NULL;
 }
 
+static const char *name_of(const char *key)
+{
+	return key ? key : "argument";
+}
+
 const char *leap_bdev_arg(const struct leap_bdev *bdev)
 {
 	return bdev->layer->arg;
@@ -45,10 +50,10 @@ int leap_bdev_opt_u64(struct leap_bdev *bdev, const char *key,
 		return 0;
 	if (leap__text_size(text, out))
 		return leap__err(-EINVAL, "%s: %s \"%s\" is not a number",
-				 bdev->ops.name, key ? key : "argument", text);
+				 bdev->ops.name, name_of(key), text);
 	if (*out > max)
 		return leap__err(-EINVAL, "%s: %s %s exceeds %llu",
-				 bdev->ops.name, key ? key : "argument", text,
+				 bdev->ops.name, name_of(key), text,
 				 (unsigned long long)max);
 	return 0;
 }
@@ -75,7 +80,7 @@ int leap_bdev_opt_bool(struct leap_bdev *bdev, const char *key, int fallback,
 		}
 	}
 	return leap__err(-EINVAL, "%s: %s \"%s\" is not on or off",
-			 bdev->ops.name, key, text);
+			 bdev->ops.name, name_of(key), text);
 }
 
 int leap_bdev_opt_str(struct leap_bdev *bdev, const char *key,

@@ -306,6 +306,33 @@ static void test_end_in_fence_idle(void **state)
 	free(f);
 }
 
+/* Whether a runtime lives is asked for one that comes: what it said before that
+ * is no answer, as it may have been its last word. */
+static void test_last_word(void **state)
+{
+	struct af *f = af_new(1);
+	struct liar *l = liar_active(f), *first = liar_attach(f);
+	struct liar *next = liar_attach(f);
+	struct leap_link_msg m;
+
+	(void)state;
+	liar_say_hello(first, LEAP_LINK_VERSION, LEAP_LINK_RUNTIME);
+	assert_int_equal(liar_hear_type(f, l, LEAP_LINK_KEEPALIVE, &m), 1);
+	liar_reply(l, &m, 0, -1);
+	liar_say_hello(next, LEAP_LINK_VERSION, LEAP_LINK_RUNTIME);
+	assert_int_equal(liar_wait_msg(f, first, &m), 1);
+	assert_int_equal(m.err, -EBUSY);
+	assert_int_equal(liar_wait_msg(f, next, &m), 1);
+	assert_int_equal(m.type, LEAP_LINK_HELLO);
+	assert_int_equal(m.err, 0);
+	liar_end(l);
+	free(l);
+	liar_end(first);
+	free(first);
+	liar_detach(f, next);
+	af_free(f);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -316,6 +343,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_hello_twice),
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_refused_stay),
+		cmocka_unit_test(test_last_word),
 		cmocka_unit_test(test_end_in_fence),
 		cmocka_unit_test(test_end_in_fence_idle),
 	};

@@ -550,6 +550,53 @@ static void lose(struct script *s, unsigned int nr_queues)
 	WAIT(s, s->state == LEAP_HOST_RECONNECTING);
 }
 
+/* A bad count of addresses is said at once, whether the command could go or
+ * has to wait; and nothing of it is sent later. */
+static void test_bad_lists(void **state)
+{
+	static const uint64_t at[65];
+	struct leap_req_lists lists = { .at = at };
+	struct leap_host_opts opts = LEAP_HOST_OPTS_INIT;
+	struct script *s = malloc(sizeof(*s));
+	struct leap_req *req;
+	struct io io;
+	int away;
+
+	begin(s);
+	opts.reconnect_ms = 5;
+	opts.nr_io_queues = 1;
+	s->nr_queues = 1;
+	open_host(s, &opts);
+	WAIT(s, s->state == LEAP_HOST_LIVE && s->nr_aers == 2);
+	req = io_init(&io, LEAP_NVM_READ, 0);
+	nr_done = 0;
+	assert_int_equal(leap_host_submit(s->host, 1, &req, 1), 1);
+	WAIT(s, nr_done == 1);
+	req = io_init(&io, LEAP_NVM_WRITE, 0);
+	for (away = 0; away < 2; away++) {
+		lists.nr = 0;
+		assert_int_equal(leap_host_submit_lists(s->host, 1, req,
+							&lists), -EINVAL);
+		lists.nr = 65;
+		assert_int_equal(leap_host_submit_lists(s->host, 1, req,
+							&lists), -EINVAL);
+		assert_non_null(strstr(leap_last_error(), "nr 65 is not 1 to"));
+		if (away)
+			break;
+		lists.nr = 2;
+		assert_int_equal(leap_host_submit_lists(s->host, 1, req,
+							&lists), -EOPNOTSUPP);
+		assert_non_null(strstr(leap_last_error(), "nr 2 over a"));
+		lose(s, 1);
+	}
+	WAIT(s, s->state == LEAP_HOST_LIVE);
+	leap_pollgroup_wait(s->pg, 1000000);
+	assert_int_equal(nr_done, 1);
+	assert_int_equal(s->writes, 0);
+	end(s);
+	free(s);
+}
+
 /* Three queues, then one, of which all three make use, then two, then three. */
 static void test_fewer_queues(void **state)
 {
@@ -707,6 +754,7 @@ int main(void)
 		cmocka_unit_test(test_event),
 		cmocka_unit_test(test_lost_under_load),
 		cmocka_unit_test(test_not_twice),
+		cmocka_unit_test(test_bad_lists),
 		cmocka_unit_test(test_fewer_queues),
 		cmocka_unit_test(test_gives_up),
 		cmocka_unit_test(test_no_keep_alive),

@@ -324,8 +324,8 @@ static void tick_run(struct leap_timer *timer)
 		return;
 	}
 	if (a->ping_ns && s->chan.heard_ns >= a->ping_ns) {
+		leap__agent_refuse_impatient(a, a->ping_ns);
 		a->ping_ns = 0;
-		leap__agent_refuse_impatient(a);
 	}
 	if (a->ping_ns && leap__pollgroup_now(a->pg) - a->ping_ns >
 			  a->opts.fence_ms * MS / 2) {

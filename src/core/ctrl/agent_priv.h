@@ -35,6 +35,7 @@ struct leap__session {
 	int64_t pid;
 	uint64_t since_ns;
 	uint32_t hello_id;
+	uint64_t hello_ns;		/* when it was said */
 	int stranger;			/* why it could not be fenced */
 	uint8_t hello;			/* it has said so */
 	uint8_t welcome;		/* and was answered */
@@ -168,9 +169,10 @@ void leap__session_settle(struct leap__session *s);
 void leap__session_free(struct leap__session *s);
 /* One that waits and could serve; or NULL. */
 struct leap__session *leap__agent_pick(struct leap_agent *a);
-/* Is there one whose HELLO is not answered; and they are: another serves. */
+/* Is there one whose HELLO is not answered; and those who said it before
+ * @asked_ns, when the active one was asked, are: it serves. */
 int leap__agent_impatient(const struct leap_agent *a);
-void leap__agent_refuse_impatient(struct leap_agent *a);
+void leap__agent_refuse_impatient(struct leap_agent *a, uint64_t asked_ns);
 
 /* agent_lents.c */
 

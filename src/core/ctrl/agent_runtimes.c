@@ -69,7 +69,7 @@ void leap__session_welcome(struct leap__session *s, int err)
 }
 
 /* Another serves, and it lives. */
-void leap__agent_refuse_impatient(struct leap_agent *a)
+void leap__agent_refuse_impatient(struct leap_agent *a, uint64_t asked_ns)
 {
 	struct leap__list *pos;
 
@@ -77,7 +77,8 @@ void leap__agent_refuse_impatient(struct leap_agent *a)
 		struct leap__session *s =
 			leap__list_entry(pos, struct leap__session, link);
 
-		if (s->hello && !s->welcome)
+		/* For one that came later it may have been the last word. */
+		if (s->hello && !s->welcome && s->hello_ns < asked_ns)
 			leap__session_welcome(s, -EBUSY);
 	}
 }
@@ -118,6 +119,7 @@ static int hello(struct leap__session *s, const struct leap_link_msg *msg)
 		return 0;
 	}
 	s->hello = 1;
+	s->hello_ns = leap__pollgroup_now(a->pg);
 	s->standby = msg->u.hello.caps & LEAP_LINK_STANDBY;
 	if (s->standby || !a->active)
 		leap__session_welcome(s, 0);

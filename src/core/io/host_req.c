@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <leapio/ocssd.h>
+
 #include "core/io/transport.h"
 #include "util/err.h"
 #include "util/plant.h"
@@ -315,6 +317,10 @@ int leap_host_submit_lists(struct leap_host *h, uint32_t queue,
 	if (!queue || queue > h->nr_granted)
 		return leap__err(-EINVAL, "leap_host_submit_lists: queue %u is "
 				 "not 1 to %u", queue, h->nr_granted);
+	/* Here: without a count it would wait, and go, as any other. */
+	if (!lists->nr || lists->nr > LEAP_OCSSD_MAX_ADDRS)
+		return leap__err(-EINVAL, "leap_host_submit_lists: nr %u is not "
+				 "1 to %u", lists->nr, LEAP_OCSSD_MAX_ADDRS);
 	q = &h->q[queue];
 	c = take_cmd(q, req);
 	if (!c)

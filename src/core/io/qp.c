@@ -406,7 +406,8 @@ int leap_qp_submit_lists(struct leap_qp *qp, struct leap_req *req,
 	if (check_req(qp, req))
 		return -EINVAL;
 	if (lists->nr > 1 && !qp->ops->qp_submit_lists)
-		return -EOPNOTSUPP;
+		return leap__err(-EOPNOTSUPP, "leap_qp_submit_lists: nr %u over "
+				 "a transport that has no lists", lists->nr);
 	if (qp->depth - 1 == qp->in_flight)
 		return 0;
 	req->sqe.cdw12 = leap_to_le32((leap_from_le32(req->sqe.cdw12) &
