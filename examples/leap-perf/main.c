@@ -325,6 +325,11 @@ static int find_ns(struct leap_host *host, struct opts *o, struct ns_info *out,
 			o->bs_min, o->bs_max, ns.block_bytes);
 		return -1;
 	}
+	if (o->zoned && !ns.zone_blocks) {
+		fprintf(stderr, "leap-perf: namespace %u has no zones\n",
+			ns.nsid);
+		return -1;
+	}
 	out->nsid = ns.nsid;
 	out->block_bytes = ns.block_bytes;
 	out->nr_blocks = ns.nr_blocks;

@@ -483,9 +483,8 @@ int zoned_run(struct leap_pollgroup *pg, struct leap_host *host,
 		.left = o->count ? o->count : UINT64_MAX,
 		.nr_slots = o->depth * o->queues, .rnd = o->seed,
 	};
-	if (!ns->zone_blocks || choose(&u) || alloc(&u)) {
-		fprintf(stderr, ns->zone_blocks ? "leap-perf: out of memory\n" :
-			"leap-perf: the namespace has no zones\n");
+	if (choose(&u) || alloc(&u)) {
+		fprintf(stderr, "leap-perf: out of memory\n");
 		r->errors++;
 	} else if (!begin(&u)) {
 		start = now_ns();

@@ -177,6 +177,9 @@ make_initrd() {
 	for piece in base "${pieces[@]}"; do
 		path=$LAB_IMG/$piece.cpio
 		[ "$piece" != rdma ] || path=$LAB_RDMA/rdma.cpio
+		# what slim.sh made, if it did
+		[ "$piece" != fio ] || [ ! -e "$LAB/fio/.stamp" ] ||
+			path=$LAB/fio/fio.cpio
 		[ -r "$path" ] || lab_die "no such piece: $piece"
 		cat "$path" >>"$D/initrd"
 	done
@@ -190,7 +193,10 @@ serve_channel() {
 
 	while IFS= read -r line <&3; do
 		case $line in
-		"exit "*) echo "${line#exit }" >"$D/rc" ;;
+		"exit "*)
+			echo "${line#exit }" >"$D/rc"
+			kill -USR1 $$
+			;;
 		"call "*)
 			rc=0
 			# shellcheck disable=SC2086 # both are lists of words
@@ -288,12 +294,57 @@ start_qemu() {
 	[ -z "$pidfile" ] || echo $QEMU >"$pidfile"
 }
 
+timer() {	# SECONDS
+	setpriv --pdeathsig KILL sleep "$1" </dev/null >/dev/null 2>&1 &
+}
+
+# Until QEMU ends. It has a minute for that when the guest has said its exit code.
+await() {
+	local ended=''
+
+	timer "$limit"
+	TIMER=$!
+	while [ -z "$ended" ]; do
+		# a signal ends the wait as well
+		wait -n -p ended $QEMU $TIMER ${GRACE:-} 2>/dev/null || true
+		[ -n "${ended:-}" ] || [ -n "${GRACE:-}" ] || [ ! -s "$D/rc" ] || {
+			timer 60
+			GRACE=$!
+		}
+		kill -0 $QEMU 2>/dev/null || ended=$QEMU
+		ended=${ended:-}
+	done
+	case $ended in
+	"$TIMER")
+		echo "guest.sh: the guest ran longer than $limit s" >&2
+		exit 124
+		;;
+	"${GRACE:-}")
+		echo "guest.sh: the guest has ended, and QEMU has not" >&2
+		stuck >&2
+		exit 124
+		;;
+	esac
+}
+
+# What each thread of QEMU waits for.
+stuck() {
+	local t
+
+	for t in /proc/$QEMU/task/*; do
+		echo "guest.sh: $(cat "$t/comm"): $(cat "$t/wchan"): $(cat \
+			"$t/syscall")"
+	done
+	! command -v gdb >/dev/null || timeout 60 gdb -p $QEMU -batch \
+		-ex 'set pagination off' -ex 'thread apply all bt' 2>&1 || true
+}
+
 # shellcheck disable=SC2317 # called by the trap
 cleanup() {
 	local pid
 
 	trap - EXIT
-	for pid in ${QEMU:-} ${CHANNEL:-} ${TIMER:-} ${TEE:-}; do
+	for pid in ${QEMU:-} ${CHANNEL:-} ${TIMER:-} ${GRACE:-} ${TEE:-}; do
 		kill -KILL "$pid" 2>/dev/null || true
 		wait "$pid" 2>/dev/null || true
 	done
@@ -302,7 +353,7 @@ cleanup() {
 }
 
 main() {
-	local ended='' rc=126
+	local rc=126
 
 	parse "$@"
 	[ -n "$script$cmd$boot" ] || lab_die "give --script, --cmd or --boot"
@@ -311,6 +362,7 @@ main() {
 	D=$(mktemp -d "${TMPDIR:-/tmp}/leap-guest.XXXXXX")
 	trap cleanup EXIT
 	trap 'exit 125' TERM INT HUP
+	trap : USR1
 	mkfifo "$D/ch.in" "$D/ch.out" "$D/console"
 	if [ -n "$disk" ]; then
 		make_initrd
@@ -323,15 +375,10 @@ main() {
 	serve_channel &
 	CHANNEL=$!
 	start_qemu
-	setpriv --pdeathsig KILL sleep "$limit" </dev/null >/dev/null 2>&1 &
-	TIMER=$!
-	wait -n -p ended $QEMU $TIMER 2>/dev/null || true
-	if [ "$ended" = $TIMER ]; then
-		echo "guest.sh: the guest ran longer than $limit s" >&2
-		exit 124
-	fi
+	await
 	QEMU=
-	wait $TEE || true
+	# The signal may come as late as this.
+	until wait $TEE || [ $? -le 128 ]; do :; done
 	# the guest's last word is in the pipe; a hook that hangs is not waited for
 	for _ in $(seq 50); do
 		kill -0 $CHANNEL 2>/dev/null || break

@@ -17,8 +17,9 @@ while [ $# -gt 0 ]; do
 	shift
 done
 . "$(dirname "$(realpath "$0")")/lib.sh"
-CHECKS=52
+CHECKS=52 SHARED=7
 [ -z "$long" ] || CHECKS=$((CHECKS + 9 + CHECKS - 1))
+CHECKS=$((CHECKS + SHARED))
 
 # The providers that a program of this machine loads by name.
 rxe=$(ls /usr/lib/*/libibverbs/librxe-*.so 2>/dev/null | head -n 1)

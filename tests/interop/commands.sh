@@ -144,9 +144,12 @@ ctl_ns_resize() {
 
 # More options than these, --time or --count among them. Some of the writes are
 # small enough for a capsule and some are not.
-perf_verify() {
+perf_verify() { (exec_perf_verify "$@"); }
+
+# In the place of this shell, for a signal to reach it: SIGINT ends the load.
+exec_perf_verify() {
 	# shellcheck disable=SC2086 # LEAP_PERF may carry arguments
-	$LEAP_PERF --verify --bs 4k-128k --reconnect 500 --quiet \
+	exec $LEAP_PERF --verify --bs 4k-128k --reconnect 500 --quiet \
 		"$@" "tcp://${PERF_HOST:-127.0.0.1}:$PORT/$NQN"
 }
 

@@ -55,7 +55,7 @@ mixed_fio() {
 	discards=$(awk '{ print $12 }' "/sys/block/$dev/stat")
 	[ "$discards" -gt 0 ]
 	ok $? "the trims reached the device"
-	blkdiscard -o 0 -l 16777216 "/dev/$dev" && dd if=/dev/zero bs=1M count=16 \
+	blkdiscard -o 0 -l 4194304 "/dev/$dev" && dd if=/dev/zero bs=1M count=4 \
 		of=/tmp/zero 2>/dev/null && same /tmp/zero "/dev/$dev"
 	ok $? "what was trimmed reads as zeroes"
 }

@@ -96,7 +96,10 @@ same() {
 	bytes=$(stat -c %s "$1")
 	dd if="$2" of=/tmp/same.out iflag=direct bs=64k \
 		count=$(((bytes + 65535) / 65536)) 2>/dev/null &&
-		truncate -s "$bytes" /tmp/same.out && cmp "$1" /tmp/same.out
+		truncate -s "$bytes" /tmp/same.out || return
+	# Busybox compares byte by byte, which takes emulation five times as long.
+	[ "$(md5sum <"$1")" = "$(md5sum </tmp/same.out)" ] ||
+		cmp "$1" /tmp/same.out
 }
 
 put() {	# FILE DEVICE BLOCKSIZE
@@ -122,12 +125,14 @@ filesystem() {
 	dev=/dev/$(ns 2)
 	# by its path: busybox's shell prefers its own mke2fs, which knows no ext4
 	check "mkfs.ext4" /usr/bin/mke2fs -q -t ext4 -F "$dev"
-	mount -t ext4 "$dev" /mnt && mkdir /mnt/tree &&
-		cp -a /usr /bin /modules /mnt/tree/ && umount /mnt
+	# Without the libraries, which are large and few.
+	mount -t ext4 "$dev" /mnt && mkdir -p /mnt/tree/usr &&
+		cp -a /usr/bin /mnt/tree/usr/ &&
+		cp -a /bin /modules /mnt/tree/ && umount /mnt
 	ok $? "copy a tree"
 	check "fsck -f after the copy" e2fsck -f -n "$dev"
 	echo 3 >/proc/sys/vm/drop_caches
-	mount -t ext4 "$dev" /mnt && diff -r /usr /mnt/tree/usr >/tmp/diff.out &&
+	mount -t ext4 "$dev" /mnt && diff -r /usr/bin /mnt/tree/usr/bin >/tmp/diff.out &&
 		diff -r /modules /mnt/tree/modules >/tmp/diff.out
 	ok $? "the tree reads back"
 	rm -rf /mnt/tree/usr && umount /mnt

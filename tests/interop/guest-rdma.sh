@@ -143,6 +143,43 @@ ours_on_socp() {
 	target_kill
 }
 
+# ---- shared receives: fewer than one queue has entries ----
+
+shared_start() {
+	SOCP="$SOCP --log-level debug"
+	rdma_socp_run $ADDR "$PORT,srq=64" /tmp/ctl.sock memory:48M \
+		file:/tmp/ns2.img >/tmp/shared.log 2>&1 &
+	target=$!
+	wait_for 10 grep -q 'listening on rdma' /tmp/shared.log
+}
+
+# Their queue pairs break in the middle of whatever they receive.
+killed_hosts() {
+	local i
+
+	for i in 1 2 3 4 5 6; do
+		timeout -s KILL 1 $LEAP_PERF --bs 4k --mix 50 --time 20 --queues 4 \
+			--quiet "rdma://$ADDR:$PORT/$NQN"
+	done
+	[ $i = 6 ] && kill -0 $target
+}
+
+shared_receives() {
+	check "shared receives: socp listens" shared_start
+	check "shared receives: connect, 4 queues" connect -i 4
+	check "shared receives: Linux writes and reads, verified" \
+		fio_verify shared "$(ns 1)" --rw=randrw --size=16m --numjobs=1 \
+		--iodepth=128 --bssplit=512/10:4k/60:16k/20:64k/10
+	check "shared receives: six hosts are killed" killed_hosts
+	check "shared receives: verified after it" fio_verify after "$(ns 1)" \
+		--rw=randrw --size=8m --iodepth=128 --bs=4k
+	check "shared receives: disconnect" disconnect
+	grep -q 'takes part in 64 shared receives' /tmp/shared.log
+	ok $? "shared receives: that is what they were"
+	target_kill
+	cat /tmp/shared.log >>/tmp/socp.log
+}
+
 nvmet_up() {
 	mkdir "$SUB" && echo 1 >"$SUB/attr_allow_any_host" &&
 		mkdir "$SUB/namespaces/1" &&
@@ -216,6 +253,7 @@ check "rping" ping_pong || exit 1
 linux_on_socp
 [ -z "$LONG" ] || again
 ours_on_socp
+[ "$DRIVER" != rxe ] || shared_receives
 ours_on_linux
 kernel_log
 sed 's/^/socp: /' /tmp/socp.log

@@ -95,7 +95,7 @@ mixed_fio() {
 		--bssplit=512/10:4k/40:16k/20:64k/20:256k/7:1m/3
 	[ "$(discards)" -gt "$before" ]
 	ok $? "the trims reached the device"
-	blkdiscard -o 0 -l 16777216 "/dev/$dev" && dd if=/dev/zero bs=1M count=16 \
+	blkdiscard -o 0 -l 4194304 "/dev/$dev" && dd if=/dev/zero bs=1M count=4 \
 		of=/tmp/zero 2>/dev/null && same /tmp/zero "/dev/$dev"
 	ok $? "what was trimmed reads as zeroes"
 }
@@ -106,7 +106,7 @@ doorbells() {
 
 	a=$(host counters)
 	fio --name=bells --filename="/dev/$(ns 1)" --ioengine=libaio --direct=1 \
-		--rw=randread --bs=4k --iodepth=32 --time_based --runtime=5 \
+		--rw=randread --bs=4k --iodepth=32 --time_based --runtime=2 \
 		--numjobs=2 --eta=never --output=/tmp/bells.out ||
 		tail -n 5 /tmp/bells.out
 	b=$(host counters)

@@ -142,7 +142,7 @@ prog_args() {
 
 # lab_ready [--built]: the VM lab is there, or is made now.
 lab_ready() {
-	"$VM/setup.sh" "$@" >"$WORK/setup.log" 2>&1 || {
+	{ "$VM/setup.sh" "$@" && "$VM/slim.sh"; } >"$WORK/setup.log" 2>&1 || {
 		sed 's/^/# /' "$WORK/setup.log"
 		bail "no VM lab"
 	}

@@ -13,7 +13,12 @@ ok "the far end starts" start_far --listen tcp://127.0.0.1:0 \
 	--ns "nsid=1,stack=zoned:64M[$zones]"
 ok "the near end starts" start_socp --listen tcp://127.0.0.1:0 --threads 2 \
 	--subsystem "$nqn" --ns "nsid=1,stack=zoned:64M[$zones]" \
-	--ns "nsid=2,stack=relay:$far_url/$far[start=2048,blocks=4096]"
+	--ns "nsid=2,stack=relay:$far_url/$far[start=2048,blocks=4096]" \
+	--ns "nsid=3,stack=memory:1M"
+perf_zoned write 3 >"$tmp/none" 2>&1
+is "no zones: usage" $? 2
+is "it says that, and nothing else" "$(cat "$tmp/none")" \
+	"leap-perf: namespace 3 has no zones"
 ok "writes in order, several to a zone at once" perf_zoned write 1
 ok "appends" perf_zoned append 1
 ok "writes through a window" perf_zoned write 2

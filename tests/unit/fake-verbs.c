@@ -329,11 +329,11 @@ static void flush_shared(struct leap__v_qp *qp)
 
 	/* One that was never linked has had no message. */
 	for (i = 0; !qp->error && qp->id->state >= FAKE_LINKED &&
-	     i < f->srq_takes && rq->head != rq->tail; i++) {
+	     i < f->srq_takes && i < FAKE_TAKEN && rq->head != rq->tail; i++) {
 		uint64_t id = rq->r[rq->head++ & (rq->size - 1)].id;
 
 		if (!f->srq_drops)
-			complete(qp->cq, id, LEAP__V_FLUSHED, 0, 0);
+			qp->taken[qp->nr_taken++] = id;
 	}
 }
 
@@ -681,8 +681,14 @@ static void dev_events(struct leap__v_dev *dev)
 	for (id = dev->f->ids; id; id = id->next) {
 		struct leap__v_qp *qp = id->qp;
 
-		if (!qp || !qp->srq || !qp->error || qp->said_last ||
-		    dev->f->srq_silent)
+		if (!qp || !qp->srq || !qp->error || qp->said_last)
+			continue;
+		if (qp->nr_taken) {
+			complete(qp->cq, qp->taken[--qp->nr_taken],
+				 LEAP__V_FLUSHED, 0, 0);
+			continue;
+		}
+		if (dev->f->srq_silent)
 			continue;
 		qp->said_last = 1;
 		__atomic_store_n(qp->caps.last_recv, 1, __ATOMIC_RELEASE);

@@ -21,6 +21,7 @@
 #define FAKE_INLINE	64
 #define FAKE_MRS	65536
 #define FAKE_DEVS	16
+#define FAKE_TAKEN	4
 
 struct fake_fabric;
 
@@ -129,7 +130,9 @@ struct leap__v_qp {
 	uint32_t sq_head, sq_tail;	/* posted, not executed */
 	uint32_t sq_seen;		/* executed, its completion not polled */
 	int error;
-	int said_last;			/* of shared receives */
+	uint64_t taken[FAKE_TAKEN];	/* shared receives, not completed */
+	uint32_t nr_taken;
+	int said_last;
 	struct fake_send late;		/* a READ under way; see late_reads */
 	int has_late;
 };
@@ -152,7 +155,8 @@ struct fake_fabric {
 	uint32_t pins;		/* nothing is registered on demand, whatever caps say */
 	uint32_t nr_unpinned;	/* registered on demand, in all */
 	uint32_t srq_takes;		/* shared receives that a queue pair has
-					 * taken when it breaks */
+					 * taken when it breaks; they complete
+					 * some time later */
 	int srq_drops;			/* those never complete */
 	int srq_silent;			/* and the last one is never told */
 	int paused;			/* nothing posted is executed */

@@ -323,6 +323,14 @@ struct leap_sqe gx_sqe(uint8_t opc, uint16_t cid, uint32_t cdw10)
 	};
 }
 
+struct leap_sqe gx_rw(uint8_t opc, uint16_t cid, uint32_t at, uint32_t len)
+{
+	struct leap_sqe sqe = gx_sqe(opc, cid, at);
+
+	sqe.cdw12 = leap_to_le32(len);
+	return sqe;
+}
+
 uint32_t gx_room(const struct gx_sq *sq)
 {
 	return sq->desc.sq_depth - 1 -
@@ -398,4 +406,14 @@ uint16_t gx_do(struct gx_sq *sq, struct gx_cq *cq, const struct leap_sqe *sqe,
 	}
 	fail_msg("no completion");
 	return 0xffff;
+}
+
+void gx_end(struct gx *gx, struct gx_sq *sq, int nr, struct gx_cq *cq)
+{
+	int i;
+
+	for (i = 0; i < nr; i++)
+		gx_sq_end(&sq[i]);
+	gx_cq_end(cq);
+	gx_fini(gx);
 }

@@ -86,6 +86,8 @@ void gx_map(struct gx *gx, leap_gpa_t gpa, uint64_t bytes);
 void gx_unmap(struct gx *gx, leap_gpa_t gpa, uint64_t bytes, int *done);
 /* The queues must be gone. */
 void gx_fini(struct gx *gx);
+/* All of it: @nr submission queues, their completion queue, and @gx. */
+void gx_end(struct gx *gx, struct gx_sq *sq, int nr, struct gx_cq *cq);
 
 leap_gpa_t gx_alloc(struct gx *gx, uint64_t bytes, uint64_t align);
 void *gx_at(struct gx *gx, leap_gpa_t gpa);
@@ -109,6 +111,8 @@ uint64_t gx_cq_end(struct gx_cq *cq);
 
 /* Put a command into the ring; tell. */
 struct leap_sqe gx_sqe(uint8_t opc, uint16_t cid, uint32_t cdw10);
+/* @len bytes of the disk at @at; where the payload is has to be added. */
+struct leap_sqe gx_rw(uint8_t opc, uint16_t cid, uint32_t at, uint32_t len);
 uint32_t gx_room(const struct gx_sq *sq);
 void gx_push(struct gx_sq *sq, const struct leap_sqe *sqe);
 void gx_ring(struct gx_sq *sq);

@@ -5,9 +5,11 @@
 #include "liar.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -276,4 +278,42 @@ int liar_hear_type(struct af *f, struct liar *l, uint16_t type,
 	while ((rc = liar_wait_msg(f, l, m)) > 0 && m->type != type)
 		liar_answer(l, m);
 	return rc;
+}
+
+struct leap_link_msg liar_anything(struct test_rand *r, uint16_t cntlid)
+{
+	struct leap_link_msg m = { 0 };
+	uint8_t *u = (uint8_t *)&m.u;
+	size_t i;
+
+	m.type = (uint16_t)(1 + test_rand_below(r, LEAP_LINK_FATAL));
+	m.flags = test_rand_below(r, 4) ? 0 : LEAP_LINK_REPLY;
+	m.id = test_rand_below(r, 64);
+	m.err = -(int)test_rand_below(r, 200);
+	m.cntlid = test_rand_below(r, 8) ? cntlid :
+		   (uint16_t)test_rand_next(r);
+	for (i = 0; i < sizeof(m.u); i++)
+		u[i] = test_rand_below(r, 3) ? 0 :
+		       (uint8_t)test_rand_next(r);
+	return m;
+}
+
+int liar_any_fd(struct test_rand *r)
+{
+	int fd = -1;
+
+	switch (test_rand_below(r, 12)) {
+	case 0:
+		fd = eventfd(0, EFD_CLOEXEC);
+		break;
+	case 1:
+		fd = memfd_create("liar", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		if (!ftruncate(fd, 1 << 20) && test_rand_below(r, 2))
+			fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
+		break;
+	case 2:
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+		break;
+	}
+	return fd;
 }

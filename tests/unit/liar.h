@@ -7,6 +7,7 @@
 #define LEAP_TESTS_LIAR_H
 
 #include "agent-fixture.h"
+#include "rand.h"
 
 #include <leapio/link.h>
 
@@ -22,6 +23,9 @@ struct liar {
 
 /* A message of @type, empty. */
 struct leap_link_msg liar_say(uint16_t type);
+/* Any that the decoder lets through; a descriptor of any kind, or -1. */
+struct leap_link_msg liar_anything(struct test_rand *r, uint16_t cntlid);
+int liar_any_fd(struct test_rand *r);
 void liar_send_bytes(struct liar *l, const void *bytes, size_t n,
 		     const int *fds, int nr_fds);
 /* @fd: -1, or goes along. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Address spaces: ranges, pins and unmapping, PRP and SGL against a model that
- * walks the same memory byte by byte, hostile lists.
+ * Address spaces: ranges, pins and unmapping, and those who are told of it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -13,117 +12,18 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <leapio/ats.h>
-#include <leapio/dmabuf.h>
-#include <leapio/endian.h>
-#include <leapio/pollgroup.h>
-
 #include "ats/ats.h"
-#include "unit.h"
-
-#define PAGE 4096u
-#define RAM_PAGES 256u
-#define LOW 0x10000ull		/* guest address of the first range */
-#define HIGH 0x100000000ull	/* of the second */
-#define MAX_PIECES 600
-
-struct world {
-	struct leap_pollgroup *pg;
-	struct leap_dmabuf *ram[2];
-	struct leap_ats *ats;
-	struct leap_ats_view *view;
-	struct leap_piece pieces[MAX_PIECES];
-	struct leap_pins pins;
-	uint32_t nr;
-	uint16_t status;
-	int unmapped;
-};
-
-static uint64_t rnd_state = 1;
-
-static uint32_t rnd(uint32_t n)
-{
-	rnd_state = rnd_state * 6364136223846793005ull + 1442695040888963407ull;
-	return (uint32_t)(rnd_state >> 33) % n;
-}
-
-static void map(struct world *w, int i, uint64_t gpa, uint32_t perm)
-{
-	struct leap_ats_range r = LEAP_ATS_RANGE_INIT;
-
-	r.gpa.addr = gpa;
-	r.bytes = RAM_PAGES * PAGE;
-	r.perm = perm;
-	r.source = LEAP_ATS_DMABUF;
-	r.buf = w->ram[i];
-	assert_int_equal(leap_ats_map(w->ats, &r), 0);
-}
-
-static int set_up(void **state)
-{
-	struct leap_dmabuf_opts opts = LEAP_DMABUF_OPTS_INIT;
-	struct world *w = calloc(1, sizeof(*w));
-	int i;
-
-	assert_non_null(w);
-	assert_int_equal(leap_pollgroup_create(NULL, &w->pg), 0);
-	opts.bytes = RAM_PAGES * PAGE;
-	for (i = 0; i < 2; i++)
-		assert_int_equal(leap_dmabuf_create(&opts, &w->ram[i]), 0);
-	assert_int_equal(leap_ats_create(NULL, &w->ats), 0);
-	assert_int_equal(leap_ats_attach(w->ats, w->pg, &w->view), 0);
-	map(w, 0, LOW, LEAP_PERM_READ | LEAP_PERM_WRITE);
-	map(w, 1, HIGH, LEAP_PERM_READ | LEAP_PERM_WRITE);
-	*state = w;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct world *w = *state;
-
-	leap_ats_release(w->view, &w->pins);
-	assert_int_equal(leap_ats_detach(w->view), 0);
-	assert_int_equal(leap_ats_destroy(w->ats), 0);
-	leap_dmabuf_put(w->ram[0]);
-	leap_dmabuf_put(w->ram[1]);
-	assert_int_equal(leap_pollgroup_destroy(w->pg), 0);
-	free(w);
-	return 0;
-}
-
-/* Where a guest address is in this process, by the model. */
-static uint8_t *host_of(struct world *w, uint64_t gpa)
-{
-	if (gpa >= LOW && gpa < LOW + RAM_PAGES * PAGE)
-		return (uint8_t *)leap_dmabuf_addr(w->ram[0]) + (gpa - LOW);
-	if (gpa >= HIGH && gpa < HIGH + RAM_PAGES * PAGE)
-		return (uint8_t *)leap_dmabuf_addr(w->ram[1]) + (gpa - HIGH);
-	return NULL;
-}
-
-static uint64_t page_at(uint32_t i)
-{
-	return i < RAM_PAGES ? LOW + (uint64_t)i * PAGE :
-		HIGH + (uint64_t)(i - RAM_PAGES) * PAGE;
-}
-
-static void put64(struct world *w, uint64_t gpa, uint64_t v)
-{
-	leap_le64 le = leap_to_le64(v);
-
-	memcpy(host_of(w, gpa), &le, 8);
-}
+#include "ats-fixture.h"
 
 static void test_translate_spans_and_merges(void **state)
 {
-	struct world *w = *state;
+	struct ats_world *w = *state;
 	int n;
 
 	n = leap_ats_translate(w->view, (leap_gpa_t){ LOW + 100 }, 3 * PAGE,
 			       LEAP_PERM_WRITE, w->pieces, 1, &w->pins);
 	assert_int_equal(n, 1);
-	assert_ptr_equal(w->pieces[0].addr, host_of(w, LOW + 100));
+	assert_ptr_equal(w->pieces[0].addr, ats_host(w, LOW + 100));
 	assert_int_equal(w->pieces[0].len_bytes, 3 * PAGE);
 	assert_ptr_equal(w->pieces[0].buf, w->ram[0]);
 	assert_int_equal(w->pins.nr, 1);
@@ -140,7 +40,7 @@ static void test_translate_spans_and_merges(void **state)
 
 static void test_map_refuses(void **state)
 {
-	struct world *w = *state;
+	struct ats_world *w = *state;
 	struct leap_ats_range r = LEAP_ATS_RANGE_INIT;
 
 	r.gpa.addr = LOW + PAGE;
@@ -188,7 +88,7 @@ static int file(unsigned int seals, uint32_t bytes)
 /* From anywhere in a file; from one that may shrink only if that is trusted. */
 static void test_map_files(void **state)
 {
-	struct world *w = *state;
+	struct ats_world *w = *state;
 	struct leap_ats_range r = LEAP_ATS_RANGE_INIT;
 	char text[8] = { 0 };
 
@@ -224,12 +124,12 @@ static void test_map_files(void **state)
 
 static void count(void *arg)
 {
-	((struct world *)arg)->unmapped++;
+	((struct ats_world *)arg)->unmapped++;
 }
 
 static void test_unmap_waits_for_pins(void **state)
 {
-	struct world *w = *state;
+	struct ats_world *w = *state;
 	leap_gpa_t low = { LOW };
 
 	assert_int_equal(leap_ats_translate(w->view, low, PAGE, LEAP_PERM_READ,
@@ -244,9 +144,9 @@ static void test_unmap_waits_for_pins(void **state)
 
 	assert_int_equal(leap_ats_translate(w->view, low, PAGE, LEAP_PERM_READ,
 			 w->pieces, 1, &other), -EFAULT);
-	*(volatile uint8_t *)host_of(w, LOW) = 1;
+	*(volatile uint8_t *)ats_host(w, LOW) = 1;
 	/* The same address may be mapped anew while the old range drains. */
-	map(w, 0, LOW, LEAP_PERM_READ);
+	ats_map(w, 0, LOW, LEAP_PERM_READ);
 	assert_int_equal(leap_ats_translate(w->view, low, PAGE, LEAP_PERM_READ,
 					    w->pieces, 1, &other), 1);
 	leap_ats_release(w->view, &w->pins);
@@ -257,7 +157,7 @@ static void test_unmap_waits_for_pins(void **state)
 
 static void test_unmap_without_pins(void **state)
 {
-	struct world *w = *state;
+	struct ats_world *w = *state;
 
 	assert_int_equal(leap_ats_unmap(w->ats, (leap_gpa_t){ LOW },
 					RAM_PAGES * PAGE, count, w), 0);
@@ -315,7 +215,7 @@ static void ring_came(struct leap__ats_hook *hook)
 		ring_take(r);
 }
 
-static void ring_init(struct world *w, struct ring *r, uint64_t gpa)
+static void ring_init(struct ats_world *w, struct ring *r, uint64_t gpa)
 {
 	*r = (struct ring){ .view = w->view, .gpa = { gpa } };
 	r->hook.going = ring_going;
@@ -326,7 +226,7 @@ static void ring_init(struct world *w, struct ring *r, uint64_t gpa)
 
 static void test_hooks_let_go_and_take(void **state)
 {
-	struct world *w = *state;
+	struct ats_world *w = *state;
 	struct ring low, high;
 
 	ring_init(w, &low, LOW);
@@ -339,8 +239,8 @@ static void test_hooks_let_go_and_take(void **state)
 	assert_int_equal(high.going, 0);
 	assert_int_equal(low.pins.nr, 0);
 	/* One message for several maps, at the next poll. */
-	map(w, 0, LOW, LEAP_PERM_READ);
-	map(w, 1, HIGH + RAM_PAGES * PAGE, LEAP_PERM_READ);
+	ats_map(w, 0, LOW, LEAP_PERM_READ);
+	ats_map(w, 1, HIGH + RAM_PAGES * PAGE, LEAP_PERM_READ);
 	assert_int_equal(low.came, 0);
 	leap_pollgroup_poll(w->pg, 0);
 	assert_int_equal(low.came, 1);
@@ -357,14 +257,14 @@ static void test_hooks_let_go_and_take(void **state)
 	leap__ats_hook_del(w->view, &low.hook);
 	leap__ats_hook_del(w->view, &high.hook);
 	leap_ats_release(w->view, &high.pins);
-	map(w, 0, LOW, LEAP_PERM_READ);
+	ats_map(w, 0, LOW, LEAP_PERM_READ);
 	leap_pollgroup_poll(w->pg, 0);
 	assert_int_equal(low.came, 1);
 }
 
 static void test_hook_takes_out_its_neighbour(void **state)
 {
-	struct world *w = *state;
+	struct ats_world *w = *state;
 	struct ring a, b, c;
 
 	ring_init(w, &a, LOW);
@@ -383,7 +283,7 @@ static void test_hook_takes_out_its_neighbour(void **state)
 }
 
 struct elsewhere {
-	struct world *w;
+	struct ats_world *w;
 	sem_t ready, go;
 	struct ring ring;
 	int polls_first;
@@ -418,7 +318,7 @@ static void *elsewhere(void *arg)
 
 static void test_messages_to_another_thread(void **state)
 {
-	struct world *w = *state;
+	struct ats_world *w = *state;
 	struct elsewhere e = { .w = w };
 	pthread_t thread;
 
@@ -432,7 +332,7 @@ static void test_messages_to_another_thread(void **state)
 		assert_int_equal(e.ring.pins.nr, 1);
 		assert_int_equal(leap_ats_unmap(w->ats, (leap_gpa_t){ LOW },
 						RAM_PAGES * PAGE, count, w), 0);
-		map(w, 0, LOW, LEAP_PERM_READ);
+		ats_map(w, 0, LOW, LEAP_PERM_READ);
 		assert_int_equal(w->unmapped, 0);
 		sem_post(&e.go);
 		assert_int_equal(pthread_join(thread, NULL), 0);
@@ -444,210 +344,9 @@ static void test_messages_to_another_thread(void **state)
 	}
 }
 
-/* PRPs of random pages for @len bytes from @off; fills @order with the pages. */
-static void make_prps(struct world *w, uint32_t off, uint32_t len,
-		      uint64_t *prp1, uint64_t *prp2, uint64_t *order)
-{
-	uint32_t pages = (off + len + PAGE - 1) / PAGE, i;
-	uint64_t list = HIGH + (RAM_PAGES - 8) * (uint64_t)PAGE, slot;
-
-	for (i = 0; i < pages; i++)
-		order[i] = page_at(rnd(2 * RAM_PAGES - 16));
-	*prp1 = order[0] + off;
-	*prp2 = pages == 2 ? order[1] : 0;
-	if (pages <= 2)
-		return;
-	slot = list + 8 * rnd(512);
-	*prp2 = slot;
-	for (i = 1; i < pages; i++) {
-		if (slot % PAGE == PAGE - 8 && i != pages - 1) {
-			list += PAGE;
-			put64(w, slot, list);
-			slot = list;
-		}
-		put64(w, slot, order[i]);
-		slot += 8;
-	}
-}
-
-static void check_pieces(struct world *w, uint32_t off, uint32_t len,
-			 const uint64_t *order)
-{
-	uint32_t at = 0, p = 0, in = 0;
-
-	assert_int_equal(leap_pieces_bytes(w->pieces, w->nr), len);
-	while (at < len) {
-		uint64_t gpa = order[(off + at) / PAGE] + (off + at) % PAGE;
-
-		assert_ptr_equal((uint8_t *)w->pieces[p].addr + in,
-				 host_of(w, gpa));
-		/* One step a run is enough: pieces are contiguous. */
-		uint32_t step = PAGE - (off + at) % PAGE;
-
-		at += step;
-		in += step;
-		while (p < w->nr && in >= w->pieces[p].len_bytes)
-			in -= w->pieces[p++].len_bytes;
-	}
-}
-
-static void test_prp_random(void **state)
-{
-	struct world *w = *state;
-	uint64_t order[600], prp1, prp2;
-	uint32_t i, off, len;
-
-	for (i = 0; i < 20000; i++) {
-		off = 4 * rnd(1024);
-		len = 1 + rnd(i % 2 ? 8 * PAGE : 500 * PAGE);
-		make_prps(w, off, len, &prp1, &prp2, order);
-		assert_int_equal(leap_ats_prp(w->view, (leap_gpa_t){ prp1 },
-				 (leap_gpa_t){ prp2 }, len, PAGE,
-				 LEAP_PERM_READ, w->pieces, MAX_PIECES, &w->nr,
-				 &w->pins, &w->status), 0);
-		check_pieces(w, off, len, order);
-		leap_ats_release(w->view, &w->pins);
-	}
-}
-
-static leap_status_t prp(struct world *w, uint64_t prp1, uint64_t prp2,
-			 uint32_t len)
-{
-	int err = leap_ats_prp(w->view, (leap_gpa_t){ prp1 },
-			       (leap_gpa_t){ prp2 }, len, PAGE,
-			       LEAP_PERM_WRITE, w->pieces, MAX_PIECES, &w->nr,
-			       &w->pins, &w->status);
-
-	assert_int_equal(err, w->status ? -EIO : 0);
-	leap_ats_release(w->view, &w->pins);
-	return LEAP_STATUS_CODE(w->status);
-}
-
-static void test_prp_bad(void **state)
-{
-	struct world *w = *state;
-	uint64_t list = LOW + 100 * PAGE;
-
-	assert_int_equal(prp(w, LOW + 2, 0, 512), LEAP_SC_PRP_OFFSET);
-	assert_int_equal(prp(w, LOW, LOW + 8, PAGE + 512), LEAP_SC_PRP_OFFSET);
-	assert_int_equal(prp(w, LOW, list + 4, 3 * PAGE), LEAP_SC_PRP_OFFSET);
-	/* PRP2 is not looked at when PRP1 is enough. */
-	assert_int_equal(prp(w, LOW, 0xdeadbeef, PAGE), LEAP_SC_SUCCESS);
-	assert_int_equal(prp(w, 0, 0, 512), LEAP_SC_DATA_TRANSFER);
-	assert_int_equal(prp(w, LOW, 0, 2 * PAGE), LEAP_SC_DATA_TRANSFER);
-	assert_int_equal(prp(w, LOW, 0, 3 * PAGE), LEAP_SC_DATA_TRANSFER);
-	put64(w, list, LOW);
-	put64(w, list + 8, LOW + 512);
-	assert_int_equal(prp(w, LOW, list, 3 * PAGE), LEAP_SC_PRP_OFFSET);
-	put64(w, list + 8, 0x7000);
-	assert_int_equal(prp(w, LOW, list, 3 * PAGE), LEAP_SC_DATA_TRANSFER);
-	/* A list that links to itself ends with the length. */
-	put64(w, list + PAGE - 8, list + PAGE - 8);
-	assert_int_equal(prp(w, LOW, list + PAGE - 8, 9 * PAGE),
-			 LEAP_SC_PRP_OFFSET);
-	put64(w, list + PAGE - 8, list);
-	put64(w, list + 8, LOW);
-	put64(w, list + 16, list);
-	assert_int_equal(prp(w, LOW, list + PAGE - 8, 4 * PAGE),
-			 LEAP_SC_SUCCESS);
-}
-
-static void desc(struct world *w, uint64_t at, uint8_t id, uint64_t addr,
-		 uint32_t len)
-{
-	struct leap_sgl_desc d = { 0 };
-
-	d.addr = leap_to_le64(addr);
-	d.len = leap_to_le32(len);
-	d.type = id;
-	memcpy(host_of(w, at), &d, sizeof(d));
-}
-
-static leap_status_t sgl(struct world *w, uint8_t id, uint64_t addr,
-			 uint32_t seg_len, uint32_t len, uint32_t flags)
-{
-	struct leap_sgl_desc d = { 0 };
-	int err;
-
-	d.addr = leap_to_le64(addr);
-	d.len = leap_to_le32(seg_len);
-	d.type = id;
-	err = leap_ats_sgl(w->view, &d, len, flags, LEAP_PERM_WRITE, w->pieces,
-			   MAX_PIECES, &w->nr, &w->pins, &w->status);
-	assert_int_equal(err, w->status ? -EIO : 0);
-	leap_ats_release(w->view, &w->pins);
-	return LEAP_STATUS_CODE(w->status);
-}
-
-#define DATA 0x00
-#define BUCKET 0x10
-#define SEG 0x20
-#define LAST 0x30
-
-static void test_sgl_good(void **state)
-{
-	struct world *w = *state;
-	uint64_t s1 = LOW + 50 * PAGE, s2 = HIGH + 60 * PAGE;
-
-	assert_int_equal(sgl(w, DATA, LOW + 1, 777, 777, 0), 0);
-	assert_int_equal(w->nr, 1);
-	assert_ptr_equal(w->pieces[0].addr, host_of(w, LOW + 1));
-	/* Segment of two and a link to a last one of two. */
-	desc(w, s1, DATA, LOW, 100);
-	desc(w, s1 + 16, DATA, LOW + 100, 28);	/* merges */
-	desc(w, s1 + 32, LAST, s2, 32);
-	desc(w, s2, DATA, HIGH, 0);
-	desc(w, s2 + 16, DATA, HIGH + 5, 50);
-	assert_int_equal(sgl(w, SEG, s1, 48, 178, 0), 0);
-	assert_int_equal(w->nr, 2);
-	assert_int_equal(w->pieces[0].len_bytes, 128);
-	assert_ptr_equal(w->pieces[1].addr, host_of(w, HIGH + 5));
-	/* Bit bucket of a read: its bytes go nowhere. */
-	desc(w, s2, BUCKET, 0, 100000);
-	desc(w, s2 + 16, DATA, HIGH, 10);
-	assert_int_equal(sgl(w, LAST, s2, 32, 100010, LEAP_SGL_BIT_BUCKET), 0);
-	assert_int_equal(leap_pieces_bytes(w->pieces, w->nr), 100010);
-	assert_int_equal(sgl(w, LAST, s2, 32, 100010, 0), LEAP_SC_SGL_TYPE);
-	assert_int_equal(sgl(w, DATA, LOW, 600, 512, LEAP_SGL_OVERSIZED), 0);
-	assert_int_equal(w->pieces[0].len_bytes, 512);
-}
-
-static void test_sgl_bad(void **state)
-{
-	struct world *w = *state;
-	uint64_t s1 = LOW + 50 * PAGE;
-	uint32_t i;
-
-	assert_int_equal(sgl(w, DATA, LOW, 511, 512, 0), LEAP_SC_SGL_DATA_LEN);
-	assert_int_equal(sgl(w, DATA, LOW, 513, 512, 0), LEAP_SC_SGL_DATA_LEN);
-	assert_int_equal(sgl(w, 0x01, 0, 512, 512, 0), LEAP_SC_SGL_TYPE);
-	assert_int_equal(sgl(w, 0x5a, 0, 512, 512, 0), LEAP_SC_SGL_TYPE);
-	assert_int_equal(sgl(w, 0xf0, 0, 512, 512, 0), LEAP_SC_SGL_TYPE);
-	assert_int_equal(sgl(w, SEG, s1, 0, 512, 0), LEAP_SC_SGL_SEGMENT);
-	assert_int_equal(sgl(w, SEG, s1, 17, 512, 0), LEAP_SC_SGL_SEGMENT);
-	assert_int_equal(sgl(w, SEG, 0x10, 16, 512, 0), LEAP_SC_DATA_TRANSFER);
-	/* A segment that is not the last names no successor. */
-	desc(w, s1, DATA, LOW, 512);
-	assert_int_equal(sgl(w, SEG, s1, 16, 512, 0), LEAP_SC_SGL_SEGMENT);
-	/* A segment descriptor before the end, or in a last segment. */
-	desc(w, s1, LAST, s1, 16);
-	desc(w, s1 + 16, DATA, LOW, 512);
-	assert_int_equal(sgl(w, SEG, s1, 32, 512, 0), LEAP_SC_SGL_SEGMENT);
-	assert_int_equal(sgl(w, LAST, s1, 32, 512, 0), LEAP_SC_SGL_SEGMENT);
-	/* A circle of segments, and one that claims to be endless. */
-	desc(w, s1, SEG, s1, 16);
-	assert_int_equal(sgl(w, SEG, s1, 16, 512, 0), LEAP_SC_SGL_COUNT);
-	for (i = 0; i < 100 * PAGE / 16; i++)
-		desc(w, s1 + i * 16, DATA, LOW, 0);
-	assert_int_equal(sgl(w, LAST, s1, 0xfffffff0, 512, 0),
-			 LEAP_SC_SGL_COUNT);
-	assert_int_equal(sgl(w, DATA, LOW + 2, 512, 512, LEAP_SGL_DWORD),
-			 LEAP_SC_INVALID_FIELD);
-}
-
 static void test_copies(void **state)
 {
-	struct world *w = *state;
+	struct ats_world *w = *state;
 	uint8_t out[300], in[300];
 	uint32_t i;
 
@@ -662,24 +361,18 @@ static void test_copies(void **state)
 			 -EFAULT);
 }
 
-#define t(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		t(test_translate_spans_and_merges),
-		t(test_map_refuses),
-		t(test_map_files),
-		t(test_unmap_waits_for_pins),
-		t(test_unmap_without_pins),
-		t(test_hooks_let_go_and_take),
-		t(test_hook_takes_out_its_neighbour),
-		t(test_messages_to_another_thread),
-		t(test_prp_random),
-		t(test_prp_bad),
-		t(test_sgl_good),
-		t(test_sgl_bad),
-		t(test_copies),
+		ATS_T(test_translate_spans_and_merges),
+		ATS_T(test_map_refuses),
+		ATS_T(test_map_files),
+		ATS_T(test_unmap_waits_for_pins),
+		ATS_T(test_unmap_without_pins),
+		ATS_T(test_hooks_let_go_and_take),
+		ATS_T(test_hook_takes_out_its_neighbour),
+		ATS_T(test_messages_to_another_thread),
+		ATS_T(test_copies),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,8 +12,7 @@
  */
 #include "count.h"
 #include "fake-verbs.h"
-#include "guest-driver.h"
-#include "rand.h"
+#include "payload-fixture.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -25,11 +24,7 @@
 #include "transport/rdma/group.h"
 
 #define NQN	"nqn.2026-01.org.example:far-memory"
-#define PAYLOAD	0x300000000ull		/* guest physical */
-#define BYTES	(2u << 20)
-#define BLOCKS	4096u			/* of 512 bytes */
 #define SECONDS(n) ((n) * 1000000000ull)
-#define OUT	16u
 #define FAULT	(LEAP_SC_DATA_TRANSFER | LEAP_STATUS_DNR)
 
 static struct {
@@ -37,8 +32,6 @@ static struct {
 	/* The owner of the memory. */
 	struct leap_pollgroup *owner;
 	struct leap_share *share;
-	struct leap_dmabuf *payload;
-	uint8_t *own;			/* the guest's mapping of it */
 	char url[64];
 	int stopped;
 	/* Who serves the drive. */
@@ -50,7 +43,7 @@ static struct {
 	struct gd *g;
 	struct gd_cq cq;
 	struct gd_sq sq;
-	struct test_rand rnd;
+	struct payload pay;
 	struct unit_lived lived;
 } w;
 
@@ -94,7 +87,7 @@ static void share(uint32_t perm)
 	struct leap_share_opts o = LEAP_SHARE_OPTS_INIT;
 
 	o.url = w.url;
-	o.buf = w.payload;
+	o.buf = w.pay.buf;
 	o.perm = perm;
 	memset(o.token, 0x77, sizeof(o.token));
 	assert_int_equal(leap_share_create(w.owner, &o, &w.share), 0);
@@ -198,29 +191,25 @@ static void start_guest(void)
 	assert_int_equal(leap_vdev_create(ss, NULL, &w.vdev), 0);
 	w.g = gd_new(w.vdev, 1 << 20, poll_all, NULL);
 	gd_up(w.g, &w.cq, &w.sq, 64);
+	w.pay.g = w.g;
+	w.pay.sq = &w.sq;
 }
 
 static int setup(void **state)
 {
-	struct leap_dmabuf_opts mopts = LEAP_DMABUF_OPTS_INIT;
 
 	(void)state;
 	memset(&w, 0, sizeof(w));
-	w.rnd.s = 11;
+	w.pay.rnd.s = 11;
 	w.fabric = fake_fabric_create();
 	w.owner = pollgroup();
 	w.pg = pollgroup();
-	mopts.bytes = BYTES;
-	mopts.huge = LEAP_HUGE_NEVER;
-	assert_int_equal(leap_dmabuf_create(&mopts, &w.payload), 0);
-	w.own = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
-		     leap_dmabuf_fd(w.payload), 0);
-	assert_true(w.own != MAP_FAILED);
+	pay_make(&w.pay, NULL);
 	/* What a device reaches does not depend on page tables. */
-	w.fabric->alias_at = (uintptr_t)leap_dmabuf_addr(w.payload);
+	w.fabric->alias_at = (uintptr_t)leap_dmabuf_addr(w.pay.buf);
 	w.fabric->alias_bytes = BYTES;
-	w.fabric->alias = w.own;
-	assert_int_equal(mprotect(leap_dmabuf_addr(w.payload), BYTES,
+	w.fabric->alias = w.pay.own;
+	assert_int_equal(mprotect(leap_dmabuf_addr(w.pay.buf), BYTES,
 				  PROT_NONE), 0);
 	snprintf(w.url, sizeof(w.url), "rdma://127.0.0.1:0");
 	share(LEAP_PERM_READ | LEAP_PERM_WRITE);
@@ -239,16 +228,13 @@ static int teardown(void **state)
 	(void)state;
 	leap_vdev_destroy(w.vdev, set_flag, &done);
 	turn(&done);
-	done = 0;
-	leap_target_destroy(w.target, set_flag, &done);
-	turn(&done);
+	serve_stop(w.pg, w.target);
 	gd_free(w.g);
 	if (w.far)
 		far_close();
 	if (w.share)
 		unshare();
-	leap_dmabuf_put(w.payload);
-	munmap(w.own, BYTES);
+	pay_free(&w.pay);
 	assert_int_equal(leap_pollgroup_stats(w.pg, &st), 0);
 	assert_int_equal(st.bufs_in_use, 0);
 	while (leap_pollgroup_destroy(w.pg) == -EBUSY)
@@ -260,15 +246,6 @@ static int teardown(void **state)
 }
 
 /* ---- I/O ---- */
-
-static struct leap_sqe command(uint8_t opc, uint32_t lba, uint32_t nr,
-			       uint32_t at)
-{
-	struct leap_sqe sqe = gd_sqe_rw(opc, 1, lba, nr);
-
-	gd_prp(w.g, &sqe, PAYLOAD + at, nr * 512);
-	return sqe;
-}
 
 /* By time, not by turns as gd_wait. */
 static leap_status_t ended(uint16_t cid)
@@ -283,46 +260,16 @@ static leap_status_t ended(uint16_t cid)
 	return gd_wait(w.g, &w.sq, cid);
 }
 
+static leap_status_t run_sqe(const struct leap_sqe *sqe)
+{
+	return ended(gd_submit(w.g, &w.sq, sqe));
+}
+
 static leap_status_t run(uint8_t opc, uint32_t lba, uint32_t nr, uint32_t at)
 {
-	struct leap_sqe sqe = command(opc, lba, nr, at);
+	struct leap_sqe sqe = pay_sqe(&w.pay, opc, lba, nr, at);
 
-	return ended(gd_submit(w.g, &w.sq, &sqe));
-}
-
-static void one(int k)
-{
-	uint32_t nr = 1 + test_rand_below(&w.rnd, 255), i;
-	uint32_t lba = test_rand_below(&w.rnd, BLOCKS - nr);
-	uint32_t at = 4 * test_rand_below(&w.rnd, 1000);
-	uint32_t to = (1 << 20) + 4 * test_rand_below(&w.rnd, 1000);
-
-	w.g->used = 256 << 10;	/* PRP lists: those of before are done */
-	for (i = 0; i < nr * 512; i++)
-		w.own[at + i] = (uint8_t)test_rand_below(&w.rnd, 256);
-	memset(w.own + to, k, nr * 512);
-	w.own[to + nr * 512] = 0x5a;
-	assert_int_equal(run(LEAP_NVM_WRITE, lba, nr, at),
-			 0);
-	assert_int_equal(run(LEAP_NVM_READ, lba, nr, to),
-			 0);
-	assert_memory_equal(w.own + to, w.own + at, nr * 512);
-	assert_int_equal(w.own[to + nr * 512], 0x5a);
-}
-
-/* Writes and reads of one place each; writes of @fill. */
-static void load(uint16_t *cids, uint8_t fill)
-{
-	struct leap_sqe sqe;
-	uint32_t i;
-
-	w.g->used = 256 << 10;
-	for (i = 0; i < OUT; i++) {
-		memset(w.own + i * 65536, i & 1 ? 0 : fill, 64 * 512);
-		sqe = command(i & 1 ? LEAP_NVM_READ : LEAP_NVM_WRITE,
-			      (i & ~1u) * 64 + (i & 1) * 2048, 64, i * 65536);
-		cids[i] = gd_submit(w.g, &w.sq, &sqe);
-	}
+	return run_sqe(&sqe);
 }
 
 static void settle(const uint16_t *cids, leap_status_t expect)
@@ -356,7 +303,7 @@ static void test_moves(void **state)
 
 	(void)state;
 	for (k = 0; k < 300; k++)
-		one(k);
+		pay_one(&w.pay, k, run_sqe);
 	assert_true(info().reads >= 300 && info().writes >= 300);
 	assert_true(w.fabric->nr_reads - reads == info().reads);
 	assert_true(w.fabric->nr_writes - writes == info().writes);
@@ -373,13 +320,13 @@ static void test_no_malloc(void **state)
 
 	(void)state;
 	for (k = 0; k < 20; k++) {
-		load(cids, (uint8_t)k);
+		pay_load(&w.pay, cids, (uint8_t)k);
 		settle(cids, 0);
 	}
 	before = count_calls();
 	assert_true(before > 0);
 	for (k = 0; k < 500; k++) {
-		load(cids, (uint8_t)k);
+		pay_load(&w.pay, cids, (uint8_t)k);
 		settle(cids, 0);
 	}
 	assert_int_equal(count_calls(), before);
@@ -397,7 +344,7 @@ static void test_at_once(void **state)
 
 	(void)state;
 	for (i = 0; i < 8; i++) {
-		memset(w.own + i * 2 * GD_PAGE, (int)i + 1, GD_PAGE);
+		memset(w.pay.own + i * 2 * GD_PAGE, (int)i + 1, GD_PAGE);
 		entry[i] = leap_to_le64(PAYLOAD + (i + 1) * 2 * GD_PAGE);
 	}
 	sqe.prp1 = leap_to_le64(PAYLOAD);
@@ -415,7 +362,7 @@ static void test_at_once(void **state)
 	assert_int_equal(run(LEAP_NVM_READ, 0, 64, 1 << 20),
 			 0);
 	for (i = 0; i < 64 * 512; i++)
-		assert_int_equal(w.own[(1 << 20) + i], i / GD_PAGE + 1);
+		assert_int_equal(w.pay.own[(1 << 20) + i], i / GD_PAGE + 1);
 }
 
 /* A connection that is lost is made again; the guest sees nothing of it. */
@@ -427,7 +374,7 @@ static void test_broken(void **state)
 	(void)state;
 	for (k = 0; k < 40; k++) {
 		w.fabric->paused = k & 1;
-		load(cids, (uint8_t)k);
+		pay_load(&w.pay, cids, (uint8_t)k);
 		for (i = 0; i < k % 5; i++)
 			poll_all(NULL);
 		if (k % 3)
@@ -436,7 +383,7 @@ static void test_broken(void **state)
 			fake_break(fake_id(w.fabric, 1, 0));
 		w.fabric->paused = 0;
 		settle(cids, 0);
-		one((int)k);
+		pay_one(&w.pay, (int)k, run_sqe);
 	}
 	assert_true(info().connections > 30);
 	assert_true(info().redone > 100);
@@ -453,21 +400,21 @@ static void test_revoked(void **state)
 
 	(void)state;
 	w.fabric->paused = 1;
-	load(cids, 1);
+	pay_load(&w.pay, cids, 1);
 	poll_all(NULL);
 	unshare();
 	w.fabric->paused = 0;
-	memset(w.own, 0xa5, BYTES);
+	memset(w.pay.own, 0xa5, BYTES);
 	from = lived_ns();
 	settle(cids, LEAP_SC_DATA_TRANSFER);
 	assert_true(lived_ns() - from < SECONDS(2));
 	assert_int_equal(info().failed, OUT);
 	/* Nothing has got there since. */
 	assert_int_equal(run(LEAP_NVM_READ, 0, 64, 0), LEAP_SC_DATA_TRANSFER);
-	assert_int_equal(w.own[0], 0xa5);
+	assert_int_equal(w.pay.own[0], 0xa5);
 	share(LEAP_PERM_READ | LEAP_PERM_WRITE);
 	pass(SECONDS(1) / 5);
-	one(1);
+	pay_one(&w.pay, 1, run_sqe);
 	/* One that gives less is another one. */
 	unshare();
 	share(LEAP_PERM_READ);
@@ -493,14 +440,14 @@ static void test_restarted(void **state)
 
 	(void)state;
 	for (k = 0; k < 10; k++) {
-		load(cids, (uint8_t)k);
+		pay_load(&w.pay, cids, (uint8_t)k);
 		for (i = 0; i < k; i++)
 			poll_all(NULL);
 		unshare();
 		pass(SECONDS(1) / 50);
 		share(LEAP_PERM_READ | LEAP_PERM_WRITE);
 		settle(cids, 0);
-		one((int)k);
+		pay_one(&w.pay, (int)k, run_sqe);
 	}
 	assert_int_equal(info().failed, 0);
 	assert_int_equal(info().connections, 11);
@@ -515,7 +462,7 @@ static void test_unmap(void **state)
 
 	(void)state;
 	w.fabric->paused = 1;
-	load(cids, 2);
+	pay_load(&w.pay, cids, 2);
 	posted(OUT);
 	assert_int_equal(leap_vdev_mem_del(w.vdev, (leap_gpa_t){ PAYLOAD },
 					   BYTES, set_err, &done), 0);
@@ -524,7 +471,7 @@ static void test_unmap(void **state)
 	fake_resume(w.fabric);
 	turn(&done);
 	assert_int_equal(done, 1);
-	memset(w.own, 0xa5, BYTES);
+	memset(w.pay.own, 0xa5, BYTES);
 	for (i = 0; i < OUT; i++) {
 		ended(cids[i]);
 		/* What was fetched is written; what is to be brought may find
@@ -533,13 +480,13 @@ static void test_unmap(void **state)
 			    (w.g->raw & ~LEAP_STATUS_MORE) == FAULT));
 	}
 	for (i = 0; i < BYTES; i++)
-		assert_int_equal(w.own[i], 0xa5);
+		assert_int_equal(w.pay.own[i], 0xa5);
 	mem_add();
-	one(1);
+	pay_one(&w.pay, 1, run_sqe);
 	/* Again, with a device that never answers: the end of the queue pair
 	 * ends it. */
 	w.fabric->paused = 1;
-	load(cids, 3);
+	pay_load(&w.pay, cids, 3);
 	posted(OUT);
 	done = 0;
 	assert_int_equal(leap_vdev_mem_del(w.vdev, (leap_gpa_t){ PAYLOAD },
@@ -547,22 +494,22 @@ static void test_unmap(void **state)
 	turn(&done);
 	assert_int_equal(done, 1);
 	assert_int_equal(gd_rd4(w.g, LEAP_REG_CSTS) & LEAP_CSTS_CFS, 0);
-	memset(w.own, 0xa5, BYTES);
+	memset(w.pay.own, 0xa5, BYTES);
 	fake_resume(w.fabric);
 	for (i = 0; i < OUT; i++)
 		assert_int_equal(ended(cids[i]),
 				 LEAP_SC_DATA_TRANSFER);
 	pass(SECONDS(1) / 50);
 	for (i = 0; i < BYTES; i++)
-		assert_int_equal(w.own[i], 0xa5);
+		assert_int_equal(w.pay.own[i], 0xa5);
 	mem_add();
-	one(2);
+	pay_one(&w.pay, 2, run_sqe);
 }
 
 /* The device forgets what the key of the memory opens. */
 static void invalidate(void)
 {
-	uint64_t at = (uintptr_t)leap_dmabuf_addr(w.payload);
+	uint64_t at = (uintptr_t)leap_dmabuf_addr(w.pay.buf);
 	uint32_t i, n = 0;
 
 	fake_lock(w.fabric);
@@ -602,7 +549,7 @@ static void test_wrong_key(void **state)
 	(void)state;
 	for (k = 0; k < 10; k++) {
 		w.fabric->paused = 1;
-		load(cids, (uint8_t)k);
+		pay_load(&w.pay, cids, (uint8_t)k);
 		posted(OUT);
 		invalidate();
 		fake_resume(w.fabric);
@@ -612,7 +559,7 @@ static void test_wrong_key(void **state)
 			assert_int_equal(w.g->raw & ~LEAP_STATUS_MORE,
 					 i ? 0 : FAULT);
 		}
-		one((int)k);
+		pay_one(&w.pay, (int)k, run_sqe);
 	}
 	assert_int_equal(info().failed, 10);
 	assert_int_equal(info().connections, 11);
@@ -655,7 +602,7 @@ static void test_bounds(void **state)
 	assert_int_equal(info().connections, 1);
 	mem_del(0, BYTES + 65536);
 	mem_add();
-	one(1);
+	pay_one(&w.pay, 1, run_sqe);
 }
 
 /* What is given for reading is read; the rest is refused on this side. */
@@ -685,10 +632,10 @@ static void test_permission(void **state)
 	/* And by the device, for one who says that he may. */
 	r.perm = LEAP_PERM_READ | LEAP_PERM_WRITE;
 	assert_int_equal(leap_vdev_mem_add(w.vdev, &r), 0);
-	memset(w.own, 0x3c, 4096);
+	memset(w.pay.own, 0x3c, 4096);
 	assert_int_equal(run(LEAP_NVM_READ, 100, 8, 0),
 			 LEAP_SC_DATA_TRANSFER);
-	assert_int_equal(w.own[0], 0x3c);
+	assert_int_equal(w.pay.own[0], 0x3c);
 	assert_int_equal(run(LEAP_NVM_WRITE, 0, 8, 0),
 			 0);
 	assert_true(info().connections > 1);
@@ -704,7 +651,7 @@ static void test_lists(void **state)
 	sqe.prp1 = leap_to_le64(PAYLOAD);
 	sqe.prp2 = leap_to_le64(PAYLOAD + 65536);
 	assert_int_equal(gd_cmd(w.g, &w.sq, &sqe), LEAP_SC_DATA_TRANSFER);
-	one(1);
+	pay_one(&w.pay, 1, run_sqe);
 }
 
 /* Those who do not know the token, and those who are no share. */
@@ -721,7 +668,7 @@ static void test_strangers(void **state)
 	assert_int_equal(si.refused, 1);
 	assert_int_equal(si.peers, 1);
 	w.far = far;
-	one(1);
+	pay_one(&w.pay, 1, run_sqe);
 }
 
 static void on_host(struct leap_host *h, enum leap_host_state state,
@@ -764,7 +711,7 @@ static void test_other_kind(void **state)
 	assert_int_equal(w.opened, -ECONNREFUSED);
 	far_close();
 	w.far = far;
-	one(1);
+	pay_one(&w.pay, 1, run_sqe);
 }
 
 /* Private data cut short, damaged, or impossible. */
@@ -821,7 +768,7 @@ static void test_device(void **state)
 
 	(void)state;
 	w.fabric->paused = 1;
-	load(cids, 4);
+	pay_load(&w.pay, cids, 4);
 	poll_all(NULL);
 	fake_remove_device(w.fabric);
 	w.fabric->paused = 0;
@@ -836,7 +783,7 @@ static void test_device(void **state)
 	far_open(0x77);
 	assert_int_equal(w.opened, 1);
 	mem_add();
-	one(1);
+	pay_one(&w.pay, 1, run_sqe);
 }
 
 /* Every call that makes something fails once. */
@@ -865,7 +812,7 @@ static void test_no_memory(void **state)
 	}
 	assert_true(ok && i > 5);
 	mem_add();
-	one(1);
+	pay_one(&w.pay, 1, run_sqe);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

@@ -181,18 +181,10 @@ static uint8_t *byte_of(const struct buffer *b, uint32_t at)
 	return byte_at(b->page[at / 4096]) + at % 4096;
 }
 
-static struct leap_sqe rw(uint8_t opc, uint16_t cid, uint32_t at, uint32_t len)
-{
-	struct leap_sqe sqe = gx_sqe(opc, cid, at);
-
-	sqe.cdw12 = leap_to_le32(len);
-	return sqe;
-}
-
 static struct leap_sqe rw_prp(uint8_t opc, const struct buffer *b, uint32_t off,
 			      uint32_t len)
 {
-	struct leap_sqe sqe = rw(opc, 1, 0, len);
+	struct leap_sqe sqe = gx_rw(opc, 1, 0, len);
 	leap_le64 *list = gx_at(&t.gx, b->list);
 	uint32_t nr = (off + len + 4095) / 4096, i;
 
@@ -210,7 +202,7 @@ static struct leap_sqe rw_prp(uint8_t opc, const struct buffer *b, uint32_t off,
 static struct leap_sqe rw_far(uint8_t opc, uint16_t cid, uint32_t at,
 			      uint32_t disk, uint32_t len)
 {
-	struct leap_sqe sqe = rw(opc, cid, disk, len);
+	struct leap_sqe sqe = gx_rw(opc, cid, disk, len);
 
 	sqe.prp1 = leap_to_le64(FAR_GPA + at);
 	if (len > 4096)
@@ -316,7 +308,7 @@ static void test_sgl(void **state)
 		memset(byte_at(leap_from_le64(seg[i].addr)), (int)i + 1,
 		       901 + i);
 	}
-	sqe = rw(GX_OP_WRITE, 1, 0, 16 * 901 + 120);
+	sqe = gx_rw(GX_OP_WRITE, 1, 0, 16 * 901 + 120);
 	sqe.flags = LEAP_SQE_PSDT_SGL;
 	sqe.sgl1.addr = leap_to_le64(at.addr);
 	sqe.sgl1.len = leap_to_le32(16 * 16);
@@ -452,7 +444,7 @@ static void test_refused(void **state)
 	sqe = rw_far(GX_OP_WRITE, 1, 0, 0, 12288);
 	assert_int_equal(run(&sqe), FAULT);
 	/* Larger than all buffers together. */
-	sqe = rw(GX_OP_WRITE, 1, 0, 12288);
+	sqe = gx_rw(GX_OP_WRITE, 1, 0, 12288);
 	sqe.flags = LEAP_SQE_PSDT_SGL;
 	sqe.sgl1 = (struct leap_sgl_desc){ .addr = leap_to_le64(FAR_GPA),
 					   .len = leap_to_le32(12288) };
@@ -493,7 +485,7 @@ static void test_hungry(void **state)
 	assert_true(t.nr_asks && t.nr_asks < 4);
 	assert_true(bufs_in_use() <= 4);
 	assert_true(pool_empty() > 0);
-	sqe = rw(GX_OP_WRITE, 99, 400000, 4096);
+	sqe = gx_rw(GX_OP_WRITE, 99, 400000, 4096);
 	sqe.prp1 = leap_to_le64(gx_alloc(&t.gx, 4096, 4096).addr);
 	submit(&sqe);
 	assert_true(reap(&cqe));

@@ -169,9 +169,7 @@ static void test_kick_only_sleepers(void **state)
 	assert_int_equal(sq.db->wake, 0);	/* taken off by who kicks */
 	assert_true(leap_pollgroup_wait(gx.pg, 5000000000) > 0);
 	assert_int_equal(gx.executed, 1);
-	gx_sq_end(&sq);
-	gx_cq_end(&cq);
-	gx_fini(&gx);
+	gx_end(&gx, &sq, 1, &cq);
 }
 
 int main(void)

@@ -6,8 +6,7 @@
  *
  *	guest driver -> vdev -> relay -> lent: -> lender -> vfio-user: | process
  */
-#include "guest-driver.h"
-#include "rand.h"
+#include "payload-fixture.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -25,9 +24,6 @@
 #define FAR_NQN	"nqn.2026-01.org.example:far"
 #define NQN	"nqn.2026-01.org.example:near"
 #define NAME	"leap-payload"
-#define PAYLOAD	0x300000000ull		/* guest physical */
-#define BYTES	(2u << 20)
-#define BLOCKS	2048u			/* of 512 bytes */
 #define SECONDS(n) ((n) * 1000000000ull)
 
 static struct {
@@ -37,12 +33,10 @@ static struct {
 	struct leap_vdev *vdev;
 	struct leap_lender *lender;
 	struct leap_bdev *bdev;
-	struct leap_dmabuf *payload;
-	uint8_t *own;			/* the guest's mapping of it */
 	struct gd *g;
 	struct gd_cq cq;
 	struct gd_sq sq;
-	struct test_rand rnd;
+	struct payload pay;
 	char far_path[64], path[64];
 	int state, opened;
 	pid_t pid;
@@ -159,27 +153,22 @@ static void start_guest(void)
 	assert_int_equal(leap_vdev_create(w.ss, NULL, &w.vdev), 0);
 	w.g = gd_new(w.vdev, 1 << 20, poll_all, NULL);
 	gd_up(w.g, &w.cq, &w.sq, 64);
+	w.pay.g = w.g;
+	w.pay.sq = &w.sq;
 }
 
 static void start(const char *stack, uint32_t share_bufs)
 {
 	struct leap_pollgroup_opts popts = LEAP_POLLGROUP_OPTS_INIT;
-	struct leap_dmabuf_opts mopts = LEAP_DMABUF_OPTS_INIT;
 
 	memset(&w, 0, sizeof(w));
-	w.rnd.s = 5;
+	w.pay.rnd.s = 5;
 	start_far(stack);
 	popts.share_bufs = share_bufs;
 	assert_int_equal(leap_pollgroup_create(&popts, &w.pg), 0);
 	start_relay();
 	start_guest();
-	mopts.bytes = BYTES;
-	mopts.huge = LEAP_HUGE_NEVER;
-	mopts.name = NAME;
-	assert_int_equal(leap_dmabuf_create(&mopts, &w.payload), 0);
-	w.own = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
-		     leap_dmabuf_fd(w.payload), 0);
-	assert_true(w.own != MAP_FAILED);
+	pay_make(&w.pay, NAME);
 }
 
 static int setup(void **state)
@@ -209,26 +198,13 @@ static int teardown(void **state)
 	leap_lender_destroy(w.lender, set_flag, &done);
 	turn(&done);
 	gd_free(w.g);
-	leap_dmabuf_put(w.payload);
-	munmap(w.own, BYTES);
+	pay_free(&w.pay);
 	assert_int_equal(leap_pollgroup_destroy(w.pg), 0);
 	kill(w.pid, SIGKILL);
 	waitpid(w.pid, NULL, 0);
 	unlink(w.path);
 	unlink(w.far_path);
 	return 0;
-}
-
-static void mem_add(void)
-{
-	struct leap_ats_range range = LEAP_ATS_RANGE_INIT;
-
-	range.gpa.addr = PAYLOAD;
-	range.bytes = BYTES;
-	range.perm = LEAP_PERM_READ | LEAP_PERM_WRITE;
-	range.source = LEAP_ATS_DMABUF;
-	range.buf = w.payload;
-	assert_int_equal(leap_vdev_mem_add(w.vdev, &range), 0);
 }
 
 static struct leap_lender_info lent(void)
@@ -259,6 +235,11 @@ static uint64_t bounced(void)
 	return n;
 }
 
+static leap_status_t run(const struct leap_sqe *sqe)
+{
+	return gd_cmd(w.g, &w.sq, sqe);
+}
+
 /* All mappings of the payload in this process but the guest's. Their number. */
 static int forbid(void)
 {
@@ -271,7 +252,7 @@ static int forbid(void)
 	while (fgets(line, sizeof(line), f)) {
 		if (!strstr(line, NAME) ||
 		    sscanf(line, "%lx-%lx", &from, &to) != 2 ||
-		    from == (unsigned long)(uintptr_t)w.own)
+		    from == (unsigned long)(uintptr_t)w.pay.own)
 			continue;
 		assert_int_equal(mprotect((void *)from, to - from, PROT_NONE),
 				 0);
@@ -281,45 +262,17 @@ static int forbid(void)
 	return n;
 }
 
-static struct leap_sqe command(uint8_t opc, uint32_t lba, uint32_t nr,
-			       uint32_t at)
-{
-	struct leap_sqe sqe = gd_sqe_rw(opc, 1, lba, nr);
-
-	gd_prp(w.g, &sqe, PAYLOAD + at, nr * 512);
-	return sqe;
-}
-
-static void one(int k)
-{
-	uint32_t nr = 1 + test_rand_below(&w.rnd, 255), i;
-	uint32_t lba = test_rand_below(&w.rnd, BLOCKS - nr);
-	uint32_t at = 4 * test_rand_below(&w.rnd, 1000);
-	uint32_t to = (1 << 20) + 4 * test_rand_below(&w.rnd, 1000);
-	struct leap_sqe sqe = command(LEAP_NVM_WRITE, lba, nr, at);
-
-	w.g->used = 256 << 10;	/* PRP lists: those of before are done */
-	for (i = 0; i < nr * 512; i++)
-		w.own[at + i] = (uint8_t)test_rand_below(&w.rnd, 256);
-	memset(w.own + to, k, nr * 512);
-	sqe = command(LEAP_NVM_WRITE, lba, nr, at);
-	assert_int_equal(gd_cmd(w.g, &w.sq, &sqe), 0);
-	sqe = command(LEAP_NVM_READ, lba, nr, to);
-	assert_int_equal(gd_cmd(w.g, &w.sq, &sqe), 0);
-	assert_memory_equal(w.own + to, w.own + at, nr * 512);
-}
-
 static void test_zero_copies(void **state)
 {
 	int k;
 
-	mem_add();
+	pay_add(&w.pay, w.vdev);
 	assert_int_equal(forbid(), 1);
-	one(1);
+	pay_one(&w.pay, 1, run);
 	/* The lender's has come. */
 	assert_int_equal(forbid(), 2);
 	for (k = 0; k < 400; k++)
-		one(k);
+		pay_one(&w.pay, k, run);
 	assert_int_equal(forbid(), 2);
 	assert_int_equal(bounced(), 0);
 	assert_int_equal(lent().nr_borrowers, 1);
@@ -339,9 +292,10 @@ static void test_taken_back(void **state)
 	before = lent().nr_maps;
 	for (k = 0; k < 10; k++) {
 		w.g->used = 256 << 10;
-		mem_add();
+		pay_add(&w.pay, w.vdev);
 		for (i = 0; i < 16; i++) {
-			sqe = command(i & 1 ? LEAP_NVM_READ : LEAP_NVM_WRITE,
+			sqe = pay_sqe(&w.pay, i & 1 ? LEAP_NVM_READ :
+				      LEAP_NVM_WRITE,
 				      i * 64, 64, i * 65536);
 			cids[i] = gd_submit(w.g, &w.sq, &sqe);
 		}
@@ -370,14 +324,14 @@ static void test_taken_back(void **state)
 				    status == LEAP_SC_PRP_OFFSET ||
 				    status == LEAP_SC_INVALID_FIELD);
 		}
-		assert_int_equal(mprotect(leap_dmabuf_addr(w.payload), BYTES,
+		assert_int_equal(mprotect(leap_dmabuf_addr(w.pay.buf), BYTES,
 					  PROT_READ | PROT_WRITE), 0);
 	}
 	assert_true(seen > 0);
 	assert_int_equal(bounced(), 0);
-	mem_add();
+	pay_add(&w.pay, w.vdev);
 	for (i = 0; i < 20; i++)
-		one((int)i);
+		pay_one(&w.pay, (int)i, run);
 	assert_int_equal(lent().nr_maps, before + 1);
 	assert_int_equal(lent().resets, 0);
 }
@@ -404,7 +358,7 @@ static uint64_t by_tcp(void)
 	struct leap_pollgroup_stats s = { .size = sizeof(s) };
 	struct leap_host_opts hopts = LEAP_HOST_OPTS_INIT;
 	struct leap_host *host;
-	uint8_t *out = w.own, *in = w.own + (1 << 20);
+	uint8_t *out = w.pay.own, *in = w.pay.own + (1 << 20);
 	uint32_t k, i, nr;
 	char url[200];
 	int done = 0;

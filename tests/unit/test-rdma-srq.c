@@ -339,6 +339,8 @@ static void test_orphans(void **state)
 			assert_int_equal(fake_srq_recvs(w.fabric), SHARED);
 		rdma_close(&r);
 		if (alone) {
+			for (i = 0; i < COUNT(w.stays.ios); i++)
+				free(w.stays.ios[i].data);
 			open_at(&w, &w.stays, 0);
 		}
 		finish(&w);

@@ -7,20 +7,14 @@
  * checked. A layer of the far end watches where commands go, and the blocks
  * outside the window are looked at after every case.
  */
-#include "unit.h"
+#include "relay-fixture.h"
 
 #include <stdio.h>
 
-#include <leapio/host.h>
 #include <leapio/plugin/bdev_ops.h>
-#include <leapio/pollgroup.h>
-#include <leapio/relay.h>
-#include <leapio/target.h>
 
 #include "block/copy.h"
 
-#define FAR_NQN		"nqn.2026-01.org.example:far"
-#define NEAR_NQN	"nqn.2026-01.org.example:near"
 #define BLOCK		512u
 #define NR_WINDOWS	3u
 #define BLOCKS		512u	/* of each window */
@@ -87,89 +81,7 @@ static const struct leap_bdev_ops *const own[] = { &watch_ops, NULL };
 
 /* ---- two targets -------------------------------------------------------- */
 
-struct world {
-	struct leap_pollgroup *pg;
-	struct leap_target *far, *near;
-	struct leap_subsystem *far_ss, *near_ss;
-	struct leap_host *host, *direct;
-	struct leap_bdev *bdev;
-	int flag, err;
-	uint8_t *buf, *list;
-	struct leap_chan *chan;		/* of window MINE, for what is sent
-					 * past the controller */
-};
-
-static void set_flag(void *arg)
-{
-	((struct world *)arg)->flag = 1;
-}
-
-static void set_err(int err, void *arg)
-{
-	((struct world *)arg)->err = err;
-	set_flag(arg);
-}
-
-static void opened(int err, struct leap_bdev *bdev, void *arg)
-{
-	((struct world *)arg)->bdev = bdev;
-	set_err(err, arg);
-}
-
-static void wait_flag(struct world *w)
-{
-	uint64_t end = leap_pollgroup_now_ns(w->pg) + 20000000000u;
-
-	while (!w->flag) {
-		leap_pollgroup_wait(w->pg, 10000000);
-		assert_true(leap_pollgroup_now_ns(w->pg) < end);
-	}
-	w->flag = 0;
-}
-
-static void target(struct world *w, const char *name, const char *nqn,
-		   struct leap_target **t, struct leap_subsystem **ss)
-{
-	struct leap_subsystem_opts so = LEAP_SUBSYSTEM_OPTS_INIT;
-	struct leap_listener_opts lo = LEAP_LISTENER_OPTS_INIT;
-	struct leap_target_opts to = LEAP_TARGET_OPTS_INIT;
-	struct leap_listener *listener;
-
-	to.name = name;
-	assert_int_equal(leap_target_create(w->pg, &to, t), 0);
-	so.nqn = nqn;
-	so.allow_any_host = 1;
-	assert_int_equal(leap_subsystem_create(*t, &so, ss), 0);
-	lo.url = "loop://";
-	assert_int_equal(leap_listener_create(*t, &lo, &listener), 0);
-}
-
-static void add_ns(struct world *w, struct leap_subsystem *ss,
-		   struct leap_bdev *bdev)
-{
-	struct leap_ns_opts no = LEAP_NS_OPTS_INIT;
-
-	no.bdev = bdev;
-	assert_true(leap_ns_add(ss, &no, set_err, w) > 0);
-	wait_flag(w);
-	assert_int_equal(w->err, 0);
-}
-
-static struct leap_host *connect_host(struct world *w, struct leap_target *t,
-				      const char *url)
-{
-	struct leap_host_opts ho = LEAP_HOST_OPTS_INIT;
-	struct leap_host *host;
-
-	ho.url = url;
-	ho.target = t;
-	ho.nr_io_queues = 1;
-	assert_int_equal(leap_host_connect(w->pg, &ho, &host), 0);
-	while (leap_host_state(host) == LEAP_HOST_CONNECTING)
-		leap_pollgroup_wait(w->pg, 10000000);
-	assert_int_equal(leap_host_state(host), LEAP_HOST_LIVE);
-	return host;
-}
+static uint8_t *list;		/* ranges */
 
 static struct leap_bdev *open_window(struct world *w, uint32_t i)
 {
@@ -179,41 +91,39 @@ static struct leap_bdev *open_window(struct world *w, uint32_t i)
 	ro.target = w->far;
 	ro.start_block = START(i);
 	ro.nr_blocks = BLOCKS;
-	assert_int_equal(leap_relay_open(w->pg, &ro, opened, w), 0);
-	wait_flag(w);
-	assert_int_equal(w->err, 0);
+	assert_int_equal(rx_open(w, &ro), 0);
 	return w->bdev;
 }
 
 static int set_up(void **state)
 {
-	struct world *w = calloc(1, sizeof(*w));
 	struct leap_bdev *bdev;
+	struct world *w;
 	uint32_t i;
 
-	assert_non_null(w);
-	*state = w;
+	rx_set_up(state);
+	w = *state;
 	memset(&watch, 0, sizeof(watch));
 	watch.off = 1;
-	assert_int_equal(leap_pollgroup_create(NULL, &w->pg), 0);
-	target(w, "far", FAR_NQN, &w->far, &w->far_ss);
-	target(w, "near", NEAR_NQN, &w->near, &w->near_ss);
+	rx_start(w, 0);
 	assert_int_equal(leap_bdev_open_with(w->pg,
 		"watch -> memory:1310720", own, &bdev), 0);
-	add_ns(w, w->far_ss, bdev);
+	rx_add_ns(w, w->far_ss, bdev);
+	serve_at(w->far, "loop://");
+	serve_at(w->near, "loop://");
 	for (i = 0; i < NR_WINDOWS; i++) {
 		bdev = open_window(w, i);
-		add_ns(w, w->near_ss, bdev);
+		rx_add_ns(w, w->near_ss, bdev);
 		if (i == MINE)
 			assert_int_equal(leap_chan_open(bdev, w->pg, 1,
 							&w->chan), 0);
 	}
-	w->host = connect_host(w, w->near, "loop://near/" NEAR_NQN);
-	w->direct = connect_host(w, w->far, "loop://far/" FAR_NQN);
-	w->buf = malloc(FAR_BLOCKS * BLOCK);
-	w->list = calloc(256, 40);
+	w->host = rx_connect(w, w->near, "loop://near/" NEAR_NQN, 1);
+	w->direct = rx_connect(w, w->far, "loop://far/" FAR_NQN, 1);
+	w->buf = realloc(w->buf, FAR_BLOCKS * BLOCK);
 	assert_non_null(w->buf);
-	assert_non_null(w->list);
+	list = calloc(256, 40);
+	assert_non_null(list);
 	watch.low = START(MINE);
 	watch.high = START(MINE) + BLOCKS;
 	return 0;
@@ -221,25 +131,8 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	struct world *w = *state;
-	int i;
-
-	assert_int_equal(leap_chan_close(w->chan), 0);
-	leap_host_close(w->host, set_flag, w);
-	wait_flag(w);
-	leap_host_close(w->direct, set_flag, w);
-	wait_flag(w);
-	leap_target_destroy(w->near, set_flag, w);
-	wait_flag(w);
-	leap_target_destroy(w->far, set_flag, w);
-	wait_flag(w);
-	for (i = 0; leap_pollgroup_destroy(w->pg) && i < 5000; i++)
-		leap_pollgroup_wait(w->pg, 1000000);
-	assert_true(i < 5000);
-	free(w->buf);
-	free(w->list);
-	free(w);
-	return 0;
+	free(list);
+	return rx_tear_down(state);
 }
 
 /* ---- canaries ----------------------------------------------------------- */
@@ -405,7 +298,7 @@ static void dsm_entry(struct world *w, uint32_t i, uint64_t lba, uint32_t nlb)
 
 	r.slba = leap_to_le64(lba);
 	r.nlb = leap_to_le32(nlb);
-	memcpy(w->list + i * sizeof(r), &r, sizeof(r));
+	memcpy(list + i * sizeof(r), &r, sizeof(r));
 }
 
 static void copy_entry(struct world *w, int format, uint32_t i, uint64_t lba,
@@ -418,7 +311,7 @@ static void copy_entry(struct world *w, int format, uint32_t i, uint64_t lba,
 	/* Namespaces are no business of formats 0 and 1. */
 	r.snsid = leap_to_le32(1);
 	r.sopt = leap_to_le16(0xffff);
-	memcpy(w->list + i * (format ? 40u : 32u), &r, sizeof(r));
+	memcpy(list + i * (format ? 40u : 32u), &r, sizeof(r));
 }
 
 /* The range of the table among good ones, at each place of a list. */
@@ -443,7 +336,7 @@ static void test_dsm(void **state)
 				dsm_entry(w, k, k, 1);
 			dsm_entry(w, place, ranges[i / 4].lba, nlb);
 			sqe.cdw10 = leap_to_le32(nr - 1);
-			status = run(w, w->host, &sqe, w->list, nr * 16);
+			status = run(w, w->host, &sqe, list, nr * 16);
 			outcome(w, "dsm", i / 4, nlb > BLOCKS ||
 				ranges[i / 4].lba > BLOCKS - nlb ? OUT :
 				nlb ? SENT : EMPTY, status);
@@ -471,7 +364,7 @@ static void test_copy(void **state)
 				   ranges[i / 2].nlb);
 			sqe = rw(LEAP_NVM_COPY, MINE + 1, 0, 1);
 			sqe.cdw12 = leap_to_le32((nr - 1) | format << 8);
-			status = run(w, w->host, &sqe, w->list,
+			status = run(w, w->host, &sqe, list,
 				     nr * (format ? 40 : 32));
 			outcome(w, "copy from", i / 2, ranges[i / 2].in &&
 				ranges[i / 2].nlb + nr - 1 <= BLOCKS, status);
@@ -483,7 +376,7 @@ static void test_copy(void **state)
 		copy_entry(w, (int)format, 0, 0, ranges[i / 2].nlb);
 		sqe = rw(LEAP_NVM_COPY, MINE + 1, ranges[i / 2].lba, 1);
 		sqe.cdw12 = leap_to_le32(format << 8);
-		status = run(w, w->host, &sqe, w->list, format ? 40 : 32);
+		status = run(w, w->host, &sqe, list, format ? 40 : 32);
 		outcome(w, "copy to", i / 2, ranges[i / 2].in, status);
 	}
 }
@@ -586,7 +479,7 @@ static void test_past_the_controller(void **state)
 		fill_far(w);
 		dsm_entry(w, 0, 0, 1);
 		dsm_entry(w, 1, ranges[i].lba, ranges[i].nlb);
-		status = bio_run(w, LEAP_BIO_RANGES, 0, 0, NULL, w->list, 32);
+		status = bio_run(w, LEAP_BIO_RANGES, 0, 0, NULL, list, 32);
 		outcome(w, "bio of ranges", i, ranges[i].in, status);
 		/* The list may say another sum than was checked. */
 		for (sum = 1; sum <= BLOCKS; sum += BLOCKS - 1) {
@@ -594,7 +487,7 @@ static void test_past_the_controller(void **state)
 			sqe = rw(LEAP_NVM_COPY, 1, 0, 1);
 			copy_entry(w, 0, 0, ranges[i].lba, ranges[i].nlb);
 			status = bio_run(w, LEAP_BIO_COPY, BLOCKS - sum, sum,
-					 &sqe, w->list, 32);
+					 &sqe, list, 32);
 			outcome(w, "bio of copy", i, ranges[i].in &&
 				ranges[i].nlb == sum, status);
 		}

@@ -4,100 +4,22 @@
  * loopback and TCP, both in this process: windows, rewritten ranges, splitting,
  * answers, a far end that goes and comes under I/O.
  */
-#include "unit.h"
+#include "rand.h"
+#include "relay-fixture.h"
 
 #include <stdio.h>
 
-#include <leapio/host.h>
 #include <leapio/plugin/bdev_ops.h>
-#include <leapio/pollgroup.h>
-#include <leapio/relay.h>
-#include <leapio/target.h>
 
-#include "rand.h"
-
-#define FAR_NQN		"nqn.2026-01.org.example:far"
-#define NEAR_NQN	"nqn.2026-01.org.example:near"
 #define BLOCK		512u
 #define FAR_BLOCKS	32768u
 #define START		1000u
 #define BLOCKS		20000u
 #define DNR		LEAP_STATUS_DNR
 
-struct world {
-	struct leap_pollgroup *pg;
-	struct leap_target *far, *near;
-	struct leap_subsystem *far_ss, *near_ss;
-	struct leap_listener *far_listener;
-	char far_url[128], bound[64];
-	struct leap_host *host;		/* of the near target */
-	struct leap_host *direct;	/* of the far one */
-	struct leap_bdev *bdev;		/* the relay, while it is open */
-	struct leap_bdev *stack;	/* the near namespace's */
-	int tcp, flag, err;
-	uint8_t *buf, *back;
-};
-
-static const char *far_stack = "memory:16M";
-static uint32_t far_mdts, near_blocks = BLOCKS, loss_ms = 20000, nr_queues = 1;
-
-static void set_flag(void *arg)
-{
-	((struct world *)arg)->flag = 1;
-}
-
-static void set_err(int err, void *arg)
-{
-	struct world *w = arg;
-
-	w->err = err;
-	w->flag = 1;
-}
-
-static void wait_flag(struct world *w)
-{
-	uint64_t end = leap_pollgroup_now_ns(w->pg) + 20000000000u;
-
-	while (!w->flag) {
-		leap_pollgroup_wait(w->pg, 10000000);
-		assert_true(leap_pollgroup_now_ns(w->pg) < end);
-	}
-	w->flag = 0;
-}
-
-static void run_for(struct world *w, uint32_t ms)
-{
-	uint64_t end = leap_pollgroup_now_ns(w->pg) + ms * 1000000ull;
-
-	while (leap_pollgroup_now_ns(w->pg) < end)
-		leap_pollgroup_wait(w->pg, 1000000);
-}
-
-static void target(struct world *w, const char *name, const char *nqn,
-		   uint32_t mdts, struct leap_target **t,
-		   struct leap_subsystem **ss)
-{
-	struct leap_subsystem_opts so = LEAP_SUBSYSTEM_OPTS_INIT;
-	struct leap_target_opts to = LEAP_TARGET_OPTS_INIT;
-
-	to.name = name;
-	to.mdts_bytes = mdts;
-	assert_int_equal(leap_target_create(w->pg, &to, t), 0);
-	so.nqn = nqn;
-	so.allow_any_host = 1;
-	assert_int_equal(leap_subsystem_create(*t, &so, ss), 0);
-}
-
-static void add_ns(struct world *w, struct leap_subsystem *ss,
-		   struct leap_bdev *bdev)
-{
-	struct leap_ns_opts no = LEAP_NS_OPTS_INIT;
-
-	no.bdev = bdev;
-	assert_true(leap_ns_add(ss, &no, set_err, w) > 0);
-	wait_flag(w);
-	assert_int_equal(w->err, 0);
-}
+/* What start() makes; as set-up has it, or the test. */
+static const char *far_stack;
+static uint32_t far_mdts, near_blocks, loss_ms, nr_queues;
 
 static void listen_far(struct world *w)
 {
@@ -118,14 +40,6 @@ static void listen_far(struct world *w)
 	}
 }
 
-static void opened(int err, struct leap_bdev *bdev, void *arg)
-{
-	struct world *w = arg;
-
-	w->bdev = bdev;
-	set_err(err, w);
-}
-
 static int open_relay(struct world *w, uint32_t nsid, uint64_t start,
 		      uint64_t blocks)
 {
@@ -139,97 +53,39 @@ static int open_relay(struct world *w, uint32_t nsid, uint64_t start,
 	ro.loss_ms = loss_ms;
 	ro.reconnect_ms = 20;
 	ro.target = w->tcp ? NULL : w->far;
-	assert_int_equal(leap_relay_open(w->pg, &ro, opened, w), 0);
-	wait_flag(w);
-	return w->err;
-}
-
-static struct leap_host *connect_host(struct world *w, struct leap_target *t,
-				      const char *url, uint32_t queues)
-{
-	struct leap_host_opts ho = LEAP_HOST_OPTS_INIT;
-	struct leap_host *host;
-
-	ho.url = url;
-	ho.target = t;
-	ho.nr_io_queues = queues;
-	ho.depth = 64;
-	assert_int_equal(leap_host_connect(w->pg, &ho, &host), 0);
-	while (leap_host_state(host) == LEAP_HOST_CONNECTING)
-		leap_pollgroup_wait(w->pg, 10000000);
-	assert_int_equal(leap_host_state(host), LEAP_HOST_LIVE);
-	return host;
+	return rx_open(w, &ro);
 }
 
 static void start(struct world *w, uint32_t queues)
 {
-	struct leap_listener_opts lo = LEAP_LISTENER_OPTS_INIT;
-	struct leap_listener *near_listener;
 	struct leap_bdev *bdev;
 
-	assert_int_equal(leap_pollgroup_create(NULL, &w->pg), 0);
-	target(w, "far", FAR_NQN, far_mdts, &w->far, &w->far_ss);
-	target(w, "near", NEAR_NQN, 0, &w->near, &w->near_ss);
+	rx_start(w, far_mdts);
 	assert_int_equal(leap_bdev_open(w->pg, far_stack, &bdev), 0);
-	add_ns(w, w->far_ss, bdev);
+	rx_add_ns(w, w->far_ss, bdev);
 	listen_far(w);
 	assert_int_equal(open_relay(w, 1, START, near_blocks), 0);
 	w->stack = w->bdev;
-	add_ns(w, w->near_ss, w->bdev);
-	lo.url = "loop://";
-	assert_int_equal(leap_listener_create(w->near, &lo, &near_listener),
-			 0);
-	w->host = connect_host(w, w->near, "loop://near/" NEAR_NQN, queues);
-	w->direct = connect_host(w, w->tcp ? NULL : w->far, w->far_url, 1);
-	w->buf = malloc(1 << 20);
-	w->back = malloc(1 << 20);
-	assert_non_null(w->buf);
-	assert_non_null(w->back);
+	rx_add_ns(w, w->near_ss, w->bdev);
+	serve_at(w->near, "loop://");
+	w->host = rx_connect(w, w->near, "loop://near/" NEAR_NQN, queues);
+	w->direct = rx_connect(w, w->tcp ? NULL : w->far, w->far_url, 1);
 }
 
 static int set_up_loop(void **state)
 {
-	struct world *w = calloc(1, sizeof(*w));
-
-	assert_non_null(w);
-	*state = w;
-	return 0;
+	far_stack = "memory:16M";
+	far_mdts = 0;
+	near_blocks = BLOCKS;
+	loss_ms = 20000;
+	nr_queues = 1;
+	return rx_set_up(state);
 }
 
 static int set_up_tcp(void **state)
 {
 	set_up_loop(state);
 	((struct world *)*state)->tcp = 1;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct world *w = *state;
-	int i;
-
-	leap_host_close(w->host, set_flag, w);
-	wait_flag(w);
-	if (w->direct) {
-		leap_host_close(w->direct, set_flag, w);
-		wait_flag(w);
-	}
-	leap_target_destroy(w->near, set_flag, w);
-	wait_flag(w);
-	/* The relay says goodbye to the far end by itself. */
-	leap_target_destroy(w->far, set_flag, w);
-	wait_flag(w);
-	for (i = 0; leap_pollgroup_destroy(w->pg) && i < 500; i++)
-		run_for(w, 10);
-	assert_true(i < 500);
-	free(w->buf);
-	free(w->back);
-	free(w);
-	far_stack = "memory:16M";
-	far_mdts = 0;
-	near_blocks = BLOCKS;
-	loss_ms = 20000;
-	nr_queues = 1;
 	return 0;
 }
 
@@ -482,8 +338,8 @@ static void test_answers_pass(void **state)
 	assert_int_equal(cmd(w, w->host, LEAP_NVM_READ, 5, 1, w->buf, BLOCK),
 			 LEAP_SC_UNRECOVERED_READ | DNR);
 	/* The far namespace goes. */
-	assert_int_equal(leap_ns_remove(w->far_ss, 1, set_err, w), 0);
-	wait_flag(w);
+	assert_int_equal(leap_ns_remove(w->far_ss, 1, rx_set_err, w), 0);
+	rx_wait_flag(w);
 	assert_int_equal(cmd(w, w->host, LEAP_NVM_READ, 4, 1, w->buf, BLOCK),
 			 LEAP_SC_INVALID_NS | DNR);
 }
@@ -501,7 +357,7 @@ static void test_grows_with_the_far_end(void **state)
 	if (leap_ns_resize(w->far_ss, 1, 2 * FAR_BLOCKS * BLOCK))
 		skip();
 	for (i = 0; i < 500 && ns.nr_blocks != 2 * FAR_BLOCKS - START; i++) {
-		run_for(w, 10);
+		rx_run_for(w, 10);
 		assert_int_equal(leap_host_ns_next(w->host, 0, &ns), 0);
 	}
 	assert_int_equal(ns.nr_blocks, 2 * FAR_BLOCKS - START);
@@ -513,10 +369,10 @@ static void far_becomes(struct world *w, const char *stack)
 {
 	struct leap_bdev *bdev;
 
-	assert_int_equal(leap_ns_remove(w->far_ss, 1, set_err, w), 0);
-	wait_flag(w);
+	assert_int_equal(leap_ns_remove(w->far_ss, 1, rx_set_err, w), 0);
+	rx_wait_flag(w);
 	assert_int_equal(leap_bdev_open(w->pg, stack, &bdev), 0);
-	add_ns(w, w->far_ss, bdev);
+	rx_add_ns(w, w->far_ss, bdev);
 }
 
 /* Blocks of another size are refused, and when they are right again they are
@@ -530,13 +386,13 @@ static void test_unfit_for_a_while(void **state)
 	start(w, 1);
 	far_becomes(w, "memory:16M[block=4096]");
 	for (i = 0; i < 500 && !status; i++) {
-		run_for(w, 10);
+		rx_run_for(w, 10);
 		status = cmd(w, w->host, LEAP_NVM_FLUSH, 0, 0, NULL, 0);
 	}
 	assert_int_equal(status, LEAP_SC_INTERNAL | DNR);
 	far_becomes(w, "memory:16M");
 	for (i = 0; i < 300 && status; i++) {
-		run_for(w, 10);
+		rx_run_for(w, 10);
 		status = cmd(w, w->host, LEAP_NVM_READ, 4, 1, w->buf, BLOCK);
 	}
 	assert_int_equal(status, 0);
@@ -692,8 +548,8 @@ static void cut_far(struct world *w, int stay)
 
 static void drop_direct(struct world *w)
 {
-	leap_host_close(w->direct, set_flag, w);
-	wait_flag(w);
+	leap_host_close(w->direct, rx_set_flag, w);
+	rx_wait_flag(w);
 	w->direct = NULL;
 }
 
@@ -710,7 +566,7 @@ static void test_far_end_cut_under_io(void **state)
 	for (i = 0; i < 5; i++) {
 		run_wait(r, 5000 - 1000 * (uint32_t)i);
 		cut_far(w, i & 1);
-		run_for(w, 50);
+		rx_run_for(w, 50);
 		if (!(i & 1))
 			listen_far(w);
 	}
@@ -778,11 +634,11 @@ static void test_closed_while_away(void **state)
 	start(w, 1);
 	drop_direct(w);
 	cut_far(w, 0);
-	run_for(w, 200);
+	rx_run_for(w, 200);
 }
 
-#define l(f) { #f " (loop)", f, set_up_loop, tear_down, NULL }
-#define t(f) { #f " (tcp)", f, set_up_tcp, tear_down, NULL }
+#define l(f) { #f " (loop)", f, set_up_loop, rx_tear_down, NULL }
+#define t(f) { #f " (tcp)", f, set_up_tcp, rx_tear_down, NULL }
 #define both(f) l(f), t(f)
 
 int main(void)

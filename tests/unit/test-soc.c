@@ -10,8 +10,7 @@
  * The far end has a poll group of its own; stopped means that nobody polls it.
  */
 #include "fake-verbs.h"
-#include "guest-driver.h"
-#include "rand.h"
+#include "payload-fixture.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -29,11 +28,7 @@
 #define FAR_NQN	"nqn.2026-01.org.example:far"
 #define NQN	"nqn.2026-01.org.example:near"
 #define NAME	"leap-soc"
-#define PAYLOAD	0x300000000ull		/* guest physical */
-#define BYTES	(2u << 20)
-#define BLOCKS	4096u			/* of 512 bytes */
 #define SECONDS(n) ((n) * 1000000000ull)
-#define OUT	16u
 
 static struct {
 	const char *kind;
@@ -49,12 +44,10 @@ static struct {
 	struct leap_subsystem *ss;
 	struct leap_vdev *vdev;
 	struct leap_bdev *bdev;
-	struct leap_dmabuf *payload;
-	uint8_t *own;			/* the guest's mapping of it */
 	struct gd *g;
 	struct gd_cq cq;
 	struct gd_sq sq;
-	struct test_rand rnd;
+	struct payload pay;
 	int opened;
 } w;
 
@@ -181,28 +174,17 @@ static void start_guest(void)
 	assert_int_equal(leap_vdev_create(w.ss, NULL, &w.vdev), 0);
 	w.g = gd_new(w.vdev, 1 << 20, poll_all, NULL);
 	gd_up(w.g, &w.cq, &w.sq, 64);
-}
-
-static void mem_add(void)
-{
-	struct leap_ats_range range = LEAP_ATS_RANGE_INIT;
-
-	range.gpa.addr = PAYLOAD;
-	range.bytes = BYTES;
-	range.perm = LEAP_PERM_READ | LEAP_PERM_WRITE;
-	range.source = LEAP_ATS_DMABUF;
-	range.buf = w.payload;
-	assert_int_equal(leap_vdev_mem_add(w.vdev, &range), 0);
+	w.pay.g = w.g;
+	w.pay.sq = &w.sq;
 }
 
 static void start(const char *kind)
 {
-	struct leap_dmabuf_opts mopts = LEAP_DMABUF_OPTS_INIT;
 	int fd;
 
 	memset(&w, 0, sizeof(w));
 	w.kind = kind;
-	w.rnd.s = 5;
+	w.pay.rnd.s = 5;
 	snprintf(w.file, sizeof(w.file), "/tmp/leap-soc-XXXXXX");
 	fd = mkstemp(w.file);
 	assert_true(fd >= 0);
@@ -214,20 +196,14 @@ static void start(const char *kind)
 	far_start();
 	start_relay();
 	start_guest();
-	mopts.bytes = BYTES;
-	mopts.huge = LEAP_HUGE_NEVER;
-	mopts.name = NAME;
-	assert_int_equal(leap_dmabuf_create(&mopts, &w.payload), 0);
-	w.own = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
-		     leap_dmabuf_fd(w.payload), 0);
-	assert_true(w.own != MAP_FAILED);
+	pay_make(&w.pay, NAME);
 	if (w.fabric) {
 		/* What a device reaches does not depend on page tables. */
-		w.fabric->alias_at = (uintptr_t)leap_dmabuf_addr(w.payload);
+		w.fabric->alias_at = (uintptr_t)leap_dmabuf_addr(w.pay.buf);
 		w.fabric->alias_bytes = BYTES;
-		w.fabric->alias = w.own;
+		w.fabric->alias = w.pay.own;
 	}
-	mem_add();
+	pay_add(&w.pay, w.vdev);
 }
 
 static int setup_rdma(void **state)
@@ -252,8 +228,7 @@ static int teardown(void **state)
 	leap_target_destroy(w.target, set_flag, &done);
 	turn(&done);
 	gd_free(w.g);
-	leap_dmabuf_put(w.payload);
-	munmap(w.own, BYTES);
+	pay_free(&w.pay);
 	while (leap_pollgroup_destroy(w.pg) == -EBUSY)
 		poll_all(NULL);
 	far_kill();
@@ -286,58 +261,20 @@ static uint64_t bounced(void)
 	return n - queues;
 }
 
+static leap_status_t run(const struct leap_sqe *sqe)
+{
+	return gd_cmd(w.g, &w.sq, sqe);
+}
+
 /* Regions of the payload that the device knows. */
 static uint32_t known(void)
 {
-	uint64_t at = (uintptr_t)leap_dmabuf_addr(w.payload);
+	uint64_t at = (uintptr_t)leap_dmabuf_addr(w.pay.buf);
 	uint32_t i, n = 0;
 
 	for (i = 0; w.fabric && i < FAKE_MRS; i++)
 		n += w.fabric->mrs[i] && w.fabric->mrs[i]->addr == at;
 	return n;
-}
-
-static struct leap_sqe command(uint8_t opc, uint32_t lba, uint32_t nr,
-			       uint32_t at)
-{
-	struct leap_sqe sqe = gd_sqe_rw(opc, 1, lba, nr);
-
-	gd_prp(w.g, &sqe, PAYLOAD + at, nr * 512);
-	return sqe;
-}
-
-static void one(int k)
-{
-	uint32_t nr = 1 + test_rand_below(&w.rnd, 255), i;
-	uint32_t lba = test_rand_below(&w.rnd, BLOCKS - nr);
-	uint32_t at = 4 * test_rand_below(&w.rnd, 1000);
-	uint32_t to = (1 << 20) + 4 * test_rand_below(&w.rnd, 1000);
-	struct leap_sqe sqe;
-
-	w.g->used = 256 << 10;	/* PRP lists: those of before are done */
-	for (i = 0; i < nr * 512; i++)
-		w.own[at + i] = (uint8_t)test_rand_below(&w.rnd, 256);
-	memset(w.own + to, k, nr * 512);
-	sqe = command(LEAP_NVM_WRITE, lba, nr, at);
-	assert_int_equal(gd_cmd(w.g, &w.sq, &sqe), 0);
-	sqe = command(LEAP_NVM_READ, lba, nr, to);
-	assert_int_equal(gd_cmd(w.g, &w.sq, &sqe), 0);
-	assert_memory_equal(w.own + to, w.own + at, nr * 512);
-}
-
-/* Writes and reads of one place each; writes of @fill. */
-static void load(uint16_t *cids, uint8_t fill)
-{
-	struct leap_sqe sqe;
-	uint32_t i;
-
-	w.g->used = 256 << 10;
-	for (i = 0; i < OUT; i++) {
-		memset(w.own + i * 65536, i & 1 ? 0 : fill, 64 * 512);
-		sqe = command(i & 1 ? LEAP_NVM_READ : LEAP_NVM_WRITE,
-			      (i & ~1u) * 64 + (i & 1) * 2048, 64, i * 65536);
-		cids[i] = gd_submit(w.g, &w.sq, &sqe);
-	}
 }
 
 static void settle(const uint16_t *cids)
@@ -354,19 +291,19 @@ static void test_zero_copies(void **state)
 {
 	int k;
 
-	one(1);
+	pay_one(&w.pay, 1, run);
 	assert_int_equal(known(), 1);
-	assert_int_equal(mprotect(leap_dmabuf_addr(w.payload), BYTES,
+	assert_int_equal(mprotect(leap_dmabuf_addr(w.pay.buf), BYTES,
 				  PROT_NONE), 0);
 	for (k = 0; k < 400; k++)
-		one(k);
+		pay_one(&w.pay, k, run);
 	assert_int_equal(bounced(), 0);
 	assert_int_equal(known(), 1);
 	assert_true(w.fabric->nr_reads > 200 && w.fabric->nr_writes > 200);
 	far_kill();
 	far_start();
 	for (k = 0; k < 100; k++)
-		one(k);
+		pay_one(&w.pay, k, run);
 	assert_int_equal(bounced(), 0);
 }
 
@@ -377,14 +314,14 @@ static void test_killed(void **state)
 	uint32_t i, k;
 
 	for (k = 0; k < 10; k++) {
-		load(cids, (uint8_t)k);
+		pay_load(&w.pay, cids, (uint8_t)k);
 		for (i = 0; i < k * 3; i++)
 			poll_all(NULL);
 		far_kill();
 		pass(SECONDS(1) / 20);
 		far_start();
 		settle(cids);
-		one((int)k);
+		pay_one(&w.pay, (int)k, run);
 	}
 }
 
@@ -396,8 +333,8 @@ static void test_stopped_unmap(void **state)
 	uint32_t i;
 	int done = 0;
 
-	one(1);
-	load(cids, 0x33);
+	pay_one(&w.pay, 1, run);
+	pay_load(&w.pay, cids, 0x33);
 	w.stopped = 1;
 	for (i = 0; i < 100; i++)
 		poll_all(NULL);
@@ -408,11 +345,11 @@ static void test_stopped_unmap(void **state)
 	assert_int_equal(known(), 0);
 	assert_int_equal(gd_rd4(w.g, LEAP_REG_CSTS) & LEAP_CSTS_CFS, 0);
 	/* It wakes up, and whatever it does then does not get here. */
-	memset(w.own, 0xa5, BYTES);
+	memset(w.pay.own, 0xa5, BYTES);
 	w.stopped = 0;
 	pass(SECONDS(1) / 2);
 	for (i = 0; i < BYTES; i++)
-		assert_int_equal(w.own[i], 0xa5);
+		assert_int_equal(w.pay.own[i], 0xa5);
 	for (i = 0; i < OUT; i++) {
 		leap_status_t status = gd_wait(w.g, &w.sq, cids[i]);
 
@@ -420,9 +357,9 @@ static void test_stopped_unmap(void **state)
 		assert_true(status == LEAP_SC_PATH_CTRL || !status ||
 			    status == LEAP_SC_DATA_TRANSFER);
 	}
-	mem_add();
+	pay_add(&w.pay, w.vdev);
 	for (i = 0; i < 20; i++)
-		one((int)i);
+		pay_one(&w.pay, (int)i, run);
 }
 
 /* The guest resets then. */
@@ -431,23 +368,23 @@ static void test_stopped_reset(void **state)
 	uint16_t cids[OUT];
 	uint32_t i;
 
-	one(1);
-	load(cids, 0x44);
+	pay_one(&w.pay, 1, run);
+	pay_load(&w.pay, cids, 0x44);
 	w.stopped = 1;
 	for (i = 0; i < 100; i++)
 		poll_all(NULL);
 	gd_wr4(w.g, LEAP_REG_CC, 0);
 	not_ready_soon();
 	assert_int_equal(gd_rd4(w.g, LEAP_REG_CSTS) & LEAP_CSTS_CFS, 0);
-	memset(w.own, 0xa5, BYTES);
+	memset(w.pay.own, 0xa5, BYTES);
 	w.stopped = 0;
 	pass(SECONDS(1) / 2);
 	for (i = 0; i < BYTES; i++)
-		assert_int_equal(w.own[i], 0xa5);
+		assert_int_equal(w.pay.own[i], 0xa5);
 	w.g->used = 0;
 	gd_up(w.g, &w.cq, &w.sq, 64);
 	for (i = 0; i < 20; i++)
-		one((int)i);
+		pay_one(&w.pay, (int)i, run);
 }
 
 /* Both, with a far end that is dead: commands wait for the next one, and are
@@ -459,22 +396,22 @@ static void test_dead(void **state)
 	uint32_t i;
 	int done = 0;
 
-	one(1);
-	load(cids, 0x66);
+	pay_one(&w.pay, 1, run);
+	pay_load(&w.pay, cids, 0x66);
 	far_kill();
 	pass(SECONDS(1) / 10);
 	assert_int_equal(leap_vdev_mem_del(w.vdev, gpa, BYTES, set_err,
 					   &done), 0);
 	turn_soon(&done, SECONDS(2));
 	assert_int_equal(done, 1);
-	mem_add();
+	pay_add(&w.pay, w.vdev);
 	for (i = 0; i < OUT; i++) {
 		leap_status_t status = gd_wait(w.g, &w.sq, cids[i]);
 
 		assert_true(status == LEAP_SC_PATH_CTRL || !status ||
 			    status == LEAP_SC_DATA_TRANSFER);
 	}
-	load(cids, 0x77);
+	pay_load(&w.pay, cids, 0x77);
 	pass(SECONDS(1) / 10);
 	gd_wr4(w.g, LEAP_REG_CC, 0);
 	not_ready_soon();
@@ -482,7 +419,7 @@ static void test_dead(void **state)
 	w.g->used = 0;
 	gd_up(w.g, &w.cq, &w.sq, 64);
 	for (i = 0; i < 20; i++)
-		one((int)i);
+		pay_one(&w.pay, (int)i, run);
 }
 
 /* Nothing is out: what the device knows is a cache, and goes with the range. */
@@ -493,7 +430,7 @@ static void test_eviction(void **state)
 	int done;
 
 	for (k = 0; k < 20; k++) {
-		one((int)k);
+		pay_one(&w.pay, (int)k, run);
 		assert_int_equal(known(), 1);
 		done = 0;
 		assert_int_equal(leap_vdev_mem_del(w.vdev, gpa, BYTES,
@@ -501,7 +438,7 @@ static void test_eviction(void **state)
 		turn(&done);
 		assert_int_equal(done, 1);
 		assert_int_equal(known(), 0);
-		mem_add();
+		pay_add(&w.pay, w.vdev);
 	}
 	assert_int_equal(bounced(), 0);
 }
@@ -523,7 +460,7 @@ static void test_other_memory(void **state)
 	range.source = LEAP_ATS_DMABUF;
 	range.buf = other;
 	assert_int_equal(leap_vdev_mem_add(w.vdev, &range), 0);
-	load(cids, 0x55);
+	pay_load(&w.pay, cids, 0x55);
 	w.stopped = 1;
 	assert_int_equal(leap_vdev_mem_del(w.vdev, range.gpa, 65536,
 					   set_err, &done), 0);

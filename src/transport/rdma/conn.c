@@ -408,6 +408,8 @@ void leap__rdma_kill(struct leap__rdma_conn *c, int err)
 {
 	if (c->state >= LEAP__RDMA_DEAD)
 		return;
+	leap__pg_log(c->pg, LEAP_LOG_DEBUG, "rdma: a connection ends: %s",
+		     err ? strerror(-err) : "in order");
 	c->state = LEAP__RDMA_DEAD;
 	c->err = err;
 	leap_timer_stop(c->pg, &c->timer);

@@ -8,6 +8,7 @@
  * last queue pair has been destroyed, and then the share is done. Knows nothing of what
  * is in the memory.
  */
+#include "transport/rdma/door.h"
 #include "transport/rdma/farmem.h"
 
 #include "core/io/inet.h"
@@ -21,7 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RETRY_NS	1000000000u
+#define BACKLOG		16
 #define MAX_PEERS	64u
 
 /* The memory as a device knows it. */
@@ -41,13 +42,8 @@ struct peer {
 };
 
 struct leap_share {
+	struct leap__rdma_door door;	/* first */
 	struct leap_pollgroup *pg;
-	const struct leap__verbs *v;
-	struct leap__v_chan *chan;
-	struct leap__v_id *id;
-	struct leap__rdma_watch *watch;
-	struct leap_timer retry;
-	struct sockaddr_storage addr;
 	struct leap_dmabuf *buf;
 	struct leap__list regions;
 	struct leap__list peers;
@@ -77,7 +73,7 @@ static void region_put(struct leap_share *s, struct region *r)
 	if (--r->users)
 		return;
 	leap__list_remove(&r->link);
-	s->v->mr_destroy(r->mr);
+	s->door.v->mr_destroy(r->mr);
 	free(r);
 }
 
@@ -100,7 +96,7 @@ static int region_get(struct leap_share *s, const struct leap__rdma_dev *dev,
 	r = calloc(1, sizeof(*r));
 	if (!r)
 		return -ENOMEM;
-	err = s->v->mr_create(dev->pd, leap_dmabuf_addr(s->buf),
+	err = s->door.v->mr_create(dev->pd, leap_dmabuf_addr(s->buf),
 			      leap_dmabuf_bytes(s->buf), access_of(s->perm),
 			      &keys, &r->mr);
 	if (err) {
@@ -119,10 +115,7 @@ static int region_get(struct leap_share *s, const struct leap__rdma_dev *dev,
 
 static void share_free(struct leap_share *s)
 {
-	if (s->id)
-		s->v->id_destroy(s->id);
-	if (s->chan)
-		s->v->chan_destroy(s->chan);
+	leap__rdma_door_end(&s->door);
 	leap_dmabuf_put(s->buf);
 	free(s);
 }
@@ -160,14 +153,10 @@ void leap_share_destroy(struct leap_share *s, void (*done)(void *arg),
 	s->closing = 1;
 	s->done = done;
 	s->done_arg = arg;
-	leap_timer_stop(s->pg, &s->retry);
-	if (s->id)
-		s->v->id_destroy(s->id);
-	s->id = NULL;
 	leap__list_for_each_safe(pos, next, &s->peers)
 		leap__rdma_kill(&leap__list_entry(pos, struct peer, link)->c,
 				-ECANCELED);
-	leap__rdma_unwatch(s->watch, watch_ended);
+	leap__rdma_door_close(&s->door, watch_ended);
 }
 
 /* ---- one that has connected ---- */
@@ -257,9 +246,9 @@ static void refuse(struct leap_share *s, struct peer *p,
 		   const struct leap__v_cm *cm, int err)
 {
 	s->info.refused++;
-	s->v->reject(cm->id, NULL, 0);
+	s->door.v->reject(cm->id, NULL, 0);
 	if (!p || !p->c.id)
-		s->v->id_destroy(cm->id);
+		s->door.v->id_destroy(cm->id);
 	if (p)
 		leap__rdma_conn_fini(&p->c);
 	free(p);
@@ -268,8 +257,9 @@ static void refuse(struct leap_share *s, struct peer *p,
 			     "%s", strerror(-err));
 }
 
-static void peer_start(struct leap_share *s, const struct leap__v_cm *cm)
+static void peer_start(struct leap__rdma_door *d, const struct leap__v_cm *cm)
 {
+	struct leap_share *s = (struct leap_share *)d;
 	struct peer *p = NULL;
 	int err;
 
@@ -302,83 +292,21 @@ static void peer_start(struct leap_share *s, const struct leap__v_cm *cm)
 		s->info.accepted++;
 }
 
-/* ---- listening ---- */
-
-static int start(struct leap_share *s)
-{
-	int err = s->v->id_create(s->chan, s, &s->id);
-
-	if (!err)
-		err = s->v->listen(s->id, (struct sockaddr *)&s->addr, 16);
-	if (err && s->id) {
-		s->v->id_destroy(s->id);
-		s->id = NULL;
-	}
-	return err;
-}
-
-static void retry_run(struct leap_timer *timer)
-{
-	struct leap_share *s = leap__list_entry(timer, struct leap_share,
-						retry);
-
-	if (start(s))
-		leap_timer_start(s->pg, &s->retry, RETRY_NS);
-}
-
-static void on_event(struct leap_share *s, const struct leap__v_cm *cm)
-{
-	switch (cm->type) {
-	case LEAP__V_CONNECT_REQUEST:
-		peer_start(s, cm);
-		return;
-	case LEAP__V_DEVICE_REMOVAL:
-	case LEAP__V_ADDR_CHANGE:
-		s->v->id_destroy(s->id);
-		s->id = NULL;
-		leap_timer_start(s->pg, &s->retry, RETRY_NS);
-		return;
-	default:
-		return;
-	}
-}
-
-static void fired(void *arg)
-{
-	struct leap_share *s = arg;
-	struct leap__v_cm cm;
-
-	while (!s->closing && s->v->chan_get(s->chan, &cm) > 0)
-		on_event(s, &cm);
-}
-
 /* ---- the beginning ---- */
 
 static int listen_at(struct leap_share *s, const char *url)
 {
-	int fds[2] = { -1, -1 }, err;
+	static const char call[] = "leap_share_create";
 	char text[64];
+	int err;
 
-	err = leap__farmem_url("leap_share_create", url, s->url, sizeof(s->url),
-			      &s->addr);
+	err = leap__farmem_url(call, url, s->url, sizeof(s->url),
+			       &s->door.addr);
+	if (!err)
+		err = leap__rdma_door_open(&s->door, s->pg, call);
 	if (err)
 		return err;
-	s->v = leap__rdma_verbs(s->pg, "leap_share_create");
-	if (!s->v)
-		return -EPROTONOSUPPORT;
-	err = s->v->chan_create(s->v, &s->chan);
-	if (!err)
-		err = start(s);
-	if (!err)
-		err = s->v->local_addr(s->id, &s->addr);
-	if (!err) {
-		fds[0] = s->v->chan_fd(s->chan);
-		err = leap__rdma_watch(s->pg, fds, fired, s, &s->watch);
-	}
-	if (err)
-		return leap__err(err, "leap_share_create: %s: %s", url,
-				 strerror(-err));
-	leap__inet_text(&s->addr, text, sizeof(text));
+	leap__inet_text(&s->door.addr, text, sizeof(text));
 	snprintf(s->url, sizeof(s->url), "rdma://%s", text);
 	return 0;
 }
@@ -406,7 +334,8 @@ int leap_share_create(struct leap_pollgroup *pg,
 	s->buf = leap_dmabuf_get(opts.buf);
 	s->perm = opts.perm;
 	s->max_peers = opts.max_peers ? opts.max_peers : MAX_PEERS;
-	s->retry.run = retry_run;
+	s->door.request = peer_start;
+	s->door.backlog = BACKLOG;
 	s->info.size = sizeof(s->info);
 	memcpy(s->token, opts.token, sizeof(s->token));
 	leap__list_init(&s->regions);

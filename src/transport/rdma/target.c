@@ -520,6 +520,10 @@ static int share_receives(struct target *t, uint32_t nr)
 				     "rdma: a queue has receives of its own: "
 				     "%u shared ones cannot be had: %s", nr,
 				     strerror(-err));
+	else
+		leap__pg_log(c->pg, LEAP_LOG_DEBUG, "rdma: a queue of %u takes "
+			     "part in %u shared receives", t->depth,
+			     t->srq->nr);
 	c->srq = t->srq;
 	return 0;
 }
