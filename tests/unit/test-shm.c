@@ -622,7 +622,7 @@ static void test_full_table(void **state)
 	assert_int_equal(leap_pollgroup_destroy(pg), 0);
 }
 
-/* ---- those that wait for each other's room --------------------------------- */
+/* ---- those that wait for each other's room ----------------------------- */
 
 #define MANY	1000u
 #define PARTS	40u		/* more than fit into a command */
@@ -742,8 +742,8 @@ static void *many_main(void *arg)
 }
 
 /* Four reads of a drive that takes its time have all the room there is for long
- * lists; all others are of one that answers at once. Whoever gets the room gives
- * it on, and that takes no more stack for many than for a few. */
+ * lists; all others are of one that answers at once. Whoever gets the room
+ * gives it on, and that takes no more stack for many than for a few. */
 static void test_many_wait(void **state)
 {
 	size_t stack = unit_env("LEAP_INSTRUMENTED") ? 16 * STACK : STACK;

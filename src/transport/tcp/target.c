@@ -5,11 +5,11 @@
  * target_tx.c's.
  *
  * Small payload lives in memory of the connection, one place per slot; other
- * payload in buffers of the poll group, of which a connection takes a share that
- * shrinks as they run out, and then in room for one command. Capsules that find
- * no command wait beside the stream: so the stream never waits for a buffer or
- * a command that only the stream could free, and a host that is stalled holds
- * up nobody else.
+ * payload in buffers of the poll group, of which a connection takes a share
+ * that shrinks as they run out, and then in room for one command. Capsules that
+ * find no command wait beside the stream: so the stream never waits for a
+ * buffer or a command that only the stream could free, and a host that is
+ * stalled holds up nobody else.
  *
  * Must not know what a command means beyond its direction and descriptor.
  */
@@ -316,7 +316,8 @@ void leap__tcp_vqp_detach(struct leap_vqp *vqp)
 
 /*
  * Lists of pieces for the largest command out of the buffers of this poll
- * group; the next one's may be smaller. None is in use: a Connect has one piece.
+ * group; the next one's may be smaller. None is in use: a Connect has one
+ * piece.
  */
 static int target_pieces(struct target *t)
 {
