@@ -537,40 +537,6 @@ static void test_shadow_switch(void **state)
 	world_fini(&w);
 }
 
-static void test_batch_calls(void **state)
-{
-	struct leap__cqe in = { .status = 0x4002 }, out[4];
-	uint64_t sqe[8], got[4][8];
-	struct world w;
-	int i;
-
-	(void)state;
-	world_init(&w, 8, SHADOW);
-	for (i = 0; i < 7; i++) {
-		make_sqe((uint64_t)i, sqe);
-		assert_int_equal(leap__sqp_push(&w.sqp, sqe), 0);
-		in.cid = (uint16_t)i;
-		leap__cqp_post(&w.cqp, &in);
-	}
-	assert_int_equal(leap__sqc_fetch(&w.sqc, got, 4), 0);
-	assert_int_equal(leap__sqp_ring(&w.sqp), 1);
-	assert_int_equal(leap__sqc_fetch(&w.sqc, got, 4), 4);
-	assert_memory_equal(got[3], (make_sqe(3, sqe), sqe), 64);
-	assert_int_equal(leap__sqc_fetch(&w.sqc, got, 4), 3);
-	assert_memory_equal(got[2], (make_sqe(6, sqe), sqe), 64);
-	w.db[0] = leap__cpu_to_le32(9);
-	assert_int_equal(leap__sqc_fetch(&w.sqc, got, 4), -EPROTO);
-	assert_int_equal(leap__cqp_room(&w.cqp), 0);
-	assert_int_equal(leap__cqp_arm(&w.cqp), 0);
-	assert_int_equal(leap__cqc_poll(&w.cqc, out, 4), 4);
-	assert_int_equal(out[3].cid, 3);
-	assert_int_equal(out[3].status, 0x4002);
-	assert_int_equal(leap__cqc_ring(&w.cqc), 1);
-	assert_int_equal(leap__cqp_arm(&w.cqp), 4);
-	assert_int_equal(leap__cqc_poll(&w.cqc, out, 4), 3);
-	world_fini(&w);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -583,7 +549,6 @@ int main(void)
 		cmocka_unit_test(test_busy_no_kicks),
 		cmocka_unit_test(test_bad_opts),
 		cmocka_unit_test(test_shadow_switch),
-		cmocka_unit_test(test_batch_calls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -158,19 +158,6 @@ int leap__sqc_trap(struct leap__sqc *sqc, uint32_t value)
 	return leap__sqc_accept(sqc, (uint16_t)value);
 }
 
-int leap__sqc_fetch(struct leap__sqc *sqc, void *sqes, int max)
-{
-	uint8_t *out = sqes;
-	int i, n;
-
-	n = leap__sqc_poll(sqc);
-	if (n > max)
-		n = max;
-	for (i = 0; i < n; i++, out += LEAP__SQE_BYTES)
-		leap__sqc_take(sqc, out);
-	return n;
-}
-
 int leap__sqc_arm(struct leap__sqc *sqc)
 {
 	if (sqc->eventidx)
@@ -292,16 +279,6 @@ int leap__cqc_init(struct leap__cqc *cqc, const struct leap__ring_opts *opts)
 		.window = opts->window,
 	};
 	return 0;
-}
-
-int leap__cqc_poll(struct leap__cqc *cqc, struct leap__cqe *cqes, int max)
-{
-	int n;
-
-	for (n = 0; n < max; n++)
-		if (!leap__cqc_next(cqc, &cqes[n]))
-			break;
-	return n;
 }
 
 int leap__cqc_ring(struct leap__cqc *cqc)

@@ -24,8 +24,8 @@
  *	if (sqp_ring()) kick();      ------->  n = sqc_poll();
  *	                                       while (n--) sqc_take(req->sqe);
  *	                                       ...
- *	n = cqc_poll(cqes, max);     <-------  cqp_post(); cqp_post();
- *	sqp_head(cqes[i].sqhd);                interrupt, once per batch
+ *	while (cqc_next(&cqe))       <-------  cqp_post(); cqp_post();
+ *		sqp_head(cqe.sqhd);            interrupt, once per batch
  *	if (cqc_ring()) kick();      ------->  cqp_space();
  *
  * Context: every ring belongs to one thread; nothing here blocks, allocates
@@ -306,14 +306,6 @@ static inline uint64_t leap__sqc_take(struct leap__sqc *sqc, void *sqe)
 }
 
 /*
- * leap__sqc_fetch - poll and copy up to @max entries in one pass
- * @sqes: out, @max x 64 bytes
- * Returns: entries copied; the first one's sequence number is sqc->seq before
- *          the call.  Errors: as leap__sqc_poll
- */
-int leap__sqc_fetch(struct leap__sqc *sqc, void *sqes, int max);
-
-/*
  * SQHD for a completion: every entry before it has been copied, so the host
  * may reuse the slots.
  */
@@ -379,7 +371,7 @@ static inline uint8_t leap__cq_phase(uint64_t seq, uint32_t size)
  * The dword with the phase goes last, in one release store.  The peer may act
  * on it at once.
  * Needs: leap__cqp_room() > 0.
- * Partner: the acquire load in leap__cqc_poll().
+ * Partner: the acquire load in leap__cqc_next().
  */
 static inline void leap__cqp_post(struct leap__cqp *cqp,
 				  const struct leap__cqe *cqe)
@@ -463,9 +455,6 @@ static inline bool leap__cqc_next(struct leap__cqc *cqc, struct leap__cqe *cqe)
 		cqc->phase ^= 1;
 	return true;
 }
-
-/* leap__cqc_poll - take up to @max completions; returns how many. */
-int leap__cqc_poll(struct leap__cqc *cqc, struct leap__cqe *cqes, int max);
 
 /*
  * leap__cqc_ring - give the consumed slots back

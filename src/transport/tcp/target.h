@@ -81,7 +81,6 @@ struct target {
 	struct leap_cmd *sending;	/* payload is in the pending send */
 	struct leap_cmd *tx_cmd;	/* its payload is being gathered */
 	struct leap_cmd *rx_cmd;	/* its payload is arriving */
-	struct leap_tcp_hdr ic_hdr;
 	uint8_t ic_dgst;
 };
 
