@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TEXT_SIZE 256	/* bytes; longer than any of our own messages */
+#define TEXT_SIZE 768	/* bytes; a message may name an NQN and a path */
 
 static _Thread_local char last_error[TEXT_SIZE];
 
