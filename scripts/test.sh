@@ -189,11 +189,9 @@ kernel_headers() {
 part_unit() {
 	built "gcc" unit --enable-werror && {
 		check_in "gcc" unit
-		# All of it is built from the package; what it does is known.
-		try "distcheck" "$top/build/unit/distcheck.out" \
-			make -C "$top/build/unit" -j"$(nproc)" distcheck \
-			TESTS="$(quick_tests unit | tr ' ' '\n' |
-				grep -E '^(examples|tests/abi)/' | tr '\n' ' ')"
+		try "distcheck" "$top/build/unit/distcheck.out" distcheck
+		try "the package has every file" \
+			"$top/build/unit/package.out" whole_package
 	}
 	built "clang" clang --enable-werror CC=clang CXX=clang++ &&
 		check_in "clang" clang TESTS="$(quick_tests clang)"
@@ -207,6 +205,27 @@ part_unit() {
 	try "configure refuses what it cannot have" "$top/build/refuse.out" \
 		refuse_features
 }
+
+# The library and the programs are built from the package, and installed; what they
+# do is known.
+distcheck() {
+	local tests
+	tests=$(quick_tests unit | tr ' ' '\n' | grep -E '^(examples|tests/abi)/')
+	make -C "$top/build/unit" -j"$(nproc)" distcheck TESTS="${tests//$'\n'/ }" \
+		check_PROGRAMS="$(grep '^examples/' <<<"$tests" | tr '\n' ' ')"
+}
+
+whole_package() (
+	cd "$top" || return 1
+	files=$(git ls-files) || {
+		echo "no checkout to compare it with"
+		return 0
+	}
+	missing=$(comm -23 <(grep -v '^\.git' <<<"$files" | sort) \
+		<(tar -tzf build/unit/libleapio-*.tar.gz | sed 's,^[^/]*/,,' |
+			sort))
+	[ -z "$missing" ] || { echo "not in EXTRA_DIST: $missing"; return 1; }
+)
 
 # An explicit yes without its dependency stops configure, with a reason.
 refuse_features() (
