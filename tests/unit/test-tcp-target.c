@@ -615,6 +615,48 @@ static void test_refused_early(void **state)
 	close_world(&w);
 }
 
+/* The data of a Connect may be asked for like any other. */
+static void test_connect_by_r2t(void **state)
+{
+	struct leap_connect_data data;
+	union leap__tcp_pdu pdu, flush;
+	struct world w;
+	uint16_t ttag;
+
+	open_world(&w, 16, 65536);
+	memset(&data, 1, sizeof(data));
+	connect_pdu(&pdu, 0, 7);
+	pdu.cmd.sqe.sgl1.type = LEAP_SGL_ID(LEAP_SGL_TYPE_TRANSPORT,
+					    LEAP_SGL_SUB_TRANSPORT);
+	new_peer(&w);
+	send_ic(w.p, 0, 0, 0);
+	peer_pdu(w.p, &pdu, NULL, 0);
+	ttag = expect_r2t(w.p, 0x4321, 0, sizeof(data));
+	send_h2c(w.p, 0x4321, ttag, 0, (uint8_t *)&data, sizeof(data), 1);
+	expect_rsp(w.p, 0x4321, 0);
+	assert_memory_equal(&w.f.target.data, &data, sizeof(data));
+	peer_sqe(&flush, LEAP_NVM_FLUSH, 9, 0, 0, SGL_STREAM);
+	peer_pdu(w.p, &flush, NULL, 0);
+	expect_rsp(w.p, 9, 0);
+	end_peer(&w);
+	/* A peer that goes without it is gone at once. */
+	new_peer(&w);
+	send_ic(w.p, 0, 0, 0);
+	peer_pdu(w.p, &pdu, NULL, 0);
+	expect_r2t(w.p, 0x4321, 0, sizeof(data));
+	end_peer(&w);
+	/* And a command in the place of it is none. */
+	new_peer(&w);
+	send_ic(w.p, 0, 0, 0);
+	peer_pdu(w.p, &pdu, NULL, 0);
+	expect_r2t(w.p, 0x4321, 0, sizeof(data));
+	peer_pdu(w.p, &flush, NULL, 0);
+	peer_expect_term(w.p, LEAP_TCP_C2H_TERM, LEAP_TCP_FES_SEQUENCE, 0,
+			 &flush);
+	end_peer(&w);
+	close_world(&w);
+}
+
 /* A host that asks for much and reads nothing for a while. */
 static void test_slow_reader(void **state)
 {
@@ -778,6 +820,7 @@ int main(void)
 		cmocka_unit_test(test_descriptors),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_refused_early),
+		cmocka_unit_test(test_connect_by_r2t),
 		cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_every_byte),
 	};

@@ -180,6 +180,9 @@ static int on_cmd(struct target *t, const union leap__tcp_pdu *pdu,
 		depth = t->limits.max_depth;
 	/* Up to Connect one at a time, so that the queue pair can move. */
 	if (!t->live) {
+		/* Data is due, which cannot come past it. */
+		if (t->receiving)
+			return fatal(t, pdu, LEAP_TCP_FES_SEQUENCE, 0);
 		if (t->inflight || t->c.tx.busy)
 			return 1;
 	} else if (t->inflight >= depth) {
@@ -224,6 +227,7 @@ static void target_gone(struct leap__tcp_conn *c)
 	struct leap_cmd *cmd;
 	uint32_t i;
 
+	t->connect = NULL;
 	leap__tcp_target_sent(c);
 	if (t->tx_cmd)
 		leap__tcp_release(t, t->tx_cmd);

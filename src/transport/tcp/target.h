@@ -81,6 +81,8 @@ struct target {
 	struct leap_cmd *sending;	/* payload is in the pending send */
 	struct leap_cmd *tx_cmd;	/* its payload is being gathered */
 	struct leap_cmd *rx_cmd;	/* its payload is arriving */
+	struct leap_cmd *connect;	/* has arrived, behind an R2T that is
+					 * being sent */
 	uint8_t ic_dgst;
 };
 
@@ -161,5 +163,7 @@ void leap__tcp_retry_waiting(struct target *t);
 int leap__tcp_on_data(struct target *t, const union leap__tcp_pdu *pdu,
 		      const struct leap__tcp_shape *s);
 void leap__tcp_data_end(struct leap__tcp_conn *c, int ddgst_ok);
+/* All of its data is there. */
+void leap__tcp_data_ready(struct target *t, struct leap_cmd *cmd);
 
 #endif

@@ -173,6 +173,8 @@ static void start_r2t(struct target *t, struct leap_cmd *cmd)
 	tc->flags |= RECEIVING | IN_R2T;
 	t->receiving++;
 	push(&t->r2t, cmd);
+	/* Before Connect: nothing else is wanted, but this is. */
+	t->c.rx.hold = 0;
 	if (!t->stall_timer) {
 		t->stall_timer = 1;
 		leap__tcp_timer(&t->c, LEAP__TCP_STALL_MS);
@@ -300,6 +302,16 @@ int leap__tcp_on_data(struct target *t, const union leap__tcp_pdu *pdu,
 	return 0;
 }
 
+void leap__tcp_data_ready(struct target *t, struct leap_cmd *cmd)
+{
+	struct tcmd *tc = priv(cmd);
+
+	tc->flags &= (uint8_t)~RECEIVING;
+	t->receiving--;
+	leap_cmd_ready(cmd, tc->flags & DIGEST_BAD ?
+		       LEAP_SC_TRANSIENT_TRANSPORT : 0);
+}
+
 void leap__tcp_data_end(struct leap__tcp_conn *c, int ok)
 {
 	struct target *t = of_conn(c);
@@ -323,8 +335,10 @@ void leap__tcp_data_end(struct leap__tcp_conn *c, int ok)
 		}
 		return;
 	}
-	tc->flags &= (uint8_t)~RECEIVING;
-	t->receiving--;
-	leap_cmd_ready(cmd, tc->flags & DIGEST_BAD ?
-		       LEAP_SC_TRANSIENT_TRANSPORT : 0);
+	c->rx.hold = !t->live;
+	/* The queue pair may move now, but not in the middle of a send. */
+	if (c->rx.hold && c->tx.busy)
+		t->connect = cmd;
+	else
+		leap__tcp_data_ready(t, cmd);
 }

@@ -127,6 +127,10 @@ void leap__tcp_target_sent(struct leap__tcp_conn *c)
 		t->sending = cmd->link[0];
 		leap__tcp_release(t, cmd);
 	}
+	cmd = t->connect;
+	t->connect = NULL;
+	if (cmd)
+		leap__tcp_data_ready(t, cmd);
 }
 
 void leap__tcp_cmd_complete(struct leap_cmd *cmd)
