@@ -242,6 +242,11 @@ static void test_far_too_many_fds(void **state)
 {
 	int fds[20] = { 0 };
 
+	if (unit_env("LEAP_CROSS")) {
+		print_message("skip: qemu-user does not tell that descriptors "
+			      "were cut off\n");
+		skip();
+	}
 	bad_fds(fds, 20);
 }
 

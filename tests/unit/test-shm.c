@@ -747,9 +747,12 @@ static void *many_main(void *arg)
 static void test_many_wait(void **state)
 {
 	size_t stack = unit_env("LEAP_INSTRUMENTED") ? 16 * STACK : STACK;
+	long least = sysconf(_SC_THREAD_STACK_MIN);
 	pthread_attr_t attr;
 	pthread_t id;
 
+	if (least > 0 && stack < (size_t)least)
+		stack = (size_t)least;
 	assert_int_equal(pthread_attr_init(&attr), 0);
 	assert_int_equal(pthread_attr_setstacksize(&attr, stack), 0);
 	assert_int_equal(pthread_create(&id, &attr, many_main, NULL), 0);
