@@ -147,10 +147,12 @@ ours_on_socp() {
 # ---- shared receives ----
 
 shared_start() {	# HOW-MANY
+	# What the one before has said is not to be taken for this one's.
+	rm -f /tmp/shared.log
 	rdma_socp_run $ADDR "$PORT,srq=$1" /tmp/ctl.sock memory:48M \
 		file:/tmp/ns2.img >/tmp/shared.log 2>&1 &
 	target=$!
-	wait_for 10 grep -q 'listening on rdma' /tmp/shared.log
+	wait_for 10 grep -qs 'listening on rdma' /tmp/shared.log
 }
 
 # Their queue pairs break in the middle of whatever they receive.
