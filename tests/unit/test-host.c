@@ -27,13 +27,13 @@ struct script {
 	struct leap_target target;	/* first */
 	struct leap_pollgroup *pg;
 	uint32_t cc;
-	unsigned int csts_reads, rdy_after;
+	unsigned int csts_reads, rdy_after, shst_reads, shst_after;
 	unsigned int nr_queues;		/* granted */
 	uint32_t nsids[4];
 	struct leap_vqp *vqps[8];	/* by qid */
 	struct leap_cmd *aers[8];
 	unsigned int nr_aers;
-	unsigned int keep_alives, log_reads, shutdowns, writes;
+	unsigned int keep_alives, late_keep_alives, log_reads, shutdowns, writes;
 	int hold_io, never_ready, hold_ka;
 	struct leap_cmd *held_ka;
 	struct leap_cmd *held[64];
@@ -126,7 +126,8 @@ static void fabrics(struct script *s, struct leap_cmd *cmd)
 		if (!s->never_ready && s->csts_reads++ >= s->rdy_after &&
 		    (s->cc & LEAP_CC_EN))
 			cmd->result = LEAP_CSTS_RDY;
-		if (LEAP_GET(s->cc, LEAP_CC_SHN))
+		if (LEAP_GET(s->cc, LEAP_CC_SHN) &&
+		    s->shst_reads++ >= s->shst_after)
 			cmd->result |= LEAP_PUT(LEAP_CSTS_SHST_DONE,
 						LEAP_CSTS_SHST);
 	}
@@ -152,6 +153,7 @@ static void admin(struct script *s, struct leap_cmd *cmd)
 		return;
 	case LEAP_ADM_KEEP_ALIVE:
 		s->keep_alives++;
+		s->late_keep_alives += LEAP_GET(s->cc, LEAP_CC_SHN) != 0;
 		if (!s->hold_ka)
 			break;
 		s->held_ka = cmd;
@@ -690,6 +692,24 @@ static void test_no_keep_alive(void **state)
 	free(s);
 }
 
+/* A controller that shuts down has no timer to be kept from running out, and
+ * some call such a command an error. */
+static void test_quiet_shutdown(void **state)
+{
+	struct leap_host_opts opts = LEAP_HOST_OPTS_INIT;
+	struct script *s = malloc(sizeof(*s));
+
+	begin(s);
+	opts.kato_ms = 4;
+	s->shst_after = 20;
+	open_host(s, &opts);
+	WAIT(s, s->state == LEAP_HOST_LIVE && s->keep_alives > 2);
+	end(s);
+	assert_true(s->shst_reads > s->shst_after);
+	assert_int_equal(s->late_keep_alives, 0);
+	free(s);
+}
+
 static void test_first_try_fails(void **state)
 {
 	struct leap_host_opts opts = LEAP_HOST_OPTS_INIT;
@@ -758,6 +778,7 @@ int main(void)
 		cmocka_unit_test(test_fewer_queues),
 		cmocka_unit_test(test_gives_up),
 		cmocka_unit_test(test_no_keep_alive),
+		cmocka_unit_test(test_quiet_shutdown),
 		cmocka_unit_test(test_first_try_fails),
 		cmocka_unit_test(test_discovery),
 		cmocka_unit_test(test_close_at_any_time),

@@ -463,6 +463,8 @@ void leap__host_shut_down(struct leap_host *h)
 		leap__host_tear_down(h);
 		return;
 	}
+	/* Its timer stops with CC.SHN, and there is the deadline. */
+	leap__host_stop_upkeep(h);
 	h->deadline_ns = leap_pollgroup_now_ns(h->pg) + shutdown_ns(h);
 	prop_set(h, LEAP_REG_CC, cc_value(h) | LEAP_CC_EN |
 		 LEAP_PUT(LEAP_CC_SHN_NORMAL, LEAP_CC_SHN), shn_set);
