@@ -3,12 +3,12 @@
  * conformance KIND... - the table of cases over transports, as TAP
  *
  * Runs every case over each KIND (loop, tcp, rdma, rdma-srq, shm, vfio-user,
- * vdev, lent, relay; "all" is these) at 1, 2 and 64 I/O queue pairs: cases for I/O queues on every
- * one of them. Each run leaves a transcript, and that of every transport has to
- * be what loopback's is; behind registers, but for the listed answers that the
- * standard makes differ. An emulated run leaves 64 to long ones: those queue pairs
- * run the code of the first two again. A transport that is not in this build is one skipped
- * line and counts as nothing.
+ * vdev, lent, relay; "all" is these) at 1, 2 and 64 I/O queue pairs: cases for
+ * I/O queues on every one of them. Each run leaves a transcript, and that of
+ * every transport has to be what loopback's is; behind registers, but for the
+ * listed answers that the standard makes differ. An emulated run leaves 64 to
+ * long ones: those queue pairs run the code of the first two again. A transport
+ * that is not in this build is one skipped line and counts as nothing.
  *
  * With --transcripts DIR the transcripts are kept as DIR/KIND-QPS.txt.
  */

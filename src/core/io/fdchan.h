@@ -15,7 +15,7 @@
 
 #include "core/io/pollgroup.h"
 
-#define LEAP__FDCHAN_FDS	LEAP__IO_FDS_MAX	/* that a message may have */
+#define LEAP__FDCHAN_FDS	LEAP__IO_FDS_MAX	/* of a message */
 #define LEAP__FDCHAN_PARTS	3u			/* of a posted one */
 
 struct leap__fdchan;

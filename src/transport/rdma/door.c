@@ -2,8 +2,8 @@
 /*
  * Listening: an id, its events, and a new id where the device that it was on
  * has gone or changed. Between the connection manager and those who take
- * connections, target.c by way of listener.c and share.c. Knows neither what they
- * are for nor what they say.
+ * connections, target.c by way of listener.c and share.c. Knows neither what
+ * they are for nor what they say.
  */
 #include "transport/rdma/door.h"
 

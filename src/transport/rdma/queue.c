@@ -191,7 +191,8 @@ static void wc_failed(struct leap__rdma_conn *c, const struct leap__v_wc *wc)
 	if (wc->status != LEAP__V_FLUSHED)
 		leap__pg_log_limited(c->pg, &c->pg->peer_limit, LEAP_LOG_WARN,
 				     "rdma: a %s failed: %s",
-				     wc->id & LEAP__RDMA_RECV_ID ? "receive" : "transfer",
+				     wc->id & LEAP__RDMA_RECV_ID ?
+				     "receive" : "transfer",
 				     strerror(-err));
 	leap__rdma_kill(c, err);
 }

@@ -5,8 +5,8 @@
  * Listens, registers the memory once for each device, and answers a connection
  * with its address and key. From then on nothing happens here but the end: the
  * peer's READs and WRITEs are the device's. The memory is deregistered when the
- * last queue pair has been destroyed, and then the share is done. Knows nothing of what
- * is in the memory.
+ * last queue pair has been destroyed, and then the share is done. Knows nothing
+ * of what is in the memory.
  */
 #include "transport/rdma/door.h"
 #include "transport/rdma/farmem.h"
@@ -97,8 +97,8 @@ static int region_get(struct leap_share *s, const struct leap__rdma_dev *dev,
 	if (!r)
 		return -ENOMEM;
 	err = s->door.v->mr_create(dev->pd, leap_dmabuf_addr(s->buf),
-			      leap_dmabuf_bytes(s->buf), access_of(s->perm),
-			      &keys, &r->mr);
+				   leap_dmabuf_bytes(s->buf),
+				   access_of(s->perm), &keys, &r->mr);
 	if (err) {
 		free(r);
 		return err;
