@@ -292,9 +292,8 @@ static void established(struct leap__farmem_lane *l,
 	}
 	l->mem = mem;
 	l->step = CONNECTED;
-	l->c.state = LEAP__RDMA_READY;
+	leap__rdma_up(&l->c);
 	l->since_ns = leap__pollgroup_now(l->pg);
-	leap_timer_stop(l->pg, &l->c.timer);
 	add(&l->count.connections, 1);
 	leap__rdma_work(&l->c);
 	if (r->known)
