@@ -54,12 +54,10 @@ void script_close(struct script *s);
 /* Closed, and nothing is left of it; numbers of @s can still be looked at. */
 void script_end(struct script *s);
 
-/* The connection breaks, and all that it had, @nr queues, is given back; it is
- * made again later. The controller holds no I/O from then on. */
-void script_lose(struct script *s, unsigned int nr);
-/* Close all queues, until @nr of them are lost; then all AERs are given back,
- * as a real controller would. */
+/* All queues that have had a command are closed, and @nr are gone; then, as a
+ * real controller would, it gives back its AERs. */
 void script_cut(struct script *s, unsigned int nr);
+void script_drop_aers(struct script *s);
 /* What was held ends well. */
 void script_release(struct script *s);
 
