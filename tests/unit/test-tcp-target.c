@@ -8,6 +8,8 @@
 
 #include <leapio/nvmf.h>
 
+#include <sys/ioctl.h>
+
 struct world {
 	struct leap_pollgroup *pg;
 	struct tcp_fixture f;
@@ -249,14 +251,20 @@ static void send_h2c(struct peer *p, uint16_t cid, uint16_t ttag, uint32_t at,
 	peer_pdu(p, &pdu, data + at, bytes);
 }
 
-/* Nothing comes for some polls. */
-static void expect_silence(struct peer *p)
+static void some_polls(struct peer *p)
 {
-	uint8_t byte;
 	int i;
 
 	for (i = 0; i < 20; i++)
 		peer_poll(p);
+}
+
+/* Nothing comes for some polls. */
+static void expect_silence(struct peer *p)
+{
+	uint8_t byte;
+
+	some_polls(p);
 	assert_int_equal(recv(p->fd, &byte, 1, MSG_PEEK), -1);
 	assert_int_equal(errno, EAGAIN);
 }
@@ -626,8 +634,7 @@ static void test_connect_by_r2t(void **state)
 	open_world(&w, 16, 65536);
 	memset(&data, 1, sizeof(data));
 	connect_pdu(&pdu, 0, 7);
-	pdu.cmd.sqe.sgl1.type = LEAP_SGL_ID(LEAP_SGL_TYPE_TRANSPORT,
-					    LEAP_SGL_SUB_TRANSPORT);
+	pdu.cmd.sqe.sgl1.type = SGL_STREAM;
 	new_peer(&w);
 	send_ic(w.p, 0, 0, 0);
 	peer_pdu(w.p, &pdu, NULL, 0);
@@ -654,6 +661,83 @@ static void test_connect_by_r2t(void **state)
 	peer_expect_term(w.p, LEAP_TCP_C2H_TERM, LEAP_TCP_FES_SEQUENCE, 0,
 			 &flush);
 	end_peer(&w);
+	close_world(&w);
+}
+
+/* Nothing that the end under test sends goes out; returns the bytes of junk
+ * that are to be read before it does. */
+static uint32_t fill_socket(struct world *w)
+{
+	static const uint8_t junk[4096];
+	uint32_t bytes = 0;
+	ssize_t n;
+
+	while ((n = send(w->f.fd, junk, sizeof(junk), MSG_DONTWAIT)) > 0)
+		bytes += (uint32_t)n;
+	assert_int_equal(errno, EAGAIN);
+	return bytes;
+}
+
+static void drain_socket(struct world *w, uint32_t bytes)
+{
+	uint8_t junk[4096];
+	ssize_t n;
+
+	while (bytes) {
+		n = recv(w->p->fd, junk, bytes < sizeof(junk) ?
+			 bytes : sizeof(junk), 0);
+		assert_true(n > 0);
+		bytes -= (uint32_t)n;
+	}
+}
+
+/*
+ * The first command of a connection has the first slot, in its first use: a
+ * host need not have seen the R2T to answer it.
+ */
+#define TAG_FIRST (1 << 7)
+
+/* Connect with its data, while the R2T is still on its way out. */
+static uint32_t guess_r2t(struct world *w, struct leap_connect_data *data)
+{
+	union leap__tcp_pdu pdu;
+	uint32_t junk;
+	int unread;
+
+	new_peer(w);
+	send_ic(w->p, 0, 0, 0);
+	junk = fill_socket(w);
+	connect_pdu(&pdu, 0, 7);
+	pdu.cmd.sqe.sgl1.type = SGL_STREAM;
+	peer_pdu(w->p, &pdu, NULL, 0);
+	some_polls(w->p);
+	send_h2c(w->p, 0x4321, TAG_FIRST, 0, (uint8_t *)data, sizeof(*data),
+		 1);
+	some_polls(w->p);
+	assert_int_equal(ioctl(w->p->fd, TIOCOUTQ, &unread), 0);
+	assert_int_equal(unread, 0);
+	/* A Connect moves its queue pair, which cannot be while it sends. */
+	assert_false(w->f.target.vqp->connected);
+	return junk;
+}
+
+static void test_connect_guesses_r2t(void **state)
+{
+	struct leap_connect_data data;
+	struct world w;
+
+	open_world(&w, 16, 65536);
+	memset(&data, 1, sizeof(data));
+	drain_socket(&w, guess_r2t(&w, &data));
+	assert_int_equal(expect_r2t(w.p, 0x4321, 0, sizeof(data)), TAG_FIRST);
+	expect_rsp(w.p, 0x4321, 0);
+	assert_memory_equal(&w.f.target.data, &data, sizeof(data));
+	end_peer(&w);
+	/* One that leaves instead of reading. */
+	memset(&w.f.target.data, 0, sizeof(data));
+	guess_r2t(&w, &data);
+	end_peer(&w);
+	assert_memory_not_equal(&w.f.target.data, &data, sizeof(data));
 	close_world(&w);
 }
 
@@ -821,6 +905,7 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_refused_early),
 		cmocka_unit_test(test_connect_by_r2t),
+		cmocka_unit_test(test_connect_guesses_r2t),
 		cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_every_byte),
 	};
