@@ -195,13 +195,12 @@ static void start_guest(void)
 	w.pay.sq = &w.sq;
 }
 
-static int setup(void **state)
+static int setup_on(int iwarp)
 {
-
-	(void)state;
 	memset(&w, 0, sizeof(w));
 	w.pay.rnd.s = 11;
 	w.fabric = fake_fabric_create();
+	w.fabric->dev.caps.remote_sink = (uint8_t)iwarp;
 	w.owner = pollgroup();
 	w.pg = pollgroup();
 	pay_make(&w.pay, NULL);
@@ -218,6 +217,18 @@ static int setup(void **state)
 	assert_int_equal(w.opened, 1);
 	mem_add();
 	return 0;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	return setup_on(0);
+}
+
+static int setup_iwarp(void **state)
+{
+	(void)state;
+	return setup_on(1);
 }
 
 static int teardown(void **state)
@@ -309,6 +320,32 @@ static void test_moves(void **state)
 	assert_true(w.fabric->nr_writes - writes == info().writes);
 	assert_int_equal(info().connections, 1);
 	assert_int_equal(info().failed, 0);
+}
+
+/* Over iWARP a WRITE that is done has been sent: the guest is told when it has
+ * landed, which the answer to a READ says. */
+static void test_landed(void **state)
+{
+	struct leap_sqe sqe = pay_sqe(&w.pay, LEAP_NVM_READ, 0, 8, 0);
+	uint64_t before;
+	uint16_t cid;
+	int k;
+
+	(void)state;
+	for (k = 0; k < 100; k++)
+		pay_one(&w.pay, k, run_sqe);
+	w.fabric->late_reads = 1;
+	before = w.fabric->nr_writes;
+	cid = gd_submit(w.g, &w.sq, &sqe);
+	while (w.fabric->nr_writes == before)
+		poll_all(NULL);
+	for (k = 0; k < 200; k++)
+		poll_all(NULL);
+	gd_reap(w.g, &w.cq, &w.sq);
+	assert_false(w.g->done[cid]);
+	fake_end_late(w.fabric);
+	assert_int_equal(ended(cid), 0);
+	w.fabric->late_reads = 0;
 }
 
 /* What was allocated for the first commands serves all that follow. */
@@ -857,6 +894,8 @@ int main(void)
 		T(test_bounds), T(test_permission), T(test_lists),
 		T(test_strangers), T(test_other_kind), T(test_device),
 		T(test_no_memory), cmocka_unit_test(test_private_data),
+		cmocka_unit_test_setup_teardown(test_landed, setup_iwarp,
+						teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
