@@ -157,6 +157,7 @@ int tcp_fixture_pair(struct tcp_fixture *f, struct leap_pollgroup *pg)
 	assert_int_equal(leap__tcp_target_start(pg, &f->limits,
 						&f->target.listener, wfd,
 						&vqp), 0);
+	f->fd = fds[0];
 	return fds[1];
 }
 

@@ -28,6 +28,7 @@ struct tcp_fixture {
 	struct leap__io accept;
 	struct leap__wfd *listener;
 	int listening;
+	int fd;				/* borrowed: of the last pair's end */
 	char url[128];
 	uint8_t *disk;
 	/* Completions wait for tcp_fixture_poll in this many polls; 0 = at
