@@ -428,7 +428,7 @@ static int target_queues(struct target *t, uint32_t pages)
 static int accept_it(struct target *t, const struct leap__v_cm *cm)
 {
 	struct leap_rdma_cm_rep rep = {
-		.crqsize = leap_to_le16((uint16_t)t->depth),
+		.crqsize = leap__rdma_cm_recvs(t->depth),
 	};
 	struct leap__v_param p = {
 		.priv = &rep, .priv_len = sizeof(rep),
