@@ -7,7 +7,7 @@
 
 #include <sys/eventfd.h>
 
-/* ---- payload: each byte becomes its place in the payload, or is summed ---- */
+/* ---- payload: each byte is its place in the payload, or becomes it ---- */
 
 static void touch(const struct leap_sqe *sqe, uint64_t addr, uint32_t n,
 		  uint32_t *pos)

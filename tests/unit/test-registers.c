@@ -280,6 +280,11 @@ static void test_sizes(void **state)
 	leap__ctrl_reg_write(f->c, UINT64_MAX - 7, b, 8);
 }
 
+static int often(struct test_rand *r)
+{
+	return test_rand_next(r) % 4 != 0;
+}
+
 static uint64_t noise_value(struct test_rand *r)
 {
 	static const uint64_t likely[] = {
@@ -288,8 +293,8 @@ static uint64_t noise_value(struct test_rand *r)
 		LEAP_NSSR_MAGIC, ~0ull,
 	};
 
-	return test_rand_next(r) % 4 ? likely[test_rand_next(r) % COUNT(likely)] :
-				 test_rand_next(r);
+	return often(r) ? likely[test_rand_next(r) % COUNT(likely)] :
+			  test_rand_next(r);
 }
 
 static void test_noise(void **state)
@@ -301,12 +306,12 @@ static void test_noise(void **state)
 
 	for (i = 0; i < 200000; i++) {
 		uint64_t v = noise_value(&r);
-		uint64_t at = test_rand_next(&r) % 4 ? test_rand_next(&r) % 64 :
-						 test_rand_next(&r);
-		uint32_t n = test_rand_next(&r) % 4 ? 4u << test_rand_next(&r) % 2 :
-						(uint32_t)(test_rand_next(&r) % 17);
+		uint64_t at = often(&r) ? test_rand_next(&r) % 64 :
+					  test_rand_next(&r);
+		uint32_t n = often(&r) ? 4u << test_rand_next(&r) % 2 :
+					 (uint32_t)(test_rand_next(&r) % 17);
 
-		if (test_rand_next(&r) % 4)
+		if (often(&r))
 			at &= ~3ull;
 		memset(b, 0, sizeof(b));
 		memcpy(b, &v, sizeof(v));
