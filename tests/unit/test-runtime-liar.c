@@ -4,17 +4,13 @@
  * controllers, memory, queues and interrupts, it refuses or serves, and goes
  * on.
  */
+#include "fds.h"
 #include "liar.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 struct served {
 	struct leap_pollgroup *pg;
@@ -101,16 +97,6 @@ static int ask(struct served *s, struct leap_link_msg *m, int fd)
 	while (!(got.flags & LEAP_LINK_REPLY) || got.id != m->id);
 	assert_int_equal(got.type, m->type);
 	return got.err;
-}
-
-static int memory(uint64_t bytes, int seal)
-{
-	int fd = memfd_create("liar", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	assert_int_equal(ftruncate(fd, (off_t)bytes), 0);
-	if (seal)
-		assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
-	return fd;
 }
 
 static void served_free(struct served *s)
@@ -228,7 +214,8 @@ static void lie_about_queues(struct served *s)
 static void test_lying_agent(void **state)
 {
 	struct served *s = served_new();
-	int good = memory(1 << 20, 1), bad = memory(1 << 20, 0);
+	int good = fds_memory(1 << 20, F_SEAL_SHRINK);
+	int bad = fds_memory(1 << 20, 0);
 	int ev = eventfd(0, EFD_CLOEXEC), null;
 	struct leap_link_msg m;
 
@@ -269,7 +256,7 @@ static void test_random_agent(void **state)
 	(void)state;
 	for (round = 0; round < 60; round++) {
 		served_go(s);
-		good = memory(1 << 20, 1);
+		good = fds_memory(1 << 20, F_SEAL_SHRINK);
 		m = ctrl_add(1 << 20);
 		assert_int_equal(ask(s, &m, good), 0);
 		m = liar_say(LEAP_LINK_MEM_ADD);
