@@ -432,6 +432,37 @@ static void test_revoked(void **state)
 	assert_int_equal(run(LEAP_NVM_WRITE, 0, 64, 0), 0);
 }
 
+/* A share that takes each connection, and ends it before anything has moved:
+ * what waits fails in its time all the same, and an unmap is over by then. */
+static void test_fickle(void **state)
+{
+	uint64_t from = lived_ns(), seen = info().connections;
+	uint16_t cids[OUT];
+	int done = 0;
+
+	(void)state;
+	w.fabric->paused = 1;
+	pay_load(&w.pay, cids, 1);
+	posted(OUT);
+	fake_break(fake_id(w.fabric, 0, 0));
+	assert_int_equal(leap_vdev_mem_del(w.vdev, (leap_gpa_t){ PAYLOAD },
+					   BYTES, set_err, &done), 0);
+	while (!done && lived_ns() - from < SECONDS(6)) {
+		poll_all(NULL);
+		if (info().connections == seen)
+			continue;
+		seen = info().connections;
+		fake_break(fake_id(w.fabric, 0, 0));
+	}
+	assert_int_equal(done, 1);
+	assert_true(lived_ns() - from < SECONDS(4));
+	assert_true(info().connections > 10);
+	settle(cids, LEAP_SC_DATA_TRANSFER);
+	w.fabric->paused = 0;
+	mem_add();
+	pay_one(&w.pay, 1, run_sqe);
+}
+
 /* The owner goes and comes while commands wait: they see a pause. */
 static void test_restarted(void **state)
 {
@@ -821,7 +852,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_moves), T(test_no_malloc), T(test_at_once), T(test_broken),
-		T(test_revoked), T(test_restarted), T(test_unmap), T(test_wrong_key),
+		T(test_revoked), T(test_fickle), T(test_restarted), T(test_unmap), T(test_wrong_key),
 		T(test_bounds), T(test_permission), T(test_lists),
 		T(test_strangers), T(test_other_kind), T(test_device),
 		T(test_no_memory), cmocka_unit_test(test_private_data),

@@ -77,8 +77,7 @@ static void lane_gather(struct leap__rdma_conn *c)
 				     LEAP__V_READ, &remote, &ours, 1,
 				     c->pool->lkey, LEAP__V_SIGNALED);
 		leap__rdma_post_end(c, SENT_MOVE, io);
-		if (!l->nr_out++)
-			l->since_ns = leap__pollgroup_now(l->pg);
+		l->nr_out++;
 		push(&l->out, io);
 	}
 }
@@ -293,7 +292,6 @@ static void established(struct leap__farmem_lane *l,
 	l->mem = mem;
 	l->step = CONNECTED;
 	l->c.state = LEAP__RDMA_READY;
-	l->since_ns = leap__pollgroup_now(l->pg);
 	leap_timer_stop(l->pg, &l->c.timer);
 	add(&l->count.connections, 1);
 	leap__rdma_work(&l->c);
