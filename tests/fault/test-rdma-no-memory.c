@@ -5,9 +5,10 @@
  * allocation of the library fails, the first, then the second, and so on; then
  * one of what it wants of the device. What the fabric itself allocates is there.
  */
+#include "fault.h"
+
 #include "count.h"
 #include "fake-verbs.h"
-#include "fault.h"
 #include "fds.h"
 
 #include <stdio.h>
