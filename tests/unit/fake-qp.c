@@ -193,7 +193,8 @@ static int do_rdma(struct leap__v_qp *qp, struct leap__v_qp *to,
 				  read ? LEAP__V_REMOTE_READ :
 				  LEAP__V_REMOTE_WRITE);
 
-	if (!far)
+	/* No key is looked at for no bytes. */
+	if (len && !far)
 		return LEAP__V_ACCESS;
 	if (read)
 		qp->f->nr_reads++;
@@ -264,7 +265,8 @@ void fake_run(struct leap__v_qp *qp)
 		struct leap__v_qp *to = peer ? peer->qp : NULL;
 		int st;
 
-		if (qp->id->state != FAKE_LINKED)
+		if (qp->id->state != FAKE_LINKED ||
+		    (!qp->id->passive && qp->nr_posts <= qp->f->deaf))
 			return;
 		if (put_off(qp, s))
 			continue;
@@ -299,6 +301,7 @@ static int post_send(struct leap__v_qp *qp, const struct leap__v_wr *wr,
 
 	fake_lock(f);
 	f->nr_posts++;
+	qp->nr_posts++;
 	err = f->fail_post;
 	f->fail_post = 0;
 	if (!err && qp->sq_tail - qp->sq_head + n > qp->caps.max_send)

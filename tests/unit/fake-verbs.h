@@ -132,6 +132,7 @@ struct leap__v_qp {
 	struct leap__v_srq *srq;	/* instead, or NULL */
 	struct fake_send *sq;
 	uint32_t sq_head, sq_tail;	/* posted, not executed */
+	uint32_t nr_posts;
 	int error;
 	uint64_t taken[FAKE_TAKEN];	/* shared receives, not completed */
 	uint32_t nr_taken;
@@ -167,6 +168,9 @@ struct fake_fabric {
 	/* The device has its own way to this memory: it goes there. */
 	uint64_t alias_at, alias_bytes;
 	uint8_t *alias;
+	uint32_t deaf;			/* as siw: so many posts of who has
+					 * connected are not looked at before
+					 * the next */
 	int late_reads;			/* as siw: what is behind a READ is done
 					 * before it, until fake_end_late */
 	int fail_post;			/* errno of the next post_send, once */

@@ -852,7 +852,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_moves), T(test_no_malloc), T(test_at_once), T(test_broken),
-		T(test_revoked), T(test_fickle), T(test_restarted), T(test_unmap), T(test_wrong_key),
+		T(test_revoked), T(test_fickle), T(test_restarted), T(test_unmap),
+		T(test_wrong_key),
 		T(test_bounds), T(test_permission), T(test_lists),
 		T(test_strangers), T(test_other_kind), T(test_device),
 		T(test_no_memory), cmocka_unit_test(test_private_data),

@@ -284,6 +284,37 @@ static void test_lock(void **state)
 	remove_file(t);
 }
 
+/* Closed is unlocked, whoever else still has the open file. */
+static void test_lock_ends(void **state)
+{
+	struct world_test *t = *state;
+	struct leap__world *w = world_of(t);
+	struct leap__wfd *f, *f2;
+	int fds[2], status;
+	pid_t pid;
+	char c;
+
+	assert_int_equal(pipe(fds), 0);
+	f = open_file(t, LEAP__OPEN_WRITE | LEAP__OPEN_LOCK |
+		      LEAP__OPEN_CREATE, MIB, 0);
+	assert_int_equal(w->ops->share(w, f, &f2), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		close(fds[1]);
+		_exit((int)read(fds[0], &c, 1));
+	}
+	w->ops->close(f);
+	assert_int_equal(lock_elsewhere(t), -EBUSY);
+	w->ops->close(f2);
+	assert_int_equal(lock_elsewhere(t), 0);
+	close(fds[0]);
+	close(fds[1]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	remove_file(t);
+}
+
 /* Whatever has been started is done once, and then the file is closed. */
 static void test_close(void **state)
 {
@@ -343,6 +374,7 @@ static void test_kinds(void **state)
 	cmocka_unit_test_setup_teardown(test_depth, setup, teardown), \
 	cmocka_unit_test_setup_teardown(test_direct, setup, teardown), \
 	cmocka_unit_test_setup_teardown(test_lock, setup, teardown), \
+	cmocka_unit_test_setup_teardown(test_lock_ends, setup, teardown), \
 	cmocka_unit_test_setup_teardown(test_close, setup, teardown), \
 	cmocka_unit_test_setup_teardown(test_kinds, setup, teardown), \
 }

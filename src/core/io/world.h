@@ -92,7 +92,9 @@ struct leap__fstat {
 #define LEAP__OPEN_CREATE	4u
 #define LEAP__OPEN_LOCK		8u	/* flock (files), O_EXCL (devices): held
 					 * until the last in-flight write of a
-					 * killed process landed; -EBUSY */
+					 * killed process landed; -EBUSY. Files
+					 * give it up once closed, devices maybe
+					 * a moment later */
 
 struct leap__world_ops {
 	const char *name;

@@ -37,8 +37,7 @@ static void epoll_close(struct leap__wfd *wfd)
 		leap__sock_close(f);
 		return;
 	}
-	close(f->fd);
-	leap__real_free_fd(f);
+	leap__file_close(f);
 }
 
 static void epoll_destroy(struct leap__world *w)

@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include "core/io/world_real.h"
+#include "util/atomic.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -112,14 +113,22 @@ int leap__file_open(struct leap__world *w, const char *path, uint32_t flags,
 		    uint64_t create_bytes, struct leap__wfd **out)
 {
 	struct leap__real_fd *f;
+	uint32_t *lock = NULL;
 	bool is_block;
 	struct stat st;
-	int fd, rc;
+	int fd, rc = 0;
 
 	fd = open_fd(path, flags, &is_block);
 	if (fd < 0)
 		return fd;
-	rc = 0;
+	if ((flags & LEAP__OPEN_LOCK) && !is_block) {
+		lock = malloc(sizeof(*lock));
+		if (!lock) {
+			close(fd);
+			return -ENOMEM;
+		}
+		*lock = 1;
+	}
 	/* Only a file that is empty is new; its lock is ours by now. */
 	if ((flags & LEAP__OPEN_CREATE) && create_bytes && !is_block &&
 	    (fstat(fd, &st) ||
@@ -128,12 +137,30 @@ int leap__file_open(struct leap__world *w, const char *path, uint32_t flags,
 	if (!rc)
 		rc = leap__real_new_fd(leap__real(w), fd, LEAP__REAL_FILE, &f);
 	if (rc) {
+		free(lock);
 		close(fd);
 		return rc;
 	}
+	f->lock = lock;
 	f->direct = (flags & LEAP__OPEN_DIRECT) != 0;
 	*out = &f->wfd;
 	return 0;
+}
+
+/*
+ * All that it began has ended. Others may have the open file for longer than
+ * that, so its lock does not wait for the last of them: a worker of io_uring
+ * whose result we have seen, or a child between fork and exec. A device has
+ * nothing but its descriptors.
+ */
+void leap__file_close(struct leap__real_fd *f)
+{
+	if (f->lock && leap__fetch_add(f->lock, -1u) == 1) {
+		flock(f->fd, LOCK_UN);
+		free(f->lock);
+	}
+	close(f->fd);
+	leap__real_free_fd(f);
 }
 
 static uint32_t is_remote(int fd)
@@ -399,6 +426,9 @@ int leap__real_share(struct leap__world *w, struct leap__wfd *wfd,
 		return rc;
 	}
 	f->direct = from->direct;
+	f->lock = from->lock;
+	if (f->lock)
+		leap__fetch_add(f->lock, 1u);
 	*out = &f->wfd;
 	return 0;
 }

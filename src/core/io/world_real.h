@@ -50,6 +50,7 @@ struct leap__real_fd {
 	struct leap__io_queue tx;
 	struct leap__real_fd *dirty_next, **dirty_prev;
 	struct leap__real_fd *next, **prev;	/* all of the world */
+	uint32_t *lock;		/* of a locked file: how many share it */
 	char *unlink_path;	/* Unix listener: remove at close */
 	uint64_t unlink_dev, unlink_ino;
 	/* uring world */
@@ -177,6 +178,7 @@ void leap__sock_unlink(struct leap__real_fd *f);
 /* world_file.c: files, synchronously */
 int leap__file_open(struct leap__world *w, const char *path, uint32_t flags,
 		    uint64_t create_bytes, struct leap__wfd **out);
+void leap__file_close(struct leap__real_fd *f);
 int leap__file_fstat(struct leap__wfd *f, struct leap__fstat *st);
 int leap__file_truncate(struct leap__wfd *f, uint64_t bytes);
 int leap__real_share(struct leap__world *w, struct leap__wfd *f,

@@ -148,8 +148,7 @@ static void close_now(struct leap__real *r, struct leap__real_fd *f)
 					       &none, 1);
 		u->free_slots[u->nr_free_slots++] = f->slot;
 	}
-	close(f->fd);
-	leap__real_free_fd(f);
+	leap__file_close(f);
 }
 
 static void again(struct leap__uring *u, struct leap__io *io)

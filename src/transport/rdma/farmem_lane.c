@@ -291,8 +291,7 @@ static void established(struct leap__farmem_lane *l,
 	}
 	l->mem = mem;
 	l->step = CONNECTED;
-	l->c.state = LEAP__RDMA_READY;
-	leap_timer_stop(l->pg, &l->c.timer);
+	leap__rdma_up(&l->c);
 	add(&l->count.connections, 1);
 	leap__rdma_work(&l->c);
 	if (r->known)

@@ -266,8 +266,7 @@ static void established(struct host *h, const struct leap__v_cm *cm)
 		return;
 	}
 	h->step = CONNECTED;
-	h->c.state = LEAP__RDMA_READY;
-	leap_timer_stop(h->c.pg, &h->c.timer);
+	leap__rdma_up(&h->c);
 	leap_qp_transport_up(&h->qp);
 }
 

@@ -199,7 +199,11 @@ static void wc_failed(struct leap__rdma_conn *c, const struct leap__v_wc *wc)
 
 static void retire(struct leap__rdma_conn *c, uint32_t id)
 {
-	c->ring[id & c->ring_mask].own = 0;
+	struct leap__rdma_sent *it = &c->ring[id & c->ring_mask];
+
+	if (it->own)
+		c->heard = 1;
+	it->own = 0;
 	/* Of a batch, a READ in the middle has said so before. */
 	if ((int32_t)(id + 1 - c->sq_done) > 0)
 		c->sq_done = id + 1;
@@ -240,6 +244,7 @@ void leap__rdma_unread(struct leap__rdma_conn *c)
 
 static void received(struct leap__rdma_conn *c, const struct leap__v_wc *wc)
 {
+	c->heard = 1;
 	if (c->srq)
 		leap__rdma_srq_take(c->srq, (uint32_t)wc->id, c);
 	c->end->recv(c, (uint32_t)wc->id, wc->bytes, wc->flags);
