@@ -169,12 +169,12 @@ static void start_guest(void)
 	fm.pay.sq = &fm.sq;
 }
 
-int fm_setup(void **state)
+static int set_up(int iwarp)
 {
-	(void)state;
 	memset(&fm, 0, sizeof(fm));
 	fm.pay.rnd.s = 11;
 	fm.fabric = fake_fabric_create();
+	fm.fabric->dev.caps.remote_sink = (uint8_t)iwarp;
 	fm.owner = pollgroup();
 	fm.pg = pollgroup();
 	pay_make(&fm.pay, NULL);
@@ -190,6 +190,18 @@ int fm_setup(void **state)
 	fm_open(TOKEN, 1);
 	fm_mem_add(FM_RW);
 	return 0;
+}
+
+int fm_setup(void **state)
+{
+	(void)state;
+	return set_up(0);
+}
+
+int fm_setup_iwarp(void **state)
+{
+	(void)state;
+	return set_up(1);
 }
 
 int fm_teardown(void **state)

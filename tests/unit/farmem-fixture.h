@@ -46,6 +46,7 @@ extern struct fm fm;
 
 /* cmocka's: all of it, and commands go through. */
 int fm_setup(void **state);
+int fm_setup_iwarp(void **state);
 int fm_teardown(void **state);
 
 #define FM_TEST(f) cmocka_unit_test_setup_teardown(f, fm_setup, fm_teardown)

@@ -23,6 +23,32 @@ static void test_moves(void **state)
 	assert_int_equal(fm_info().failed, 0);
 }
 
+/* Over iWARP a WRITE that is done has been sent: the guest is told when it has
+ * landed, which the answer to a READ says. */
+static void test_landed(void **state)
+{
+	struct leap_sqe sqe = pay_sqe(&fm.pay, LEAP_NVM_READ, 0, 8, 0);
+	uint64_t before;
+	uint16_t cid;
+	int k;
+
+	(void)state;
+	for (k = 0; k < 100; k++)
+		pay_one(&fm.pay, k, fm_run_sqe);
+	fm.fabric->late_reads = 1;
+	before = fm.fabric->nr_writes;
+	cid = gd_submit(fm.g, &fm.sq, &sqe);
+	while (fm.fabric->nr_writes == before)
+		fm_poll(NULL);
+	for (k = 0; k < 200; k++)
+		fm_poll(NULL);
+	gd_reap(fm.g, &fm.cq, &fm.sq);
+	assert_false(fm.g->done[cid]);
+	fake_end_late(fm.fabric);
+	assert_int_equal(fm_ended(cid), 0);
+	fm.fabric->late_reads = 0;
+}
+
 /* What was allocated for the first commands serves all that follow. */
 static void test_no_malloc(void **state)
 {
@@ -303,6 +329,8 @@ int main(void)
 		FM_TEST(test_unmap),
 		FM_TEST(test_device),
 		FM_TEST(test_no_memory),
+		cmocka_unit_test_setup_teardown(test_landed, fm_setup_iwarp,
+						fm_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -375,6 +375,11 @@ static int qp_caps(struct leap__rdma_conn *c, uint32_t sends, uint32_t recvs,
 	const struct leap__v_caps *dev = &c->dev->caps;
 
 	memset(caps, 0, sizeof(*caps));
+	if (recvs >= dev->max_cqe)
+		return -ENOSPC;
+	/* Each has to have room for its completion. */
+	if (sends > dev->max_cqe - recvs)
+		sends = dev->max_cqe - recvs;
 	caps->max_send = sends < dev->max_wr ? sends : dev->max_wr;
 	caps->max_sge = dev->max_sge < LEAP__RDMA_MAX_SGE ? dev->max_sge :
 			LEAP__RDMA_MAX_SGE;
@@ -386,10 +391,7 @@ static int qp_caps(struct leap__rdma_conn *c, uint32_t sends, uint32_t recvs,
 	} else {
 		caps->max_recv = recvs;
 	}
-	if (caps->max_recv > dev->max_wr || caps->max_sge < 2 ||
-	    caps->max_send + recvs > dev->max_cqe)
-		return -ENOSPC;
-	return 0;
+	return caps->max_recv > dev->max_wr || caps->max_sge < 2 ? -ENOSPC : 0;
 }
 
 /*
