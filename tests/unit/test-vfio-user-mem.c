@@ -331,9 +331,6 @@ static void test_bad_irqs(void **state)
 		  ENOTSUP },
 	};
 	int fds[3] = { vf_event(), vf_event(), -1 }, none = -1;
-	struct leap__vfu_set_irqs set = {
-		.argsz = 20, .flags = E_NONE, .index = 2, .count = 1,
-	};
 	uint8_t p[24] = { 0 };
 	size_t i;
 
@@ -355,7 +352,21 @@ static void test_bad_irqs(void **state)
 	fds[2] = fds_memory(4096, F_SEAL_SHRINK);
 	assert_int_equal(vfu_set_irqs(&vf.c, E_FD, 2, 0, 1, NULL, fds + 2, 1),
 			 EINVAL);
-	/* Lengths. */
+	for (i = 0; i < 3; i++)
+		close(fds[i]);
+	for (i = 0; i < VF_VECTORS; i++)
+		assert_int_equal(vf.vdev.irq[i], -1);
+}
+
+static void test_bad_irq_lengths(void **state)
+{
+	struct leap__vfu_set_irqs set = {
+		.argsz = 20, .flags = E_NONE, .index = 2, .count = 1,
+	};
+	uint8_t p[24] = { 0 };
+	size_t i;
+
+	(void)state;
 	memcpy(p, &set, sizeof(set));
 	assert_int_equal(vf_ask(LEAP__VFU_SET_IRQS, p, 19), EINVAL);
 	assert_int_equal(vf_ask(LEAP__VFU_SET_IRQS, p, 21), EINVAL);
@@ -366,8 +377,6 @@ static void test_bad_irqs(void **state)
 	set.argsz = 19;
 	memcpy(p, &set, sizeof(set));
 	assert_int_equal(vf_ask(LEAP__VFU_SET_IRQS, p, 21), EINVAL);
-	for (i = 0; i < 3; i++)
-		close(fds[i]);
 	for (i = 0; i < VF_VECTORS; i++)
 		assert_int_equal(vf.vdev.irq[i], -1);
 }
@@ -404,6 +413,7 @@ int main(void)
 		VF_LIVE(test_msix),
 		VF_LIVE(test_intx),
 		VF_LIVE(test_bad_irqs),
+		VF_LIVE(test_bad_irq_lengths),
 		VF_LIVE(test_other_irqs),
 	};
 
