@@ -39,7 +39,7 @@ static struct {
 	int stamps;
 } h;
 
-/* ---- floors ------------------------------------------------------------------ */
+/* ---- floors ---- */
 
 static double copy_block(uint32_t n)
 {
@@ -62,7 +62,7 @@ static double copy_block(uint32_t n)
 	return (double)(bench_now_ns() - start) / n;
 }
 
-/* ---- the host's process ------------------------------------------------------ */
+/* ---- the host's process ---- */
 
 static void send_next(struct io *io)
 {

@@ -3,9 +3,9 @@
  * NVMe/TCP over 127.0.0.1, host on one core and target on another, against a
  * floor: a raw exchange of the same byte counts at the same depth, which reads
  * and sends as much at once as we do, in both directions at a time, from and to
- * as much memory, and copies nothing. It spins, but not on a socket that takes no
- * more: each try would hold the lock that the other side's data needs. Both run
- * in a network namespace of their own, under Reno (net.h).
+ * as much memory, and copies nothing. It spins, but not on a socket that takes
+ * no more: each try would hold the lock that the other side's data needs. Both
+ * run in a network namespace of their own, under Reno (net.h).
  *
  *	bench-tcp [--json] [--smoke] [--one-thread] [--ms MS] [--samples N]
  *		[--only TEXT]

@@ -6,12 +6,13 @@
  *	bench-vfio-user [--json] [--smoke] [--busy]
  *
  * One process serves a null and a memory namespace over vfio-user, twice, and
- * over shm, and as the runtime of an agent, a third process; the other is host of
- * all four: shm, vfio-user with SGLs, vfio-user with PRPs as guests use them, and
- * the same to the agent's drive, which only the process that answers the
- * hypervisor tells from the third. Each sample of a row takes one of each in turn,
- * with the round trip of a cache line before and after; a sample whose floors
- * differ by more than 20 % is dropped and counted. Payload lies in a dmabuf.
+ * over shm, and as the runtime of an agent, a third process; the other is host
+ * of all four: shm, vfio-user with SGLs, vfio-user with PRPs as guests use
+ * them, and the same to the agent's drive, which only the process that answers
+ * the hypervisor tells from the third. Each sample of a row takes one of each
+ * in turn, with the round trip of a cache line before and after; a sample whose
+ * floors differ by more than 20 % is dropped and counted. Payload lies in a
+ * dmabuf.
  *
  * --busy is for a machine that has other things to do: many short samples of
  * each, and the fastest, which is the one that nothing interrupted.
@@ -59,7 +60,8 @@ static struct {
 	uint32_t rnd, errors, blocks;
 } h;
 
-/* Where a way's server listens; of one more than there are: the agent's link. */
+/* Where a way's server listens; of one more than there are:
+ * the agent's link. */
 static void path_of(char *path, size_t max, unsigned int way)
 {
 	snprintf(path, max, "/tmp/leap-bench-%d-%s.sock", pid_of_test,

@@ -26,7 +26,7 @@ static int have(const char *name)
 	return 0;
 }
 
-/* ---- a target ---------------------------------------------------------------- */
+/* ---- a target ---- */
 
 static void *run(void *arg)
 {
@@ -181,7 +181,7 @@ void fault_end(struct fault_server *s)
 	unlink(s->path);
 }
 
-/* ---- hosts ------------------------------------------------------------------- */
+/* ---- hosts ---- */
 
 static uint32_t rnd(struct fault_host *h, uint32_t n)
 {
@@ -349,7 +349,7 @@ leap_status_t fault_cmd(struct leap_host *host, struct leap_pollgroup *pg,
 	return leap_req_status(&req);
 }
 
-/* ---- the process ------------------------------------------------------------- */
+/* ---- the process ---- */
 
 uint64_t fault_now_ns(void)
 {

@@ -224,7 +224,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_short),
-		cmocka_unit_test(test_no_space),	/* leaves the namespace */
+		/* It leaves the namespace. */
+		cmocka_unit_test(test_no_space),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * As test-no-memory, over RDMA: a target of two poll groups with shared receives,
- * or a share of memory, and one who connects to it and moves some bytes; and one
- * allocation of the library fails, the first, then the second, and so on; then
- * one of what it wants of the device. What the fabric itself allocates is there.
+ * As test-no-memory, over RDMA: a target of two poll groups with shared
+ * receives, or a share of memory, and one who connects to it and moves some
+ * bytes; and one allocation of the library fails, the first, then the second,
+ * and so on; then one of what it wants of the device. What the fabric itself
+ * allocates is there.
  */
 #include "fault.h"
 

@@ -39,7 +39,8 @@ static const char *cannot_run(void)
 #endif
 	if (preload && strstr(preload, "vgpreload"))
 		return "coroutines with restored stacks and valgrind exclude each other";
-	/* It orders loads and stores itself, and no machine has a part in it. */
+	/* It orders loads and stores itself,
+	 * and no machine has a part in it. */
 	if (cross && *cross)
 		return "takes minutes under an emulator and shows the same";
 	return NULL;

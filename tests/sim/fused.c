@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Hosts that race with compare-and-write, over leaves that do it by themselves
- * and over those that need a claim: of every value that a block has, exactly one
- * pair makes the next; and what is written beside a pair does not get in between
- * its halves. Afterwards the sum is what was counted.
+ * and over those that need a claim: of every value that a block has, exactly
+ * one pair makes the next; and what is written beside a pair does not get in
+ * between its halves. Afterwards the sum is what was counted.
  */
 #include "sim-test.h"
 

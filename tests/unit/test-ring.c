@@ -420,8 +420,9 @@ static void test_eventidx_formula(void **state)
 #define LAPS	50u
 
 /*
- * A host that has up to @depth commands out and rings for each, and a controller
- * that polls, every time or now and then; it posts at once. Returns the kicks.
+ * A host that has up to @depth commands out and rings for each, and a
+ * controller that polls, every time or now and then; it posts at once. Returns
+ * the kicks.
  */
 static uint32_t busy(uint32_t size, uint32_t depth, struct test_rand *rnd)
 {

@@ -6,10 +6,10 @@
  *	      status=NAME|SCT/SC,dnr=on|off,torn=on|off] -> STACK
  *
  * An operation is chosen when it is of kind OP and touches the range (a copy:
- * where it goes); of those, the first `after` pass, then every N-th or `rate` in
- * a million fail, `count` times at most. A chosen operation does not reach the
- * layer below; with torn=on the first part of a write does, as when power fails
- * in the middle.
+ * where it goes); of those, the first `after` pass, then every N-th or `rate`
+ * in a million fail, `count` times at most. A chosen operation does not reach
+ * the layer below; with torn=on the first part of a write does, as when power
+ * fails in the middle.
  */
 #include "config.h"
 

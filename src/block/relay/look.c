@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What a relay's far namespace is: its capabilities and limits, from what a host
- * end has read. Before a relay opens, somebody has to look: a look is a host end
- * that connects, reads what there is and closes. Whether what it finds can be
- * served is relay.c's.
+ * What a relay's far namespace is: its capabilities and limits, from what a
+ * host end has read. Before a relay opens, somebody has to look: a look is a
+ * host end that connects, reads what there is and closes. Whether what it finds
+ * can be served is relay.c's.
  */
 #include "config.h"
 

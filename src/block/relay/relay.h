@@ -100,7 +100,8 @@ struct leap__relay_list {
 struct leap__relay_zones {
 	uint64_t started;	/* 0 = nothing was asked yet */
 	uint64_t next;		/* where the next report begins, far away */
-	uint64_t nr_all, nr_put;	/* of a report: in all, in the payload */
+	uint64_t nr_all, nr_put;	/* of a report:
+					 * in all, in the payload */
 	uint32_t at, nr;	/* of a send: zones reported, and which */
 	struct {
 		struct leap_zone_report head;

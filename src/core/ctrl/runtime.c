@@ -2,7 +2,8 @@
 /*
  * The runtime: a target's I/O groups and namespaces in the service of an agent.
  * Connects and connects again, waits for its turn, drains for a successor. What
- * it tells of its namespaces is runtime_ns.c's, what it is lent runtime_ctrl.c's.
+ * it tells of its namespaces is runtime_ns.c's, what it is lent
+ * runtime_ctrl.c's.
  *
  *	connect --HELLO--> wait --go--> (program opens stacks) --ready--> active
  *	active --HANDOFF, destroy--> drain --> stop --> (agent ends us)

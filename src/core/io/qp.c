@@ -5,7 +5,9 @@
  *
  *	TRANSPORT --up--> CONNECT --ok--> LIVE --down--> DOWN --close--> CLOSING
  *	    |                |                                             |
- *	    +---- down, bad status, timeout ----> FAILED ------close-------+--> gone
+ *	    +---- down, bad status, timeout ----> FAILED ------close-------+
+ *	                                                                   v
+ *	                                                                  gone
  *
  * The only caller of the host-end slots of a transport. Knows no command but
  * Connect; how a whole controller is used is host.c's business.

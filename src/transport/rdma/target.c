@@ -295,7 +295,8 @@ void leap__rdma_vqp_detach(struct leap_vqp *vqp)
 
 /*
  * Lists of pieces for the largest command out of the buffers of this poll
- * group; the next one's may be smaller. None is in use: a Connect has one piece.
+ * group; the next one's may be smaller. None is in use: a Connect has one
+ * piece.
  */
 static int target_pieces(struct target *t)
 {

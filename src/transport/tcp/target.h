@@ -60,7 +60,8 @@ struct target {
 	uint32_t max_open;		/* R2Ts per command: MAXR2T + 1 */
 	uint32_t max_bufs;		/* of the largest command */
 	uint32_t nr_bufs;		/* of the poll group, held now */
-	uint32_t progress;		/* data PDUs seen, for the stall timer */
+	uint32_t progress;		/* data PDUs seen,
+					 * for the stall timer */
 	uint32_t seen[2];
 	uint16_t sqhd;
 	uint16_t free_slot;
@@ -75,7 +76,8 @@ struct target {
 	uint8_t *own;			/* max_data, for one command ... */
 	struct leap_cmd *own_cmd;	/* ... this one, NULL = unused */
 	struct leap_piece *pieces;	/* max_depth x max_bufs */
-	uint8_t *aside;			/* ring of max_depth, made when needed */
+	uint8_t *aside;			/* ring of max_depth,
+					 * made when needed */
 	uint32_t aside_head, nr_aside;
 	struct queue wait, r2t, done;
 	struct leap_cmd *sending;	/* payload is in the pending send */
