@@ -186,7 +186,8 @@ static int read_options(struct hostd *h, int argc, char **argv)
 	rc = config_finish(c);
 	if (!rc && !c->agent && !json_array_size(c->lends) && !has_own(c)) {
 		rc = -EINVAL;
-		snprintf(c->error, sizeof(c->error), "expected --listen SOCKET");
+		snprintf(c->error, sizeof(c->error),
+			 "expected --listen SOCKET");
 	}
 	if (rc)
 		fprintf(stderr, "leap-hostd: %s\n", c->error);

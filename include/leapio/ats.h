@@ -9,7 +9,7 @@
  * counts, so that the hot path takes no lock and touches no shared line.
  *
  *	guest address --view--> piece (pinned) ... leap_ats_release()
- *	unmap: new translations fail -> pins of all views drain -> one completion
+ *	unmap: new translations fail -> pins of all views drain -> a completion
  */
 #ifndef LEAPIO_ATS_H
 #define LEAPIO_ATS_H

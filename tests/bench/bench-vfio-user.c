@@ -128,7 +128,8 @@ static void host_open(unsigned int way)
 	char url[200], path[80];
 
 	path_of(path, sizeof(path), way);
-	snprintf(url, sizeof(url), "%s:%s/%s", ways[way].scheme, path, PAIR_NQN);
+	snprintf(url, sizeof(url), "%s:%s/%s", ways[way].scheme, path,
+		 PAIR_NQN);
 	opts.url = url;
 	opts.depth = MAX_QD + 1;
 	opts.flags = ways[way].flags;
@@ -321,10 +322,11 @@ int main(int argc, char **argv)
 		printf("ns per command; then shm's time over vfio-user's and "
 		       "the single process's over the\nagent's (1 = as fast), "
 		       "line: round trip of a cache line; recorded: of a well-"
-		       "known\npolled target, and how many times as fast as that "
-		       "PRPs are (aim)\n%-24s %9s %9s %9s %9s %6s %6s %6s %7s "
-		       "%5s\n", "", "shm", "vfio sgl", "vfio prp", "agent prp",
-		       "sgl", "prp", "agent", "line", "rec.");
+		       "known\npolled target, and how many times as fast as "
+		       "that PRPs are (aim)\n"
+		       "%-24s %9s %9s %9s %9s %6s %6s %6s %7s %5s\n", "",
+		       "shm", "vfio sgl", "vfio prp", "agent prp", "sgl",
+		       "prp", "agent", "line", "rec.");
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		measure(&rows[i], n, &res);
 		report(&rows[i], &res, json, !i);

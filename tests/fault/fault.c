@@ -338,7 +338,9 @@ leap_status_t fault_cmd(struct leap_host *host, struct leap_pollgroup *pg,
 			uint8_t opc, uint32_t nsid, uint64_t lba,
 			uint32_t nr_blocks, void *data)
 {
-	struct leap_piece piece = { .addr = data, .len_bytes = nr_blocks * 512 };
+	struct leap_piece piece = {
+		.addr = data, .len_bytes = nr_blocks * 512,
+	};
 	struct leap_req req = { .pieces = &piece, .nr_pieces = data ? 1 : 0 };
 
 	req.sqe.opc = opc;

@@ -185,7 +185,8 @@ static void test_errors(void **state)
 	struct fault_server s = { .kind = "loop", .stack = {
 		"error[op=read,block=64,blocks=8,status=read] -> memory:16M",
 		"memory:16M",
-		"error[op=write,after=3,count=2,status=write,torn=on] -> memory:16M",
+		"error[op=write,after=3,count=2,status=write,torn=on]"
+		" -> memory:16M",
 		"error[op=any,status=internal] -> memory:16M" } };
 	uint32_t i;
 

@@ -262,7 +262,8 @@ static void check_piece(struct held *h, const struct leap_piece *piece,
 		FUZZ_CHECK(found);
 	}
 	/* Only when there is no doubt do we know whose pin it is. */
-	if (!(found & (found - 1)) && off >= ranges[__builtin_ctz(found)].offset)
+	if (!(found & (found - 1)) &&
+	    off >= ranges[__builtin_ctz(found)].offset)
 		h->ranges |= found;
 }
 

@@ -63,7 +63,8 @@ static uint64_t get_value(struct race *race, const uint8_t *data)
 	for (i = 1; i < BLOCK / 8; i++) {
 		memcpy(&other, data + 8 * i, 8);
 		if (other != value)
-			world_fail(race->w, "half of a block is %llu, half %llu",
+			world_fail(race->w,
+				   "half of a block is %llu, half %llu",
 				   (unsigned long long)value,
 				   (unsigned long long)other);
 	}

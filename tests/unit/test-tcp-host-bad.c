@@ -29,8 +29,8 @@ static void test_bad_ic(void **state)
 		ic_resp(&pdu, cases[i].cpda, cases[i].dgst, cases[i].max);
 		pdu.ic_resp.pfv = leap_to_le16(cases[i].pfv);
 		peer_pdu(h->p, &pdu, NULL, 0);
-		peer_expect_term(h->p, LEAP_TCP_H2C_TERM, LEAP_TCP_FES_HDR_FIELD,
-				 cases[i].fei, &pdu);
+		peer_expect_term(h->p, LEAP_TCP_H2C_TERM,
+				 LEAP_TCP_FES_HDR_FIELD, cases[i].fei, &pdu);
 		host_cut(h);
 		TCP_WAIT(h->connected, leap_pollgroup_poll(h->pg, 0));
 		assert_int_equal(h->connected, 1);

@@ -300,7 +300,8 @@ static int move(uint8_t op, unsigned char *at, unsigned char *payload,
 }
 
 /* Region by region, each held while pieces go in or out. */
-static leap_status_t transfer(const struct memory *m, const struct leap_bio *bio)
+static leap_status_t transfer(const struct memory *m,
+			      const struct leap_bio *bio)
 {
 	const struct leap_piece *piece = bio->pieces;
 	uint64_t at = bio->block << m->shift;

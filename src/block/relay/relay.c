@@ -96,8 +96,8 @@ static int check_format(const struct leap__relay *relay)
 		return leap__err(-EOPNOTSUPP, "%s: namespace %u has %u "
 			"bytes of metadata per block%s, which nobody here "
 			"carries", relay->name, relay->nsid,
-			relay->far.metadata_bytes, relay->far.pi_type ? " and protection information" :
-			"");
+			relay->far.metadata_bytes, relay->far.pi_type ?
+			" and protection information" : "");
 	if (relay->far.block_bytes != 512 && relay->far.block_bytes != 4096)
 		return leap__err(-EOPNOTSUPP, "%s: namespace %u has blocks "
 			"of %u bytes, not 512 or 4096", relay->name,

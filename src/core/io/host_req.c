@@ -103,7 +103,8 @@ void leap__hqueue_drive(struct leap__hqueue *q)
 }
 
 /* There is room on a connection that other queues use as well: they first. */
-static __attribute__((cold, noinline)) void drive_sharers(struct leap__hqueue *q)
+static __attribute__((cold, noinline)) void
+drive_sharers(struct leap__hqueue *q)
 {
 	struct leap_host *h = q->host;
 	uint32_t n = h->nr_granted + 1, i, at = (uint32_t)(q - h->q);
@@ -319,8 +320,9 @@ int leap_host_submit_lists(struct leap_host *h, uint32_t queue,
 				 "not 1 to %u", queue, h->nr_granted);
 	/* Here: without a count it would wait, and go, as any other. */
 	if (!lists->nr || lists->nr > LEAP_OCSSD_MAX_ADDRS)
-		return leap__err(-EINVAL, "leap_host_submit_lists: nr %u is not "
-				 "1 to %u", lists->nr, LEAP_OCSSD_MAX_ADDRS);
+		return leap__err(-EINVAL,
+				 "leap_host_submit_lists: nr %u is not 1 to %u",
+				 lists->nr, LEAP_OCSSD_MAX_ADDRS);
 	q = &h->q[queue];
 	c = take_cmd(q, req);
 	if (!c)

@@ -414,7 +414,8 @@ static int target_queues(struct target *t, uint32_t pages)
 		err = leap__rdma_pool_bufs(c->pg, c->pool);
 	if (!err)
 		err = c->v->mr_create(c->dev->pd, t->mem,
-				      (uint64_t)pages << 12, 0, &keys, &c->mr[0]);
+				      (uint64_t)pages << 12, 0, &keys,
+				      &c->mr[0]);
 	if (err)
 		return err;
 	t->lkey = keys.lkey;
