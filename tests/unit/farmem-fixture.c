@@ -169,7 +169,7 @@ static void start_guest(void)
 	fm.pay.sq = &fm.sq;
 }
 
-static int set_up(int iwarp)
+static int setup_on(int iwarp)
 {
 	memset(&fm, 0, sizeof(fm));
 	fm.pay.rnd.s = 11;
@@ -195,13 +195,13 @@ static int set_up(int iwarp)
 int fm_setup(void **state)
 {
 	(void)state;
-	return set_up(0);
+	return setup_on(0);
 }
 
 int fm_setup_iwarp(void **state)
 {
 	(void)state;
-	return set_up(1);
+	return setup_on(1);
 }
 
 int fm_teardown(void **state)

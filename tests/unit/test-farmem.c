@@ -320,6 +320,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		FM_TEST(test_moves),
+		cmocka_unit_test_setup_teardown(test_landed, fm_setup_iwarp,
+						fm_teardown),
 		FM_TEST(test_no_malloc),
 		FM_TEST(test_at_once),
 		FM_TEST(test_broken),
@@ -329,8 +331,6 @@ int main(void)
 		FM_TEST(test_unmap),
 		FM_TEST(test_device),
 		FM_TEST(test_no_memory),
-		cmocka_unit_test_setup_teardown(test_landed, fm_setup_iwarp,
-						fm_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
