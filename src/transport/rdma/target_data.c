@@ -94,10 +94,8 @@ static int get_bufs(struct target *t, struct leap_cmd *cmd)
 {
 	struct leap__dispatch *d = leap__dispatch(t->vqp.pg);
 	uint32_t each = leap_pollgroup_buf_bytes(t->vqp.pg);
-	uint32_t bytes = cmd->data_bytes;
-	uint32_t n = (bytes + each - 1) / each;
+	uint32_t n = (cmd->data_bytes + each - 1) / each;
 	struct tcmd *tc = priv(cmd);
-	struct leap_piece *p;
 
 	if (n > leap__bufs_free(d) ||
 	    (t->nr_bufs && t->nr_bufs + 2 * n > leap__bufs_free(d))) {
@@ -113,16 +111,10 @@ static int get_bufs(struct target *t, struct leap_cmd *cmd)
 	} else {
 		cmd->pieces = cmd->inline_pieces;
 	}
-	for (p = cmd->pieces; bytes; p++) {
-		memset(p, 0, sizeof(*p));
-		p->addr = leap_pollgroup_buf_get(t->vqp.pg);
-		p->len_bytes = bytes < each ? bytes : each;
-		bytes -= p->len_bytes;
-	}
+	cmd->nr_pieces = leap__bufs_take(d, cmd->data_bytes, cmd->pieces);
 	tc->nr_bufs = (uint16_t)n;
 	tc->lkey = t->c.pool->lkey;
 	t->nr_bufs += n;
-	cmd->nr_pieces = n;
 	return 1;
 }
 

@@ -95,28 +95,20 @@ void leap__tcp_gather_r2t(struct target *t, struct leap_cmd *cmd)
  */
 static int get_bufs(struct target *t, struct leap_cmd *cmd)
 {
+	struct leap__dispatch *d = leap__dispatch(t->vqp.pg);
 	uint32_t each = leap_pollgroup_buf_bytes(t->vqp.pg);
-	uint32_t bytes = cmd->data_bytes;
-	uint32_t n = (bytes + each - 1) / each;
+	uint32_t n = (cmd->data_bytes + each - 1) / each;
 	struct tcmd *tc = priv(cmd);
-	struct leap_piece *p;
 
-	if (t->nr_bufs + 2 * n > leap__bufs_free(leap__dispatch(t->vqp.pg))) {
-		leap__dispatch(t->vqp.pg)->pool_empty++;
+	if (t->nr_bufs + 2 * n > leap__bufs_free(d)) {
+		d->pool_empty++;
 		return 0;
 	}
 	cmd->pieces = n > LEAP_CMD_INLINE_PIECES ?
 		t->pieces + (size_t)tc->slot * t->max_bufs : cmd->inline_pieces;
-	for (p = cmd->pieces; bytes; p++) {
-		memset(p, 0, sizeof(*p));
-		p->addr = leap_pollgroup_buf_get(t->vqp.pg);
-		p->buf = leap__dispatch(t->vqp.pg)->bufs_mem;
-		p->len_bytes = bytes < each ? bytes : each;
-		bytes -= p->len_bytes;
-	}
+	cmd->nr_pieces = leap__bufs_take(d, cmd->data_bytes, cmd->pieces);
 	tc->nr_bufs = (uint16_t)n;
 	t->nr_bufs += n;
-	cmd->nr_pieces = n;
 	return 1;
 }
 

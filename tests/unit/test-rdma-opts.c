@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The RDMA transport at the ends of what may be asked of it: the deepest queue
- * that there is, and devices that have hardly enough.
+ * What may be asked of the RDMA transport: the deepest queue that there is,
+ * devices that have hardly enough, and payload buffers that others are told of.
  */
 #include "rdma-fixture.h"
+
+#include "core/io/dispatch.h"
 
 #include "transport/rdma/target.h"
 
@@ -13,6 +15,7 @@ struct world {
 	struct rdma_fixture f;
 	struct leap_qp *qp;
 	int connected, closed;
+	unsigned int named;	/* commands whose payload lies in shared memory */
 	leap_status_t status;
 	int err;
 };
@@ -112,11 +115,80 @@ static void test_few_completions(void **state)
 	}
 }
 
+static void ready(struct leap_cmd *cmd, leap_status_t status)
+{
+	const struct leap__dispatch *d = leap__dispatch(cmd->vqp->pg);
+	struct leap_target *t = cmd->vqp->handler_priv;
+	uint32_t i;
+
+	assert_int_equal(status, 0);
+	for (i = 0; i < cmd->nr_pieces; i++)
+		assert_ptr_equal(cmd->pieces[i].buf, d->bufs_mem);
+	((struct world *)t->arg)->named += d->bufs_mem != NULL;
+	leap_cmd_complete(cmd, 0);
+}
+
+static void execute(struct leap_target *t, struct leap_cmd *cmd)
+{
+	leap_cmd_pull(cmd, 9000, ready);
+}
+
+static void on_done(struct leap_req *req)
+{
+	assert_int_equal(leap_req_status(req), 0);
+	req->done = NULL;
+}
+
+static void one_command(struct world *w, uint8_t opc)
+{
+	static uint8_t data[9000];
+	struct leap_piece piece = { .addr = data, .len_bytes = sizeof(data) };
+	struct leap_req req = {
+		.pieces = &piece, .nr_pieces = 1, .done = on_done,
+	};
+	struct leap_req *reqs[] = { &req };
+
+	req.sqe.opc = opc;
+	assert_int_equal(leap_qp_submit(w->qp, reqs, 1), 1);
+	RDMA_WAIT(!req.done, rdma_poll(&w->f));
+}
+
+/* A poll group whose buffers are shared: who serves is told where they lie, and
+ * can have a drive read and write them; else there is nothing to tell. */
+static void shared_bufs(uint32_t share)
+{
+	struct leap_pollgroup_opts po = LEAP_POLLGROUP_OPTS_INIT;
+	struct world w;
+
+	memset(&w, 0, sizeof(w));
+	w.fabric = fake_fabric_create();
+	po.world = LEAP_WORLD_EPOLL;
+	po.share_bufs = share;
+	assert_int_equal(leap_pollgroup_create(&po, &w.pg), 0);
+	assert_int_equal(leap__rdma_use(w.pg, &w.fabric->v), 0);
+	rdma_start(&w.f, w.fabric, w.pg, "127.0.0.1");
+	w.f.target.execute = execute;
+	w.f.target.arg = &w;
+	connect_at(&w, 32);
+	one_command(&w, LEAP_NVM_WRITE);
+	one_command(&w, LEAP_NVM_READ);
+	assert_int_equal(w.named, share ? 2 : 0);
+	close_it(&w);
+	finish(&w);
+}
+
+static void test_shared_bufs(void **state)
+{
+	shared_bufs(0);
+	shared_bufs(1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_deepest),
 		cmocka_unit_test(test_few_completions),
+		cmocka_unit_test(test_shared_bufs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
