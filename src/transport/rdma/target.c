@@ -89,7 +89,7 @@ void leap__rdma_cmd_complete(struct leap_cmd *cmd)
 	}
 	if (!t->live)
 		connect_answered(t, cmd);
-	push(&t->done, cmd);
+	leap__cmdq_push(&t->done, cmd);
 	leap__rdma_work(&t->c);
 }
 
@@ -135,7 +135,7 @@ static int take_cmd(struct target *t, uint32_t slot, uint32_t bytes)
 		cmd->result = offsetof(struct leap_fab_connect, qid);
 		cmd->status = LEAP_SC_FAB_PARAM | LEAP_STATUS_DNR;
 		t->hold = 0;
-		push(&t->done, cmd);
+		leap__cmdq_push(&t->done, cmd);
 		leap__rdma_work(&t->c);
 		return 1;
 	}
@@ -215,9 +215,9 @@ static void target_gone(struct leap__rdma_conn *c)
 		leap__rdma_release(t, cmd);
 	}
 	while (t->done.head)
-		leap__rdma_release(t, pop(&t->done));
+		leap__rdma_release(t, leap__cmdq_pop(&t->done));
 	while (t->wait.head)
-		leap__rdma_release(t, pop(&t->wait));
+		leap__rdma_release(t, leap__cmdq_pop(&t->wait));
 	while (t->nr_held)
 		leap__rdma_slot_back(t, leap__rdma_unhold(t));
 	leap_vqp_lost(&t->vqp, c->err);
@@ -260,10 +260,7 @@ void leap__rdma_vqp_resume(struct leap_vqp *vqp)
 
 void leap__rdma_vqp_close(struct leap_vqp *vqp)
 {
-	struct target *t = (struct target *)vqp;
-
-	/* Before the peer has said that it is there, it may have a command. */
-	leap__rdma_close(&t->c);
+	leap__rdma_close(&((struct target *)vqp)->c);
 }
 
 int leap__rdma_vqp_peer_closed(struct leap_vqp *vqp)
@@ -495,8 +492,8 @@ static int set_limits(struct target *t, struct leap_pollgroup *pg,
 	err = (int)leap__rdma_parse_req(cm->priv, cm->priv_len, cm->ird,
 					&limits, &t->ask);
 	/* A capsule of an admin queue is the command alone. */
-	t->inline_bytes = t->ask.qid ? opts->inline_bytes : 0;
-	t->capsule_bytes = (t->inline_bytes + 4095) & ~4095u;
+	t->capsule_bytes = t->ask.qid ? (opts->inline_bytes + 4095) & ~4095u :
+			   0;
 	return err;
 }
 
@@ -541,8 +538,8 @@ int leap__rdma_target_start(struct leap_pollgroup *pg,
 	}
 	leap_vqp_init(&t->vqp, &leap__rdma_transport, pg, listener);
 	t->depth = t->ask.depth;
-	t->wait.tail = &t->wait.head;
-	t->done.tail = &t->done.head;
+	leap__cmdq_init(&t->wait);
+	leap__cmdq_init(&t->done);
 	err = leap__rdma_conn_init(&t->c, &target_end, pg, cm->id);
 	if (!err)
 		err = share_receives(t, srq);

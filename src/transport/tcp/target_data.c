@@ -83,7 +83,7 @@ void leap__tcp_gather_r2t(struct target *t, struct leap_cmd *cmd)
 		tc->open++;
 		t->c.rx.expect += n;
 	}
-	pop(&t->r2t);
+	leap__cmdq_pop(&t->r2t);
 	tc->flags &= (uint8_t)~IN_R2T;
 }
 
@@ -164,7 +164,7 @@ static void start_r2t(struct target *t, struct leap_cmd *cmd)
 	tc->r2t_end = tc->unit;
 	tc->flags |= RECEIVING | IN_R2T;
 	t->receiving++;
-	push(&t->r2t, cmd);
+	leap__cmdq_push(&t->r2t, cmd);
 	/* Before Connect: nothing else is wanted, but this is. */
 	t->c.rx.hold = 0;
 	if (!t->stall_timer) {
@@ -175,8 +175,9 @@ static void start_r2t(struct target *t, struct leap_cmd *cmd)
 }
 
 /* 0 = no buffers or slot now */
-static int start_pull(struct target *t, struct leap_cmd *cmd)
+static int start_pull(struct leap_cmd *cmd)
 {
+	struct target *t = (struct target *)cmd->vqp;
 	uint32_t each = leap_pollgroup_buf_bytes(t->vqp.pg);
 	struct tcmd *tc = priv(cmd);
 
@@ -196,25 +197,7 @@ static int start_pull(struct target *t, struct leap_cmd *cmd)
 
 void leap__tcp_retry_waiting(struct target *t)
 {
-	struct queue q = t->wait;
-
-	/* What handlers pull meanwhile queues up behind. */
-	t->wait.head = NULL;
-	t->wait.tail = &t->wait.head;
-	while (q.head) {
-		struct leap_cmd *next = q.head->link[0];
-
-		if (!start_pull(t, q.head))
-			break;
-		q.head = next;
-	}
-	if (q.head) {
-		*q.tail = t->wait.head;
-		if (t->wait.head)
-			q.tail = t->wait.tail;
-		t->wait.head = q.head;
-		t->wait.tail = q.tail;
-	}
+	leap__cmdq_retry(&t->wait, start_pull);
 }
 
 /* In-capsule data: it is there already. */
@@ -262,8 +245,8 @@ void leap__tcp_cmd_pull(struct leap_cmd *cmd, uint32_t len_bytes)
 	cmd->data_bytes = len_bytes;
 	if (status)
 		leap_cmd_ready(cmd, status | LEAP_STATUS_DNR);
-	else if (t->wait.head || !start_pull(t, cmd))
-		push(&t->wait, cmd);
+	else if (t->wait.head || !start_pull(cmd))
+		leap__cmdq_push(&t->wait, cmd);
 }
 
 /* ---- payload of the host ---- */
@@ -323,7 +306,7 @@ void leap__tcp_data_end(struct leap__tcp_conn *c, int ok)
 		tc->r2t_end += rest < tc->unit ? rest : tc->unit;
 		if (tc->asked < cmd->data_bytes && !(tc->flags & IN_R2T)) {
 			tc->flags |= IN_R2T;
-			push(&t->r2t, cmd);
+			leap__cmdq_push(&t->r2t, cmd);
 		}
 		return;
 	}
