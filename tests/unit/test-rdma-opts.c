@@ -115,6 +115,23 @@ static void test_few_completions(void **state)
 	}
 }
 
+/* As much data a command as a target may allow, and a pool that has it. */
+static void test_largest_data(void **state)
+{
+	struct world w;
+
+	memset(&w, 0, sizeof(w));
+	w.fabric = fake_fabric_create();
+	w.pg = rdma_pollgroup(w.fabric, 1 << 16, 4096, 0);
+	rdma_start(&w.f, w.fabric, w.pg, "127.0.0.1");
+	w.f.target.opts.mdts_bytes = 1u << 28;
+	connect_at(&w, 128);
+	assert_int_equal(w.err, 0);
+	assert_int_equal(w.status, 0);
+	close_it(&w);
+	finish(&w);
+}
+
 static void ready(struct leap_cmd *cmd, leap_status_t status)
 {
 	const struct leap__dispatch *d = leap__dispatch(cmd->vqp->pg);
@@ -188,6 +205,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_deepest),
 		cmocka_unit_test(test_few_completions),
+		cmocka_unit_test(test_largest_data),
 		cmocka_unit_test(test_shared_bufs),
 	};
 

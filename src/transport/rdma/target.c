@@ -479,14 +479,16 @@ static int set_limits(struct target *t, struct leap_pollgroup *pg,
 		.max_depth = opts->queue_depth,
 		.max_admin = LEAP__RDMA_ADMIN_DEPTH,
 	};
-
 	int err;
 
 	if (limits.max_depth < LEAP__RDMA_ADMIN_DEPTH)
 		limits.max_depth = LEAP__RDMA_ADMIN_DEPTH;
 	t->vqp.max_data_bytes = opts->mdts_bytes < 4096 ? 4096 :
 				opts->mdts_bytes;
-	/* What the pool could never hold. */
+	/* What a descriptor could never say, and what the pool could never
+	 * hold. */
+	if (t->vqp.max_data_bytes > 1u << 24)
+		t->vqp.max_data_bytes = 1u << 24;
 	if (pool < t->vqp.max_data_bytes)
 		t->vqp.max_data_bytes = (uint32_t)pool;
 	err = (int)leap__rdma_parse_req(cm->priv, cm->priv_len, cm->ird,
