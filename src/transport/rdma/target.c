@@ -114,6 +114,17 @@ static int other_queue(const struct target *t, const struct leap_sqe *sqe)
 	       leap_from_le16(con.qid) != t->ask.qid;
 }
 
+/* It is copied. What is posted next takes the receive along. */
+static void slot_copied(struct target *t, uint32_t slot)
+{
+	if (is_aside(t, slot)) {
+		leap__rdma_slot_back(t, slot);
+		return;
+	}
+	t->nr_kept--;
+	leap__rdma_post_recv(&t->c, slot);
+}
+
 /* 0 = no command is free now */
 static int take_cmd(struct target *t, uint32_t slot, uint32_t bytes)
 {
@@ -128,7 +139,7 @@ static int take_cmd(struct target *t, uint32_t slot, uint32_t bytes)
 	tc->dir = direction(&cmd->sqe);
 	leap__rdma_describe(t, cmd, slot, bytes - LEAP_SQE_SIZE);
 	if (tc->slot == NO_SLOT)
-		leap__rdma_slot_back(t, slot);
+		slot_copied(t, slot);
 	cmd->sqhd = t->vqp.sq_flow_off ? 0 : t->sqhd;
 	if (other_queue(t, &cmd->sqe)) {
 		/* IPO: QID, in the SQE. */
@@ -186,8 +197,12 @@ static void target_recv(struct leap__rdma_conn *c, uint32_t slot,
 	t->inflight++;
 	if (++t->sqhd >= depth)
 		t->sqhd -= (uint16_t)depth;
+	/* Most of them wait for nothing. */
+	if (t->live && !t->nr_held && take_cmd(t, slot, bytes))
+		return;
 	leap__rdma_hold(t, slot, bytes);
-	retry_held(t);
+	if (!t->live)
+		retry_held(t);
 	leap__rdma_hold_aside(t);
 }
 
