@@ -71,4 +71,9 @@ void fake_release(void);
 /* The device is lost. */
 void fake_lose(int err);
 
+/* Between the parts of it: memory that it can reach, or the test fails; and a
+ * doorbell, by its place among them. */
+uint8_t *fake_at(uint64_t addr, uint64_t bytes);
+void fake_bell(uint32_t i, uint32_t value);
+
 #endif

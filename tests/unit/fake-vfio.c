@@ -7,17 +7,8 @@
 #define CONTAINER	1000
 #define GROUP		1001
 #define DEVICE		1002
-#define PIN		2000
-#define PIN_PAGES	16384u		/* of one, at most */
-#define PHYS		(1ull << 40)	/* where the first one begins */
 #define CONFIG_AT	(7ull << 40)
 #define MSIX_CAP	0x11
-
-/* Fails the call that it is the turn of. */
-static int turn(struct fake_vfio *f)
-{
-	return ++f->calls == f->fail_at ? f->fail_err : 0;
-}
 
 void fake_vfio_init(struct fake_vfio *f)
 {
@@ -45,184 +36,9 @@ void fake_vfio_check_closed(const struct fake_vfio *f)
 	assert_int_equal(f->strays, 0);
 }
 
-/* ---- memory ---- */
-
-static int64_t where(void *arg, uint64_t offset, uint64_t bytes, uint32_t perm,
-		     void **addr)
+int fake_vfio_turn(struct fake_vfio *f)
 {
-	struct fake_dma *dma = arg;
-
-	if (!dma->bytes || dma->gone || offset >= dma->bytes)
-		return 0;
-	*addr = dma->addr + offset;
-	return (int64_t)(bytes < dma->bytes - offset ? bytes :
-			 dma->bytes - offset);
-}
-
-static int map_dma(struct fake_vfio *f,
-		   const struct vfio_iommu_type1_dma_map *m)
-{
-	struct leap_ats_range range = LEAP_ATS_RANGE_INIT;
-	struct leap_ats_ops ops = LEAP_ATS_OPS_INIT;
-	size_t i, at = FAKE_DMA;
-
-	assert_int_equal(m->argsz, sizeof(*m));
-	assert_int_equal(f->set_iommu, 1);
-	assert_int_equal((m->vaddr | m->iova | m->size) & 4095, 0);
-	assert_true(m->size > 0);
-	for (i = 0; i < FAKE_DMA; i++) {
-		const struct fake_dma *d = &f->dma[i];
-
-		if (!d->bytes)
-			at = i;
-		else if (m->iova < d->iova + d->bytes &&
-			 d->iova < m->iova + m->size)
-			return -EEXIST;
-	}
-	if (at == FAKE_DMA)
-		return -ENOSPC;
-	if (f->lockable && f->locked + m->size > f->lockable)
-		return -ENOMEM;
-	f->dma[at] = (struct fake_dma){
-		m->iova, m->size, (uint8_t *)(uintptr_t)m->vaddr, 0,
-	};
-	f->locked += m->size;
-	if (!f->vdev)
-		return 0;
-	ops.addr = where;
-	range.gpa.addr = m->iova;
-	range.bytes = m->size;
-	range.perm = LEAP_PERM_READ | LEAP_PERM_WRITE;
-	range.source = LEAP_ATS_CALLBACK;
-	range.ops = &ops;
-	range.arg = &f->dma[at];
-	assert_int_equal(leap_vdev_mem_add(f->vdev, &range), 0);
-	return 0;
-}
-
-static void forgotten(void *arg, int err)
-{
-	memset(arg, 0, sizeof(struct fake_dma));
-}
-
-static void forget(struct fake_vfio *f, struct fake_dma *d)
-{
-	leap_gpa_t gpa = { d->iova };
-
-	f->locked -= d->bytes;
-	d->gone = 1;
-	if (!f->vdev)
-		forgotten(d, 0);
-	else
-		assert_int_equal(leap_vdev_mem_del(f->vdev, gpa, d->bytes,
-						   forgotten, d), 0);
-}
-
-static int unmap_dma(struct fake_vfio *f, struct vfio_iommu_type1_dma_unmap *u)
-{
-	size_t i;
-
-	for (i = 0; i < FAKE_DMA; i++) {
-		struct fake_dma *d = &f->dma[i];
-
-		if (!d->bytes || d->gone || d->iova != u->iova)
-			continue;
-		assert_int_equal(d->bytes, u->size);
-		forget(f, d);
-		return 0;
-	}
-	u->size = 0;
-	return 0;
-}
-
-/* ---- memory without an IOMMU ---- */
-
-/* Pieces of so many pages each, the last one first. */
-static uint64_t swapped(const struct fake_vfio *f, uint64_t page)
-{
-	uint64_t piece = f->piece ? f->piece : 1;
-
-	return (PIN_PAGES / piece - 1 - page / piece) * piece + page % piece;
-}
-
-static int64_t where_phys(void *arg, uint64_t offset, uint64_t bytes,
-			  uint32_t perm, void **addr)
-{
-	struct fake_vfio *f = arg;
-	const struct fake_pin *p = &f->pin[offset / 4096 / PIN_PAGES];
-	uint64_t page = swapped(f, offset / 4096 % PIN_PAGES);
-	uint64_t left = 4096 - offset % 4096;
-
-	if (!p->addr || page >= p->pages) {
-		f->strays += f->device;
-		return 0;
-	}
-	*addr = p->addr + page * 4096 + offset % 4096;
-	return (int64_t)(bytes < left ? bytes : left);
-}
-
-/* For good: there is nobody to stop it. */
-static void reach_all(struct fake_vfio *f)
-{
-	struct leap_ats_range range = LEAP_ATS_RANGE_INIT;
-	struct leap_ats_ops ops = LEAP_ATS_OPS_INIT;
-
-	if (f->reaches_all)
-		return;
-	f->reaches_all = 1;
-	ops.addr = where_phys;
-	range.gpa.addr = PHYS;
-	range.bytes = (uint64_t)FAKE_DMA * PIN_PAGES * 4096;
-	range.perm = LEAP_PERM_READ | LEAP_PERM_WRITE;
-	range.source = LEAP_ATS_CALLBACK;
-	range.ops = &ops;
-	range.arg = f;
-	assert_int_equal(leap_vdev_mem_add(f->vdev, &range), 0);
-}
-
-static int fake_pin(void *arg, void *addr, size_t bytes)
-{
-	struct fake_vfio *f = arg;
-	int err = turn(f), i;
-
-	if (err)
-		return err;
-	assert_int_equal(f->no_iommu, 1);
-	assert_int_equal(((uintptr_t)addr | bytes) & 4095, 0);
-	assert_in_range(bytes / 4096, 1, PIN_PAGES);
-	if (f->lockable && f->locked + bytes > f->lockable)
-		return -ENOMEM;
-	for (i = 0; f->pin[i].addr; i++)
-		assert_int_not_equal(i, FAKE_DMA - 1);
-	f->pin[i] = (struct fake_pin){ addr, bytes / 4096 };
-	f->locked += bytes;
-	return PIN + i;
-}
-
-static int fake_frames(void *arg, const void *addr, size_t bytes,
-		       uint64_t *pages)
-{
-	struct fake_vfio *f = arg;
-	uint64_t page;
-	int err = turn(f), i;
-
-	if (err)
-		return err;
-	for (i = 0; f->pin[i].addr != addr; i++)
-		assert_int_not_equal(i, FAKE_DMA - 1);
-	assert_int_equal(f->pin[i].pages, bytes / 4096);
-	for (page = 0; page < bytes / 4096; page++)
-		pages[page] = PHYS + ((uint64_t)i * PIN_PAGES +
-				      swapped(f, page)) * 4096;
-	return 0;
-}
-
-static void close_pin(struct fake_vfio *f, int i)
-{
-	assert_in_range(i, 0, FAKE_DMA - 1);
-	assert_non_null(f->pin[i].addr);
-	f->locked -= f->pin[i].pages * 4096;
-	f->pin[i].addr = NULL;
+	return ++f->calls == f->fail_at ? f->fail_err : 0;
 }
 
 /* ---- interrupts: the kernel keeps the MSI-X table ---- */
@@ -410,17 +226,17 @@ static int container_ioctl(struct fake_vfio *f, unsigned long request,
 		assert_int_equal(f->set_iommu++, 0);
 		assert_int_equal(type == VFIO_NOIOMMU_IOMMU, f->no_iommu);
 		if (f->no_iommu && f->vdev)
-			reach_all(f);
+			fake_vfio_reach_all(f);
 		return 0;
 	case VFIO_IOMMU_GET_INFO:
 		assert_int_equal(f->no_iommu, 0);
 		return iommu_info(f, data);
 	case VFIO_IOMMU_MAP_DMA:
 		assert_int_equal(f->no_iommu, 0);
-		return map_dma(f, data);
+		return fake_vfio_map(f, data);
 	case VFIO_IOMMU_UNMAP_DMA:
 		assert_int_equal(f->no_iommu, 0);
-		return unmap_dma(f, data);
+		return fake_vfio_unmap(f, data);
 	default:
 		fail_msg("container ioctl %lu", request);
 		return -ENOTTY;
@@ -456,7 +272,7 @@ static int device_ioctl(struct fake_vfio *f, unsigned long request, void *data)
 static int fake_open(void *arg, const char *path)
 {
 	struct fake_vfio *f = arg;
-	int err = turn(f);
+	int err = fake_vfio_turn(f);
 
 	if (err)
 		return err;
@@ -476,7 +292,7 @@ static int fake_open(void *arg, const char *path)
 static int fake_ioctl(void *arg, int fd, unsigned long request, void *data)
 {
 	struct fake_vfio *f = arg;
-	int err = turn(f);
+	int err = fake_vfio_turn(f);
 
 	if (err)
 		return err;
@@ -500,7 +316,7 @@ static int fake_map(void *arg, int fd, uint64_t offset, size_t bytes,
 		    void **out)
 {
 	struct fake_vfio *f = arg;
-	int err = turn(f);
+	int err = fake_vfio_turn(f);
 
 	if (err)
 		return err;
@@ -525,7 +341,7 @@ static ssize_t fake_pread(void *arg, int fd, void *buf, size_t bytes,
 			  uint64_t offset)
 {
 	struct fake_vfio *f = arg;
-	int err = turn(f);
+	int err = fake_vfio_turn(f);
 
 	if (err)
 		return err;
@@ -546,7 +362,7 @@ static ssize_t fake_pwrite(void *arg, int fd, const void *buf, size_t bytes,
 			   uint64_t offset)
 {
 	struct fake_vfio *f = arg;
-	int err = turn(f);
+	int err = fake_vfio_turn(f);
 
 	if (err)
 		return err;
@@ -586,8 +402,8 @@ static void fake_close(void *arg, int fd)
 	struct fake_vfio *f = arg;
 	size_t i;
 
-	if (fd >= PIN) {
-		close_pin(f, fd - PIN);
+	if (fd >= FAKE_PIN) {
+		fake_vfio_unpin(f, fd);
 	} else if (fd == DEVICE) {
 		close_device(f);
 	} else if (fd == GROUP) {
@@ -601,14 +417,14 @@ static void fake_close(void *arg, int fd)
 		f->set_iommu = 0;
 		for (i = 0; i < FAKE_DMA; i++)
 			if (f->dma[i].bytes && !f->dma[i].gone)
-				forget(f, &f->dma[i]);
+				fake_vfio_forget(f, &f->dma[i]);
 	}
 }
 
 static int fake_link(void *arg, const char *path, char *name, size_t max)
 {
 	struct fake_vfio *f = arg;
-	int err = turn(f);
+	int err = fake_vfio_turn(f);
 
 	if (err)
 		return err;
@@ -629,6 +445,6 @@ const struct leap__vfio_calls fake_vfio_calls = {
 	.pwrite = fake_pwrite,
 	.close = fake_close,
 	.link = fake_link,
-	.pin = fake_pin,
-	.frames = fake_frames,
+	.pin = fake_vfio_pin,
+	.frames = fake_vfio_frames,
 };

@@ -18,6 +18,7 @@
 #define FAKE_ADDRESS	"0000:01:00.0"
 #define FAKE_BAR	16384u
 #define FAKE_DMA	64
+#define FAKE_PIN	2000	/* file descriptors from here are of pins */
 
 struct fake_dma {
 	uint64_t iova, bytes;	/* bytes 0 = free */
@@ -71,5 +72,22 @@ extern const struct leap__vfio_calls fake_vfio_calls;
 void fake_vfio_init(struct fake_vfio *f);
 /* Nothing is open, mapped or armed any more. */
 void fake_vfio_check_closed(const struct fake_vfio *f);
+
+/* Between the parts of it. */
+struct vfio_iommu_type1_dma_map;
+struct vfio_iommu_type1_dma_unmap;
+
+/* Fails the call that it is the turn of. */
+int fake_vfio_turn(struct fake_vfio *f);
+int fake_vfio_map(struct fake_vfio *f,
+		  const struct vfio_iommu_type1_dma_map *m);
+int fake_vfio_unmap(struct fake_vfio *f, struct vfio_iommu_type1_dma_unmap *u);
+void fake_vfio_forget(struct fake_vfio *f, struct fake_dma *d);
+void fake_vfio_reach_all(struct fake_vfio *f);
+/* Of fake_vfio_calls. */
+int fake_vfio_pin(void *arg, void *addr, size_t bytes);
+int fake_vfio_frames(void *arg, const void *addr, size_t bytes,
+		     uint64_t *pages);
+void fake_vfio_unpin(struct fake_vfio *f, int fd);
 
 #endif

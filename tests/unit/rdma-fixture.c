@@ -29,6 +29,12 @@ struct leap_pollgroup *rdma_pollgroup(struct fake_fabric *f, uint32_t nr_bufs,
 	return pg;
 }
 
+void rdma_arm(struct leap_pollgroup *pg)
+{
+	while (leap_pollgroup_arm(pg))
+		leap_pollgroup_poll(pg, 0);
+}
+
 void rdma_no_leak(struct leap_pollgroup *pg)
 {
 	struct leap_pollgroup_stats st = { sizeof(st) };
@@ -336,4 +342,49 @@ void rdma_close(struct rdma_run *r)
 		if (!r->buf)
 			free(r->ios[i].data);
 	}
+}
+
+/* ---- both ---- */
+
+void rdma_pair_init(struct rdma_pair *p)
+{
+	memset(p, 0, sizeof(*p));
+	p->fabric = fake_fabric_create();
+}
+
+void rdma_pair_init_two(struct rdma_pair *p)
+{
+	rdma_pair_init(p);
+	p->host = rdma_pollgroup(p->fabric, 0, 0, 0);
+	p->pg = rdma_pollgroup(p->fabric, 0, 0, 0);
+}
+
+void rdma_pair_start(struct rdma_pair *p, const char *address)
+{
+	if (!p->pg)
+		p->pg = rdma_pollgroup(p->fabric, 0, 0, 0);
+	if (!p->host)
+		p->host = p->pg;
+	rdma_start(&p->f, p->fabric, p->pg, address);
+	p->f.target.io = p->io;
+	p->f.io = p->io;
+}
+
+void rdma_pair_open(struct rdma_pair *p, uint32_t inline_bytes)
+{
+	rdma_open(&p->r, &p->f, p->host, 1, 0, inline_bytes);
+	rdma_connect(&p->r);
+}
+
+void rdma_pair_end(struct rdma_pair *p)
+{
+	if (p->r.qp && !p->r.closed)
+		rdma_close(&p->r);
+	rdma_stop(&p->f);
+	if (p->io)
+		rdma_no_leak(p->io);
+	rdma_no_leak(p->pg);
+	if (p->host != p->pg)
+		rdma_no_leak(p->host);
+	assert_int_equal(fake_fabric_destroy(p->fabric), 0);
 }

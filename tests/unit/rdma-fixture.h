@@ -76,6 +76,8 @@ struct rdma_run {
 /* A poll group with the fabric; 0 = the default. */
 struct leap_pollgroup *rdma_pollgroup(struct fake_fabric *f, uint32_t nr_bufs,
 				      uint32_t buf_bytes, uint32_t nr_cmds);
+/* It sleeps from now on. */
+void rdma_arm(struct leap_pollgroup *pg);
 /* Nothing of its pools is out; destroys it. */
 void rdma_no_leak(struct leap_pollgroup *pg);
 
@@ -95,6 +97,27 @@ void rdma_connect(struct rdma_run *r);
 void rdma_load(struct rdma_run *r, unsigned int n);
 void rdma_ios(struct rdma_run *r, unsigned int n);
 void rdma_close(struct rdma_run *r);
+
+/* A fabric with a listener on it, and a host end. */
+struct rdma_pair {
+	struct fake_fabric *fabric;
+	struct leap_pollgroup *pg;	/* of the controller ends' home */
+	struct leap_pollgroup *io;	/* they move there, or NULL */
+	struct leap_pollgroup *host;	/* may be pg */
+	struct rdma_fixture f;
+	struct rdma_run r;
+};
+
+/* The fabric alone. */
+void rdma_pair_init(struct rdma_pair *p);
+/* And, of as many buffers as usual, a poll group for each end. */
+void rdma_pair_init_two(struct rdma_pair *p);
+/* The listener. Without pg one is made, without host that is pg. */
+void rdma_pair_start(struct rdma_pair *p, const char *address);
+/* A live host end of queue 1. */
+void rdma_pair_open(struct rdma_pair *p, uint32_t inline_bytes);
+/* Close it, if it is not, and all the rest. */
+void rdma_pair_end(struct rdma_pair *p);
 
 uint64_t rdma_now_ns(void);
 

@@ -137,3 +137,14 @@ struct leap_host *rx_connect(struct world *w, struct leap_target *t,
 	assert_int_equal(leap_host_state(host), LEAP_HOST_LIVE);
 	return host;
 }
+
+leap_status_t rx_run(struct world *w, struct leap_host *host,
+		     const struct leap_sqe *sqe, void *buf, uint32_t bytes)
+{
+	struct leap_piece piece = { .addr = buf, .len_bytes = bytes };
+	struct leap_req req = { .pieces = &piece, .nr_pieces = bytes ? 1 : 0 };
+
+	req.sqe = *sqe;
+	assert_int_equal(leap_host_sync(host, w->pg, 1, &req), 0);
+	return leap_req_status(&req) & (leap_status_t)~LEAP_STATUS_MORE;
+}

@@ -50,5 +50,8 @@ int rx_open(struct world *w, const struct leap_relay_opts *opts);
 /* It is live when this returns. */
 struct leap_host *rx_connect(struct world *w, struct leap_target *t,
 			     const char *url, uint32_t queues);
+/* One command to its end; status without M. */
+leap_status_t rx_run(struct world *w, struct leap_host *host,
+		     const struct leap_sqe *sqe, void *buf, uint32_t bytes);
 
 #endif

@@ -22,38 +22,20 @@ void *aligned_alloc(size_t alignment, size_t bytes)
 	return memset(p, 0xa5, bytes);
 }
 
-struct world {
-	struct fake_fabric *fabric;
-	struct leap_pollgroup *host, *pg;
-	struct rdma_fixture f;
-	struct rdma_run r;
-};
-
-static void begin(struct world *w)
+static void begin(struct rdma_pair *w)
 {
-	memset(w, 0, sizeof(*w));
-	w->fabric = fake_fabric_create();
-	w->host = rdma_pollgroup(w->fabric, 0, 0, 0);
-	w->pg = rdma_pollgroup(w->fabric, 0, 0, 0);
-	rdma_start(&w->f, w->fabric, w->pg, "127.0.0.1");
+	rdma_pair_init_two(w);
+	rdma_pair_start(w, "127.0.0.1");
 }
 
-static void finish(struct world *w)
-{
-	rdma_stop(&w->f);
-	rdma_no_leak(w->pg);
-	rdma_no_leak(w->host);
-	assert_int_equal(fake_fabric_destroy(w->fabric), 0);
-}
-
-static void polls(struct world *w, int n)
+static void polls(struct rdma_pair *w, int n)
 {
 	while (n--)
 		rdma_run_poll(&w->r);
 }
 
 /* The next host is served as if nothing had been. */
-static void serves(struct world *w)
+static void serves(struct rdma_pair *w)
 {
 	memset(&w->r, 0, sizeof(w->r));
 	rdma_open(&w->r, &w->f, w->host, 1, 0, 8192);
@@ -78,7 +60,7 @@ static void event_in(unsigned int type, unsigned int state)
 	static const uint8_t last[] = { LEAP__V_ADDR_RESOLVED,
 					LEAP__V_ROUTE_RESOLVED,
 					LEAP__V_ESTABLISHED };
-	struct world w;
+	struct rdma_pair w;
 
 	begin(&w);
 	if (state < LIVE) {
@@ -115,7 +97,7 @@ static void event_in(unsigned int type, unsigned int state)
 	rdma_close(&w.r);
 	assert_int_equal(w.r.lost + !!w.r.status <= 1, 1);
 	serves(&w);
-	finish(&w);
+	rdma_pair_end(&w);
 }
 
 static void test_events(void **state)
@@ -130,7 +112,7 @@ static void test_events(void **state)
 /* Nobody listens; and nobody answers. */
 static void test_nobody(void **state)
 {
-	struct world w;
+	struct rdma_pair w;
 
 	begin(&w);
 	strcpy(strchr(w.f.url + 8, ':'), ":1/" RDMA_NQN);
@@ -144,7 +126,7 @@ static void test_nobody(void **state)
 	assert_int_equal(w.r.connected, 0);
 	rdma_close(&w.r);
 	w.fabric->mute = 0;
-	finish(&w);
+	rdma_pair_end(&w);
 }
 
 static void test_bad_urls(void **state)
@@ -156,7 +138,7 @@ static void test_bad_urls(void **state)
 	};
 	struct leap_qp_opts opts = LEAP_QP_OPTS_INIT;
 	struct leap_qp *qp;
-	struct world w;
+	struct rdma_pair w;
 	unsigned int i;
 
 	begin(&w);
@@ -164,7 +146,7 @@ static void test_bad_urls(void **state)
 		opts.url = urls[i];
 		assert_int_equal(leap_qp_connect(w.host, &opts, &qp), -EINVAL);
 	}
-	finish(&w);
+	rdma_pair_end(&w);
 }
 
 /* A build without the libraries says so. */
@@ -173,7 +155,7 @@ static void test_not_built(void **state)
 	struct leap_qp_opts opts = LEAP_QP_OPTS_INIT;
 	struct leap_qp *qp;
 	char bound[64];
-	struct world w;
+	struct rdma_pair w;
 
 	begin(&w);
 	assert_int_equal(leap__rdma_use(w.host, NULL), 0);
@@ -192,7 +174,7 @@ static void test_not_built(void **state)
 					   bound, sizeof(bound)), -ENODEV);
 	assert_last_error("no RDMA device");
 	assert_int_equal(leap__rdma_use(w.host, &w.fabric->v), 0);
-	finish(&w);
+	rdma_pair_end(&w);
 }
 
 /* ---- faults ---- */
@@ -205,7 +187,7 @@ static void test_failing_calls(void **state)
 	for (n = 1; ; n++) {
 		struct leap_qp_opts opts = LEAP_QP_OPTS_INIT;
 		struct leap_qp *qp = NULL;
-		struct world w;
+		struct rdma_pair w;
 		int left;
 
 		begin(&w);
@@ -215,7 +197,7 @@ static void test_failing_calls(void **state)
 			/* Before connect returns. */
 			assert_true(leap_qp_connect(w.host, &opts, &qp) < 0);
 			failed++;
-			finish(&w);
+			rdma_pair_end(&w);
 			continue;
 		}
 		rdma_open(&w.r, &w.f, w.host, 1, 0, 8192);
@@ -226,7 +208,7 @@ static void test_failing_calls(void **state)
 		assert_int_equal(!w.r.status, left != 0);
 		rdma_close(&w.r);
 		serves(&w);
-		finish(&w);
+		rdma_pair_end(&w);
 		if (left)
 			break;
 	}
@@ -249,7 +231,7 @@ static void test_breaks(void **state)
 
 	for (how = 0; how < 3; how++)
 		for (n = 1; n < 150; n += step()) {
-			struct world w;
+			struct rdma_pair w;
 
 			begin(&w);
 			w.f.delay = n % 3;
@@ -274,14 +256,14 @@ static void test_breaks(void **state)
 			rdma_close(&w.r);
 			w.f.delay = 0;
 			serves(&w);
-			finish(&w);
+			rdma_pair_end(&w);
 		}
 }
 
 /* The device is pulled out under load; another takes its place. */
 static void test_device_removed(void **state)
 {
-	struct world w;
+	struct rdma_pair w;
 	int i;
 
 	for (i = 0; i < 4; i++) {
@@ -309,7 +291,7 @@ static void test_device_removed(void **state)
 		RDMA_WAIT(w.fabric->nr_ids == 1, rdma_run_poll(&w.r));
 		serves(&w);
 		assert_true(w.fabric->nr_pds <= pds + 2);
-		finish(&w);
+		rdma_pair_end(&w);
 	}
 }
 

@@ -10,12 +10,6 @@
 
 #include <poll.h>
 
-static void sleep_now(struct leap_pollgroup *pg)
-{
-	while (leap_pollgroup_arm(pg))
-		leap_pollgroup_poll(pg, 0);
-}
-
 static int is_woken(struct leap_pollgroup *pg)
 {
 	struct pollfd p = { .fd = leap_pollgroup_fd(pg), .events = POLLIN };
@@ -30,9 +24,7 @@ static uint32_t bufs(const struct world *w)
 
 static void read_512(struct world *w, uint16_t cid)
 {
-	keyed(io(&w->p, LEAP_NVM_READ, 0, 512, cid), (uintptr_t)w->p.data, 512,
-	      w->p.data_keys.rkey, 0);
-	peer_send(&w->p, LEAP_SQE_SIZE);
+	send_io(&w->p, LEAP_NVM_READ, 0, 512, cid);
 	polls(w);
 }
 
@@ -50,7 +42,7 @@ static void begin_asleep(struct world *w)
 	link_up(w, 1);
 	ask(w, 1);
 	assert_int_equal(bufs(w), 1);
-	sleep_now(w->pg);
+	rdma_arm(w->pg);
 	assert_false(is_woken(w->pg));
 }
 
@@ -68,9 +60,7 @@ static void test_answer(void **state)
 	assert_int_equal(bufs(&w), 1);
 	/* The next command wakes it, and it sees both. */
 	peer_recv(&w.p, 0);
-	keyed(io(&w.p, LEAP_NVM_READ, 0, 512, 8), (uintptr_t)w.p.data, 512,
-	      w.p.data_keys.rkey, 0);
-	peer_send(&w.p, LEAP_SQE_SIZE);
+	send_io(&w.p, LEAP_NVM_READ, 0, 512, 8);
 	assert_true(is_woken(w.pg));
 	status_is(&w, 8, 0);
 	polls(&w);
@@ -83,7 +73,6 @@ static void test_answer_frees(void **state)
 {
 	void *taken[1024];
 	struct peer first;
-	struct leap_rdma_cm_req req = peer_req(2, DEPTH);
 	struct world w;
 	uint32_t n = 0;
 
@@ -93,14 +82,12 @@ static void test_answer_frees(void **state)
 	ask(&w, 1);
 	first = w.p;
 	peer_init(&w.p, w.fabric);
-	peer_ask(&w.p, w.f.url, &req, 32, 16, DEPTH);
-	polls(&w);
-	assert_int_equal(peer_event(&w.p), 1);
+	request(&w, 2, LEAP__V_ESTABLISHED);
 	connect_sqe(&w.p, 2);
 	peer_send(&w.p, LEAP_SQE_SIZE);
 	polls(&w);
 	assert_non_null(leap__dispatch(w.pg)->starved);
-	sleep_now(w.pg);
+	rdma_arm(w.pg);
 	assert_false(is_woken(w.pg));
 	peer_recv(&first, 0);
 	assert_true(is_woken(w.pg));
@@ -118,11 +105,9 @@ static void test_read(void **state)
 
 	live(&w);
 	w.fabric->late_reads = 1;
-	keyed(io(&w.p, LEAP_NVM_WRITE, 0, 8192, 1), (uintptr_t)w.p.data, 8192,
-	      w.p.data_keys.rkey, 0);
-	peer_send(&w.p, LEAP_SQE_SIZE);
+	send_io(&w.p, LEAP_NVM_WRITE, 0, 8192, 1);
 	polls(&w);
-	sleep_now(w.pg);
+	rdma_arm(w.pg);
 	assert_false(is_woken(w.pg));
 	fake_end_late(w.fabric);
 	assert_true(is_woken(w.pg));
@@ -138,7 +123,7 @@ static void test_close(void **state)
 	begin_asleep(&w);
 	leap_vqp_close(w.f.target.vqp);
 	polls(&w);
-	sleep_now(w.pg);
+	rdma_arm(w.pg);
 	assert_false(is_woken(w.pg));
 	peer_recv(&w.p, 0);
 	assert_true(is_woken(w.pg));
@@ -154,7 +139,7 @@ static void test_stall(void **state)
 	begin_asleep(&w);
 	/* Connect was answered in the first time. */
 	assert_true(stall_time(&w));
-	sleep_now(w.pg);
+	rdma_arm(w.pg);
 	peer_recv(&w.p, 0);
 	assert_false(is_woken(w.pg));
 	assert_true(stall_time(&w));
@@ -167,37 +152,27 @@ static void test_stall(void **state)
 /* A host is woken by the answer, not by that its command is out. */
 static void test_host(void **state)
 {
-	struct fake_fabric *fabric = fake_fabric_create();
-	struct leap_pollgroup *host = rdma_pollgroup(fabric, 0, 0, 0);
-	struct leap_pollgroup *pg = rdma_pollgroup(fabric, 0, 0, 0);
-	struct rdma_run r = { 0 };
-	struct rdma_fixture f;
+	struct rdma_pair p;
 	int i;
 
-	rdma_start(&f, fabric, pg, "127.0.0.1");
-	rdma_open(&r, &f, host, 1, 0, 8192);
-	rdma_connect(&r);
-	fabric->paused = 1;
-	rdma_load(&r, 1);
-	r.left = 0;
-	leap_qp_kick(r.qp);
-	for (i = 0; i < 80; i++) {
-		rdma_poll(&f);
-		leap_pollgroup_poll(host, 0);
-	}
-	sleep_now(host);
-	sleep_now(pg);
-	assert_false(is_woken(host) || is_woken(pg));
-	fake_resume(fabric);
-	assert_true(is_woken(pg));
-	assert_false(is_woken(host));
-	RDMA_WAIT(is_woken(host), rdma_poll(&f));
-	RDMA_WAIT(r.done == 1, leap_pollgroup_poll(host, 0));
-	rdma_close(&r);
-	rdma_stop(&f);
-	rdma_no_leak(pg);
-	rdma_no_leak(host);
-	assert_int_equal(fake_fabric_destroy(fabric), 0);
+	rdma_pair_init_two(&p);
+	rdma_pair_start(&p, "127.0.0.1");
+	rdma_pair_open(&p, 8192);
+	p.fabric->paused = 1;
+	rdma_load(&p.r, 1);
+	p.r.left = 0;
+	leap_qp_kick(p.r.qp);
+	for (i = 0; i < 80; i++)
+		rdma_run_poll(&p.r);
+	rdma_arm(p.host);
+	rdma_arm(p.pg);
+	assert_false(is_woken(p.host) || is_woken(p.pg));
+	fake_resume(p.fabric);
+	assert_true(is_woken(p.pg));
+	assert_false(is_woken(p.host));
+	RDMA_WAIT(is_woken(p.host), rdma_poll(&p.f));
+	RDMA_WAIT(p.r.done == 1, leap_pollgroup_poll(p.host, 0));
+	rdma_pair_end(&p);
 }
 
 int main(void)

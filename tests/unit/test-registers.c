@@ -1,161 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A controller as registers in memory: the orders in which real hosts write
- * them, every check at enable, reset and shutdown, accesses of wrong sizes,
- * random noise, and admin commands in queues that no Connect has made.
+ * them, every check at enable, reset and shutdown, accesses of wrong sizes and
+ * random noise.
  */
-#include "ctrl-fixture.h"
 #include "rand.h"
-#include "script-vqp.h"
-
-#include "core/ctrl/admin.h"
-
-#define CC_ENABLE	0x00460001u
-#define AQA_EDK2	0x00010001u
-#define AQA_SEABIOS	0x00ff003fu
-
-/* The front end of a function that has queues, and no host memory. */
-struct front {
-	struct fx *fx;
-	struct leap__ctrl *c;
-	struct script *admin;	/* while started */
-	int refuse;
-	unsigned int starts, stops, ended;
-	uint32_t aqa;		/* as start saw them */
-	uint64_t asq, acq;
-};
-
-static int front_start(struct leap__ctrl *c, void *arg)
-{
-	struct front *f = arg;
-
-	assert_ptr_equal(f->c, c);
-	assert_null(f->admin);
-	f->starts++;
-	f->aqa = c->aqa;
-	f->asq = c->asq;
-	f->acq = c->acq;
-	if (f->refuse)
-		return -EFAULT;
-	f->admin = malloc(sizeof(*f->admin));
-	script_init(f->admin, f->fx->pg, NULL);
-	assert_int_equal(leap__ctrl_adopt_admin(c, &f->admin->vqp), 0);
-	return 0;
-}
-
-static void front_stop(struct leap__ctrl *c, void *arg)
-{
-	struct front *f = arg;
-
-	(void)c;
-	assert_non_null(f->admin);
-	f->stops++;
-	f->admin->stopped = 1;
-}
-
-static void front_ended(struct leap__ctrl *c, void *arg)
-{
-	(void)c;
-	((struct front *)arg)->ended++;
-}
-
-static const struct leap__ctrl_front front_ops = {
-	.start = front_start,
-	.stop = front_stop,
-	.ended = front_ended,
-	.nr_vectors = 33,
-};
-
-/* What stop left behind goes when the test gets to it. */
-static void reap(struct front *f)
-{
-	if (f->admin && f->admin->stopped) {
-		script_close(f->admin);
-		free(f->admin);
-		f->admin = NULL;
-	}
-}
-
-static uint32_t rd4(struct front *f, uint32_t at)
-{
-	uint8_t b[4];
-
-	leap__ctrl_reg_read(f->c, at, b, 4);
-	return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 |
-	       (uint32_t)b[3] << 24;
-}
-
-static uint64_t rd8(struct front *f, uint32_t at)
-{
-	leap_le64 v;
-
-	leap__ctrl_reg_read(f->c, at, &v, 8);
-	return leap_from_le64(v);
-}
-
-static void wr4(struct front *f, uint32_t at, uint32_t v)
-{
-	leap_le32 le = leap_to_le32(v);
-
-	leap__ctrl_reg_write(f->c, at, &le, 4);
-}
-
-static void wr8(struct front *f, uint32_t at, uint64_t v)
-{
-	leap_le64 le = leap_to_le64(v);
-
-	leap__ctrl_reg_write(f->c, at, &le, 8);
-}
-
-static int set_up(void **state)
-{
-	struct front *f = calloc(1, sizeof(*f));
-
-	fx_setup((void **)&f->fx);
-	assert_int_equal(leap__ctrl_create_registers(f->fx->ss, &front_ops, f,
-						     &f->c), 0);
-	strcpy(f->c->hostnqn, "nqn.2026-01.org.example:guest");
-	memset(f->c->hostid, 9, sizeof(f->c->hostid));
-	*state = f;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct front *f = *state;
-	struct fx *fx = f->fx;
-
-	if (!f->ended)
-		leap__ctrl_end(f->c);
-	assert_int_equal(f->ended, 1);
-	assert_int_equal(f->starts, f->stops + (unsigned int)f->refuse);
-	reap(f);
-	leap__ctrl_put(f->c);
-	free(f);
-	return fx_teardown((void **)&fx);
-}
-
-static void set_queues(struct front *f)
-{
-	wr4(f, LEAP_REG_AQA, AQA_SEABIOS);
-	wr8(f, LEAP_REG_ASQ, 0x100000);
-	wr8(f, LEAP_REG_ACQ, 0x200000);
-}
-
-static void enable(struct front *f)
-{
-	set_queues(f);
-	wr4(f, LEAP_REG_CC, CC_ENABLE);
-	assert_int_equal(rd4(f, LEAP_REG_CSTS), LEAP_CSTS_RDY);
-}
-
-static void disable(struct front *f)
-{
-	wr4(f, LEAP_REG_CC, 0);
-	reap(f);
-	fx_settle(f->fx);
-	assert_int_equal(rd4(f, LEAP_REG_CSTS), 0);
-}
+#include "registers-front.h"
 
 /* ---- real hosts ---- */
 
@@ -430,6 +280,11 @@ static void test_sizes(void **state)
 	leap__ctrl_reg_write(f->c, UINT64_MAX - 7, b, 8);
 }
 
+static int often(struct test_rand *r)
+{
+	return test_rand_next(r) % 4 != 0;
+}
+
 static uint64_t noise_value(struct test_rand *r)
 {
 	static const uint64_t likely[] = {
@@ -438,8 +293,8 @@ static uint64_t noise_value(struct test_rand *r)
 		LEAP_NSSR_MAGIC, ~0ull,
 	};
 
-	return test_rand_next(r) % 4 ? likely[test_rand_next(r) % COUNT(likely)] :
-				 test_rand_next(r);
+	return often(r) ? likely[test_rand_next(r) % COUNT(likely)] :
+			  test_rand_next(r);
 }
 
 static void test_noise(void **state)
@@ -451,12 +306,12 @@ static void test_noise(void **state)
 
 	for (i = 0; i < 200000; i++) {
 		uint64_t v = noise_value(&r);
-		uint64_t at = test_rand_next(&r) % 4 ? test_rand_next(&r) % 64 :
-						 test_rand_next(&r);
-		uint32_t n = test_rand_next(&r) % 4 ? 4u << test_rand_next(&r) % 2 :
-						(uint32_t)(test_rand_next(&r) % 17);
+		uint64_t at = often(&r) ? test_rand_next(&r) % 64 :
+					  test_rand_next(&r);
+		uint32_t n = often(&r) ? 4u << test_rand_next(&r) % 2 :
+					 (uint32_t)(test_rand_next(&r) % 17);
 
-		if (test_rand_next(&r) % 4)
+		if (often(&r))
 			at &= ~3ull;
 		memset(b, 0, sizeof(b));
 		memcpy(b, &v, sizeof(v));
@@ -484,167 +339,19 @@ static void test_noise(void **state)
 	enable(f);
 }
 
-/* ---- commands ---- */
-
-static void test_admin(void **state)
-{
-	struct front *f = *state;
-	struct leap_sqe id = fx_identify(LEAP_CNS_CTRL, 0), sqe;
-	const struct leap_id_ctrl *ctrl;
-	struct leap_ctrl_info info = { .size = sizeof(info) };
-	struct leap_sqe aer = { 0 };
-
-	enable(f);
-	assert_int_equal(script_cmd(f->admin, &id), 0);
-	ctrl = (void *)f->admin->buf;
-	assert_int_equal(leap_from_le16(ctrl->cntlid), f->c->cntlid);
-	assert_int_equal(leap_from_le32(ctrl->sgls), 0);
-	assert_int_equal(leap_from_le32(ctrl->ioccsz), 0);
-	assert_int_equal(leap_from_le32(ctrl->rtd3e), 5000000);
-	/* PRPs always, never fused, and nothing of fabrics. */
-	sqe = id;
-	sqe.flags = LEAP_SQE_PSDT_SGL;
-	assert_int_equal(script_cmd(f->admin, &sqe),
-			 LEAP_SC_INVALID_FIELD | LEAP_STATUS_DNR);
-	sqe.flags = 1;
-	assert_int_equal(script_cmd(f->admin, &sqe),
-			 LEAP_SC_INVALID_FIELD | LEAP_STATUS_DNR);
-	sqe = id;
-	sqe.opc = LEAP_ADM_FABRICS;
-	assert_int_equal(script_cmd(f->admin, &sqe),
-			 LEAP_SC_INVALID_OPCODE | LEAP_STATUS_DNR);
-	assert_int_equal(leap_ctrl_next(f->fx->target, f->fx->ss, 0, &info),
-			 0);
-	assert_string_equal(info.hostnqn, "nqn.2026-01.org.example:guest");
-	/* Events are forgotten by a reset: their answers go nowhere. */
-	aer.opc = LEAP_ADM_AER;
-	script_send(f->admin, &aer);
-	fx_settle(f->fx);
-	wr4(f, LEAP_REG_CC, 0);
-	assert_int_equal(f->admin->dropped, 1);
-	reap(f);
-}
-
-static leap_status_t set(struct front *f, uint8_t fid, uint32_t v)
-{
-	struct leap_sqe sqe = fx_feature(LEAP_ADM_SET_FEATURES, fid, 0, v);
-
-	return LEAP_STATUS_CODE(script_cmd(f->admin, &sqe));
-}
-
-static leap_status_t get(struct front *f, uint8_t fid, uint32_t sel,
-			 uint32_t v)
-{
-	struct leap_sqe sqe = fx_feature(LEAP_ADM_GET_FEATURES, fid, sel, v);
-
-	return LEAP_STATUS_CODE(script_cmd(f->admin, &sqe));
-}
-
-static void test_interrupt_features(void **state)
-{
-	struct front *f = *state;
-
-	enable(f);
-	assert_int_equal(set(f, LEAP_FID_INT_COALESCE, 0x0a07), 0);
-	assert_int_equal(get(f, LEAP_FID_INT_COALESCE, 0, 0), 0);
-	assert_int_equal(f->admin->result, 0x0a07);
-	assert_int_equal(get(f, LEAP_FID_INT_COALESCE, 1, 0), 0);
-	assert_int_equal(f->admin->result, 0);
-	/* A bit for each vector, up to the last there is. */
-	assert_int_equal(set(f, LEAP_FID_INT_VECTOR, 1u << 16 | 32), 0);
-	assert_int_equal(get(f, LEAP_FID_INT_VECTOR, 0, 32), 0);
-	assert_int_equal(f->admin->result, 1u << 16 | 32);
-	assert_int_equal(get(f, LEAP_FID_INT_VECTOR, 0, 31), 0);
-	assert_int_equal(f->admin->result, 31);
-	assert_int_equal(get(f, LEAP_FID_INT_VECTOR, 1, 32), 0);
-	assert_int_equal(f->admin->result, 32);
-	assert_int_equal(set(f, LEAP_FID_INT_VECTOR, 33),
-			 LEAP_SC_INVALID_FIELD);
-	assert_int_equal(get(f, LEAP_FID_INT_VECTOR, 0, 33),
-			 LEAP_SC_INVALID_FIELD);
-	assert_int_equal(get(f, LEAP_FID_INT_VECTOR, 3, 0), 0);
-	assert_int_equal(f->admin->result, LEAP_FEAT_CAP_CHANGE);
-	disable(f);
-	wr4(f, LEAP_REG_CC, CC_ENABLE);
-	assert_int_equal(get(f, LEAP_FID_INT_VECTOR, 0, 32), 0);
-	assert_int_equal(f->admin->result, 32);
-	assert_int_equal(get(f, LEAP_FID_INT_COALESCE, 0, 0), 0);
-	assert_int_equal(f->admin->result, 0);
-}
-
-static void test_host_id(void **state)
-{
-	struct front *f = *state;
-	uint8_t id[16] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 };
-
-	enable(f);
-	memcpy(f->admin->buf, id, 16);
-	assert_int_equal(set(f, LEAP_FID_HOST_ID, 1), 0);
-	assert_int_equal(f->admin->data_bytes, 16);
-	assert_memory_equal(f->c->hostid, id, 16);
-	assert_int_equal(get(f, LEAP_FID_HOST_ID, 0, 0), 0);
-	assert_int_equal(f->admin->data_bytes, 8);
-	assert_memory_equal(f->admin->buf, id, 8);
-	assert_int_equal(set(f, LEAP_FID_HOST_ID, 2), LEAP_SC_INVALID_FIELD);
-	assert_int_equal(get(f, LEAP_FID_HOST_ID, 3, 1), 0);
-	assert_int_equal(f->admin->result, LEAP_FEAT_CAP_CHANGE);
-}
-
-/* A fabrics host cannot add queues to it, and the operator can end it. */
-static void test_not_of_fabrics(void **state)
-{
-	struct front *f = *state;
-	struct fx_connect how = { .qid = 1, .cntlid = f->c->cntlid };
-	struct leap_qp *qp;
-
-	enable(f);
-	assert_int_equal(fx_connect(f->fx, &how, &qp), LEAP_SC_FAB_PARAM);
-	assert_int_equal(leap_ctrl_disconnect(f->fx->ss, f->c->cntlid), 0);
-	assert_int_equal(f->ended, 1);
-	assert_int_equal(f->stops, 1);
-	/* What its host still writes changes nothing. */
-	wr4(f, LEAP_REG_CC, 0);
-	wr4(f, LEAP_REG_CC, CC_ENABLE);
-	leap__ctrl_reg_reset(f->c);
-	assert_int_equal(f->starts, 1);
-}
-
-static void test_bad_create(void **state)
-{
-	struct front *f = *state;
-	struct leap__ctrl_front none = front_ops;
-	struct leap__ctrl *c = NULL;
-
-	none.nr_vectors = 0;
-	assert_int_equal(leap__ctrl_create_registers(f->fx->ss, &none, f, &c),
-			 -EINVAL);
-	assert_last_error("0 vectors are not 1..2048");
-	none.nr_vectors = LEAP__MAX_VECTORS + 1;
-	assert_int_equal(leap__ctrl_create_registers(f->fx->ss, &none, f, &c),
-			 -EINVAL);
-	assert_null(c);
-}
-
-#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_edk2),
-		T(test_seabios),
-		T(test_linux),
-		T(test_bad_enable),
-		T(test_unreachable),
-		T(test_reset),
-		T(test_shutdown),
-		T(test_others),
-		T(test_sizes),
-		T(test_noise),
-		T(test_admin),
-		T(test_interrupt_features),
-		T(test_host_id),
-		T(test_not_of_fabrics),
-		T(test_bad_create),
+		FRONT_TEST(test_edk2),
+		FRONT_TEST(test_seabios),
+		FRONT_TEST(test_linux),
+		FRONT_TEST(test_bad_enable),
+		FRONT_TEST(test_unreachable),
+		FRONT_TEST(test_reset),
+		FRONT_TEST(test_shutdown),
+		FRONT_TEST(test_others),
+		FRONT_TEST(test_sizes),
+		FRONT_TEST(test_noise),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

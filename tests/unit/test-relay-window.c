@@ -140,12 +140,7 @@ static int tear_down(void **state)
 static leap_status_t run(struct world *w, struct leap_host *host,
 			 const struct leap_sqe *sqe, void *buf, uint32_t bytes)
 {
-	struct leap_piece piece = { .addr = buf, .len_bytes = bytes };
-	struct leap_req req = { .pieces = &piece, .nr_pieces = bytes ? 1 : 0 };
-
-	req.sqe = *sqe;
-	assert_int_equal(leap_host_sync(host, w->pg, 1, &req), 0);
-	return LEAP_STATUS_CODE(leap_req_status(&req));
+	return LEAP_STATUS_CODE(rx_run(w, host, sqe, buf, bytes));
 }
 
 static struct leap_sqe rw(uint8_t opc, uint32_t nsid, uint64_t lba,

@@ -1,122 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Relays: a near target whose namespaces are windows of a far target's, over
- * loopback and TCP, both in this process: windows, rewritten ranges, splitting,
- * answers, a far end that goes and comes under I/O.
+ * Relays: what reaches the far target, and where: windows, rewritten ranges,
+ * splitting, answers.
  */
 #include "rand.h"
-#include "relay-fixture.h"
-
-#include <stdio.h>
+#include "relay-pair.h"
 
 #include <leapio/plugin/bdev_ops.h>
-
-#define BLOCK		512u
-#define FAR_BLOCKS	32768u
-#define START		1000u
-#define BLOCKS		20000u
-#define DNR		LEAP_STATUS_DNR
-
-/* What start() makes; as set-up has it, or the test. */
-static const char *far_stack;
-static uint32_t far_mdts, near_blocks, loss_ms, nr_queues;
-
-static void listen_far(struct world *w)
-{
-	struct leap_listener_opts lo = LEAP_LISTENER_OPTS_INIT;
-
-	lo.url = w->tcp ? *w->bound ? w->bound : "tcp://127.0.0.1:0" :
-		"loop://";
-	assert_int_equal(leap_listener_create(w->far, &lo, &w->far_listener),
-			 0);
-	if (w->tcp) {
-		snprintf(w->bound, sizeof(w->bound), "%s",
-			 leap_listener_url(w->far_listener));
-		snprintf(w->far_url, sizeof(w->far_url), "%s/%s", w->bound,
-			 FAR_NQN);
-	} else {
-		snprintf(w->far_url, sizeof(w->far_url), "loop://far/%s",
-			 FAR_NQN);
-	}
-}
-
-static int open_relay(struct world *w, uint32_t nsid, uint64_t start,
-		      uint64_t blocks)
-{
-	struct leap_relay_opts ro = LEAP_RELAY_OPTS_INIT;
-
-	ro.url = w->far_url;
-	ro.nsid = nsid;
-	ro.start_block = start;
-	ro.nr_blocks = blocks;
-	ro.nr_queues = nr_queues;
-	ro.loss_ms = loss_ms;
-	ro.reconnect_ms = 20;
-	ro.target = w->tcp ? NULL : w->far;
-	return rx_open(w, &ro);
-}
-
-static void start(struct world *w, uint32_t queues)
-{
-	struct leap_bdev *bdev;
-
-	rx_start(w, far_mdts);
-	assert_int_equal(leap_bdev_open(w->pg, far_stack, &bdev), 0);
-	rx_add_ns(w, w->far_ss, bdev);
-	listen_far(w);
-	assert_int_equal(open_relay(w, 1, START, near_blocks), 0);
-	w->stack = w->bdev;
-	rx_add_ns(w, w->near_ss, w->bdev);
-	serve_at(w->near, "loop://");
-	w->host = rx_connect(w, w->near, "loop://near/" NEAR_NQN, queues);
-	w->direct = rx_connect(w, w->tcp ? NULL : w->far, w->far_url, 1);
-}
-
-static int set_up_loop(void **state)
-{
-	far_stack = "memory:16M";
-	far_mdts = 0;
-	near_blocks = BLOCKS;
-	loss_ms = 20000;
-	nr_queues = 1;
-	return rx_set_up(state);
-}
-
-static int set_up_tcp(void **state)
-{
-	set_up_loop(state);
-	((struct world *)*state)->tcp = 1;
-	return 0;
-}
-
-/* One command to its end; status with DNR. */
-static leap_status_t cmd(struct world *w, struct leap_host *host, uint8_t opc,
-			 uint64_t lba, uint32_t nlb, void *buf, uint32_t bytes)
-{
-	struct leap_piece piece = { .addr = buf, .len_bytes = bytes };
-	struct leap_req req = { .pieces = &piece, .nr_pieces = bytes ? 1 : 0 };
-
-	req.sqe.opc = opc;
-	req.sqe.nsid = leap_to_le32(1);
-	req.sqe.cdw10 = leap_to_le32((uint32_t)lba);
-	req.sqe.cdw11 = leap_to_le32((uint32_t)(lba >> 32));
-	req.sqe.cdw12 = leap_to_le32(nlb ? nlb - 1 : 0);
-	assert_int_equal(leap_host_sync(host, w->pg, 1, &req), 0);
-	return leap_req_status(&req) & (leap_status_t)~LEAP_STATUS_MORE;
-}
 
 static leap_status_t dsm(struct world *w, struct leap_dsm_range *ranges,
 			 uint32_t nr)
 {
-	struct leap_piece piece = { .addr = ranges, .len_bytes = nr * 16 };
-	struct leap_req req = { .pieces = &piece, .nr_pieces = 1 };
+	struct leap_sqe sqe = { .opc = LEAP_NVM_DSM };
 
-	req.sqe.opc = LEAP_NVM_DSM;
-	req.sqe.nsid = leap_to_le32(1);
-	req.sqe.cdw10 = leap_to_le32(nr - 1);
-	req.sqe.cdw11 = leap_to_le32(LEAP_DSM_CDW11_AD);
-	assert_int_equal(leap_host_sync(w->host, w->pg, 1, &req), 0);
-	return leap_req_status(&req) & (leap_status_t)~LEAP_STATUS_MORE;
+	sqe.nsid = leap_to_le32(1);
+	sqe.cdw10 = leap_to_le32(nr - 1);
+	sqe.cdw11 = leap_to_le32(LEAP_DSM_CDW11_AD);
+	return rx_run(w, w->host, &sqe, ranges, nr * 16);
 }
 
 /* All of the far namespace reads as @fill. */
@@ -344,60 +244,6 @@ static void test_answers_pass(void **state)
 			 LEAP_SC_INVALID_NS | DNR);
 }
 
-static void test_grows_with_the_far_end(void **state)
-{
-	struct world *w = *state;
-	struct leap_host_ns ns = { sizeof(ns) };
-	int i;
-
-	near_blocks = 0;
-	start(w, 1);
-	assert_int_equal(leap_host_ns_next(w->host, 0, &ns), 0);
-	assert_int_equal(ns.nr_blocks, FAR_BLOCKS - START);
-	if (leap_ns_resize(w->far_ss, 1, 2 * FAR_BLOCKS * BLOCK))
-		skip();
-	for (i = 0; i < 500 && ns.nr_blocks != 2 * FAR_BLOCKS - START; i++) {
-		rx_run_for(w, 10);
-		assert_int_equal(leap_host_ns_next(w->host, 0, &ns), 0);
-	}
-	assert_int_equal(ns.nr_blocks, 2 * FAR_BLOCKS - START);
-	assert_int_equal(cmd(w, w->host, LEAP_NVM_READ, 2 * FAR_BLOCKS -
-			     START - 1, 1, w->buf, BLOCK), 0);
-}
-
-static void far_becomes(struct world *w, const char *stack)
-{
-	struct leap_bdev *bdev;
-
-	assert_int_equal(leap_ns_remove(w->far_ss, 1, rx_set_err, w), 0);
-	rx_wait_flag(w);
-	assert_int_equal(leap_bdev_open(w->pg, stack, &bdev), 0);
-	rx_add_ns(w, w->far_ss, bdev);
-}
-
-/* Blocks of another size are refused, and when they are right again they are
- * good again. */
-static void test_unfit_for_a_while(void **state)
-{
-	struct world *w = *state;
-	leap_status_t status = 0;
-	int i;
-
-	start(w, 1);
-	far_becomes(w, "memory:16M[block=4096]");
-	for (i = 0; i < 500 && !status; i++) {
-		rx_run_for(w, 10);
-		status = cmd(w, w->host, LEAP_NVM_FLUSH, 0, 0, NULL, 0);
-	}
-	assert_int_equal(status, LEAP_SC_INTERNAL | DNR);
-	far_becomes(w, "memory:16M");
-	for (i = 0; i < 300 && status; i++) {
-		rx_run_for(w, 10);
-		status = cmd(w, w->host, LEAP_NVM_READ, 4, 1, w->buf, BLOCK);
-	}
-	assert_int_equal(status, 0);
-}
-
 static void test_open_fails(void **state)
 {
 	struct leap_bdev *bdev;
@@ -418,229 +264,6 @@ static void test_open_fails(void **state)
 				   FAR_NQN "\"", &bdev) < 0);
 }
 
-/* --- many commands, verified --- */
-
-#define DEPTH	48u
-#define SLOT	64u	/* blocks that belong to one of them */
-
-struct io {
-	struct leap_req req;	/* first */
-	struct run *run;
-	struct leap_piece piece;
-	uint8_t data[SLOT * BLOCK];
-	uint32_t lba, nlb, turn, queue;
-	uint8_t fill;
-};
-
-struct run {
-	struct world *w;
-	struct test_rand rnd;
-	uint32_t left, out, good, bad, path;
-	struct io io[DEPTH];
-};
-
-static void io_next(struct io *io)
-{
-	struct run *r = io->run;
-	struct leap_req *req = &io->req;
-
-	if (!r->left)
-		return;
-	r->left--;
-	r->out++;
-	if (!(io->turn & 1)) {
-		io->nlb = 1 + test_rand_below(&r->rnd, SLOT);
-		io->fill = (uint8_t)test_rand_next(&r->rnd);
-	}
-	memset(io->data, io->turn & 1 ? ~io->fill : io->fill, io->nlb * BLOCK);
-	io->piece = (struct leap_piece){ .addr = io->data,
-		.len_bytes = io->nlb * BLOCK };
-	req->pieces = &io->piece;
-	req->nr_pieces = 1;
-	req->sqe = (struct leap_sqe){ .opc = io->turn & 1 ? LEAP_NVM_READ :
-		LEAP_NVM_WRITE };
-	req->sqe.nsid = leap_to_le32(1);
-	req->sqe.cdw10 = leap_to_le32(io->lba);
-	req->sqe.cdw12 = leap_to_le32(io->nlb - 1);
-	assert_int_equal(leap_host_submit(r->w->host, io->queue, &req, 1), 1);
-}
-
-static void io_done(struct leap_req *req)
-{
-	struct io *io = (struct io *)req;
-	struct run *r = io->run;
-	leap_status_t status = leap_req_status(req);
-	uint32_t i;
-
-	r->out--;
-	if (status) {
-		r->bad++;
-		r->path += LEAP_STATUS_CODE(status) == LEAP_SC_PATH_CTRL &&
-			   !(status & DNR);
-		io->turn = 0;
-	} else {
-		r->good++;
-		if (io->turn & 1)
-			for (i = 0; i < io->nlb * BLOCK; i++)
-				assert_int_equal(io->data[i], io->fill);
-		io->turn++;
-	}
-	io_next(io);
-}
-
-static struct run *run_start(struct world *w, uint32_t nr, uint32_t queues)
-{
-	struct run *r = calloc(1, sizeof(*r));
-	uint32_t i;
-
-	assert_non_null(r);
-	r->w = w;
-	r->rnd.s = 11;
-	r->left = nr;
-	for (i = 0; i < DEPTH; i++) {
-		r->io[i].run = r;
-		r->io[i].lba = i * SLOT;
-		r->io[i].queue = 1 + i % queues;
-		r->io[i].req.done = io_done;
-		io_next(&r->io[i]);
-	}
-	return r;
-}
-
-static void run_wait(struct run *r, uint32_t left)
-{
-	uint64_t end = leap_pollgroup_now_ns(r->w->pg) + 60000000000u;
-
-	while (r->left > left || (!left && r->out)) {
-		leap_pollgroup_wait(r->w->pg, 10000000);
-		assert_true(leap_pollgroup_now_ns(r->w->pg) < end);
-	}
-}
-
-static void test_n_onto_m(void **state)
-{
-	struct world *w = *state;
-	struct run *r;
-
-	nr_queues = 3;
-	start(w, 5);
-	r = run_start(w, 4000, 5);
-	run_wait(r, 0);
-	assert_int_equal(r->good, 4000);
-	free(r);
-}
-
-/* Ends every connection of the far target; @stay: it may be connected anew. */
-static void cut_far(struct world *w, int stay)
-{
-	struct leap_ctrl_info info = { sizeof(info) };
-	uint16_t ids[64];
-	uint32_t nr = 0, i;
-
-	if (!stay)
-		leap_listener_destroy(w->far_listener);
-	while (nr < 64 && !leap_ctrl_next(w->far, w->far_ss, nr ? ids[nr - 1] :
-					  0, &info))
-		ids[nr++] = info.cntlid;
-	for (i = 0; i < nr; i++)
-		leap_ctrl_disconnect(w->far_ss, ids[i]);
-}
-
-static void drop_direct(struct world *w)
-{
-	leap_host_close(w->direct, rx_set_flag, w);
-	rx_wait_flag(w);
-	w->direct = NULL;
-}
-
-static void test_far_end_cut_under_io(void **state)
-{
-	struct leap_relay_info info = { sizeof(info) };
-	struct world *w = *state;
-	struct run *r;
-	int i;
-
-	start(w, 2);
-	drop_direct(w);
-	r = run_start(w, 6000, 2);
-	for (i = 0; i < 5; i++) {
-		run_wait(r, 5000 - 1000 * (uint32_t)i);
-		cut_far(w, i & 1);
-		rx_run_for(w, 50);
-		if (!(i & 1))
-			listen_far(w);
-	}
-	run_wait(r, 0);
-	/* The host saw a pause and nothing else. */
-	assert_int_equal(r->good, 6000);
-	assert_int_equal(leap_relay_info(w->stack, &info), 0);
-	assert_true(info.reconnects >= 3);
-	assert_int_equal(info.lost, 0);
-	assert_int_equal(info.refused, 0);
-	assert_int_equal(info.groups_live, 1);
-	free(r);
-}
-
-static void test_far_end_lost(void **state)
-{
-	struct leap_relay_info info = { sizeof(info) };
-	struct world *w = *state;
-	uint64_t then, took = UINT64_MAX;
-	struct run *r;
-	int i;
-
-	loss_ms = 150;
-	start(w, 1);
-	drop_direct(w);
-	r = run_start(w, 400, 1);
-	run_wait(r, 100);
-	then = leap_pollgroup_now_ns(w->pg);
-	cut_far(w, 0);
-	run_wait(r, 0);
-	/* Held, then failed in a way that may be tried again. */
-	assert_true(leap_pollgroup_now_ns(w->pg) - then > 100000000);
-	assert_true(r->bad >= DEPTH);
-	assert_int_equal(r->bad, r->path);
-	assert_int_equal(leap_relay_info(w->stack, &info), 0);
-	assert_int_equal(info.lost, 1);
-	assert_int_equal(info.groups_live, 0);
-	/* Later ones at once: not all of them held is enough. */
-	for (i = 0; i < 20 && took >= 100000000; i++) {
-		then = leap_pollgroup_now_ns(w->pg);
-		assert_int_equal(cmd(w, w->host, LEAP_NVM_READ, 0, 1, w->buf,
-				     BLOCK), LEAP_SC_PATH_CTRL);
-		took = leap_pollgroup_now_ns(w->pg) - then;
-	}
-	assert_true(took < 100000000);
-	/* And it comes back. */
-	listen_far(w);
-	then = leap_pollgroup_now_ns(w->pg);
-	while (!info.groups_live) {
-		leap_pollgroup_wait(w->pg, 10000000);
-		leap_relay_info(w->stack, &info);
-		assert_true(leap_pollgroup_now_ns(w->pg) - then < 10000000000u);
-	}
-	assert_int_equal(cmd(w, w->host, LEAP_NVM_READ, 0, 1, w->buf, BLOCK),
-			 0);
-	free(r);
-}
-
-/* A relay that is closed while its far end is away. */
-static void test_closed_while_away(void **state)
-{
-	struct world *w = *state;
-
-	loss_ms = 60;
-	start(w, 1);
-	drop_direct(w);
-	cut_far(w, 0);
-	rx_run_for(w, 200);
-}
-
-#define l(f) { #f " (loop)", f, set_up_loop, rx_tear_down, NULL }
-#define t(f) { #f " (tcp)", f, set_up_tcp, rx_tear_down, NULL }
-#define both(f) l(f), t(f)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -650,13 +273,7 @@ int main(void)
 		l(test_ranges_are_checked_again),
 		both(test_split),
 		both(test_answers_pass),
-		both(test_grows_with_the_far_end),
-		both(test_unfit_for_a_while),
 		both(test_open_fails),
-		both(test_n_onto_m),
-		t(test_far_end_cut_under_io),
-		t(test_far_end_lost),
-		t(test_closed_while_away),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

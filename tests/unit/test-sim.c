@@ -1,81 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The simulator: a seed replays to the byte; streams, locks and disks behave as
- * real ones; each fault does what its comment says.
+ * The simulator: a seed replays to the byte, time is virtual, streams behave as
+ * real ones, and each fault of the network does what its comment says.
  */
-#include "sim/sim.h"
-#include "world-fixture.h"
+#include "sim-world.h"
 
 #include <sys/stat.h>
-
-#define SECOND 1000000000ull
-#define SECTOR 512
-
-/* A process with one poll group. */
-static void enter(struct leap_sim *sim, struct world_test *t, int process)
-{
-	struct leap_pollgroup_opts o = LEAP_POLLGROUP_OPTS_INIT;
-
-	memset(t, 0, sizeof(*t));
-	leap_sim_enter(sim, process);
-	o.world = LEAP_WORLD_SIM;
-	o.sim = sim;
-	o.spin_ns = -1;
-	assert_int_equal(leap_pollgroup_create(&o, &t->pg), 0);
-	assert_int_equal(leap_pollgroup_world(t->pg), LEAP_WORLD_SIM);
-	leap_sim_add(sim, t->pg);
-}
-
-static void leave(struct world_test *t)
-{
-	assert_int_equal(leap_pollgroup_destroy(t->pg), 0);
-}
-
-static struct leap_sim *seeded(uint64_t seed)
-{
-	struct leap_sim_opts o = { .seed = seed };
-	struct leap_sim *sim = leap_sim_create(&o);
-
-	assert_non_null(sim);
-	return sim;
-}
-
-static bool is_done(void *arg)
-{
-	return ((struct test_io *)arg)->nr_done > 0;
-}
-
-static void run_io(struct leap_sim *sim, struct test_io *x, int64_t res)
-{
-	assert_int_equal(leap_sim_run(sim, is_done, x, 10 * SECOND), 1);
-	assert_int_equal(x->nr_done, 1);
-	assert_int_equal(x->io.res, res);
-}
-
-/* Connect @a's new socket to a listener of @b. */
-static void connect_two(struct leap_sim *sim, struct world_test *a,
-			struct world_test *b, struct leap__wfd **sa,
-			struct leap__wfd **sb)
-{
-	struct sockaddr_in in = { .sin_family = AF_INET };
-	struct sockaddr_storage ss;
-	struct test_io conn, acc;
-	struct leap__world *wa = world_of(a), *wb = world_of(b);
-	struct leap__wfd *l;
-
-	assert_int_equal(wb->ops->listen(wb, (struct sockaddr *)&in, sizeof(in),
-					 8, 0, &l), 0);
-	assert_int_equal(wb->ops->local_addr(l, &ss), 0);
-	assert_int_equal(wa->ops->socket(wa, AF_INET, sa), 0);
-	io_start(b, &acc, LEAP__IO_ACCEPT, l, NULL, 0, 0);
-	io_prep(&conn, LEAP__IO_CONNECT, *sa);
-	conn.io.addr = (struct sockaddr *)&ss;
-	leap__io_submit(wa, &conn.io);
-	run_io(sim, &conn, 0);
-	run_io(sim, &acc, 0);
-	*sb = acc.io.wfd_out;
-	wb->ops->close(l);
-}
 
 /* ---- replay -------------------------------------------------------------- */
 
@@ -369,6 +299,35 @@ static void test_reset_has_no_hole(void **state)
 	}
 }
 
+/* A descriptor of @a's arrives at @b. */
+static void pass_fd(struct leap_sim *sim, struct world_test *a,
+		    struct leap__wfd *sa, struct world_test *b,
+		    struct leap__wfd *sb)
+{
+	int fds[LEAP__IO_FDS_MAX], null;
+	struct test_io rx, tx;
+	struct stat st;
+	char buf[64];
+
+	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	io_prep(&tx, LEAP__IO_SENDMSG, sa);
+	tx.iov = (struct iovec){ (char[]){ "fd" }, 2 };
+	tx.io.fds = &null;
+	tx.io.nr_fds = 1;
+	leap__io_submit(world_of(a), &tx.io);
+	io_prep(&rx, LEAP__IO_RECVMSG, sb);
+	rx.iov = (struct iovec){ buf, sizeof(buf) };
+	rx.io.fds = fds;
+	leap__io_submit(world_of(b), &rx.io);
+	assert_int_equal(leap_sim_run(sim, is_done, &rx, SECOND), 1);
+	assert_int_equal(rx.io.nr_fds, 1);
+	assert_int_equal(fstat(fds[0], &st), 0);
+	assert_true(S_ISCHR(st.st_mode));
+	close(fds[0]);
+	close(null);
+	run_io(sim, &tx, 2);
+}
+
 static void test_streams(void **state)
 {
 	struct leap_sim *sim = seeded(6);
@@ -378,8 +337,6 @@ static void test_streams(void **state)
 	struct leap__world *w;
 	struct leap__wfd *sa, *sb, *l, *s;
 	struct test_io rx, tx, conn, pending;
-	int fds[LEAP__IO_FDS_MAX], null;
-	struct stat st;
 	char buf[64];
 
 	enter(sim, &a, 1);
@@ -399,24 +356,8 @@ static void test_streams(void **state)
 					1, 0, &s), -EADDRINUSE);
 	w->ops->close(l);
 	connect_two(sim, &a, &b, &sa, &sb);
-	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	io_prep(&tx, LEAP__IO_SENDMSG, sa);
-	tx.iov = (struct iovec){ (char[]){ "fd" }, 2 };
-	tx.io.fds = &null;
-	tx.io.nr_fds = 1;
-	leap__io_submit(w, &tx.io);
-	io_prep(&rx, LEAP__IO_RECVMSG, sb);
-	rx.iov = (struct iovec){ buf, sizeof(buf) };
-	rx.io.fds = fds;
-	leap__io_submit(world_of(&b), &rx.io);
-	assert_int_equal(leap_sim_run(sim, is_done, &rx, SECOND), 1);
-	assert_int_equal(rx.io.nr_fds, 1);
-	assert_int_equal(fstat(fds[0], &st), 0);
-	assert_true(S_ISCHR(st.st_mode));
-	close(fds[0]);
-	close(null);
+	pass_fd(sim, &a, sa, &b, sb);
 	/* Cancel, then end of stream after the data. */
-	run_io(sim, &tx, 2);
 	io_start(&a, &rx, LEAP__IO_RECV, sa, buf, 1, 0);
 	w->ops->cancel(w, &rx.io);
 	run_io(sim, &rx, -ECANCELED);
@@ -435,192 +376,6 @@ static void test_streams(void **state)
 	leap_sim_destroy(sim);
 }
 
-/* ---- disks --------------------------------------------------------------- */
-
-static void disk_op(struct leap_sim *sim, struct world_test *t,
-		    struct leap__wfd *f, int op, int flags, void *buf,
-		    size_t bytes, uint64_t offset, int64_t res)
-{
-	struct test_io x;
-
-	io_prep(&x, op, f);
-	x.iov = (struct iovec){ buf, bytes };
-	x.io.flags = (uint8_t)flags;
-	x.io.offset = offset;
-	x.io.len = bytes;
-	leap__io_submit(world_of(t), &x.io);
-	run_io(sim, &x, res);
-}
-
-/* Sectors after a cut: what was flushed or FUA is there; the others hold one
- * of their versions, whole. Over the seeds, each version is seen. */
-static void test_power_cut(void **state)
-{
-	enum { SECTORS = 16 };
-	unsigned char buf[SECTORS * SECTOR], *now;
-	unsigned int seen[4] = { 0 }, s, i, seed;
-
-	for (seed = 0; seed < 60; seed++) {
-		struct leap_sim *sim = seeded(seed);
-		struct world_test t;
-		struct leap__world *w;
-		struct leap__wfd *f;
-		struct test_io late;
-
-		leap_sim_disk(sim, "d", sizeof(buf));
-		enter(sim, &t, 1);
-		w = world_of(&t);
-		assert_int_equal(w->ops->open(w, "d", LEAP__OPEN_WRITE, 0, &f),
-				 0);
-		memset(buf, 1, sizeof(buf));
-		disk_op(sim, &t, f, LEAP__IO_WRITE, 0, buf, sizeof(buf), 0,
-			sizeof(buf));
-		disk_op(sim, &t, f, LEAP__IO_FSYNC, 0, NULL, 0, 0, 0);
-		memset(buf, 2, sizeof(buf));
-		disk_op(sim, &t, f, LEAP__IO_WRITE, 0, buf, sizeof(buf), 0,
-			sizeof(buf));
-		memset(buf, 3, sizeof(buf));
-		disk_op(sim, &t, f, LEAP__IO_WRITE, LEAP__IO_FUA, buf, SECTOR,
-			4 * SECTOR, SECTOR);
-		io_start(&t, &late, LEAP__IO_WRITE, f, buf, 4 * SECTOR,
-			 8 * SECTOR);
-		leap_sim_kill(sim, 1);
-		leap_sim_power_cut(sim, NULL);
-		now = (unsigned char *)(uintptr_t)
-			leap_sim_disk_data(sim, "d", NULL);
-		for (s = 0; s < SECTORS; s++) {
-			unsigned char v = now[s * SECTOR];
-
-			for (i = 1; i < SECTOR; i++)
-				assert_int_equal(now[s * SECTOR + i], v);
-			if (s == 4)
-				assert_int_equal(v, 3);
-			else if (s >= 8 && s < 12)
-				assert_true(v >= 1 && v <= 3);
-			else
-				assert_true(v == 1 || v == 2);
-			if (s != 4)
-				seen[v]++;
-		}
-		assert_true(leap_sim_disk_unlocked(sim, "d"));
-		leap_sim_destroy(sim);
-	}
-	assert_true(seen[1] > 50 && seen[2] > 50 && seen[3] > 5);
-}
-
-static void test_disk(void **state)
-{
-	struct leap_sim *sim = seeded(8);
-	unsigned char out[3 * SECTOR], in[3 * SECTOR];
-	struct leap__fstat st;
-	struct world_test t;
-	struct leap__world *w;
-	struct leap__wfd *f, *f2;
-	size_t i;
-
-	enter(sim, &t, 1);
-	w = world_of(&t);
-	assert_int_equal(w->ops->open(w, "d", 0, 0, &f), -ENOENT);
-	assert_int_equal(w->ops->open(w, "d", LEAP__OPEN_WRITE |
-				      LEAP__OPEN_CREATE | LEAP__OPEN_LOCK,
-				      10 * SECTOR, &f), 0);
-	assert_int_equal(w->ops->fstat(f, &st), 0);
-	assert_int_equal(st.bytes, 10 * SECTOR);
-	assert_int_equal(w->ops->open(w, "d", LEAP__OPEN_LOCK, 0, &f2), -EBUSY);
-	assert_int_equal(w->ops->share(w, f, &f2), 0);
-	for (i = 0; i < sizeof(out); i++)
-		out[i] = (unsigned char)i;
-	disk_op(sim, &t, f, LEAP__IO_WRITE, 0, out, sizeof(out), 100,
-		sizeof(out));
-	disk_op(sim, &t, f2, LEAP__IO_READ, 0, in, sizeof(in), 100,
-		sizeof(in));
-	assert_memory_equal(in, out, sizeof(in));
-	disk_op(sim, &t, f, LEAP__IO_ZERO, 0, NULL, 50, 110, 0);
-	memset(out + 10, 0, 50);
-	disk_op(sim, &t, f, LEAP__IO_READ, 0, in, sizeof(in), 100,
-		sizeof(in));
-	assert_memory_equal(in, out, sizeof(in));
-	disk_op(sim, &t, f, LEAP__IO_READ, 0, in, sizeof(in), 9 * SECTOR,
-		SECTOR);
-	/* Faults, as often as asked for. */
-	leap_sim_disk_fail(sim, "d", LEAP_SIM_WRITES, -ENOSPC, 1000, 2);
-	disk_op(sim, &t, f, LEAP__IO_READ, 0, in, SECTOR, 0, SECTOR);
-	disk_op(sim, &t, f, LEAP__IO_WRITE, 0, out, SECTOR, 0, -ENOSPC);
-	disk_op(sim, &t, f, LEAP__IO_WRITE, 0, out, SECTOR, 0, -ENOSPC);
-	disk_op(sim, &t, f, LEAP__IO_WRITE, 0, out, SECTOR, 0, SECTOR);
-	leap_sim_disk_fail(sim, "d", LEAP_SIM_FLUSHES, -EIO, 1000, 1);
-	disk_op(sim, &t, f, LEAP__IO_FSYNC, 0, NULL, 0, 0, -EIO);
-	w->ops->close(f);
-	assert_false(leap_sim_disk_unlocked(sim, "d"));
-	w->ops->close(f2);
-	assert_true(leap_sim_disk_unlocked(sim, "d"));
-	leave(&t);
-	leap_sim_destroy(sim);
-}
-
-struct lock_wait {
-	struct leap_sim *sim;
-};
-
-static bool unlocked(void *arg)
-{
-	return leap_sim_disk_unlocked(((struct lock_wait *)arg)->sim, "d");
-}
-
-/* The dead process's writes land or not, but never after its lock is free. */
-static void test_kill(void **state)
-{
-	static struct test_io x[32];	/* belongs to the dead */
-	unsigned char buf[SECTOR];
-	int seed, landed = 0, waited = 0;
-	struct test_io rx;
-
-	for (seed = 0; seed < 40; seed++) {
-		struct leap_sim *sim = seeded((uint64_t)seed);
-		struct lock_wait lw = { sim };
-		struct world_test dead, peer, next;
-		struct leap__wfd *f, *sa, *sb;
-		struct leap__world *w;
-		const unsigned char *data;
-		char in[8];
-		int i;
-
-		leap_sim_disk(sim, "d", 32 * SECTOR);
-		enter(sim, &dead, 1);
-		enter(sim, &peer, 2);
-		connect_two(sim, &dead, &peer, &sa, &sb);
-		w = world_of(&dead);
-		assert_int_equal(w->ops->open(w, "d", LEAP__OPEN_WRITE |
-					      LEAP__OPEN_LOCK, 0, &f), 0);
-		memset(buf, 9, sizeof(buf));
-		for (i = 0; i < 32; i++)
-			io_start(&dead, &x[i], LEAP__IO_WRITE, f, buf, SECTOR,
-				 (uint64_t)i * SECTOR);
-		io_start(&peer, &rx, LEAP__IO_RECV, sb, in, 1, 0);
-		leap_sim_kill(sim, 1);
-		enter(sim, &next, 1);
-		waited += !unlocked(&lw);
-		assert_int_equal(leap_sim_run(sim, unlocked, &lw, SECOND), 1);
-		data = leap_sim_disk_data(sim, "d", NULL);
-		for (i = 0; i < 32; i++) {
-			landed += data[i * SECTOR] == 9;
-			assert_int_equal(x[i].nr_done, 0);
-		}
-		/* Its successor gets the lock, its peer the end of stream. */
-		w = world_of(&next);
-		assert_int_equal(w->ops->open(w, "d", LEAP__OPEN_WRITE |
-					      LEAP__OPEN_LOCK, 0, &f), 0);
-		w->ops->close(f);
-		run_io(sim, &rx, 0);
-		world_of(&peer)->ops->close(sb);
-		leave(&peer);
-		leave(&next);
-		leap_sim_destroy(sim);
-	}
-	assert_true(waited > 10);
-	assert_true(landed > 200 && landed < 40 * 32 - 200);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -629,9 +384,6 @@ int main(void)
 		cmocka_unit_test(test_hold),
 		cmocka_unit_test(test_reset_has_no_hole),
 		cmocka_unit_test(test_streams),
-		cmocka_unit_test(test_disk),
-		cmocka_unit_test(test_power_cut),
-		cmocka_unit_test(test_kill),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -186,6 +186,7 @@ static void test_direct(void **state)
 	struct leap__wfd *f = NULL;
 	struct leap__fstat st;
 	struct test_io x;
+	const char *cross;
 	char path[128];
 	char *buf;
 	int i, rc;
@@ -203,7 +204,8 @@ static void test_direct(void **state)
 	}
 	assert_int_equal(rc, 0);
 	assert_int_equal(w->ops->fstat(f, &st), 0);
-	if (!st.direct_align && getenv("LEAP_CROSS") && *getenv("LEAP_CROSS")) {
+	cross = getenv("LEAP_CROSS");
+	if (!st.direct_align && cross && *cross) {
 		w->ops->close(f);
 		remove_file(t);
 		print_message("# no alignment of direct I/O from an emulator\n");
