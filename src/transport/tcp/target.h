@@ -9,6 +9,7 @@
 #ifndef LEAP_TCP_TARGET_H
 #define LEAP_TCP_TARGET_H
 
+#include "core/io/cmdq.h"
 #include "transport/tcp/tcp.h"
 
 #define NO_SLOT 0xffffu
@@ -39,10 +40,6 @@ struct slot {
 	struct leap_cmd *cmd;
 	uint16_t gen;
 	uint16_t next;
-};
-
-struct queue {
-	struct leap_cmd *head, **tail;
 };
 
 /* A capsule that waits for a command; its data follows. */
@@ -79,7 +76,7 @@ struct target {
 	uint8_t *aside;			/* ring of max_depth,
 					 * made when needed */
 	uint32_t aside_head, nr_aside;
-	struct queue wait, r2t, done;
+	struct leap__cmdq wait, r2t, done;
 	struct leap_cmd *sending;	/* payload is in the pending send */
 	struct leap_cmd *tx_cmd;	/* its payload is being gathered */
 	struct leap_cmd *rx_cmd;	/* its payload is arriving */
@@ -96,23 +93,6 @@ static inline struct tcmd *priv(struct leap_cmd *cmd)
 static inline struct target *of_conn(struct leap__tcp_conn *c)
 {
 	return (struct target *)((char *)c - offsetof(struct target, c));
-}
-
-static inline void push(struct queue *q, struct leap_cmd *cmd)
-{
-	cmd->link[0] = NULL;
-	*q->tail = cmd;
-	q->tail = &cmd->link[0];
-}
-
-static inline struct leap_cmd *pop(struct queue *q)
-{
-	struct leap_cmd *cmd = q->head;
-
-	q->head = cmd->link[0];
-	if (!q->head)
-		q->tail = &q->head;
-	return cmd;
 }
 
 /*
