@@ -166,15 +166,18 @@ static int target_poll(struct leap_poller *poller, unsigned int budget)
 		((char *)poller - offsetof(struct target, poller));
 	int n;
 
-	if (t->chan.c.dead || t->starved)
+	if (t->chan.c.dead)
 		return 0;
 	if (t->armed) {
 		t->armed = false;
 		leap__sqc_disarm(&t->sqc);
 		leap__cqp_disarm(&t->cqp);
 	}
+	/* Perhaps it starves because they have all the commands there are. */
 	if (t->blocked)
 		post_blocked(t);
+	if (t->chan.c.dead || t->starved)
+		return 0;
 	n = leap__sqc_poll(&t->sqc);
 	if (n < 0) {
 		bad_ring(t);
@@ -188,14 +191,16 @@ static int target_arm(struct leap_poller *poller)
 	struct target *t = (struct target *)
 		((char *)poller - offsetof(struct target, poller));
 
-	if (t->chan.c.dead || t->starved || t->closing)
+	if (t->chan.c.dead)
+		return 0;
+	t->armed = true;
+	if (t->blocked && leap__cqp_arm(&t->cqp))
+		return 1;
+	if (t->starved || t->closing)
 		return 0;
 	if (!t->vqp.connected && t->vqp.nr_cmds)
 		return 0;	/* its completion is an event */
-	t->armed = true;
-	if (leap__sqc_arm(&t->sqc))
-		return 1;
-	return t->blocked && leap__cqp_arm(&t->cqp);
+	return leap__sqc_arm(&t->sqc) != 0;
 }
 
 void leap__shm_vqp_resume(struct leap_vqp *vqp)
