@@ -18,6 +18,7 @@
 #include <leapio/dmabuf.h>
 
 #include "core/io/wake.h"
+#include "util/machine.h"
 
 #define FETCH_MAX 64
 
@@ -223,6 +224,14 @@ static int map_region(struct target *t, uint32_t region,
 	return leap_ats_map(t->ats, &range);
 }
 
+/* Of the addresses of this process, which are for others too. */
+static bool has_room(const struct target *t, uint64_t bytes)
+{
+	uint64_t all = leap__machine_bytes();
+
+	return t->mapped <= all && bytes <= all - t->mapped;
+}
+
 static int import_region(struct target *t, uint32_t region, int fd,
 			 uint64_t bytes, struct leap_dmabuf **out)
 {
@@ -231,11 +240,14 @@ static int import_region(struct target *t, uint32_t region, int fd,
 
 	if (!bytes || bytes > 1ull << LEAP__SHM_REGION_SHIFT)
 		return -EINVAL;
+	if (!has_room(t, bytes))
+		return -ENOSPC;
 	err = leap_dmabuf_import(fd, 0, bytes,
 				 LEAP_PERM_READ | LEAP_PERM_WRITE, &buf);
 	if (err)
 		return err;
 	err = map_region(t, region, buf);
+	t->mapped += err ? 0 : bytes;
 	if (err || !out)
 		leap_dmabuf_put(buf);
 	else

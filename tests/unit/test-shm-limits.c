@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A host whose completion ring is full, while it has more commands under way
- * than the ring has entries: at the other end none gets lost, whatever else has
- * run out there.
+ * A host at the limits: its completion ring is full, while it has more commands
+ * under way than the ring has entries, and at the other end none gets lost,
+ * whatever else has run out there; it gives more memory than there is.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,8 +19,9 @@
 #include "core/io/ring.h"
 #include "serve.h"
 #include "transport/shm/proto.h"
+#include "util/machine.h"
 
-#define NQN	"nqn.2026-01.org.example:full"
+#define NQN	"nqn.2026-01.org.example:limits"
 #define DEPTH	4u
 #define CMDS	4u	/* of the poll group: fewer than are under way */
 
@@ -43,24 +44,27 @@ static void polls(struct w *w)
 		leap_pollgroup_poll(w->pg, 0);
 }
 
-static void say(struct w *w, enum leap__shm_type type, int pass)
+static struct leap__shm_msg message(enum leap__shm_type type)
 {
-	struct leap__shm_msg msg = {
+	return (struct leap__shm_msg){
 		.magic = leap_to_le32(LEAP__SHM_MAGIC),
 		.version = leap_to_le16(LEAP__SHM_VERSION),
 		.type = leap_to_le16((uint16_t)type),
 	};
+}
+
+/* @pass: a descriptor, or -1. */
+static void say(struct w *w, const struct leap__shm_msg *msg, int pass)
+{
 	union {
 		char buf[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
 	} ctl = { { 0 } };
-	struct iovec iov = { &msg, sizeof(msg) };
+	struct iovec iov = { (void *)(uintptr_t)msg, sizeof(*msg) };
 	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
 	struct cmsghdr *cm;
 
 	if (pass >= 0) {
-		msg.depth = leap_to_le32(DEPTH);
-		msg.bytes = leap_to_le64(leap__shm_bytes(DEPTH));
 		mh.msg_control = ctl.buf;
 		mh.msg_controllen = sizeof(ctl.buf);
 		cm = CMSG_FIRSTHDR(&mh);
@@ -69,7 +73,37 @@ static void say(struct w *w, enum leap__shm_type type, int pass)
 		cm->cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(cm), &pass, sizeof(int));
 	}
-	assert_int_equal(sendmsg(w->fd, &mh, MSG_NOSIGNAL), sizeof(msg));
+	assert_int_equal(sendmsg(w->fd, &mh, MSG_NOSIGNAL), sizeof(*msg));
+}
+
+static void kick(struct w *w)
+{
+	struct leap__shm_msg msg = message(LEAP__SHM_KICK);
+
+	say(w, &msg, -1);
+}
+
+/* The error of its answer. */
+static uint32_t ask(struct w *w, const struct leap__shm_msg *msg, int pass)
+{
+	struct leap__shm_msg got;
+
+	say(w, msg, pass);
+	polls(w);
+	assert_int_equal(recv(w->fd, &got, sizeof(got), MSG_WAITALL),
+			 sizeof(got));
+	assert_int_equal(leap_from_le16(got.type),
+			 leap_from_le16(msg->type) + 1);
+	return leap_from_le32(got.err);
+}
+
+static int memory(uint64_t bytes)
+{
+	int fd = memfd_create("limits", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	assert_int_equal(ftruncate(fd, (off_t)bytes), 0);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+	return fd;
 }
 
 static void set_up_rings(struct w *w)
@@ -95,26 +129,20 @@ static void attach(struct w *w)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	uint64_t bytes = leap__shm_bytes(DEPTH);
-	struct leap__shm_msg got;
-	int mem;
+	struct leap__shm_msg hello = message(LEAP__SHM_HELLO);
+	int mem = memory(bytes);
 
 	w->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	strcpy(addr.sun_path, w->path);
 	assert_int_equal(connect(w->fd, (struct sockaddr *)&addr,
 				 sizeof(addr)), 0);
-	mem = memfd_create("full", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	assert_int_equal(ftruncate(mem, (off_t)bytes), 0);
-	assert_int_equal(fcntl(mem, F_ADD_SEALS, F_SEAL_SHRINK), 0);
 	w->base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, mem, 0);
 	assert_true(w->base != MAP_FAILED);
 	set_up_rings(w);
-	say(w, LEAP__SHM_HELLO, mem);
+	hello.depth = leap_to_le32(DEPTH);
+	hello.bytes = leap_to_le64(bytes);
+	assert_int_equal(ask(w, &hello, mem), 0);
 	close(mem);
-	polls(w);
-	assert_int_equal(recv(w->fd, &got, sizeof(got), MSG_WAITALL),
-			 sizeof(got));
-	assert_int_equal(leap_from_le16(got.type), LEAP__SHM_WELCOME);
-	assert_int_equal(leap_from_le32(got.err), 0);
 }
 
 /* Takes what is there; is the other end to be kicked for it? */
@@ -136,7 +164,7 @@ static void push(struct w *w, const void *sqe)
 	w->sqp.head = w->sqp.tail;
 	assert_int_equal(leap__sqp_push(&w->sqp, sqe), 0);
 	if (leap__sqp_ring(&w->sqp))
-		say(w, LEAP__SHM_KICK, -1);
+		kick(w);
 	w->sent++;
 	polls(w);
 }
@@ -163,7 +191,7 @@ static void connect_queue(struct w *w)
 	while (!w->answered) {
 		polls(w);
 		if (reap(w))
-			say(w, LEAP__SHM_KICK, -1);
+			kick(w);
 	}
 }
 
@@ -192,7 +220,7 @@ static int set_up(void **state)
 	assert_int_equal(leap_pollgroup_create(&po, &w->pg), 0);
 	assert_int_equal(leap_target_create(w->pg, NULL, &w->target), 0);
 	serve_subsystem(w->target, NQN);
-	snprintf(w->path, sizeof(w->path), "/tmp/leap-shm-full-%d.sock",
+	snprintf(w->path, sizeof(w->path), "/tmp/leap-shm-limits-%d.sock",
 		 (int)getpid());
 	snprintf(url, sizeof(url), "shm:%s", w->path);
 	serve_at(w->target, url);
@@ -232,7 +260,7 @@ static void test_full(void **state)
 	assert_int_equal(w->answered, 1);
 	for (i = 0; i < 10 && w->answered < w->sent; i++) {
 		if (reap(w))
-			say(w, LEAP__SHM_KICK, -1);
+			kick(w);
 		polls(w);
 	}
 	assert_int_equal(w->answered, w->sent);
@@ -247,7 +275,7 @@ static void test_full_and_starved(void **state)
 	send_many(w, DEPTH - 1 + CMDS + 2);
 	for (i = 0; i < 10 && w->answered < w->sent; i++) {
 		if (reap(w))
-			say(w, LEAP__SHM_KICK, -1);
+			kick(w);
 		polls(w);
 	}
 	assert_int_equal(w->answered, w->sent);
@@ -263,11 +291,39 @@ static void test_full_and_asleep(void **state)
 	while (leap_pollgroup_arm(w->pg))
 		polls(w);
 	assert_true(reap(w));
-	say(w, LEAP__SHM_KICK, -1);
+	kick(w);
 	polls(w);
 	before = w->answered;
 	reap(w);
 	assert_true(w->answered > before);
+}
+
+static uint32_t add(struct w *w, uint32_t region, uint64_t bytes)
+{
+	struct leap__shm_msg msg = message(LEAP__SHM_MEM_ADD);
+	int mem = memory(bytes);
+	uint32_t err;
+
+	msg.region = leap_to_le32(region);
+	msg.bytes = leap_to_le64(bytes);
+	err = ask(w, &msg, mem);
+	close(mem);
+	return err;
+}
+
+/* Files have any length; addresses of that process are for others too. */
+static void test_more_than_there_is(void **state)
+{
+	struct w *w = *state;
+	uint64_t most = leap__machine_bytes() & ~4095ull;
+
+	assert_int_equal(add(w, 1, most), ENOSPC);
+	assert_int_equal(add(w, 1, most / 2), 0);
+	assert_int_equal(add(w, 2, most / 2), ENOSPC);
+	assert_int_equal(add(w, 2, 1 << 20), 0);
+	send_one(w);
+	reap(w);
+	assert_int_equal(w->answered, w->sent);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -276,7 +332,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_full), T(test_full_and_starved),
-		T(test_full_and_asleep),
+		T(test_full_and_asleep), T(test_more_than_there_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
