@@ -6,6 +6,8 @@
 #define _GNU_SOURCE
 #include "vfu-fixture.h"
 
+#include "util/machine.h"
+
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -78,6 +80,29 @@ static void test_bad_map(void **state)
 	vf.vdev.mem_add_err = -ENOMEM;
 	assert_int_equal(vfu_map(&vf.c, 0x40000, 4096, fd, 0, RW), ENOMEM);
 	assert_int_equal(vf.vdev.nr_maps, 1);
+	close(fd);
+}
+
+/* Files have any length; addresses of this process are for others too. */
+static void test_more_than_there_is(void **state)
+{
+	uint64_t most = leap__machine_bytes() & ~4095ull;
+	int fd = vf_memory(most + 4096, 1);
+
+	(void)state;
+	assert_true(most > 1 << 20);
+	assert_int_equal(vfu_map(&vf.c, 0, most + 4096, fd, 0, RW), ENOSPC);
+	assert_int_equal(vfu_map(&vf.c, 0, 8192, fd, 0, RW), 0);
+	assert_int_equal(vfu_map(&vf.c, 8192, most, fd, 0, RW), ENOSPC);
+	assert_int_equal(vfu_map(&vf.c, 8192, most - 8192, fd, 0, RW), 0);
+	assert_int_equal(vfu_map(&vf.c, most, 4096, fd, 0, RW), ENOSPC);
+	/* What is not mapped here takes nothing. */
+	assert_int_equal(vfu_map(&vf.c, most, most, -1, 0, RW), 0);
+	assert_int_equal(vfu_unmap(&vf.c, 0, 8192, 0), 0);
+	assert_int_equal(vfu_map(&vf.c, 0, 4096, fd, 0, RW), 0);
+	assert_int_equal(vfu_map(&vf.c, 4096, 4096, fd, 0, RW), 0);
+	assert_int_equal(vfu_unmap(&vf.c, 0, 0, LEAP__VFU_UNMAP_ALL), 0);
+	assert_int_equal(vfu_map(&vf.c, 0, most, fd, 0, RW), 0);
 	close(fd);
 }
 
@@ -404,6 +429,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		VF_LIVE(test_map),
 		VF_LIVE(test_bad_map),
+		VF_LIVE(test_more_than_there_is),
 		VF_LIVE(test_unsealed),
 		VF_LIVE(test_bad_unmap),
 		VF_LIVE(test_map_waits),
