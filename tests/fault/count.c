@@ -18,6 +18,8 @@
 static uint64_t nr_calls;
 static int64_t nr_blocks;
 static uint64_t fails_in;	/* allocations; one thread's tests set it */
+static int (*fails_when)(void);
+static int (*fails_when)(void);
 
 uint64_t count_calls(void)
 {
@@ -34,9 +36,15 @@ uint64_t count_fail(uint64_t nth)
 	return __atomic_exchange_n(&fails_in, nth, __ATOMIC_RELAXED);
 }
 
+void count_when(int (*when)(void))
+{
+	fails_when = when;
+}
+
 static int fails(void)
 {
-	if (!__atomic_load_n(&fails_in, __ATOMIC_RELAXED))
+	if (!__atomic_load_n(&fails_in, __ATOMIC_RELAXED) ||
+	    (fails_when && !fails_when()))
 		return 0;
 	return !__atomic_sub_fetch(&fails_in, 1, __ATOMIC_RELAXED);
 }

@@ -18,5 +18,9 @@ int64_t count_blocks(void);
 /* Fail the @nth allocation from now on, 1 = the next; 0 = none. Returns what
  * was left of the last call's: 0 when that has failed one. */
 uint64_t count_fail(uint64_t nth);
+/* Only those at which @when says 1 are counted for that; NULL = all. */
+void count_when(int (*when)(void));
+/* Only those of which @when says 1 are counted for that; NULL = all. */
+void count_when(int (*when)(void));
 
 #endif

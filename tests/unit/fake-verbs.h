@@ -8,8 +8,8 @@
  * the order in which things happened, or as a test scripts them. Any number of
  * threads may use one fabric: one lock guards all of it.
  *
- * fake-cm.c has connections, fake-srq.c shared receives, fake-verbs.c memory and
- * queues.
+ * fake-cm.c has connections, fake-qp.c queue pairs, fake-srq.c shared receives,
+ * fake-verbs.c memory, completions, and the fabric itself.
  */
 #ifndef FAKE_VERBS_H
 #define FAKE_VERBS_H
@@ -132,7 +132,7 @@ struct leap__v_qp {
 	struct leap__v_srq *srq;	/* instead, or NULL */
 	struct fake_send *sq;
 	uint32_t sq_head, sq_tail;	/* posted, not executed */
-	uint32_t sq_seen;		/* executed, its completion not polled */
+	uint32_t nr_posts;
 	int error;
 	uint64_t taken[FAKE_TAKEN];	/* shared receives, not completed */
 	uint32_t nr_taken;
@@ -156,8 +156,9 @@ struct fake_fabric {
 	uint16_t next_port;
 	/* Faults. */
 	uint32_t max_mrs;		/* 0 = no bound */
-	uint32_t pins;		/* nothing is registered on demand, whatever caps say */
-	uint32_t nr_unpinned;	/* registered on demand, in all */
+	uint32_t pins;			/* nothing is registered on demand,
+					 * whatever caps say */
+	uint32_t nr_unpinned;		/* registered on demand, in all */
 	uint32_t srq_takes;		/* shared receives that a queue pair has
 					 * taken when it breaks; they complete
 					 * some time later */
@@ -167,19 +168,25 @@ struct fake_fabric {
 	/* The device has its own way to this memory: it goes there. */
 	uint64_t alias_at, alias_bytes;
 	uint8_t *alias;
+	uint32_t deaf;			/* as siw: so many posts of who has
+					 * connected are not looked at before
+					 * the next */
 	int late_reads;			/* as siw: what is behind a READ is done
 					 * before it, until fake_end_late */
 	int fail_post;			/* errno of the next post_send, once */
-	int fail_calls;			/* countdown: that creating call fails */
-	int die_after;			/* countdown: that many operations on, the
-					 * connection breaks without a word */
+	int fail_calls;			/* countdown: that call to make
+					 * something fails */
+	int die_after;			/* countdown: that many operations on,
+					 * the connection breaks without a
+					 * word */
 	int leave_after;		/* the same, and the peer says so */
 	uint8_t swap_from, swap_to;	/* an event instead of another, once;
 					 * swap_on switches it on */
 	uint8_t swap_on;
 	uint8_t mute;			/* no events at all */
 	int swap_status;
-	uint8_t max_ird;		/* said to the passive side; 0 = asked */
+	uint8_t max_ird;		/* said to the passive side, or 0: as
+					 * it was asked for */
 	uint8_t no_ird;
 	/* What there is, to be 0 in the end. */
 	uint32_t nr_chans, nr_ids, nr_pds, nr_mrs, nr_comps, nr_cqs, nr_qps,
@@ -231,7 +238,11 @@ void fake_flush(struct leap__v_qp *qp);
 void fake_tell(struct leap__v_id *id, unsigned int type, int status,
 	       const void *priv, uint32_t len);
 void fake_apart(struct leap__v_id *id, int told);
+/* Where @len bytes at @addr are, or NULL. */
+uint8_t *fake_reach(struct fake_fabric *f, const struct leap__v_pd *pd,
+		    uint32_t key, uint64_t addr, uint64_t len, uint32_t access);
 void fake_cm_ops(struct leap__verbs *v);
+void fake_qp_ops(struct leap__verbs *v);
 void fake_srq_ops(struct leap__verbs *v);
 void fake_flush_shared(struct leap__v_qp *qp);
 void fake_complete(struct leap__v_cq *cq, uint64_t id, uint32_t status,

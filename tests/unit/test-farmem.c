@@ -195,13 +195,12 @@ static void start_guest(void)
 	w.pay.sq = &w.sq;
 }
 
-static int setup(void **state)
+static int setup_on(int iwarp)
 {
-
-	(void)state;
 	memset(&w, 0, sizeof(w));
 	w.pay.rnd.s = 11;
 	w.fabric = fake_fabric_create();
+	w.fabric->dev.caps.remote_sink = (uint8_t)iwarp;
 	w.owner = pollgroup();
 	w.pg = pollgroup();
 	pay_make(&w.pay, NULL);
@@ -218,6 +217,18 @@ static int setup(void **state)
 	assert_int_equal(w.opened, 1);
 	mem_add();
 	return 0;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	return setup_on(0);
+}
+
+static int setup_iwarp(void **state)
+{
+	(void)state;
+	return setup_on(1);
 }
 
 static int teardown(void **state)
@@ -309,6 +320,32 @@ static void test_moves(void **state)
 	assert_true(w.fabric->nr_writes - writes == info().writes);
 	assert_int_equal(info().connections, 1);
 	assert_int_equal(info().failed, 0);
+}
+
+/* Over iWARP a WRITE that is done has been sent: the guest is told when it has
+ * landed, which the answer to a READ says. */
+static void test_landed(void **state)
+{
+	struct leap_sqe sqe = pay_sqe(&w.pay, LEAP_NVM_READ, 0, 8, 0);
+	uint64_t before;
+	uint16_t cid;
+	int k;
+
+	(void)state;
+	for (k = 0; k < 100; k++)
+		pay_one(&w.pay, k, run_sqe);
+	w.fabric->late_reads = 1;
+	before = w.fabric->nr_writes;
+	cid = gd_submit(w.g, &w.sq, &sqe);
+	while (w.fabric->nr_writes == before)
+		poll_all(NULL);
+	for (k = 0; k < 200; k++)
+		poll_all(NULL);
+	gd_reap(w.g, &w.cq, &w.sq);
+	assert_false(w.g->done[cid]);
+	fake_end_late(w.fabric);
+	assert_int_equal(ended(cid), 0);
+	w.fabric->late_reads = 0;
 }
 
 /* What was allocated for the first commands serves all that follow. */
@@ -430,6 +467,37 @@ static void test_revoked(void **state)
 	r.gpa.addr = PAYLOAD;
 	assert_int_equal(leap_vdev_mem_add(w.vdev, &r), 0);
 	assert_int_equal(run(LEAP_NVM_WRITE, 0, 64, 0), 0);
+}
+
+/* A share that takes each connection, and ends it before anything has moved:
+ * what waits fails in its time all the same, and an unmap is over by then. */
+static void test_fickle(void **state)
+{
+	uint64_t from = lived_ns(), seen = info().connections;
+	uint16_t cids[OUT];
+	int done = 0;
+
+	(void)state;
+	w.fabric->paused = 1;
+	pay_load(&w.pay, cids, 1);
+	posted(OUT);
+	fake_break(fake_id(w.fabric, 0, 0));
+	assert_int_equal(leap_vdev_mem_del(w.vdev, (leap_gpa_t){ PAYLOAD },
+					   BYTES, set_err, &done), 0);
+	while (!done && lived_ns() - from < SECONDS(6)) {
+		poll_all(NULL);
+		if (info().connections == seen)
+			continue;
+		seen = info().connections;
+		fake_break(fake_id(w.fabric, 0, 0));
+	}
+	assert_int_equal(done, 1);
+	assert_true(lived_ns() - from < SECONDS(4));
+	assert_true(info().connections > 10);
+	settle(cids, LEAP_SC_DATA_TRANSFER);
+	w.fabric->paused = 0;
+	mem_add();
+	pay_one(&w.pay, 1, run_sqe);
 }
 
 /* The owner goes and comes while commands wait: they see a pause. */
@@ -821,10 +889,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_moves), T(test_no_malloc), T(test_at_once), T(test_broken),
-		T(test_revoked), T(test_restarted), T(test_unmap), T(test_wrong_key),
+		T(test_revoked), T(test_fickle), T(test_restarted), T(test_unmap),
+		T(test_wrong_key),
 		T(test_bounds), T(test_permission), T(test_lists),
 		T(test_strangers), T(test_other_kind), T(test_device),
 		T(test_no_memory), cmocka_unit_test(test_private_data),
+		cmocka_unit_test_setup_teardown(test_landed, setup_iwarp,
+						teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -272,6 +272,99 @@ static void test_greedy(void **state)
 	finish(&w);
 }
 
+/* Hosts of another poll group, where commands have run out: those that wait for
+ * one there do not wait in receives that the others need. */
+static void waiting(uint32_t bytes)
+{
+	struct rdma_run busy[4] = { 0 };
+	struct leap_pollgroup *io;
+	unsigned int i;
+	struct world w;
+
+	begin(&w, 10);
+	io = rdma_pollgroup(w.fabric, 8, 8192, 16);
+	w.f.io = io;
+	w.f.target.io = io;
+	w.f.delay = 1000000;
+	for (i = 0; i < COUNT(busy); i++) {
+		open_at(&w, &busy[i], 1 + i);
+		busy[i].max = bytes;
+		rdma_load(&busy[i], RDMA_DEPTH - 1);
+		polls(&w);
+	}
+	assert_in_range(w.f.nr_delayed, 1, 16);
+	for (i = 0; i < w.f.nr_delayed; i++)
+		w.f.due[i] = UINT32_MAX;
+	w.f.delay = 0;
+	rdma_ios(&w.stays, 500);
+	assert_true(fake_srq_recvs(w.fabric) >= 10 / 2);
+	for (i = 0; i < w.f.nr_delayed; i++)
+		w.f.due[i] = 1;
+	for (i = 0; i < COUNT(busy); i++) {
+		RDMA_WAIT(busy[i].done == RDMA_DEPTH - 1,
+			  rdma_run_poll(&busy[i]));
+		assert_int_equal(busy[i].failed, 0);
+		rdma_ios(&busy[i], 4 * RDMA_DEPTH);
+		rdma_close(&busy[i]);
+	}
+	polls(&w);
+	assert_int_equal(fake_srq_recvs(w.fabric), 10);
+	rdma_close(&w.stays);
+	rdma_stop(&w.f);
+	rdma_no_leak(io);
+	rdma_no_leak(w.host);
+	rdma_no_leak(w.pg);
+	assert_int_equal(fake_fabric_destroy(w.fabric), 0);
+	rdma_srq = 0;
+}
+
+static void test_waiting(void **state)
+{
+	waiting(0);
+	waiting(1024);
+}
+
+/* A host that sends all that it may before its Connect is answered, which it
+ * may not: it keeps nobody from his. */
+static void test_before_connect(void **state)
+{
+	struct leap_rdma_cm_req req = peer_req(2, DEPTH);
+	struct leap_fab_connect *sqe;
+	struct leap_sgl_keyed data;
+	uint64_t from;
+	struct world w;
+	struct peer p;
+	int i;
+
+	begin(&w, 10);
+	w.f.target.hold_connect = 1;
+	peer_init(&p, w.fabric);
+	peer_ask(&p, w.f.url, &req, 32, 16, DEPTH);
+	polls(&w);
+	sqe = (struct leap_fab_connect *)(void *)p.out;
+	sqe->opc = LEAP_ADM_FABRICS;
+	sqe->fctype = LEAP_FCTYPE_CONNECT;
+	sqe->qid = leap_to_le16(2);
+	sqe->sqsize = leap_to_le16(DEPTH - 1);
+	leap_sgl_keyed_set(&data, (uintptr_t)p.data, 1024, p.data_keys.rkey,
+			   LEAP_SGL_ID(LEAP_SGL_TYPE_KEYED,
+				       LEAP_SGL_SUB_ADDRESS));
+	memcpy(p.out + offsetof(struct leap_sqe, sgl1), &data, sizeof(data));
+	p.out[1] = LEAP_SQE_PSDT_SGL;
+	for (i = 0; i < DEPTH; i++)
+		peer_send(&p, LEAP_SQE_SIZE);
+	polls(&w);
+	from = rdma_now_ns();
+	rdma_ios(&w.stays, 100);
+	/* It has 10 s to connect, and they did not wait for that. */
+	assert_true(rdma_now_ns() - from < UINT64_C(5000000000));
+	assert_true(fake_srq_recvs(w.fabric) >= 10 / 2);
+	leap_cmd_complete(w.f.target.held, LEAP_SC_INTERNAL);
+	peer_fini(&p);
+	polls(&w);
+	finish(&w);
+}
+
 /* Fewer than what is on its way: everybody waits, and is served. */
 static void test_too_few(void **state)
 {
@@ -458,6 +551,8 @@ int main(void)
 		cmocka_unit_test(test_late_receive),
 		cmocka_unit_test(test_silent_device),
 		cmocka_unit_test(test_greedy),
+		cmocka_unit_test(test_waiting),
+		cmocka_unit_test(test_before_connect),
 		cmocka_unit_test(test_too_few),
 		cmocka_unit_test(test_orphans),
 		cmocka_unit_test(test_removed),

@@ -559,6 +559,28 @@ static void test_listener_events(void **state)
 	}
 }
 
+/* Many at once: others of the poll group have their turn between them. */
+static void test_request_flood(void **state)
+{
+	struct leap_rdma_cm_req req = peer_req(1, DEPTH);
+	struct peer p[64];
+	struct world w;
+	unsigned int i;
+
+	begin(&w);
+	for (i = 0; i < COUNT(p); i++) {
+		peer_init(&p[i], w.fabric);
+		peer_ask(&p[i], w.f.url, &req, 32, 16, 1);
+	}
+	rdma_poll(&w.f);
+	rdma_poll(&w.f);
+	assert_in_range(w.f.target.accepted, 1, COUNT(p) / 2);
+	RDMA_WAIT(w.f.target.accepted == COUNT(p), rdma_poll(&w.f));
+	for (i = 0; i < COUNT(p); i++)
+		peer_fini(&p[i]);
+	finish(&w);
+}
+
 /* Requests that nobody has looked at when the listener stops. */
 static void test_unlisten(void **state)
 {
@@ -591,6 +613,7 @@ int main(void)
 		cmocka_unit_test(test_silent),
 		cmocka_unit_test(test_events),
 		cmocka_unit_test(test_listener_events),
+		cmocka_unit_test(test_request_flood),
 		cmocka_unit_test(test_unlisten),
 	};
 

@@ -506,6 +506,72 @@ static void test_reset(void **state)
 	gd_disable(w->g);
 }
 
+/* ---- interrupts ---- */
+
+static int pin_is_up(struct w *w)
+{
+	return !!(gd_cfg(w->g, 0x06, 2) & 0x08);
+}
+
+static uint64_t signals(int fd)
+{
+	uint64_t n = 0;
+
+	return read(fd, &n, sizeof(n)) == sizeof(n) ? n : 0;
+}
+
+/*
+ * Back from messages to the pin: until the other process has let go of the
+ * eventfd, its interrupts go to one that nobody reads any more.
+ */
+static void test_eventfd_goes(void **state)
+{
+	struct w *w = *state;
+	struct far *f = w->far;
+	int fd = eventfd(0, EFD_NONBLOCK);
+
+	assert_int_equal(leap_vdev_irq_fd(w->v, LEAP_VDEV_MSIX, 0, fd), 0);
+	make_queues(w);
+	f->mute = LEAP_LINK_IRQ;
+	assert_int_equal(leap_vdev_irq_fd(w->v, LEAP_VDEV_MSIX, 0, -1), 0);
+	settle(w);
+	assert_false(pin_is_up(w));
+	leap__vdev_db(w->v, 1, 1)->posted = leap_to_le32(1);
+	leap__link_answer(f->held, 0);
+	settle(w);
+	assert_true(pin_is_up(w));
+	gd_disable(w->g);
+	assert_false(pin_is_up(w));
+	close(fd);
+}
+
+/* It may have as many descriptors as it can: interrupts come by here then. */
+static void test_eventfd_refused(void **state)
+{
+	struct w *w = *state;
+	struct far *f = w->far;
+	int fd = eventfd(0, EFD_NONBLOCK);
+
+	assert_int_equal(leap_vdev_irq_fd(w->v, LEAP_VDEV_MSIX, 1, fd), 0);
+	settle(w);
+	make_queues(w);
+	/* Those that it has are its own. */
+	assert_false(leap__guest_wants_irq(&w->v->guest));
+	assert_int_equal(signals(fd), 0);
+	f->mute = LEAP_LINK_IRQ;
+	assert_int_equal(leap_vdev_irq_fd(w->v, LEAP_VDEV_MSIX, 0, fd), 0);
+	settle(w);
+	assert_int_equal(signals(fd), 0);
+	leap__link_answer(f->held, -EMFILE);
+	settle(w);
+	assert_true(leap__guest_wants_irq(&w->v->guest));
+	/* What was raised before it knew that is not known to anybody. */
+	assert_int_equal(signals(fd), 1);
+	leap__vdev_irq(w->v, 0);
+	assert_int_equal(signals(fd), 1);
+	close(fd);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -519,6 +585,8 @@ int main(void)
 		T(test_mem_del),
 		T(test_mem_offset),
 		T(test_reset),
+		T(test_eventfd_goes),
+		T(test_eventfd_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

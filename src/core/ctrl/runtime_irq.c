@@ -22,6 +22,25 @@ static void poke(struct leap__rctrl *c)
 		leap_pollgroup_send(c->rt->pg, &c->poke);
 }
 
+/*
+ * No eventfd: the agent is told, if it wants to be. It may not because the
+ * guest has one already, which is on its way here: the interrupt is kept for
+ * that. Of this look and the one that follows the eventfd's arrival one sees
+ * the other's store, and the exchange lets only one signal.
+ */
+static bool catch_up(struct leap__rctrl *c, struct leap__rvector *x)
+{
+	if (!leap__load_relaxed(&x->pending)) {
+		leap__exchange(&x->pending, 1u);
+		leap__full_fence();
+	}
+	if (leap__load_acquire(&x->has_fd))
+		return leap__exchange(&x->pending, 0u);
+	if (leap__guest_wants_irq(&c->guest))
+		poke(c);
+	return false;
+}
+
 static void raise_vector(struct leap__guest *guest, uint32_t vector)
 {
 	struct leap__rctrl *c = leap__rctrl_of(guest);
@@ -30,14 +49,11 @@ static void raise_vector(struct leap__guest *guest, uint32_t vector)
 	if (vector >= LEAP__RT_VECTORS)
 		return;
 	x = &c->vector[vector];
-	if (leap__load_acquire(&x->has_fd)) {
-		leap__wake_signal(x->fd);
+	/* The entries are there before any look. */
+	leap__full_fence();
+	if (!leap__load_acquire(&x->has_fd) && !catch_up(c, x))
 		return;
-	}
-	if (!leap__guest_wants_irq(guest))
-		return;
-	leap__exchange(&x->pending, 1u);
-	poke(c);
+	leap__wake_signal(x->fd);
 }
 
 static void fatal(struct leap__guest *guest, uint16_t qid, int err)
@@ -129,9 +145,14 @@ int leap__rctrl_irq_fd(struct leap__rctrl *c, uint32_t vector, int fd)
 		if (!leap__is_eventfd(fd))
 			return -EINVAL;
 		err = put_fd(x, fd);
-		if (!err)
-			leap__store_release(&x->has_fd, 1u);
-		return err;
+		if (err)
+			return err;
+		leap__store_release(&x->has_fd, 1u);
+		/* Partner: the fence in catch_up(). */
+		leap__full_fence();
+		if (leap__exchange(&x->pending, 0u))
+			leap__wake_signal(x->fd);
+		return 0;
 	}
 	if (!x->has_fd)
 		return 0;

@@ -31,7 +31,7 @@ struct leap__rvector {
 	 * so that no thread writes to somebody else's. -1 = none yet. */
 	int fd;
 	uint32_t has_fd;
-	uint32_t pending;	/* exchanged: no eventfd, tell the agent */
+	uint32_t pending;	/* exchanged: raised, and there was no eventfd */
 };
 
 /* A controller that the agent has lent. */

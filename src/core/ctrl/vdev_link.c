@@ -29,6 +29,8 @@ static void note_arrived(struct leap__lmsg *m)
 		close(m->fd);
 	v->out--;
 	v->mem_out -= m->link.type == LEAP_LINK_MEM_ADD;
+	if (m->link.type == LEAP_LINK_IRQ)
+		leap__vdev_irq_told(v, m->link.u.irq.vector, m->link.err);
 	if (n->answered)
 		n->answered(n->arg, m->link.err);
 	free(n);
@@ -418,6 +420,7 @@ void leap__vdev_replay(struct leap_vdev *v, struct leap__iogroup *g,
 	r->done = done;
 	r->arg = arg;
 	r->pending = 1;
+	v->irq_refused = 0;
 	replay_send(r, say_ctrl(v, LEAP_LINK_CTRL_ADD));
 	leap__list_for_each(pos, &v->ranges)
 		replay_send(r, say_mem(v, leap__list_entry(pos,

@@ -393,8 +393,8 @@ static int pin_wanted(struct leap_vdev *v)
 static void tell_wanted(struct leap_vdev *v)
 {
 	struct leap_doorbell *first = leap__vdev_db(v, 0, 0);
-	int wanted = v->msix_on ? !v->opts.client_msix || v->opts.raise :
-				  leap__vdev_intx_allowed(v);
+	int here = !v->opts.client_msix || v->opts.raise || v->irq_refused;
+	int wanted = v->msix_on ? here : leap__vdev_intx_allowed(v);
 	leap_le32 no = leap_to_le32(!wanted);
 
 	if (leap__load_relaxed(&first->no_irq) == no)
@@ -422,6 +422,22 @@ void leap__vdev_intx_update(struct leap_vdev *v)
 		(void)leap__eventfd_signal(v->pin.fd);
 	if (v->opts.intx)
 		v->opts.intx(v->opts.arg, level);
+}
+
+/*
+ * Until now the other process went by what it knew before. What it has signalled
+ * to an eventfd that is gone may be the pin's; what it has kept from us, for one
+ * that it could not take, is not known: once too often then. Whoever has ended
+ * is followed by one who is told again.
+ */
+void leap__vdev_irq_told(struct leap_vdev *v, uint32_t vector, int err)
+{
+	int refused = err && err != -ECONNRESET;
+
+	v->irq_refused |= (uint32_t)refused;
+	leap__vdev_intx_update(v);
+	if (refused)
+		leap__vdev_irq(v, vector);
 }
 
 static void intx_look(struct leap_timer *timer)

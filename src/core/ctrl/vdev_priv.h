@@ -160,6 +160,8 @@ struct leap_vdev {
 	uint32_t msix_ctrl;		/* shared: the register, or what MSI's
 					 * amounts to */
 	uint32_t msix_on;		/* shared */
+	uint32_t irq_refused;		/* another process has not got one of
+					 * the eventfds */
 	struct leap__vvector vector[LEAP__VDEV_VECTORS];
 	struct leap__vvector pin;	/* INTx: fd and has_fd */
 	int sink_fd;
@@ -220,6 +222,8 @@ void leap__vdev_table_write(struct leap_vdev *v, uint32_t offset,
 uint32_t leap__vdev_pba_read(const struct leap_vdev *v, uint32_t offset);
 void leap__vdev_raise(struct leap__guest *guest, uint32_t vector);
 void leap__vdev_guest_fatal(struct leap__guest *guest, uint16_t qid, int err);
+/* The answer to leap__vdev_tell_irq. */
+void leap__vdev_irq_told(struct leap_vdev *v, uint32_t vector, int err);
 /* Something that the pin depends on has changed. */
 void leap__vdev_intx_update(struct leap_vdev *v);
 

@@ -22,6 +22,12 @@ struct leap__rdma_ask {
 	uint32_t responses;	/* HRQSIZE */
 };
 
+/* Receives, as a field says it that counts from 1 and has no room for 65536. */
+static inline leap_le16 leap__rdma_cm_recvs(uint32_t n)
+{
+	return leap_to_le16((uint16_t)(n < 0xffff ? n : 0xffff));
+}
+
 /*
  * leap__rdma_parse_req - private data of a connection request
  *

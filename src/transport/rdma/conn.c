@@ -246,6 +246,45 @@ static void conn_run(struct leap__defer *defer)
 		conn_gone(c);
 }
 
+static void nudge_later(struct leap__rdma_conn *c)
+{
+	if (c->nudges < LEAP__RDMA_NUDGES)
+		leap__rdma_timer(c, LEAP__RDMA_NUDGE_MS << c->nudges);
+}
+
+/*
+ * While siw accepts, it does not look at what comes, and later only when more
+ * comes: our first message could wait there for ever. So a peer of iWARP that
+ * has not answered is sent more, a WRITE of no bytes.
+ */
+static void nudge(struct leap__rdma_conn *c)
+{
+	struct leap__v_sge *none;
+	struct leap__v_wr *wr;
+
+	if (c->heard)
+		return;
+	if (leap__rdma_room(c)) {
+		leap__pg_log(c->pg, LEAP_LOG_DEBUG,
+			     "rdma: no answer yet: a WRITE of no bytes");
+		wr = leap__rdma_post(c, LEAP__V_WRITE, 0, &none, 0);
+		wr->remote = 0;
+		wr->key = 0;
+		leap__rdma_flush(c);
+		c->nudges++;
+	}
+	nudge_later(c);
+}
+
+void leap__rdma_up(struct leap__rdma_conn *c)
+{
+	c->state = LEAP__RDMA_READY;
+	leap_timer_stop(c->pg, &c->timer);
+	c->nudging = c->dev->caps.remote_sink;
+	if (c->nudging)
+		nudge_later(c);
+}
+
 static void conn_timer(struct leap_timer *timer)
 {
 	struct leap__rdma_conn *c = (struct leap__rdma_conn *)
@@ -256,6 +295,8 @@ static void conn_timer(struct leap_timer *timer)
 		leap__rdma_work(c);
 	} else if (c->state == LEAP__RDMA_CLOSING) {
 		leap__rdma_kill(c, 0);
+	} else if (c->nudging) {
+		nudge(c);
 	} else {
 		c->end->timeout(c);
 	}
@@ -334,6 +375,11 @@ static int qp_caps(struct leap__rdma_conn *c, uint32_t sends, uint32_t recvs,
 	const struct leap__v_caps *dev = &c->dev->caps;
 
 	memset(caps, 0, sizeof(*caps));
+	if (recvs >= dev->max_cqe)
+		return -ENOSPC;
+	/* Each has to have room for its completion. */
+	if (sends > dev->max_cqe - recvs)
+		sends = dev->max_cqe - recvs;
 	caps->max_send = sends < dev->max_wr ? sends : dev->max_wr;
 	caps->max_sge = dev->max_sge < LEAP__RDMA_MAX_SGE ? dev->max_sge :
 			LEAP__RDMA_MAX_SGE;
@@ -345,10 +391,7 @@ static int qp_caps(struct leap__rdma_conn *c, uint32_t sends, uint32_t recvs,
 	} else {
 		caps->max_recv = recvs;
 	}
-	if (caps->max_recv > dev->max_wr || caps->max_sge < 2 ||
-	    caps->max_send + recvs > dev->max_cqe)
-		return -ENOSPC;
-	return 0;
+	return caps->max_recv > dev->max_wr || caps->max_sge < 2 ? -ENOSPC : 0;
 }
 
 /*

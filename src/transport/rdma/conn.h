@@ -32,6 +32,9 @@
 #define LEAP__RDMA_MAX_SGE	16u	/* of one */
 #define LEAP__RDMA_WCS		32u	/* completions of one poll */
 #define LEAP__RDMA_DRAINS	250u	/* ms, for the last of shared receives */
+#define LEAP__RDMA_NUDGE_MS	100u	/* for a peer that has not answered at
+					 * all; then twice as long, and so on */
+#define LEAP__RDMA_NUDGES	6u
 #define LEAP__RDMA_RECV_ID	(UINT64_C(1) << 63)
 
 enum leap__rdma_state {
@@ -56,7 +59,7 @@ struct leap__rdma_end {
 	void (*event)(struct leap__rdma_conn *c, const struct leap__v_cm *cm);
 	/* The queue pair is no more; conn->err says why. */
 	void (*gone)(struct leap__rdma_conn *c);
-	/* conn->timer ran out in state SETUP or READY. */
+	/* conn->timer ran out in state SETUP or READY, not after leap__rdma_up. */
 	void (*timeout)(struct leap__rdma_conn *c);
 	/* 1 = somebody waits until what is posted is done: whoever sleeps is
 	 * to be woken for that. NULL = always. */
@@ -96,6 +99,9 @@ struct leap__rdma_conn {
 	uint8_t linked;			/* connect or accept was called */
 	uint8_t handling;		/* completions: a post follows */
 	uint8_t stalling;		/* stall runs */
+	uint8_t nudging;		/* timer is for that */
+	uint8_t nudges;			/* how many there were */
+	uint8_t heard;			/* the peer has answered something */
 	int err;
 	struct leap_poller poller;
 	struct leap__defer defer;
@@ -149,6 +155,9 @@ int leap__rdma_conn_qp(struct leap__rdma_conn *c, uint32_t sends,
 
 /* Frees all but what the end owns, now; no callback. */
 void leap__rdma_conn_fini(struct leap__rdma_conn *c);
+
+/* The peer has accepted what we asked for: READY. */
+void leap__rdma_up(struct leap__rdma_conn *c);
 
 /* Something is to be posted or ended: look at the end of this poll. */
 static inline void leap__rdma_work(struct leap__rdma_conn *c)

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define RETRY_NS 1000000000u
+#define AT_ONCE	8	/* events of a poll: a connection takes long to make */
 
 static int start(struct leap__rdma_door *d)
 {
@@ -62,8 +63,10 @@ static void fired(void *arg)
 {
 	struct leap__rdma_door *d = arg;
 	struct leap__v_cm cm;
+	int i;
 
-	while (!d->closed && d->v->chan_get(d->chan, &cm) > 0)
+	for (i = 0; i < AT_ONCE && !d->closed &&
+	     d->v->chan_get(d->chan, &cm) > 0; i++)
 		on_event(d, &cm);
 }
 

@@ -55,30 +55,48 @@ static void add(uint64_t *count, uint64_t n)
 
 /* ---- moving ---- */
 
+/* Descriptors that one takes: over iWARP a WRITE is done when it is sent, and
+ * only the answer to a READ behind it says that it has landed. */
+static uint32_t nr_wrs(const struct leap__rdma_conn *c,
+		       const struct leap_ats_io *io)
+{
+	return io->is_write && c->dev->caps.remote_sink ? 2 : 1;
+}
+
+/* Each says when it is done: the first that does not is the one that was
+ * refused. */
+static void post(struct leap__farmem_lane *l, struct leap_ats_io *io)
+{
+	struct leap__rdma_conn *c = &l->c;
+	struct leap_piece remote = {
+		.remote = l->mem.addr + io->remote,
+		.len_bytes = io->part, .key = l->mem.key,
+		.reach = LEAP_REACH_ONE_SIDED,
+	};
+	struct leap_piece ours = { .addr = io->local, .len_bytes = io->part };
+	uint32_t lkey = c->pool->lkey;
+
+	leap__rdma_post_move(c, io->is_write ? LEAP__V_WRITE : LEAP__V_READ,
+			     &remote, &ours, 1, lkey, LEAP__V_SIGNALED);
+	if (nr_wrs(c, io) > 1) {
+		ours.len_bytes = 0;
+		leap__rdma_post_move(c, LEAP__V_READ, &remote, &ours, 1, lkey,
+				     LEAP__V_SIGNALED);
+	}
+	leap__rdma_post_end(c, SENT_MOVE, io);
+}
+
 static void lane_gather(struct leap__rdma_conn *c)
 {
 	struct leap__farmem_lane *l = of_conn(c);
 
 	while (l->wait.head && l->nr_out < l->far->depth &&
-	       leap__rdma_room(c) && c->state == LEAP__RDMA_READY) {
+	       leap__rdma_room(c) >= nr_wrs(c, l->wait.head) &&
+	       c->state == LEAP__RDMA_READY) {
 		struct leap_ats_io *io = pop(&l->wait);
-		struct leap_piece remote = {
-			.remote = l->mem.addr + io->remote,
-			.len_bytes = io->part, .key = l->mem.key,
-			.reach = LEAP_REACH_ONE_SIDED,
-		};
-		struct leap_piece ours = {
-			.addr = io->local, .len_bytes = io->part,
-		};
 
-		/* Each says when it is done: the first that does not is the
-		 * one that was refused. */
-		leap__rdma_post_move(c, io->is_write ? LEAP__V_WRITE :
-				     LEAP__V_READ, &remote, &ours, 1,
-				     c->pool->lkey, LEAP__V_SIGNALED);
-		leap__rdma_post_end(c, SENT_MOVE, io);
-		if (!l->nr_out++)
-			l->since_ns = leap__pollgroup_now(l->pg);
+		post(l, io);
+		l->nr_out++;
 		push(&l->out, io);
 	}
 }
@@ -256,7 +274,7 @@ static int start_connect(struct leap__farmem_lane *l)
 	int err;
 
 	leap__farmem_req_make(&req, l->far->token);
-	err = leap__rdma_conn_qp(c, l->far->depth, 1, 0);
+	err = leap__rdma_conn_qp(c, 2 * l->far->depth, 1, 0);
 	if (!err)
 		err = leap__rdma_pool_bufs(l->pg, c->pool);
 	if (err)
@@ -292,9 +310,7 @@ static void established(struct leap__farmem_lane *l,
 	}
 	l->mem = mem;
 	l->step = CONNECTED;
-	l->c.state = LEAP__RDMA_READY;
-	l->since_ns = leap__pollgroup_now(l->pg);
-	leap_timer_stop(l->pg, &l->c.timer);
+	leap__rdma_up(&l->c);
 	add(&l->count.connections, 1);
 	leap__rdma_work(&l->c);
 	if (r->known)

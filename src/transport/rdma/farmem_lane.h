@@ -29,7 +29,8 @@ struct leap__farmem_lane {
 	uint8_t step;
 	uint8_t busy;			/* c is in use */
 	uint8_t closing;
-	/* When something moved last, or began to wait for a connection. */
+	/* When something moved last, or the first of what waits came. A new
+	 * connection is not progress: the next one may be lost as well. */
 	uint64_t since_ns;
 	struct leap_farmem_info count;	/* written by its thread only */
 };

@@ -228,7 +228,7 @@ static int start_connect(struct host *h)
 	struct leap_qp *qp = &h->qp;
 	struct leap_rdma_cm_req req = {
 		.qid = leap_to_le16(qp->opts.qid),
-		.hrqsize = leap_to_le16((uint16_t)qp->depth),
+		.hrqsize = leap__rdma_cm_recvs(qp->depth),
 		.hsqsize = leap_to_le16((uint16_t)(qp->depth - 1)),
 		.cntlid = leap_to_le16(qp->opts.qid ? qp->opts.cntlid : 0),
 	};
@@ -266,8 +266,7 @@ static void established(struct host *h, const struct leap__v_cm *cm)
 		return;
 	}
 	h->step = CONNECTED;
-	h->c.state = LEAP__RDMA_READY;
-	leap_timer_stop(h->c.pg, &h->c.timer);
+	leap__rdma_up(&h->c);
 	leap_qp_transport_up(&h->qp);
 }
 

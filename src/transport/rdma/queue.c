@@ -5,7 +5,8 @@
  *
  * Only the last descriptor of a batch is signalled: a completion stands for all
  * that were posted before it. But for READs: a device may say that a SEND is
- * out while the answer to a READ before it is not yet in.
+ * out while the answer to a READ before it is not yet in. So each READ that is
+ * signalled, also as the last of a batch, is waited for.
  *
  * Before the poll group sleeps, the queue of receives is armed, and that of
  * what was posted if somebody waits for it; then both are looked at once more.
@@ -126,6 +127,16 @@ static void stall_run(struct leap_timer *timer)
 		leap__rdma_kill(c, -ETIMEDOUT);
 }
 
+/* It says when it is done: that of a READ is awaited. */
+static void signal_last(struct leap__rdma_conn *c)
+{
+	struct leap__v_wr *last = &c->wr[c->nr_wr - 1];
+
+	last->flags |= LEAP__V_SIGNALED;
+	c->ring[(c->sq_tail - 1) & c->ring_mask].own =
+		last->op == LEAP__V_READ;
+}
+
 /* Receives first: the answer may be a message for one of them. */
 void leap__rdma_flush(struct leap__rdma_conn *c)
 {
@@ -142,7 +153,7 @@ void leap__rdma_flush(struct leap__rdma_conn *c)
 	if (c->nr_recv)
 		err = flush_recvs(c);
 	if (n && !err) {
-		c->wr[n - 1].flags |= LEAP__V_SIGNALED;
+		signal_last(c);
 		err = c->v->post_send(c->qp, c->wr, n);
 		if (!c->stalling)
 			stall_start(c);
@@ -199,7 +210,11 @@ static void wc_failed(struct leap__rdma_conn *c, const struct leap__v_wc *wc)
 
 static void retire(struct leap__rdma_conn *c, uint32_t id)
 {
-	c->ring[id & c->ring_mask].own = 0;
+	struct leap__rdma_sent *it = &c->ring[id & c->ring_mask];
+
+	if (it->own)
+		c->heard = 1;
+	it->own = 0;
 	/* Of a batch, a READ in the middle has said so before. */
 	if ((int32_t)(id + 1 - c->sq_done) > 0)
 		c->sq_done = id + 1;
@@ -240,6 +255,7 @@ void leap__rdma_unread(struct leap__rdma_conn *c)
 
 static void received(struct leap__rdma_conn *c, const struct leap__v_wc *wc)
 {
+	c->heard = 1;
 	if (c->srq)
 		leap__rdma_srq_take(c->srq, (uint32_t)wc->id, c);
 	c->end->recv(c, (uint32_t)wc->id, wc->bytes, wc->flags);

@@ -124,12 +124,11 @@ static int take_cmd(struct target *t, uint32_t slot, uint32_t bytes)
 		return 0;
 	tc = priv(cmd);
 	memset(tc, 0, sizeof(*tc));
-	memcpy(&cmd->sqe, t->sqes + (size_t)slot * LEAP_SQE_SIZE,
-	       LEAP_SQE_SIZE);
+	memcpy(&cmd->sqe, slot_sqe(t, slot), LEAP_SQE_SIZE);
 	tc->dir = direction(&cmd->sqe);
 	leap__rdma_describe(t, cmd, slot, bytes - LEAP_SQE_SIZE);
 	if (tc->slot == NO_SLOT)
-		leap__rdma_post_recv(&t->c, slot);
+		leap__rdma_slot_back(t, slot);
 	cmd->sqhd = t->vqp.sq_flow_off ? 0 : t->sqhd;
 	if (other_queue(t, &cmd->sqe)) {
 		/* IPO: QID, in the SQE. */
@@ -144,25 +143,6 @@ static int take_cmd(struct target *t, uint32_t slot, uint32_t bytes)
 	return 1;
 }
 
-static void hold(struct target *t, uint32_t slot, uint32_t bytes)
-{
-	uint32_t i = t->held_head + t->nr_held++;
-
-	if (i >= t->depth)
-		i -= t->depth;
-	t->held[i].slot = slot;
-	t->held[i].bytes = bytes;
-}
-
-static uint32_t unhold(struct target *t)
-{
-	uint32_t at = t->held_head;
-
-	t->nr_held--;
-	t->held_head = at + 1 == t->depth ? 0 : at + 1;
-	return t->held[at].slot;
-}
-
 static void retry_held(struct target *t)
 {
 	while (t->nr_held && !t->hold && t->c.state <= LEAP__RDMA_READY) {
@@ -171,7 +151,7 @@ static void retry_held(struct target *t)
 		/* Up to Connect one at a time, so that the queue pair can
 		 * move. */
 		t->hold = !t->live;
-		unhold(t);
+		leap__rdma_unhold(t);
 		if (take_cmd(t, t->held[at].slot, t->held[at].bytes))
 			continue;
 		t->held_head = at;
@@ -187,6 +167,7 @@ static void target_recv(struct leap__rdma_conn *c, uint32_t slot,
 	struct target *t = of_conn(c);
 	uint32_t depth = t->vqp.depth;
 
+	t->nr_kept++;
 	if (c->state == LEAP__RDMA_SETUP)
 		c->state = LEAP__RDMA_READY;	/* before its event */
 	if (!depth || depth > t->depth)
@@ -205,8 +186,9 @@ static void target_recv(struct leap__rdma_conn *c, uint32_t slot,
 	t->inflight++;
 	if (++t->sqhd >= depth)
 		t->sqhd -= (uint16_t)depth;
-	hold(t, slot, bytes);
+	leap__rdma_hold(t, slot, bytes);
 	retry_held(t);
+	leap__rdma_hold_aside(t);
 }
 
 static void target_event(struct leap__rdma_conn *c,
@@ -237,7 +219,7 @@ static void target_gone(struct leap__rdma_conn *c)
 	while (t->wait.head)
 		leap__rdma_release(t, pop(&t->wait));
 	while (t->nr_held)
-		leap__rdma_slot_back(t, unhold(t));
+		leap__rdma_slot_back(t, leap__rdma_unhold(t));
 	leap_vqp_lost(&t->vqp, c->err);
 }
 
@@ -359,6 +341,7 @@ int leap__rdma_vqp_attach(struct leap_vqp *vqp)
 static void target_free(struct target *t)
 {
 	leap__rdma_srq_put(t->srq, &t->c);
+	leap__rdma_aside_free(t);
 	free(t->mem);
 	free(t->pieces);
 	free(t->free_pieces);
@@ -407,6 +390,7 @@ static int target_memory(struct target *t)
 	t->c.recvs.bytes[0] = LEAP_SQE_SIZE;
 	t->c.recvs.at[1] = (uintptr_t)t->mem + sqes;
 	t->c.recvs.bytes[1] = t->capsule_bytes;
+	t->nr_recvs = t->srq ? t->srq->total : n;
 	if (t->srq)
 		t->c.recvs = t->srq->recvs;
 	t->sqes = (uint8_t *)(uintptr_t)t->c.recvs.at[0];
@@ -444,7 +428,7 @@ static int target_queues(struct target *t, uint32_t pages)
 static int accept_it(struct target *t, const struct leap__v_cm *cm)
 {
 	struct leap_rdma_cm_rep rep = {
-		.crqsize = leap_to_le16((uint16_t)t->depth),
+		.crqsize = leap__rdma_cm_recvs(t->depth),
 	};
 	struct leap__v_param p = {
 		.priv = &rep, .priv_len = sizeof(rep),

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * target.h - the inside of a controller end: what target.c and target_data.c
- * share, and nobody else sees
+ * target.h - the inside of a controller end: what target.c, target_data.c and
+ * target_held.c share, and nobody else sees
  *
- *	slot: a receive, of our own or of shared ones; it is the command's while
- *	its capsule has data there
+ *	slot: a receive, of our own or of shared ones, or behind those a place
+ *	aside; it is the command's while its capsule has data there
  *	wait: pull found no buffers, or too many READs are out
  *	done: answers to post
  */
@@ -55,7 +55,8 @@ struct target {
 	struct leap__rdma_ask ask;
 	struct leap__rdma_srq *srq;	/* shared receives, or NULL */
 	uint32_t depth;			/* receives, and answers */
-	uint32_t nr_slots;		/* that commands have */
+	uint32_t nr_recvs;		/* slots that are receives */
+	uint32_t nr_kept;		/* of those, not posted again */
 	uint32_t inflight;		/* arrived, answer not posted */
 	uint32_t reads, max_reads;	/* READs of the host's memory */
 	uint32_t nr_bufs;		/* of the poll group, held now */
@@ -77,6 +78,10 @@ struct target {
 	uint32_t nr_free_pieces;
 	struct held *held;		/* ring of depth */
 	uint32_t held_head, nr_held;
+	/* Places for capsules instead of shared receives; NULL = not yet. */
+	uint8_t *aside;
+	uint32_t *free_aside;		/* stack of slots */
+	uint32_t nr_free_aside;
 	struct queue wait, done;
 	struct leap_cmd *out;		/* with a READ out or posted, linked */
 };
@@ -128,10 +133,49 @@ static inline void out_del(struct target *t, struct leap_cmd *cmd)
 		cmd->link[0]->link[1] = cmd->link[1];
 }
 
-/* target_data.c */
+/* target_held.c */
 
-/* A receive is done with. */
+uint8_t *leap__rdma_aside_sqe(const struct target *t, uint32_t slot);
+uint8_t *leap__rdma_aside_data(const struct target *t, uint32_t slot);
+
+static inline int is_aside(const struct target *t, uint32_t slot)
+{
+	return __builtin_expect(slot >= t->nr_recvs, 0);
+}
+
+/* Where a capsule lies. */
+static inline uint8_t *slot_sqe(const struct target *t, uint32_t slot)
+{
+	return is_aside(t, slot) ? leap__rdma_aside_sqe(t, slot) :
+	       t->sqes + (size_t)slot * LEAP_SQE_SIZE;
+}
+
+static inline uint8_t *slot_data(const struct target *t, uint32_t slot)
+{
+	return is_aside(t, slot) ? leap__rdma_aside_data(t, slot) :
+	       t->capsules + (size_t)slot * t->capsule_bytes;
+}
+
+/* A slot is done with. */
 void leap__rdma_slot_back(struct target *t, uint32_t slot);
+
+/* 1 = it keeps more of the shared receives than it may for as long as a command
+ * takes. */
+int leap__rdma_is_greedy(const struct target *t);
+
+/* Another slot for a capsule in a receive, of which @len bytes of data at @at are
+ * of use. Without memory it stays where it is. */
+void leap__rdma_put_aside(struct target *t, uint32_t *slot, uint32_t at,
+			  uint32_t len);
+void leap__rdma_aside_free(struct target *t);
+
+/* Capsules that wait for a command, in their order. The one that came last is
+ * put aside if it has to be. */
+void leap__rdma_hold(struct target *t, uint32_t slot, uint32_t bytes);
+void leap__rdma_hold_aside(struct target *t);
+uint32_t leap__rdma_unhold(struct target *t);
+
+/* target_data.c */
 
 /* All of what a command holds goes back, and the command too. */
 void leap__rdma_release(struct target *t, struct leap_cmd *cmd);

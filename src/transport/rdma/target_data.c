@@ -50,27 +50,15 @@ void leap__rdma_describe(struct target *t, struct leap_cmd *cmd, uint32_t slot,
 		return;
 	}
 	tc->slot = slot;
-	t->nr_slots++;
 	tc->data.reach = LEAP_REACH_MESSAGE;
 	tc->data.remote = at;
 	tc->data.len_bytes = len;
-}
-
-void leap__rdma_slot_back(struct target *t, uint32_t slot)
-{
-	if (t->c.state < LEAP__RDMA_GONE) {
-		leap__rdma_post_recv(&t->c, slot);
-		leap__rdma_work(&t->c);
-	} else if (t->srq) {
-		leap__rdma_srq_give(t->srq, slot);
-	}
 }
 
 static void slot_back(struct target *t, struct tcmd *tc)
 {
 	if (tc->slot == NO_SLOT)
 		return;
-	t->nr_slots--;
 	leap__rdma_slot_back(t, tc->slot);
 	tc->slot = NO_SLOT;
 }
@@ -149,32 +137,11 @@ static int may_read(const struct target *t, const struct leap_cmd *cmd)
 	return n <= leap__rdma_room(&t->c) && t->reads < t->max_reads;
 }
 
-static void copy_capsule(struct target *t, struct leap_cmd *cmd)
-{
-	struct tcmd *tc = priv(cmd);
-	const uint8_t *from = t->capsules + tc->data.remote +
-			      (size_t)tc->slot * t->capsule_bytes;
-	uint32_t i;
-
-	for (i = 0; i < cmd->nr_pieces; i++) {
-		memcpy(cmd->pieces[i].addr, from, cmd->pieces[i].len_bytes);
-		from += cmd->pieces[i].len_bytes;
-	}
-	slot_back(t, tc);
-	leap_cmd_ready(cmd, 0);
-}
-
 /* 0 = not now */
 static int start_pull(struct target *t, struct leap_cmd *cmd)
 {
 	struct tcmd *tc = priv(cmd);
 
-	if (tc->slot != NO_SLOT) {
-		if (!get_bufs(t, cmd))
-			return 0;
-		copy_capsule(t, cmd);
-		return 1;
-	}
 	if (tc->dir == LEAP_DIR_TO_CTRL && !may_read(t, cmd))
 		return 0;
 	if (!get_bufs(t, cmd))
@@ -216,12 +183,34 @@ void leap__rdma_retry_waiting(struct target *t)
 	}
 }
 
-/* It keeps more of the shared receives than it may for as long as a command
- * takes: its data goes where that of others is, too. */
-static int is_greedy(const struct target *t, uint32_t len)
+static void copy_capsule(struct target *t, struct leap_cmd *cmd)
 {
-	return t->srq && t->nr_slots > leap__rdma_srq_share(t->srq) &&
-	       pool_holds(t, len);
+	struct tcmd *tc = priv(cmd);
+	const uint8_t *from = slot_data(t, tc->slot) + tc->data.remote;
+	uint32_t i;
+
+	for (i = 0; i < cmd->nr_pieces; i++) {
+		memcpy(cmd->pieces[i].addr, from, cmd->pieces[i].len_bytes);
+		from += cmd->pieces[i].len_bytes;
+	}
+	slot_back(t, tc);
+	leap_cmd_ready(cmd, 0);
+}
+
+/*
+ * Its data goes where that of others is, too; or aside, when there is no room
+ * now: whoever waits keeps no shared receive. 0 = it is there and may be used.
+ */
+static int copy_greedy(struct target *t, struct leap_cmd *cmd, uint32_t len)
+{
+	struct tcmd *tc = priv(cmd);
+
+	if (!t->wait.head && pool_holds(t, len) && get_bufs(t, cmd)) {
+		copy_capsule(t, cmd);
+		return 1;
+	}
+	leap__rdma_put_aside(t, &tc->slot, (uint32_t)tc->data.remote, len);
+	return 0;
 }
 
 /* In-capsule data: it is there already. */
@@ -240,15 +229,12 @@ static void pull_capsule(struct target *t, struct leap_cmd *cmd, uint32_t len)
 		leap_cmd_ready(cmd, status | LEAP_STATUS_DNR);
 		return;
 	}
-	if (len && is_greedy(t, len)) {
-		if (t->wait.head || !start_pull(t, cmd))
-			push(&t->wait, cmd);
+	if (len && !is_aside(t, tc->slot) && leap__rdma_is_greedy(t) &&
+	    copy_greedy(t, cmd, len))
 		return;
-	}
 	cmd->pieces = cmd->inline_pieces;
 	memset(cmd->pieces, 0, sizeof(*cmd->pieces));
-	cmd->pieces->addr = t->capsules + tc->data.remote +
-			    (size_t)tc->slot * t->capsule_bytes;
+	cmd->pieces->addr = slot_data(t, tc->slot) + tc->data.remote;
 	cmd->pieces->len_bytes = len;
 	cmd->nr_pieces = 1;
 	leap_cmd_ready(cmd, 0);
