@@ -98,7 +98,6 @@ leap_status_t fault_cmd(struct leap_host *host, struct leap_pollgroup *pg,
 /* ---- the process ---- */
 
 uint64_t fault_now_ns(void);
-int fault_nr_fds(void);
 uint64_t fault_rss_bytes(void);
 int fault_slow(void);	/* emulated or instrumented: smaller numbers */
 

@@ -5,6 +5,7 @@
  * uses no more memory, blocks and descriptors than before.
  */
 #include "fault.h"
+#include "fds.h"
 
 #include <malloc.h>
 #include <stdio.h>
@@ -82,7 +83,7 @@ static void over(const char *kind, unsigned int nr_groups)
 	/* What libc keeps for threads is not ours. */
 	fault_serve(&once, nr_groups);
 	fault_end(&once);
-	fds = fault_nr_fds();
+	fds = fds_open();
 	blocks = count_blocks();
 	fault_serve(&s, nr_groups);
 	assert_int_equal(leap_pollgroup_create(NULL, &pg), 0);
@@ -90,12 +91,12 @@ static void over(const char *kind, unsigned int nr_groups)
 		fault_host_init(&hosts[i], pg, i);
 	run_cycles(&l, &s, pg);
 	settle(pg, 300);
-	l.fds = fault_nr_fds();
+	l.fds = fds_open();
 	l.rss = fault_rss_bytes();
 	l.cycles += fault_slow() ? 200 : 1000;
 	run_cycles(&l, &s, pg);
 	settle(pg, 300);
-	assert_int_equal(fault_nr_fds(), l.fds);
+	assert_int_equal(fds_open(), l.fds);
 	if (!fault_slow())
 		assert_in_range(fault_rss_bytes(), 0, l.rss + RSS_SLACK);
 	for (i = 0; i < NR; i++) {
@@ -118,7 +119,7 @@ static void over(const char *kind, unsigned int nr_groups)
 		;
 	assert_int_equal(leap_pollgroup_destroy(pg), 0);
 	fault_end(&s);
-	assert_int_equal(fault_nr_fds(), fds);
+	assert_int_equal(fds_open(), fds);
 	assert_int_equal(count_blocks(), blocks);
 }
 

@@ -5,6 +5,7 @@
  * once. The two never see each other's data, and nothing stays behind.
  */
 #include "fault.h"
+#include "fds.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -118,14 +119,14 @@ static void over(const char *kind, uint32_t cycles)
 		unmake(i & 1 ? &a : &b);
 		unmake(i & 1 ? &b : &a);
 		if (!i) {
-			fds = fault_nr_fds();
+			fds = fds_open();
 			blocks = count_blocks();
 		}
 	}
 	assert_int_equal(count_blocks(), blocks);
 	/* The kernel ends rings that were closed when it comes to it, but
 	 * their descriptors are gone at once. */
-	assert_int_equal(fault_nr_fds(), fds);
+	assert_int_equal(fds_open(), fds);
 }
 
 static void test_loop(void **state)

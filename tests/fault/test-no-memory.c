@@ -6,6 +6,7 @@
  * stays behind, in memory or among the descriptors.
  */
 #include "fault.h"
+#include "fds.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -109,9 +110,9 @@ static int left_over(int before)
 {
 	int i;
 
-	for (i = 0; i < 1000 && fault_nr_fds() != before; i++)
+	for (i = 0; i < 1000 && fds_open() != before; i++)
 		leap_pollgroup_wait(w.pg, 1000000);
-	return fault_nr_fds() - before;
+	return fds_open() - before;
 }
 
 static void over(const char *url)
@@ -122,7 +123,7 @@ static void over(const char *url)
 	for (i = 0; failed; i++) {
 		gone = 0;
 		serve();
-		fds = fault_nr_fds();
+		fds = fds_open();
 		count_fail((uint64_t)i);
 		listen_and_connect(url);
 		failed = !count_fail(0);

@@ -5,9 +5,11 @@
  * allocation of the library fails, the first, then the second, and so on; then
  * one of what it wants of the device. What the fabric itself allocates is there.
  */
+#include "fault.h"
+
 #include "count.h"
 #include "fake-verbs.h"
-#include "fault.h"
+#include "fds.h"
 
 #include <stdio.h>
 
@@ -265,7 +267,7 @@ static void nothing_left(int n, int of_device, int64_t blocks, int fds,
 static void over(void (*make)(void), void (*use)(void), void (*drop)(void),
 		 int of_device)
 {
-	int fds = fault_nr_fds(), i, failed = 1;
+	int fds = fds_open(), i, failed = 1;
 	int64_t blocks = 0;
 	unsigned int left;
 
@@ -281,7 +283,7 @@ static void over(void (*make)(void), void (*use)(void), void (*drop)(void),
 		if (!i)		/* it fills what is kept */
 			blocks = count_blocks();
 		nothing_left(i, of_device, count_blocks() - blocks,
-			     fault_nr_fds() - fds, left);
+			     fds_open() - fds, left);
 		assert_true(i < 2000);
 	}
 	/* The last one had all that it asked for. */

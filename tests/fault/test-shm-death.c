@@ -6,6 +6,7 @@
  * finds what was acknowledged.
  */
 #include "fault.h"
+#include "fds.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -109,7 +110,7 @@ static void test_killed(void **state)
 	fault_host_init(&good, pg, 0);
 	fault_host_open(&good, s.url, NULL);
 	work(&good, 20);
-	fds = (uint32_t)fault_nr_fds();
+	fds = (uint32_t)fds_open();
 	for (i = 0; i < ROUNDS; i++) {
 		one_round(&s, &good, i);
 		st = fault_stats(&s);
@@ -125,7 +126,7 @@ static void test_killed(void **state)
 	assert_int_equal(st.connections, 2);
 	assert_int_equal(st.orphans, 0);
 	assert_int_equal(st.held, 0);
-	assert_int_equal(fault_nr_fds(), fds);
+	assert_int_equal(fds_open(), fds);
 	fault_host_close(&good);
 	while (!good.closed)
 		leap_pollgroup_wait(pg, 1000000);

@@ -13,9 +13,7 @@
 #define _GNU_SOURCE
 #include "fuzz-target.h"
 
-#include <fcntl.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/un.h>
 
 #include <leapio/dmabuf.h>
@@ -24,6 +22,7 @@
 #include <leapio/vdev.h>
 
 #include "transport/lend/proto.h"
+#include "../unit/fds.h"
 
 #define BYTES	65536u
 
@@ -122,24 +121,7 @@ static void hear(void)
 
 static void say(const void *bytes, size_t n, const int *pass, uint32_t nr)
 {
-	union {
-		char buf[CMSG_SPACE(4 * sizeof(int))];
-		struct cmsghdr align;
-	} ctl = { { 0 } };
-	struct iovec iov = { (void *)(uintptr_t)bytes, n };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct cmsghdr *cm;
-
-	if (nr) {
-		mh.msg_control = ctl.buf;
-		mh.msg_controllen = CMSG_SPACE(nr * sizeof(int));
-		cm = CMSG_FIRSTHDR(&mh);
-		cm->cmsg_level = SOL_SOCKET;
-		cm->cmsg_type = SCM_RIGHTS;
-		cm->cmsg_len = CMSG_LEN(nr * sizeof(int));
-		memcpy(CMSG_DATA(cm), pass, nr * sizeof(int));
-	}
-	(void)!sendmsg(sock, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void)!fds_send(sock, bytes, n, pass, nr, MSG_DONTWAIT);
 	hear();
 }
 
@@ -160,10 +142,7 @@ static int descriptor(uint8_t kind, int *made)
 		*made = eventfd(0, EFD_CLOEXEC);
 		break;
 	case 3:
-		*made = memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-		FUZZ_CHECK(!ftruncate(*made, 16384));
-		if (kind & 4)
-			fcntl(*made, F_ADD_SEALS, F_SEAL_SHRINK);
+		*made = fds_memory(16384, kind & 4 ? F_SEAL_SHRINK : 0);
 	}
 	return *made;
 }

@@ -9,11 +9,10 @@
 #define _GNU_SOURCE
 #include "fuzz-target.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
 
 #include "transport/shm/proto.h"
 #include "transport/shm/shm.h"
+#include "../unit/fds.h"
 
 #define DEPTH 8u
 
@@ -45,24 +44,7 @@ static void hear(void)
 
 static void say(const void *bytes, size_t n, const int *pass, uint32_t nr)
 {
-	union {
-		char buf[CMSG_SPACE(4 * sizeof(int))];
-		struct cmsghdr align;
-	} ctl = { { 0 } };
-	struct iovec iov = { (void *)(uintptr_t)bytes, n };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct cmsghdr *cm;
-
-	if (nr) {
-		mh.msg_control = ctl.buf;
-		mh.msg_controllen = CMSG_SPACE(nr * sizeof(int));
-		cm = CMSG_FIRSTHDR(&mh);
-		cm->cmsg_level = SOL_SOCKET;
-		cm->cmsg_type = SCM_RIGHTS;
-		cm->cmsg_len = CMSG_LEN(nr * sizeof(int));
-		memcpy(CMSG_DATA(cm), pass, nr * sizeof(int));
-	}
-	(void)!sendmsg(sock, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void)!fds_send(sock, bytes, n, pass, nr, MSG_DONTWAIT);
 	hear();
 }
 
@@ -124,10 +106,7 @@ static int descriptor(uint8_t kind, int *made)
 		*made = open("/dev/null", O_RDWR | O_CLOEXEC);
 		break;
 	case 3:
-		*made = memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-		FUZZ_CHECK(!ftruncate(*made, 16384));
-		if (kind & 4)
-			fcntl(*made, F_ADD_SEALS, F_SEAL_SHRINK);
+		*made = fds_memory(16384, kind & 4 ? F_SEAL_SHRINK : 0);
 	}
 	return *made;
 }
@@ -203,9 +182,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	snprintf(url, sizeof(url), "shm:/tmp/leap-fuzz-%d.sock", (int)getpid());
 	fuzz_target_init(&f, url);
 	unlink(url + 4);
-	mem = memfd_create("host", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	FUZZ_CHECK(mem >= 0 && !ftruncate(mem, (off_t)bytes));
-	FUZZ_CHECK(!fcntl(mem, F_ADD_SEALS, F_SEAL_SHRINK));
+	mem = fds_memory(bytes, F_SEAL_SHRINK);
 	base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, mem, 0);
 	FUZZ_CHECK(base != MAP_FAILED);
 	open_queue();

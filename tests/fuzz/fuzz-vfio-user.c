@@ -12,14 +12,13 @@
 #include "fuzz-target.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/un.h>
 
 #include <leapio/plugin/transport_ops.h>
 
 #include "transport/vfio-user/server.h"
+#include "../unit/fds.h"
 
 #define RAM_BYTES	(1u << 20)
 #define ASQ		0x1000u
@@ -75,24 +74,7 @@ static void hear(void)
 
 static void say(const void *bytes, size_t n, const int *pass, uint32_t nr)
 {
-	union {
-		char buf[CMSG_SPACE(17 * sizeof(int))];
-		struct cmsghdr align;
-	} ctl = { { 0 } };
-	struct iovec iov = { (void *)(uintptr_t)bytes, n };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct cmsghdr *cm;
-
-	if (nr) {
-		mh.msg_control = ctl.buf;
-		mh.msg_controllen = CMSG_SPACE(nr * sizeof(int));
-		cm = CMSG_FIRSTHDR(&mh);
-		cm->cmsg_level = SOL_SOCKET;
-		cm->cmsg_type = SCM_RIGHTS;
-		cm->cmsg_len = CMSG_LEN(nr * sizeof(int));
-		memcpy(CMSG_DATA(cm), pass, nr * sizeof(int));
-	}
-	(void)!sendmsg(sock, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void)!fds_send(sock, bytes, n, pass, nr, MSG_DONTWAIT);
 }
 
 /* @spoil: bit 0: change a byte of it; bit 1: no reply; bit 2: cut it short */
@@ -409,13 +391,11 @@ static void init(void)
 		 (int)getpid());
 	snprintf(url, sizeof(url), "vfio-user:%s/%s", path, FUZZ_NQN);
 	fuzz_target_init(&f, url);
-	mem = memfd_create("ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	unsealed = memfd_create("other", MFD_CLOEXEC);
+	mem = fds_memory(RAM_BYTES, F_SEAL_SHRINK);
+	unsealed = fds_memory(65536, F_SEAL_SEAL);
 	event = eventfd(0, EFD_CLOEXEC);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	FUZZ_CHECK(mem >= 0 && unsealed >= 0 && event >= 0 && null >= 0);
-	FUZZ_CHECK(!ftruncate(mem, RAM_BYTES) && !ftruncate(unsealed, 65536));
-	FUZZ_CHECK(!fcntl(mem, F_ADD_SEALS, F_SEAL_SHRINK));
+	FUZZ_CHECK(event >= 0 && null >= 0);
 	ram = mmap(NULL, RAM_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, mem, 0);
 	FUZZ_CHECK(ram != MAP_FAILED);
 }

@@ -2,11 +2,10 @@
 /*
  * The drive is one of this process, lent by 8 queues to at most 6 borrowers.
  */
+#include "fds.h"
 #include "lend-fixture.h"
 
-#include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 struct lx lx;
 
@@ -273,21 +272,8 @@ void lx_raw_close(struct lx_raw *r)
 
 void lx_raw_say(struct lx_raw *r, const void *bytes, size_t n, int fd)
 {
-	char ctl[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = { 0 };
-	struct iovec iov = { (void *)(uintptr_t)bytes, n };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct cmsghdr *cm;
-
-	if (fd >= 0) {
-		mh.msg_control = ctl;
-		mh.msg_controllen = sizeof(ctl);
-		cm = CMSG_FIRSTHDR(&mh);
-		cm->cmsg_level = SOL_SOCKET;
-		cm->cmsg_type = SCM_RIGHTS;
-		cm->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(cm), &fd, sizeof(int));
-	}
-	assert_int_equal(sendmsg(r->fd, &mh, MSG_NOSIGNAL), (ssize_t)n);
+	assert_int_equal(fds_send(r->fd, bytes, n, &fd, fd >= 0, 0),
+			 (ssize_t)n);
 }
 
 int lx_raw_hear(struct lx_raw *r)

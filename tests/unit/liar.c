@@ -2,15 +2,12 @@
 /*
  * liar.c - see liar.h
  */
+#include "fds.h"
 #include "liar.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -24,28 +21,10 @@ struct leap_link_msg liar_say(uint16_t type)
 }
 
 void liar_send_bytes(struct liar *l, const void *bytes, size_t n,
-		       const int *fds, int nr_fds)
+		     const int *fds, uint32_t nr_fds)
 {
-	union {
-		struct cmsghdr hdr;
-		char buf[CMSG_SPACE(4 * sizeof(int))];
-	} ctl;
-	struct iovec iov = { (void *)(uintptr_t)bytes, n };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct cmsghdr *c;
-
-	memset(&ctl, 0, sizeof(ctl));
-	if (nr_fds) {
-		msg.msg_control = ctl.buf;
-		msg.msg_controllen = CMSG_SPACE((size_t)nr_fds * sizeof(int));
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN((size_t)nr_fds * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, (size_t)nr_fds * sizeof(int));
-	}
 	/* The other end may have ended it: that is the point. */
-	if (sendmsg(l->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+	if (fds_send(l->fd, bytes, n, fds, nr_fds, MSG_DONTWAIT) < 0)
 		return;
 }
 
@@ -307,9 +286,8 @@ int liar_any_fd(struct test_rand *r)
 		fd = eventfd(0, EFD_CLOEXEC);
 		break;
 	case 1:
-		fd = memfd_create("liar", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-		if (!ftruncate(fd, 1 << 20) && test_rand_below(r, 2))
-			fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
+		fd = fds_memory(1 << 20, test_rand_below(r, 2) ?
+				F_SEAL_SHRINK : 0);
 		break;
 	case 2:
 		fd = open("/dev/null", O_RDWR | O_CLOEXEC);

@@ -27,7 +27,7 @@ struct leap_link_msg liar_say(uint16_t type);
 struct leap_link_msg liar_anything(struct test_rand *r, uint16_t cntlid);
 int liar_any_fd(struct test_rand *r);
 void liar_send_bytes(struct liar *l, const void *bytes, size_t n,
-		     const int *fds, int nr_fds);
+		     const int *fds, uint32_t nr_fds);
 /* @fd: -1, or goes along. */
 void liar_send_msg(struct liar *l, const struct leap_link_msg *m, int fd);
 void liar_reply(struct liar *l, const struct leap_link_msg *q, int err,

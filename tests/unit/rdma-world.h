@@ -82,6 +82,23 @@ static inline void connect_sqe(struct peer *p, uint16_t qid)
 	      p->data_keys.rkey, LEAP_SGL_SUB_ADDRESS);
 }
 
+/* A host: asks for queue @qid, and is told that it has it, or not. */
+static inline void request_with(struct world *w, uint16_t qid, uint32_t recvs,
+				unsigned int type)
+{
+	struct leap_rdma_cm_req req = peer_req(qid, DEPTH);
+
+	peer_ask(&w->p, w->f.url, &req, 32, 16, recvs);
+	polls(w);
+	assert_int_equal(peer_event(&w->p), 1);
+	assert_int_equal(w->p.cm.type, type);
+}
+
+static inline void request(struct world *w, uint16_t qid, unsigned int type)
+{
+	request_with(w, qid, DEPTH, type);
+}
+
 /* The next message, or NULL: none comes, or the connection is over. */
 static inline const struct leap_cqe *answer(struct world *w)
 {
@@ -106,15 +123,11 @@ static inline const struct leap_cqe *answer(struct world *w)
 
 static inline void link_up_on(struct world *w, uint32_t recvs, int iwarp)
 {
-	struct leap_rdma_cm_req req = peer_req(1, DEPTH);
 	struct leap_rdma_cm_rep rep;
 
 	begin(w);
 	w->fabric->dev.caps.remote_sink = (uint8_t)iwarp;
-	peer_ask(&w->p, w->f.url, &req, 32, 16, recvs);
-	polls(w);
-	assert_int_equal(peer_event(&w->p), 1);
-	assert_int_equal(w->p.cm.type, LEAP__V_ESTABLISHED);
+	request_with(w, 1, recvs, LEAP__V_ESTABLISHED);
 	memcpy(&rep, w->p.cm.priv, sizeof(rep));
 	assert_int_equal(leap_from_le16(rep.recfmt), 0);
 	assert_int_equal(leap_from_le16(rep.crqsize), DEPTH);
@@ -159,6 +172,15 @@ static inline struct leap_sqe *io(struct peer *p, uint8_t opc, uint32_t at,
 	sqe->cdw10 = leap_to_le32(at);
 	sqe->cdw12 = leap_to_le32(len);
 	return sqe;
+}
+
+/* Its data is at the start of the host's memory. */
+static inline void send_io(struct peer *p, uint8_t opc, uint32_t at,
+			   uint32_t len, uint16_t cid)
+{
+	keyed(io(p, opc, at, len, cid), (uintptr_t)p->data, len,
+	      p->data_keys.rkey, 0);
+	peer_send(p, LEAP_SQE_SIZE);
 }
 
 static inline void status_is(struct world *w, uint16_t cid,

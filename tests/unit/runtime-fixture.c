@@ -2,14 +2,11 @@
 /*
  * runtime-fixture.c - see runtime-fixture.h
  */
-#define _GNU_SOURCE
 #include "runtime-fixture.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -87,16 +84,6 @@ int rf_ask(struct rf *f, struct leap_link_msg *m, int fd)
 	while (!(got.flags & LEAP_LINK_REPLY) || got.id != m->id);
 	assert_int_equal(got.type, m->type);
 	return got.err;
-}
-
-int rf_memory(uint64_t bytes, int seal)
-{
-	int fd = memfd_create("runtime-test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	assert_int_equal(ftruncate(fd, (off_t)bytes), 0);
-	if (seal)
-		assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
-	return fd;
 }
 
 void rf_free(struct rf *f)

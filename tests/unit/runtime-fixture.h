@@ -29,8 +29,6 @@ int rf_hear(struct rf *f, struct leap_link_msg *m);
 int rf_ask(struct rf *f, struct leap_link_msg *m, int fd);
 void rf_free(struct rf *f);
 
-/* A file of memory, which cannot be cut short if @seal. */
-int rf_memory(uint64_t bytes, int seal);
 struct leap_link_msg rf_ctrl_add(uint64_t bytes);
 
 #endif

@@ -3,12 +3,10 @@
  * Where the bytes of a range come from: an fd, a function, messages that are
  * answered later and by another thread.
  */
+#include "fds.h"
 #include "unit.h"
 
-#include <fcntl.h>
 #include <pthread.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <leapio/ats.h>
 #include <leapio/endian.h>
@@ -122,17 +120,6 @@ static void test_callback(void **state)
 	leap_ats_release(w->view, &pins);
 }
 
-static int memory_file(uint64_t bytes, int seal)
-{
-	int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	assert_true(fd >= 0);
-	assert_int_equal(ftruncate(fd, (off_t)bytes), 0);
-	if (seal)
-		assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
-	return fd;
-}
-
 static void test_fd(void **state)
 {
 	struct world *w = *state;
@@ -143,10 +130,10 @@ static void test_fd(void **state)
 	r.gpa.addr = 0x1234;
 	r.bytes = PAGE;
 	r.perm = LEAP_PERM_READ;
-	r.fd = fd = memory_file(2 * PAGE, 0);
+	r.fd = fd = fds_memory(2 * PAGE, 0);
 	assert_int_equal(leap_ats_map(w->ats, &r), -EACCES);
 	close(fd);
-	r.fd = fd = memory_file(2 * PAGE, 1);
+	r.fd = fd = fds_memory(2 * PAGE, F_SEAL_SHRINK);
 	r.offset = 2 * PAGE;
 	assert_int_equal(leap_ats_map(w->ats, &r), -EINVAL);
 	r.offset = PAGE;

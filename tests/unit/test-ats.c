@@ -4,16 +4,12 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "ats/ats.h"
 #include "ats-fixture.h"
+#include "fds.h"
 
 static void test_translate_spans_and_merges(void **state)
 {
@@ -75,16 +71,6 @@ static void test_map_refuses(void **state)
 			 LEAP_PERM_WRITE, w->pieces, 1, &w->pins), -EACCES);
 }
 
-static int file(unsigned int seals, uint32_t bytes)
-{
-	int fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	assert_true(fd >= 0);
-	assert_int_equal(ftruncate(fd, bytes), 0);
-	assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
-	return fd;
-}
-
 /* From anywhere in a file; from one that may shrink only if that is trusted. */
 static void test_map_files(void **state)
 {
@@ -92,7 +78,7 @@ static void test_map_files(void **state)
 	struct leap_ats_range r = LEAP_ATS_RANGE_INIT;
 	char text[8] = { 0 };
 
-	r.fd = file(F_SEAL_SHRINK, 3 * PAGE);
+	r.fd = fds_memory(3 * PAGE, F_SEAL_SHRINK);
 	assert_int_equal(pwrite(r.fd, "here", 4, PAGE + 100), 4);
 	r.gpa.addr = 0x100;
 	r.bytes = 2 * PAGE - 100;
@@ -105,7 +91,7 @@ static void test_map_files(void **state)
 	r.bytes++;
 	assert_int_equal(leap_ats_map(w->ats, &r), -EINVAL);
 	close(r.fd);
-	r.fd = file(0, PAGE);
+	r.fd = fds_memory(PAGE, 0);
 	assert_int_equal(pwrite(r.fd, "there", 5, 0), 5);
 	r.offset = 0;
 	r.bytes = PAGE;

@@ -3,20 +3,17 @@
 #include "config.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include <leapio/dmabuf.h>
+
+#include "fds.h"
 
 static struct leap_dmabuf *create(uint64_t bytes, uint32_t huge)
 {
@@ -27,17 +24,6 @@ static struct leap_dmabuf *create(uint64_t bytes, uint32_t huge)
 	opts.huge = huge;
 	assert_int_equal(leap_dmabuf_create(&opts, &buf), 0);
 	return buf;
-}
-
-static int memfd(size_t bytes, int seals)
-{
-	int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	assert_true(fd >= 0);
-	assert_int_equal(ftruncate(fd, (off_t)bytes), 0);
-	if (seals)
-		assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
-	return fd;
 }
 
 static void create_gives_sealed_zeroes(void **state)
@@ -109,9 +95,9 @@ static void import_shares_the_bytes(void **state)
 static void import_refuses(void **state)
 {
 	struct leap_dmabuf *buf = NULL;
-	int open_fd = memfd(8192, 0);
-	int fd = memfd(8192, F_SEAL_SHRINK);
-	int ro = memfd(8192, F_SEAL_SHRINK | F_SEAL_WRITE);
+	int open_fd = fds_memory(8192, 0);
+	int fd = fds_memory(8192, F_SEAL_SHRINK);
+	int ro = fds_memory(8192, F_SEAL_SHRINK | F_SEAL_WRITE);
 	int disk = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 
 	assert_int_equal(leap_dmabuf_import(open_fd, 0, 8192, 3, &buf),

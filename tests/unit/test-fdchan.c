@@ -4,11 +4,10 @@
  * bytes: cut anywhere, with too many descriptors, or with a socket; held,
  * paused and taken to another poll group; and a peer that does not read.
  */
+#include "fds.h"
 #include "unit.h"
 
-#include <fcntl.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 
 #include "core/io/fdchan.h"
 
@@ -103,31 +102,7 @@ static int teardown(void **state)
 
 static void say(const void *p, size_t n, const int *fds, uint32_t nr)
 {
-	union {
-		struct cmsghdr hdr;
-		char buf[CMSG_SPACE(32 * sizeof(int))];
-	} ctl = { .buf = { 0 } };
-	struct iovec iov = { (void *)(uintptr_t)p, n };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-	if (nr) {
-		msg.msg_control = ctl.buf;
-		msg.msg_controllen = CMSG_SPACE(nr * sizeof(int));
-		ctl.hdr.cmsg_level = SOL_SOCKET;
-		ctl.hdr.cmsg_type = SCM_RIGHTS;
-		ctl.hdr.cmsg_len = CMSG_LEN(nr * sizeof(int));
-		memcpy(CMSG_DATA(&ctl.hdr), fds, nr * sizeof(int));
-	}
-	assert_int_equal(sendmsg(t.peer, &msg, MSG_NOSIGNAL), n);
-}
-
-static int nr_open(void)
-{
-	int fd, n = 0;
-
-	for (fd = 0; fd < 256; fd++)
-		n += fcntl(fd, F_GETFD) >= 0;
-	return n;
+	assert_int_equal(fds_send(t.peer, p, n, fds, nr, 0), n);
 }
 
 /* Every cut of two messages, the second one no more than a head. */
@@ -197,7 +172,7 @@ static void test_fds(void **state)
 {
 	static const uint8_t msg[] = { 6, 0, 0, 0, 0, 0 };
 	int fd[2] = { eventfd(0, EFD_CLOEXEC), open("/", O_RDONLY) };
-	int before = nr_open();
+	int before = fds_open();
 
 	say(msg, 2, &fd[0], 1);
 	settle();
@@ -205,12 +180,12 @@ static void test_fds(void **state)
 	settle();
 	assert_int_equal(t.nr, 1);
 	assert_int_equal(t.nr_fds, 2);
-	assert_int_equal(nr_open(), before);
+	assert_int_equal(fds_open(), before);
 	t.keep = 1;
 	say(msg, 6, fd, 2);
 	settle();
 	assert_int_equal(t.nr, 2);
-	assert_int_equal(nr_open(), before + 1);
+	assert_int_equal(fds_open(), before + 1);
 	assert_true(leap__is_eventfd(t.keep));
 	assert_false(leap__is_eventfd(fd[1]));
 	close(t.keep);
@@ -221,14 +196,14 @@ static void test_fds(void **state)
 static void bad_fds(const int *fds, uint32_t nr)
 {
 	static const uint8_t msg[] = { 4, 0, 0, 0 };
-	int before = nr_open() - 1;	/* the channel's own */
+	int before = fds_open() - 1;	/* the channel's own */
 
 	say(msg, 4, fds, nr);
 	settle();
 	assert_int_equal(t.nr, 0);
 	assert_int_equal(t.nr_gone, 1);
 	assert_true(t.err == -EPROTO || t.err == -EBADMSG);
-	assert_int_equal(nr_open(), before);
+	assert_int_equal(fds_open(), before);
 }
 
 static void test_too_many_fds(void **state)
@@ -346,7 +321,7 @@ static void test_out(void **state)
 static void test_not_read(void **state)
 {
 	static uint8_t big[1 << 20];
-	int fd = eventfd(0, EFD_CLOEXEC), before = nr_open(), bad = -1;
+	int fd = eventfd(0, EFD_CLOEXEC), before = fds_open(), bad = -1;
 	uint32_t i;
 
 	assert_int_equal(leap__fdchan_queue(&t.chan, big, 4, &bad, 1), -EBADF);
@@ -357,14 +332,14 @@ static void test_not_read(void **state)
 	assert_int_equal(leap__fdchan_queue(&t.chan, big, 4, &fd, 1),
 			 -ENOBUFS);
 	assert_int_equal(t.nr_gone, 0);
-	assert_int_equal(nr_open(), before + (int)WAITING);
+	assert_int_equal(fds_open(), before + (int)WAITING);
 	leap__fdchan_send(&t.chan, big, 4, &fd, 1);
 	settle();
 	assert_int_equal(t.nr_gone, 1);
 	assert_int_equal(t.err, -ENOBUFS);
 	assert_int_equal(leap__fdchan_queue(&t.chan, big, 4, &fd, 1),
 			 -ENOTCONN);
-	assert_int_equal(nr_open(), before - 1);
+	assert_int_equal(fds_open(), before - 1);
 	close(fd);
 }
 

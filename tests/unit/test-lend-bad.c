@@ -4,15 +4,11 @@
  * others, messages that none sends, memory and queues that are not its own, and
  * more of everything than there is.
  */
-#define _GNU_SOURCE	/* memfd_create */
+#include "fds.h"
 #include "lend-fixture.h"
 
-#include <fcntl.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <leapio/plugin/bdev_ops.h>
 
@@ -417,13 +413,10 @@ static void test_rings_stay(void **state)
 static void test_vast_memory(void **state)
 {
 	struct leap__lend_msg m = leap__lend_msg(LEAP__LEND_MEM_ADD, 0);
-	int fd = memfd_create("vast", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = fds_memory(1ull << 44, F_SEAL_SHRINK);
 	struct lx_raw r;
 	int k;
 
-	assert_true(fd >= 0);
-	assert_int_equal(ftruncate(fd, 1ll << 44), 0);
-	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
 	lx_raw_hello(&r);
 	m.mem.bytes = leap_to_le64(1ull << 44);
 	for (k = 0; k < 8; k++) {

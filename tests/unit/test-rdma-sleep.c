@@ -24,9 +24,7 @@ static uint32_t bufs(const struct world *w)
 
 static void read_512(struct world *w, uint16_t cid)
 {
-	keyed(io(&w->p, LEAP_NVM_READ, 0, 512, cid), (uintptr_t)w->p.data, 512,
-	      w->p.data_keys.rkey, 0);
-	peer_send(&w->p, LEAP_SQE_SIZE);
+	send_io(&w->p, LEAP_NVM_READ, 0, 512, cid);
 	polls(w);
 }
 
@@ -62,9 +60,7 @@ static void test_answer(void **state)
 	assert_int_equal(bufs(&w), 1);
 	/* The next command wakes it, and it sees both. */
 	peer_recv(&w.p, 0);
-	keyed(io(&w.p, LEAP_NVM_READ, 0, 512, 8), (uintptr_t)w.p.data, 512,
-	      w.p.data_keys.rkey, 0);
-	peer_send(&w.p, LEAP_SQE_SIZE);
+	send_io(&w.p, LEAP_NVM_READ, 0, 512, 8);
 	assert_true(is_woken(w.pg));
 	status_is(&w, 8, 0);
 	polls(&w);
@@ -77,7 +73,6 @@ static void test_answer_frees(void **state)
 {
 	void *taken[1024];
 	struct peer first;
-	struct leap_rdma_cm_req req = peer_req(2, DEPTH);
 	struct world w;
 	uint32_t n = 0;
 
@@ -87,9 +82,7 @@ static void test_answer_frees(void **state)
 	ask(&w, 1);
 	first = w.p;
 	peer_init(&w.p, w.fabric);
-	peer_ask(&w.p, w.f.url, &req, 32, 16, DEPTH);
-	polls(&w);
-	assert_int_equal(peer_event(&w.p), 1);
+	request(&w, 2, LEAP__V_ESTABLISHED);
 	connect_sqe(&w.p, 2);
 	peer_send(&w.p, LEAP_SQE_SIZE);
 	polls(&w);
@@ -112,9 +105,7 @@ static void test_read(void **state)
 
 	live(&w);
 	w.fabric->late_reads = 1;
-	keyed(io(&w.p, LEAP_NVM_WRITE, 0, 8192, 1), (uintptr_t)w.p.data, 8192,
-	      w.p.data_keys.rkey, 0);
-	peer_send(&w.p, LEAP_SQE_SIZE);
+	send_io(&w.p, LEAP_NVM_WRITE, 0, 8192, 1);
 	polls(&w);
 	rdma_arm(w.pg);
 	assert_false(is_woken(w.pg));

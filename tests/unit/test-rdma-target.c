@@ -2,7 +2,8 @@
 /*
  * The controller end of the RDMA transport against a host that does what it
  * likes: private data, descriptors, capsules too short, queues flooded, keys
- * that are wrong, receives that are missing, and its end at any moment.
+ * that are wrong, and receives that are missing. Its end at any moment is in
+ * test-rdma-target-events.c.
  */
 #include "rdma-world.h"
 
@@ -85,10 +86,7 @@ static void test_no_resources(void **state)
 	assert_int_equal(own, rdma_srq ? 2 : 0);
 	begin(&w);
 	w.f.target.refuse = -EMFILE;
-	peer_ask(&w.p, w.f.url, &req, 32, 16, DEPTH);
-	polls(&w);
-	assert_int_equal(peer_event(&w.p), 1);
-	assert_int_equal(w.p.cm.type, LEAP__V_REJECTED);
+	request(&w, 1, LEAP__V_REJECTED);
 	finish(&w);
 }
 
@@ -135,9 +133,7 @@ static void test_flood(void **state)
 	live(&w);
 	w.f.delay = 1000000;
 	for (i = 0; i < DEPTH + 1; i++) {
-		keyed(io(&w.p, LEAP_NVM_READ, 0, 512, (uint16_t)i),
-		      (uintptr_t)w.p.data, 512, w.p.data_keys.rkey, 0);
-		peer_send(&w.p, LEAP_SQE_SIZE);
+		send_io(&w.p, LEAP_NVM_READ, 0, 512, (uint16_t)i);
 		rdma_poll(&w.f);
 	}
 	RDMA_WAIT(w.f.target.lost == 1, rdma_poll(&w.f));
@@ -197,9 +193,7 @@ static void test_descriptors(void **state)
 	status_is(&w, 9, 0);
 	assert_memory_equal(w.f.disk, "data", 4);
 	/* Larger than all that there is. */
-	keyed(io(&w.p, LEAP_NVM_READ, 0, 2 << 20, 10), (uintptr_t)w.p.data,
-	      (2 << 20), w.p.data_keys.rkey, 0);
-	peer_send(&w.p, LEAP_SQE_SIZE);
+	send_io(&w.p, LEAP_NVM_READ, 0, 2 << 20, 10);
 	status_is(&w, 10, LEAP_SC_INVALID_FIELD);
 	assert_int_equal(w.f.target.lost, 0);
 	finish(&w);
@@ -247,9 +241,7 @@ static void test_late_read(void **state)
 	live(&w);
 	w.fabric->late_reads = 1;
 	memset(w.p.data, 0x11, 8192);
-	keyed(io(&w.p, LEAP_NVM_WRITE, 65536, 8192, 1), (uintptr_t)w.p.data,
-	      8192, w.p.data_keys.rkey, 0);
-	peer_send(&w.p, LEAP_SQE_SIZE);
+	send_io(&w.p, LEAP_NVM_WRITE, 65536, 8192, 1);
 	polls(&w);
 	keyed(io(&w.p, LEAP_NVM_READ, 0, 512, 2), (uintptr_t)w.p.data + 16384,
 	      512, w.p.data_keys.rkey, 0);
@@ -304,9 +296,7 @@ static void test_slow_peer(void **state)
 	peer_send(&w.p, LEAP_SQE_SIZE);
 	assert_non_null(answer(&w));
 	for (i = 0; i < DEPTH - 1; i++) {
-		keyed(io(&w.p, LEAP_NVM_READ, 0, 512, (uint16_t)i),
-		      (uintptr_t)w.p.data, 512, w.p.data_keys.rkey, 0);
-		peer_send(&w.p, LEAP_SQE_SIZE);
+		send_io(&w.p, LEAP_NVM_READ, 0, 512, (uint16_t)i);
 	}
 	polls(&w);
 	assert_int_equal(w.f.executed, DEPTH - 1);
@@ -317,9 +307,7 @@ static void test_slow_peer(void **state)
 	}
 	assert_int_equal(w.f.target.lost, 0);
 	/* And one that never does, ends the day with the connection. */
-	keyed(io(&w.p, LEAP_NVM_READ, 0, 512, 99), (uintptr_t)w.p.data, 512,
-	      w.p.data_keys.rkey, 0);
-	peer_send(&w.p, LEAP_SQE_SIZE);
+	send_io(&w.p, LEAP_NVM_READ, 0, 512, 99);
 	polls(&w);
 	leap_vqp_close(w.f.target.vqp);
 	gone(&w);
@@ -335,9 +323,7 @@ static void ask_reads(struct world *w, unsigned int n)
 	peer_send(&w->p, LEAP_SQE_SIZE);
 	assert_non_null(answer(w));
 	for (i = 0; i < n; i++) {
-		keyed(io(&w->p, LEAP_NVM_READ, 0, 512, (uint16_t)i),
-		      (uintptr_t)w->p.data, 512, w->p.data_keys.rkey, 0);
-		peer_send(&w->p, LEAP_SQE_SIZE);
+		send_io(&w->p, LEAP_NVM_READ, 0, 512, (uint16_t)i);
 		polls(w);
 	}
 }
@@ -398,14 +384,10 @@ static void test_close_at_connect(void **state)
 /* An admin capsule has no data: there is no room for it. */
 static void test_admin_capsule(void **state)
 {
-	struct leap_rdma_cm_req req = peer_req(0, DEPTH);
 	struct world w;
 
 	begin(&w);
-	peer_ask(&w.p, w.f.url, &req, 32, 16, DEPTH);
-	polls(&w);
-	assert_int_equal(peer_event(&w.p), 1);
-	assert_int_equal(w.p.cm.type, LEAP__V_ESTABLISHED);
+	request(&w, 0, LEAP__V_ESTABLISHED);
 	connect_sqe(&w.p, 0);
 	in_capsule((struct leap_sqe *)(void *)w.p.out, 0, 1024);
 	peer_send(&w.p, LEAP_SQE_SIZE + 1024);
@@ -416,15 +398,11 @@ static void test_admin_capsule(void **state)
 /* A device that reads nothing would leave every write waiting. */
 static void test_no_reads(void **state)
 {
-	struct leap_rdma_cm_req req = peer_req(1, DEPTH);
 	struct world w;
 
 	begin(&w);
 	w.fabric->dev.caps.max_ord = 0;
-	peer_ask(&w.p, w.f.url, &req, 32, 16, DEPTH);
-	polls(&w);
-	assert_int_equal(peer_event(&w.p), 1);
-	assert_int_equal(w.p.cm.type, LEAP__V_REJECTED);
+	request(&w, 1, LEAP__V_REJECTED);
 	finish(&w);
 }
 
@@ -438,157 +416,6 @@ static void test_silent(void **state)
 	assert_int_equal(w.f.target.lost, 0);
 	assert_int_equal(w.p.v->disconnect(w.p.id), 0);
 	gone(&w);
-	finish(&w);
-}
-
-/* ---- events ---- */
-
-/*
- * Every event in every state of a connection: those that end it end it, the
- * others are without effect or end it; nothing is left, nothing is answered
- * twice, and the next host is served.
- */
-static void event_in(unsigned int type, unsigned int state)
-{
-	struct leap_rdma_cm_req req = peer_req(1, DEPTH);
-	struct leap__v_id *id;
-	struct world w;
-	int ends;
-
-	if (state == 0) {
-		link_up(&w, DEPTH);	/* accepted, nothing has come */
-	} else if (state == 1) {
-		link_up(&w, DEPTH);	/* Connect waits */
-		w.f.target.hold_connect = 1;
-		connect_sqe(&w.p, 1);
-		peer_send(&w.p, LEAP_SQE_SIZE);
-		polls(&w);
-	} else {
-		live(&w);
-		w.f.delay = state == 2 ? 0 : 1000000;
-		w.fabric->paused = state == 4;	/* READ is out */
-		keyed(io(&w.p, LEAP_NVM_WRITE, 0, 8192, 1),
-		      (uintptr_t)w.p.data, 8192, w.p.data_keys.rkey, 0);
-		if (state > 2)
-			peer_send(&w.p, LEAP_SQE_SIZE);
-		polls(&w);
-		if (state == 4) {
-			w.fabric->paused = 0;
-			fake_resume(w.fabric);
-			w.fabric->paused = 1;
-			polls(&w);
-		}
-		if (state == 5) {
-			keyed(io(&w.p, LEAP_NVM_READ, 0, 512, 2),
-			      (uintptr_t)w.p.data, 512, w.p.data_keys.rkey, 0);
-			leap_vqp_close(w.f.target.vqp);
-		}
-	}
-	id = fake_id(w.fabric, 1, 0);
-	if (id)
-		fake_event(id, type, 0, NULL, 0);
-	polls(&w);
-	w.fabric->paused = 0;
-	fake_resume(w.fabric);
-	polls(&w);
-	w.f.delay = 0;
-	while (w.f.nr_delayed) {
-		w.f.due[0] = 1;
-		rdma_poll(&w.f);
-	}
-	if (w.f.target.held) {
-		leap_cmd_complete(w.f.target.held, 0);
-		w.f.target.held = NULL;
-	}
-	polls(&w);
-	ends = type == LEAP__V_DISCONNECTED || type == LEAP__V_ADDR_CHANGE ||
-	       type == LEAP__V_DEVICE_REMOVAL;
-	if (ends || state == 5)
-		gone(&w);
-	if (type == LEAP__V_TIMEWAIT_EXIT || type == LEAP__V_OTHER ||
-	    type == LEAP__V_ESTABLISHED)
-		assert_int_equal(w.f.target.lost, state == 5);
-	/* The next one. */
-	w.f.target.hold_connect = 0;
-	peer_fini(&w.p);
-	peer_init(&w.p, w.fabric);
-	peer_ask(&w.p, w.f.url, &req, 32, 16, DEPTH);
-	polls(&w);
-	assert_int_equal(peer_event(&w.p), 1);
-	assert_int_equal(w.p.cm.type, LEAP__V_ESTABLISHED);
-	finish(&w);
-}
-
-static void test_events(void **state)
-{
-	unsigned int type, s;
-
-	for (type = 0; type < LEAP__V_NR_EVENTS; type++)
-		for (s = 0; s < 6; s++)
-			event_in(type, s);
-}
-
-/* A listener's device goes, or changes: it listens again. */
-static void test_listener_events(void **state)
-{
-	struct leap_rdma_cm_req req = peer_req(1, DEPTH);
-	unsigned int type;
-
-	for (type = 0; type < LEAP__V_NR_EVENTS; type++) {
-		struct leap__v_id *id;
-		struct world w;
-		int restarts = type == LEAP__V_DEVICE_REMOVAL ||
-			       type == LEAP__V_ADDR_CHANGE;
-
-		if (type == LEAP__V_CONNECT_REQUEST)
-			continue;
-		begin(&w);
-		for (id = w.fabric->ids; id->state != FAKE_LISTENING;)
-			id = id->next;
-		fake_event(id, type, 0, NULL, 0);
-		polls(&w);
-		if (restarts) {
-			assert_int_equal(w.fabric->nr_ids, 0);
-			RDMA_WAIT(w.fabric->nr_ids == 1, rdma_poll(&w.f));
-		}
-		peer_ask(&w.p, w.f.url, &req, 32, 16, DEPTH);
-		polls(&w);
-		assert_int_equal(peer_event(&w.p), 1);
-		assert_int_equal(w.p.cm.type, LEAP__V_ESTABLISHED);
-		finish(&w);
-	}
-}
-
-/* Many at once: others of the poll group have their turn between them. */
-static void test_request_flood(void **state)
-{
-	struct leap_rdma_cm_req req = peer_req(1, DEPTH);
-	struct peer p[64];
-	struct world w;
-	unsigned int i;
-
-	begin(&w);
-	for (i = 0; i < COUNT(p); i++) {
-		peer_init(&p[i], w.fabric);
-		peer_ask(&p[i], w.f.url, &req, 32, 16, 1);
-	}
-	rdma_poll(&w.f);
-	rdma_poll(&w.f);
-	assert_in_range(w.f.target.accepted, 1, COUNT(p) / 2);
-	RDMA_WAIT(w.f.target.accepted == COUNT(p), rdma_poll(&w.f));
-	for (i = 0; i < COUNT(p); i++)
-		peer_fini(&p[i]);
-	finish(&w);
-}
-
-/* Requests that nobody has looked at when the listener stops. */
-static void test_unlisten(void **state)
-{
-	struct leap_rdma_cm_req req = peer_req(1, DEPTH);
-	struct world w;
-
-	begin(&w);
-	peer_ask(&w.p, w.f.url, &req, 32, 16, DEPTH);
 	finish(&w);
 }
 
@@ -611,16 +438,10 @@ int main(void)
 		cmocka_unit_test(test_admin_capsule),
 		cmocka_unit_test(test_no_reads),
 		cmocka_unit_test(test_silent),
-		cmocka_unit_test(test_events),
-		cmocka_unit_test(test_listener_events),
-		cmocka_unit_test(test_request_flood),
-		cmocka_unit_test(test_unlisten),
 	};
-
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
-	/* All of it again, with fewer shared receives than there are entries of
-	 * queues. */
+	/* Again, with fewer shared receives than there are entries of queues. */
 	rdma_srq = 12;
 	return failed + cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,12 +4,10 @@
  * go: what a runtime raises between an agent's decision and the message that
  * says it is not lost.
  */
+#include "fds.h"
 #include "runtime-fixture.h"
 
-#include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #define BYTES	(1u << 20)
 #define DEPTH	16u
@@ -37,7 +35,8 @@ static void *map(int fd)
 static void lend(struct w *w)
 {
 	struct leap_link_msg m = rf_ctrl_add(BYTES);
-	int state = rf_memory(BYTES, 1), ram = rf_memory(BYTES, 1);
+	int state = fds_memory(BYTES, F_SEAL_SHRINK);
+	int ram = fds_memory(BYTES, F_SEAL_SHRINK);
 
 	w->db = map(state);
 	w->ram = map(ram);

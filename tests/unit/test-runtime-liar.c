@@ -4,13 +4,11 @@
  * controllers, memory, queues and interrupts, it refuses or serves, and goes
  * on.
  */
+#include "fds.h"
 #include "runtime-fixture.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 static void lie_about_ctrls(struct rf *s, int good, int bad, int ev)
 {
@@ -96,7 +94,8 @@ static void lie_about_queues(struct rf *s)
 static void test_lying_agent(void **state)
 {
 	struct rf *s = rf_new();
-	int good = rf_memory(1 << 20, 1), bad = rf_memory(1 << 20, 0);
+	int good = fds_memory(1 << 20, F_SEAL_SHRINK);
+	int bad = fds_memory(1 << 20, 0);
 	int ev = eventfd(0, EFD_CLOEXEC), null;
 	struct leap_link_msg m;
 
@@ -137,7 +136,7 @@ static void test_random_agent(void **state)
 	(void)state;
 	for (round = 0; round < 60; round++) {
 		rf_go(s);
-		good = rf_memory(1 << 20, 1);
+		good = fds_memory(1 << 20, F_SEAL_SHRINK);
 		m = rf_ctrl_add(1 << 20);
 		assert_int_equal(rf_ask(s, &m, good), 0);
 		m = liar_say(LEAP_LINK_MEM_ADD);

@@ -3,11 +3,9 @@
  * What a virtual drive keeps across the processes that serve it, and what it
  * shows when that is damaged; and what a guest can do to the pin and to resets.
  */
+#include "fds.h"
 #include "guest-driver.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <leapio/bdev.h>
 #include <leapio/nvme.h>
@@ -95,10 +93,8 @@ static struct leap_dmabuf *part_of_a_file(void)
 	const uint64_t at = 2u << 20;
 	struct leap_dmabuf *buf;
 	uint64_t i, word;
-	int fd = memfd_create("ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = fds_memory(4 << 20, F_SEAL_SHRINK);
 
-	assert_int_equal(ftruncate(fd, 4 << 20), 0);
-	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
 	for (i = 0; i < 4u << 20; i += 4096) {
 		word = i;
 		assert_int_equal(pwrite(fd, &word, 8, (off_t)i), 8);

@@ -3,6 +3,7 @@
  * The life of a virtual drive: resets under I/O, memory that goes away, a
  * process that is replaced, drives that come and go, in every order.
  */
+#include "fds.h"
 #include "rand.h"
 #include "vdev-fixture.h"
 
@@ -470,22 +471,13 @@ static void test_destroy_from_unmap(void **state)
 
 #define NR_DRIVES 16
 
-static unsigned int nr_fds(void)
-{
-	unsigned int n = 0;
-	int fd;
-
-	for (fd = 0; fd < 2048; fd++)
-		n += dup2(fd, fd) == fd;
-	return n;
-}
-
 static void test_hotplug(void **state)
 {
 	struct vx *w = *state, x[NR_DRIVES];
 	struct leap_vdev_opts o = vx_opts(w);
 	unsigned int turns = unit_is_emulated() ? 200 : 1000;
-	unsigned int turn, i, fds = nr_fds();
+	int fds = fds_open();
+	unsigned int turn, i;
 	struct test_rand r;
 	int gone[NR_DRIVES];
 
@@ -515,7 +507,7 @@ static void test_hotplug(void **state)
 			vx_drop(&x[i]);
 		}
 	vx_settle(w);
-	assert_int_equal(nr_fds(), fds);
+	assert_int_equal(fds_open(), fds);
 	assert_null(leap__vdev_next(w->target, NULL));
 }
 

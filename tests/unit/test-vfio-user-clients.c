@@ -223,7 +223,7 @@ static void qemu_device(int fd)
 
 static void test_qemu_start(void **state)
 {
-	int ram = vf_memory(0x40000000, 1), fd = vf_event();
+	int ram = fds_memory(0x40000000, F_SEAL_SHRINK), fd = vf_event();
 
 	(void)state;
 	qemu_memory(ram);

@@ -249,7 +249,7 @@ static void await(const int *done)
 
 static void drive_memory(void)
 {
-	dr.fd = vf_memory(RAM, 1);
+	dr.fd = fds_memory(RAM, F_SEAL_SHRINK);
 	dr.ram = mmap(NULL, RAM, PROT_READ | PROT_WRITE, MAP_SHARED, dr.fd, 0);
 	assert_true(dr.ram != MAP_FAILED);
 	assert_int_equal(vfu_map(&dr.c, 0, RAM, dr.fd, 0, RW), 0);

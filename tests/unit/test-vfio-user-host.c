@@ -5,13 +5,11 @@
  * server is plain system calls; what lies behind a good one is for the
  * conformance table.
  */
+#include "fds.h"
 #include "unit.h"
 
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include <leapio/pollgroup.h>
 #include <leapio/qp.h>
@@ -148,26 +146,13 @@ static void ask_for_bytes(void)
 
 static void with_fds(void)
 {
-	union {
-		struct cmsghdr hdr;
-		char buf[CMSG_SPACE(sizeof(int))];
-	} ctl;
 	struct leap__vfu_hdr h = t.in.hdr;
-	struct iovec iov = { &h, sizeof(h) };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl.buf,
-		.msg_controllen = sizeof(ctl.buf),
-	};
 	int fd = open("/dev/null", O_RDONLY);
 
-	memset(&ctl, 0, sizeof(ctl));
 	h.flags = LEAP__VFU_REPLY;
 	h.size = sizeof(h) + 16;
-	ctl.hdr.cmsg_level = SOL_SOCKET;
-	ctl.hdr.cmsg_type = SCM_RIGHTS;
-	ctl.hdr.cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(&ctl.hdr), &fd, sizeof(fd));
-	assert_true(sendmsg(t.conn, &msg, MSG_NOSIGNAL) > 0);
+	assert_int_equal(fds_send(t.conn, &h, sizeof(h), &fd, 1, 0),
+			 sizeof(h));
 	close(fd);
 	say(t.in.payload, 16);
 }
@@ -431,27 +416,17 @@ static void test_silent(void **state)
 	everywhere(SILENT, -ETIMEDOUT);
 }
 
-static unsigned int nr_open(void)
-{
-	unsigned int n = 0;
-	int fd;
-
-	for (fd = 0; fd < 256; fd++)
-		n += fcntl(fd, F_GETFD) >= 0;
-	return n;
-}
-
 /* Descriptors that nobody asked for are not kept. */
 static void test_fds(void **state)
 {
-	unsigned int before = nr_open(), i;
+	unsigned int before = fds_open(), i;
 
 	for (i = 0; i < COUNT(commands); i++) {
 		start(WITH_FDS, commands[i]);
 		turn(&t.state);
 		finish();
 	}
-	assert_int_equal(nr_open(), before);
+	assert_int_equal(fds_open(), before);
 }
 
 /* Bytes of ours are not to be had by message. */

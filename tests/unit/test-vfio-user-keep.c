@@ -81,7 +81,7 @@ static void replace(void)
 
 static void test_goes_on(void **state)
 {
-	int ram = vf_memory(4 * MB, 1), irq[3], i, turn;
+	int ram = fds_memory(4 * MB, F_SEAL_SHRINK), irq[3], i, turn;
 	const uint32_t vector[3] = { 0, 3, VF_VECTORS - 1 };
 	uint32_t v = 0x12345678, got;
 
@@ -177,7 +177,7 @@ static void test_in_the_middle(void **state)
 	struct leap__vfu_hdr h = {
 		.id = 99, .cmd = LEAP__VFU_RESET, .size = sizeof(h),
 	};
-	int ram = vf_memory(MB, 1), i;
+	int ram = fds_memory(MB, F_SEAL_SHRINK), i;
 	uint32_t v;
 
 	(void)state;
@@ -246,7 +246,8 @@ static void test_said_meanwhile(void **state)
 /* Bytes of anybody: an error, or something that can be ended. */
 static void test_noise(void **state)
 {
-	int ram = vf_memory(4 * MB, 1), fd = vf_event(), i, err, good = 0;
+	int ram = fds_memory(4 * MB, F_SEAL_SHRINK);
+	int fd = vf_event(), i, err, good = 0;
 	struct test_rand r = { 3 };
 	struct leap__saved s, bad;
 	struct fake_vdev kept, last;
@@ -467,7 +468,7 @@ static void test_drive(void **state)
 	int fds, fd;
 
 	(void)state;
-	fds = vf_open_fds();
+	fds = fds_open();
 	memset(&kp, 0, sizeof(kp));
 	snprintf(kp.path, sizeof(kp.path), "/tmp/leap-keep-%d.sock",
 		 (int)getpid());
@@ -501,7 +502,7 @@ static void test_drive(void **state)
 		leap_pollgroup_poll(kp.pg, 0);
 	assert_int_equal(leap_pollgroup_destroy(kp.guest), 0);
 	unlink(kp.file);
-	assert_int_equal(vf_open_fds(), fds);
+	assert_int_equal(fds_open(), fds);
 }
 
 int main(void)

@@ -15,7 +15,7 @@
 
 static void test_map(void **state)
 {
-	int fd = vf_memory(1 << 20, 1);
+	int fd = fds_memory(1 << 20, F_SEAL_SHRINK);
 
 	(void)state;
 	assert_int_equal(vfu_map(&vf.c, 0, 0xa0000, fd, 0, RW), 0);
@@ -53,7 +53,7 @@ static void test_bad_map(void **state)
 	struct leap__vfu_dma_map m = {
 		.argsz = 32, .flags = RW, .addr = 0, .bytes = 4096,
 	};
-	int fd = vf_memory(1 << 16, 1), two[2] = { fd, fd };
+	int fd = fds_memory(1 << 16, F_SEAL_SHRINK), two[2] = { fd, fd };
 
 	(void)state;
 	assert_int_equal(vfu_map(&vf.c, 0x10000, 0x10000, fd, 0, RW), 0);
@@ -84,7 +84,7 @@ static void test_bad_map(void **state)
 /* A file that could be cut short under a load: kept, not used, explained. */
 static void test_unsealed(void **state)
 {
-	int fd = vf_memory(1 << 16, 0);
+	int fd = fds_memory(1 << 16, 0);
 
 	(void)state;
 	vf.vdev.mem_add_err = -EACCES;
@@ -352,7 +352,7 @@ static void test_bad_irqs(void **state)
 	assert_int_equal(vfu_ask(&vf.c, LEAP__VFU_RESET, NULL, 0, fds, 1, NULL),
 			 EINVAL);
 	/* Not an eventfd. */
-	fds[2] = vf_memory(4096, 1);
+	fds[2] = fds_memory(4096, F_SEAL_SHRINK);
 	assert_int_equal(vfu_set_irqs(&vf.c, E_FD, 2, 0, 1, NULL, fds + 2, 1),
 			 EINVAL);
 	/* Lengths. */

@@ -3,13 +3,11 @@
  * vfu-client.c - see vfu-client.h
  */
 #define _GNU_SOURCE
+#include "fds.h"
 #include "vfu-client.h"
 
 #include <errno.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include <leapio/pollgroup.h>
 
@@ -47,35 +45,19 @@ void vfu_settle(struct leap_pollgroup *pg)
 void vfu_raw(struct vfu_client *c, const void *p, size_t n, const int *fds,
 	     uint32_t nr_fds)
 {
-	union {
-		char buf[CMSG_SPACE(32 * sizeof(int))];
-		struct cmsghdr align;
-	} ctl;
-	struct iovec iov = { (void *)(uintptr_t)p, n };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct cmsghdr *cm;
+	const char *at = p;
 	ssize_t sent;
 
-	if (nr_fds) {
-		memset(&ctl, 0, sizeof(ctl));
-		mh.msg_control = ctl.buf;
-		mh.msg_controllen = CMSG_SPACE(nr_fds * sizeof(int));
-		cm = CMSG_FIRSTHDR(&mh);
-		cm->cmsg_level = SOL_SOCKET;
-		cm->cmsg_type = SCM_RIGHTS;
-		cm->cmsg_len = CMSG_LEN(nr_fds * sizeof(int));
-		memcpy(CMSG_DATA(cm), fds, nr_fds * sizeof(int));
-	}
-	while (iov.iov_len) {
-		sent = sendmsg(c->sock, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (n) {
+		sent = fds_send(c->sock, at, n, fds, nr_fds, MSG_DONTWAIT);
 		if (sent < 0 && errno != EAGAIN)
 			return;
 		leap_pollgroup_poll(c->pg, 0);
 		if (sent < 0)
 			continue;
-		mh.msg_controllen = 0;
-		iov.iov_base = (char *)iov.iov_base + sent;
-		iov.iov_len -= (size_t)sent;
+		nr_fds = 0;
+		at += sent;
+		n -= (size_t)sent;
 	}
 }
 

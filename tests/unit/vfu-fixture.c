@@ -5,28 +5,13 @@
 #define _GNU_SOURCE
 #include "vfu-fixture.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 struct vf vf;
-
-int vf_open_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
 
 static void log_line(void *arg, enum leap_log_level level, const char *text)
 {
@@ -51,7 +36,7 @@ int vf_set_up(void **state)
 
 	(void)state;
 	memset(&vf, 0, sizeof(vf));
-	vf.fds_open = vf_open_fds();
+	vf.fds_open = fds_open();
 	vf.c.sock = -1;
 	po.log = log_line;
 	po.world = LEAP_WORLD_EPOLL;
@@ -84,7 +69,7 @@ int vf_tear_down(void **state)
 	assert_int_equal(vf.vdev.nr_maps, 0);
 	assert_int_equal(leap_pollgroup_destroy(vf.pg), 0);
 	assert_int_equal(access(vf.path, F_OK), -1);
-	assert_int_equal(vf_open_fds(), vf.fds_open);
+	assert_int_equal(fds_open(), vf.fds_open);
 	return 0;
 }
 
@@ -94,17 +79,6 @@ int vf_set_up_live(void **state)
 	assert_int_equal(vfu_connect(&vf.c, vf.pg, vf.path), 0);
 	assert_int_equal(vfu_hello(&vf.c), 0);
 	return 0;
-}
-
-int vf_memory(size_t bytes, int sealed)
-{
-	int fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	assert_true(fd >= 0);
-	assert_int_equal(ftruncate(fd, (off_t)bytes), 0);
-	if (sealed)
-		assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
-	return fd;
 }
 
 int vf_event(void)

@@ -6,12 +6,14 @@
 #ifndef LEAP_TESTS_VFU_FIXTURE_H
 #define LEAP_TESTS_VFU_FIXTURE_H
 
+#include "unit.h"
+
 #include <leapio/leapio.h>
 #include <leapio/nvme.h>
 
 #include "fake-vdev.h"
+#include "fds.h"
 #include "transport/vfio-user/server.h"
-#include "unit.h"
 #include "vfu-client.h"
 
 #define VF_VECTORS	17u
@@ -41,9 +43,6 @@ int vf_tear_down(void **state);
 #define VF_LIVE(f) \
 	cmocka_unit_test_setup_teardown(f, vf_set_up_live, vf_tear_down)
 
-int vf_open_fds(void);
-/* A memfd, sealed against shrinking or not; an eventfd. */
-int vf_memory(size_t bytes, int sealed);
 int vf_event(void);
 /* Signals since the last look. */
 uint64_t vf_fired(int fd);
