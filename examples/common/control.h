@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control.h - the control socket: clients of a Unix socket that speak JSON-RPC */
+/* control.h - the control socket:
+ * clients of a Unix socket that speak JSON-RPC */
 #ifndef EXAMPLES_CONTROL_H
 #define EXAMPLES_CONTROL_H
 

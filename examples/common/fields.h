@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* fields.h - read a JSON object into a struct by a table, and refuse the rest */
+/* fields.h - read a JSON object into a struct by a table,
+ * and refuse the rest */
 #ifndef EXAMPLES_FIELDS_H
 #define EXAMPLES_FIELDS_H
 

@@ -31,7 +31,8 @@ struct ram {
 	const char *path;	/* of -mem-path */
 };
 
-/* @key's value in "first,key=value,..." where ",," is a comma. 1: it is there. */
+/* @key's value in "first,key=value,..." where ",," is a comma.
+ * 1: it is there. */
 static int list_get(const char *list, const char *key, char *out, size_t max)
 {
 	size_t len = strlen(key), n = 0;

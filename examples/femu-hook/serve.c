@@ -73,7 +73,8 @@ static int start(struct serve *s, int which, struct args *a, struct report *r)
 	pid_t pid;
 
 	if (a->failed) {
-		report_add(r, "no-memory", 1, "%s: too many arguments", a->v[0]);
+		report_add(r, "no-memory", 1, "%s: too many arguments",
+			   a->v[0]);
 		return -1;
 	}
 	pid = fork();

@@ -25,7 +25,8 @@ struct lending {
 	struct leap_timer retry;
 	struct leap_msg work;
 	int work_sent;
-	int ending;			/* it has been destroyed; not yet gone */
+	int ending;			/* it has been destroyed;
+					 * not yet gone */
 };
 
 static void lend(struct lending *x);

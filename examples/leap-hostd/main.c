@@ -3,10 +3,10 @@
  * leap-hostd - owns the drives of virtual machines, whoever serves them
  *
  * Has the hypervisors' sockets, the guests' memory and everything else that
- * must not be lost; socp --agent attaches to it and serves the I/O, or, where it
- * cannot reach that memory, is relayed each command. Boring on purpose: it opens
- * no stack but relays and is not restarted when socp is. What it does with
- * drives is the library's.
+ * must not be lost; socp --agent attaches to it and serves the I/O, or, where
+ * it cannot reach that memory, is relayed each command. Boring on purpose: it
+ * opens no stack but relays and is not restarted when socp is. What it does
+ * with drives is the library's.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -186,7 +186,8 @@ static int read_options(struct hostd *h, int argc, char **argv)
 	rc = config_finish(c);
 	if (!rc && !c->agent && !json_array_size(c->lends) && !has_own(c)) {
 		rc = -EINVAL;
-		snprintf(c->error, sizeof(c->error), "expected --listen SOCKET");
+		snprintf(c->error, sizeof(c->error),
+			 "expected --listen SOCKET");
 	}
 	if (rc)
 		fprintf(stderr, "leap-hostd: %s\n", c->error);
@@ -244,7 +245,8 @@ static int start_subsystems(struct hostd *h)
 	return 0;
 }
 
-/* Whose drive it is; of the agent's where nobody has described its subsystem. */
+/* Whose drive it is; of the agent's where nobody has
+ * described its subsystem. */
 static int find_target(struct hostd *h, const char *url,
 		       struct leap_target **out)
 {

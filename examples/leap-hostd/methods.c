@@ -171,8 +171,10 @@ static void process_info(struct jsonrpc_call *call, const json_t *params,
 		return;
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	leap_pollgroup_stats(h->home, &s);
-	jsonrpc_result(call, json_pack("{s:i, s:i, s:s, s:I, s:I, s:I, s:I, s:I}",
-		"pid", (int)getpid(), "upgrades", (int)h->upgrades, "version", leap_version(),
+	jsonrpc_result(call, json_pack(
+		"{s:i, s:i, s:s, s:I, s:I, s:I, s:I, s:I}",
+		"pid", (int)getpid(), "upgrades", (int)h->upgrades,
+		"version", leap_version(),
 		"uptime_ns", (json_int_t)((uint64_t)ts.tv_sec * 1000000000u +
 				(uint64_t)ts.tv_nsec - h->start_ns),
 		"polls", (json_int_t)s.polls, "sleeps", (json_int_t)s.sleeps,

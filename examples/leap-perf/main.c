@@ -365,8 +365,8 @@ static int load(struct leap_pollgroup *pg, struct leap_host *host,
 	}
 	rc = o->zoned ? zoned_run(pg, host, o, &all, &r) :
 			load_run(pg, host, o, &ns, v, &r);
-	/* A signal ends the load; what it has written is read back all the same,
-	 * unless there is another one. */
+	/* A signal ends the load; what it has written is read back all the
+	 * same, unless there is another one. */
 	perf_stop = 0;
 	if (!rc && v && !r.lost)
 		rc = load_read_back(pg, host, o, &ns, v, &r);

@@ -44,7 +44,8 @@ static void group_stop(struct leap_msg *msg)
 	g->quit = 1;
 }
 
-/* A connection to somewhere else that is being closed is waited for, a while. */
+/* A connection to somewhere else that is being closed is waited for,
+ * a while. */
 static void destroy_group(struct leap_pollgroup *pg)
 {
 	uint64_t end = now_ns() + STOP_NS;

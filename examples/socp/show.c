@@ -173,7 +173,8 @@ static void add_ctrls(json_t *list, const struct leap_target *target,
 	}
 }
 
-/* An answer about all subsystems, or the one that is named: *@nqn, else NULL. */
+/* An answer about all subsystems, or the one that is named:
+ * *@nqn, else NULL. */
 static json_t *begin_list(struct jsonrpc_call *call, struct runtime *rt,
 			  const json_t *params, const char **nqn)
 {

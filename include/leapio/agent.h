@@ -15,8 +15,8 @@
  * No successful fence, no failover: before another runtime gets anything, and
  * before a reset or an unmap is answered while a runtime does not respond, the
  * old one is killed by its pidfd, and its exit and the release of the locks of
- * its files are awaited. Those files the agent must be able to open for reading,
- * at the paths that they have in the runtime.
+ * its files are awaited. Those files the agent must be able to open for
+ * reading, at the paths that they have in the runtime.
  *
  * All calls are for the owner of the target's home poll group, and all
  * callbacks run there, in poll.
@@ -37,7 +37,8 @@ struct leap_agent;
 
 enum leap_agent_state {
 	LEAP_AGENT_NONE = 0,	/* no runtime: guests wait */
-	LEAP_AGENT_STARTING = 1,	/* one opens its stacks, gets the queues */
+	LEAP_AGENT_STARTING = 1,	/* one opens its stacks,
+					 * gets the queues */
 	LEAP_AGENT_SERVED = 2,
 	LEAP_AGENT_HANDOFF = 3,	/* the old one drains */
 	LEAP_AGENT_FENCING = 4,	/* the old one must be gone first */
@@ -59,7 +60,8 @@ struct leap_agent_opts {
 	uint32_t keepalive_ms;
 	/* Without a runtime I/O waits for the next one. 0: for ever. Else:
 	 * after so long all controllers show CFS, whose guests then reset them
-	 * and see errors; and again after so long, while there is still none. */
+	 * and see errors; and again after so long,
+	 * while there is still none. */
 	uint32_t no_runtime_ms;
 	/* The state changed, a runtime came or went. May be NULL. */
 	void (*changed)(void *arg);

@@ -9,7 +9,7 @@
  * counts, so that the hot path takes no lock and touches no shared line.
  *
  *	guest address --view--> piece (pinned) ... leap_ats_release()
- *	unmap: new translations fail -> pins of every view drain -> one completion
+ *	unmap: new translations fail -> pins of all views drain -> a completion
  */
 #ifndef LEAPIO_ATS_H
 #define LEAPIO_ATS_H
@@ -251,7 +251,8 @@ LEAP_API int leap_ats_read(struct leap_ats_view *view, struct leap_ats_io *io);
 LEAP_API int leap_ats_write(struct leap_ats_view *view,
 			    struct leap_ats_io *io);
 
-/* leap_ats_io_pollgroup - whose view it is of, for leap_ats_ops. Context: any */
+/* leap_ats_io_pollgroup - whose view it is of, for leap_ats_ops.
+ * Context: any */
 LEAP_API struct leap_pollgroup *
 leap_ats_io_pollgroup(const struct leap_ats_io *io);
 

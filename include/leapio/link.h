@@ -46,9 +46,10 @@ enum leap_link_type {
 	LEAP_LINK_ERROR = 19,	/* from the I/O half: an error-log entry */
 	LEAP_LINK_STATS = 20,	/* reply: SMART counters of a controller */
 	LEAP_LINK_FEATURE = 21,	/* a feature that the I/O half obeys */
-	LEAP_LINK_FLUSH = 22,	/* all namespaces of a controller; reply = done */
-	LEAP_LINK_CTRL_ADD = 23,	/* a controller behind registers (+fd of its
-				 * state memory) */
+	LEAP_LINK_FLUSH = 22,	/* all namespaces of a controller;
+				 * reply = done */
+	LEAP_LINK_CTRL_ADD = 23, /* a controller behind registers (+fd of its
+				  * state memory) */
 	LEAP_LINK_CTRL_DEL = 24,	/* reply = nothing of it is left */
 	LEAP_LINK_CQ_ADD = 25,	/* before the queue pairs that use it */
 	LEAP_LINK_CQ_DEL = 26,	/* after them */
@@ -150,7 +151,8 @@ struct leap_qp_desc {
 	uint8_t hostid[16];	/* whose commands these are */
 };
 
-#define LEAP_QPD_SHADOW		1u	/* shadow doorbells: SHADOW said where */
+#define LEAP_QPD_SHADOW		1u	/* shadow doorbells:
+					 * SHADOW said where */
 #define LEAP_QPD_RESUME		2u	/* record may hold commands in flight */
 #define LEAP_QPD_DRAIN		4u	/* QP_DEL: finish what was fetched */
 #define LEAP_QPD_WRITE_THROUGH	8u	/* volatile write cache disabled */

@@ -43,7 +43,8 @@ enum leap_perm {
 struct leap_piece {
 	void *addr;		/* direct: where it is; else NULL */
 	uint64_t remote;	/* one-sided: peer's address; message: offset */
-	struct leap_dmabuf *buf;	/* registered memory it lies in, or NULL */
+	struct leap_dmabuf *buf;	/* registered memory it lies in,
+					 * or NULL */
 	uint32_t len_bytes;
 	uint32_t key;		/* one-sided: the peer's remote key */
 	uint32_t reach;		/* enum leap_reach */

@@ -49,7 +49,8 @@ struct leap_pollgroup_opts {
 	/* Of a pool, no queue pair takes more than it leaves to the others;
 	 * from 64 commands on, a quarter is kept for those with few, and one
 	 * more for each of up to 4096 queue pairs that has none. */
-	uint32_t nr_cmds;	/* commands served at once; 0 = 1024, <= 65535 */
+	uint32_t nr_cmds;	/* commands served at once;
+				 * 0 = 1024, <= 65535 */
 	uint32_t nr_bufs;	/* payload buffers; 0 = 256 */
 	uint32_t buf_bytes;	/* size of one; 0 = 131072, multiple of 4096 */
 	int64_t spin_ns;	/* leap_pollgroup_wait: how long to poll without

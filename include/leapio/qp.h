@@ -131,8 +131,8 @@ struct leap_qp_opts {
 #define LEAP_QP_HEADER_DIGEST	1u	/* tcp: ask for header digests */
 #define LEAP_QP_DATA_DIGEST	2u	/* tcp: ask for data digests */
 #define LEAP_QP_NO_SQ_FLOW	4u	/* ask for SQ flow control disable */
-#define LEAP_QP_PRP		8u	/* behind registers: payload by PRPs, even
-					 * where the controller takes SGLs */
+#define LEAP_QP_PRP		8u	/* behind registers: payload by PRPs,
+					 * even where it takes SGLs */
 
 /**
  * leap_qp_connect - open a transport connection and send Connect
@@ -210,8 +210,8 @@ LEAP_API void leap_qp_kick(struct leap_qp *qp);
  * leap_qp_close - end the connection and free the queue pair
  *
  * Outstanding requests complete with path status 3/71 (aborted by host) in a
- * later poll, then @closed, which may be NULL, runs, once, and @qp is gone. NULL
- * @qp is a no-op.
+ * later poll, then @closed, which may be NULL, runs, once, and @qp is gone.
+ * NULL @qp is a no-op.
  * Context: owner; allowed in callbacks of other objects and in lost
  */
 LEAP_API void leap_qp_close(struct leap_qp *qp, void (*closed)(void *arg),

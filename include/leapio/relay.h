@@ -6,9 +6,9 @@
  * commands, to the host end of other queue pairs (tcp://, rdma://, shm:, lent:
  * and what else leap_qp_opts.url knows). Alone behind a namespace it passes a
  * guest's commands through: payload that the far end reaches is not copied, ids
- * are the relay's own, LBAs move into its window, ranges that lie in the payload
- * (Dataset Management) are copied, checked against the window and rewritten, and
- * what the far end answers is the answer.
+ * are the relay's own, LBAs move into its window, ranges that lie in the
+ * payload (Dataset Management) are copied, checked against the window and
+ * rewritten, and what the far end answers is the answer.
  *
  *	relay:tcp://HOST:PORT/NQN[nsid=1,start=0,blocks=0,queues=1,depth=128]
  *

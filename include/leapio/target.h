@@ -219,7 +219,8 @@ struct leap_ns_info {
 LEAP_API int leap_ns_info(const struct leap_subsystem *ss, uint32_t nsid,
 			  struct leap_ns_info *info);
 
-/* leap_ns_next - next NSID above @after, 0 at the end. Context: owner of home */
+/* leap_ns_next - next NSID above @after, 0 at the end.
+ * Context: owner of home */
 LEAP_API uint32_t leap_ns_next(const struct leap_subsystem *ss,
 			       uint32_t after);
 

@@ -3,8 +3,8 @@
  * ats.c - the control side of an address space: ranges come and go
  *
  * Ranges live in immutable tables. A map publishes a new table, which a view
- * finds when a lookup misses in its own; unmap.c takes ranges out. Knows nothing
- * of queue pairs.
+ * finds when a lookup misses in its own; unmap.c takes ranges out. Knows
+ * nothing of queue pairs.
  */
 #include <errno.h>
 #include <stdlib.h>

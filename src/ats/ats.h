@@ -67,7 +67,8 @@ struct leap__ats_leave {
 	struct leap_ats_view *view;	/* NULL: detached since */
 	struct leap__ats_unmap *unmap;
 	struct leap__list link;		/* leaves, going or draining of view */
-	bool here;			/* the view is of the unmapping thread */
+	bool here;			/* the view is of
+					 * the unmapping thread */
 };
 
 struct leap__ats_unmap {

@@ -3,9 +3,9 @@
  * io.c - copies that may go through messages, or be moved by a device
  *
  * Memory that came without an fd is reached by asking its owner, who answers
- * later and on a thread of its own; a peer's memory by RDMA. A copy goes through
- * its ranges one after the other: mapped ones at once, the others a message or a
- * move at a time. Knows nothing of what carries them.
+ * later and on a thread of its own; a peer's memory by RDMA. A copy goes
+ * through its ranges one after the other: mapped ones at once, the others a
+ * message or a move at a time. Knows nothing of what carries them.
  */
 #include <errno.h>
 

@@ -157,7 +157,8 @@ static int segment(struct walk *w, struct leap_sgl_desc *seg, int *more)
 	*more = 1;
 	if (LEAP_PLANT(DOUBLE_FETCH))
 		return leap_ats_copy_in(w->at.view, seg,
-				(leap_gpa_t){ at - sizeof(*seg) }, sizeof(*seg));
+					(leap_gpa_t){ at - sizeof(*seg) },
+					sizeof(*seg));
 	return 0;
 }
 

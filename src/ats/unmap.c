@@ -3,9 +3,9 @@
  * unmap.c - a range goes: every view lets go of it, then one completion
  *
  * An unmap publishes a table without the range and sends each view a message.
- * The view drops what it has cached, tells those who hold long-lived pins, waits
- * for its pins in the range, and the last view to do so frees the range and
- * tells the caller. Knows nothing of what pins are held for.
+ * The view drops what it has cached, tells those who hold long-lived pins,
+ * waits for its pins in the range, and the last view to do so frees the range
+ * and tells the caller. Knows nothing of what pins are held for.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -157,14 +157,16 @@ static int build(struct leap_pollgroup *pg, struct leap__layer *layer,
 		ops = find_ops(leap__bdev_builtin(), layer->name);
 	if (!ops)
 		return leap__err(-ENOENT,
-			"leap_bdev_open: column %u: no layer \"%s\" in this build",
-			layer->column, layer->name);
+				 "leap_bdev_open: column %u: no layer \"%s\" "
+				 "in this build",
+				 layer->column, layer->name);
 	if (layer->nr_children < ops->nr_children_min ||
 	    layer->nr_children > ops->nr_children_max)
 		return leap__err(-EINVAL,
-			"leap_bdev_open: column %u: %s has %u layers below, takes %u to %u",
-			layer->column, layer->name, layer->nr_children,
-			ops->nr_children_min, ops->nr_children_max);
+				 "leap_bdev_open: column %u: %s has %u layers "
+				 "below, takes %u to %u",
+				 layer->column, layer->name, layer->nr_children,
+				 ops->nr_children_min, ops->nr_children_max);
 	bdev = bdev_alloc(pg, layer);
 	if (!bdev)
 		return leap__err(-ENOMEM, "leap_bdev_open: out of memory");
@@ -190,8 +192,10 @@ static int layout(struct leap_bdev *bdev)
 	uint64_t total = leap__bio_head_bytes() + (uint64_t)bdev->ops.bio_bytes;
 	uint32_t i;
 
-	total = (total + LEAP__BIO_ALIGN - 1) & ~(uint64_t)(LEAP__BIO_ALIGN - 1);
-	for (i = 0; i < bdev->nr_children && total <= LEAP__BIO_TOTAL_MAX; i++) {
+	total = (total + LEAP__BIO_ALIGN - 1) &
+		~(uint64_t)(LEAP__BIO_ALIGN - 1);
+	for (i = 0; i < bdev->nr_children && total <= LEAP__BIO_TOTAL_MAX;
+	     i++) {
 		bdev->child_off[i] = (uint32_t)total;
 		total += (uint64_t)bdev->ops.bio_children *
 			 bdev->children[i]->bio_total;
@@ -243,7 +247,8 @@ static int open_layers(struct leap_bdev *bdev)
 	bdev->opened = 1;
 	err = leap__bdev_opts_known(bdev);
 	if (!err && !bdev->zones.zone_blocks != !(bdev->caps & LEAP_BDEV_ZONED))
-		err = leap__err(-EINVAL, "leap_bdev_open: %s: zones of %u blocks",
+		err = leap__err(-EINVAL,
+				"leap_bdev_open: %s: zones of %u blocks",
 				bdev->ops.name, bdev->zones.zone_blocks);
 	if (!err && bdev->block_bytes != 512 && bdev->block_bytes != 4096)
 		err = leap__err(-EINVAL,
@@ -330,7 +335,8 @@ int leap_bdev_info(const struct leap_bdev *bdev, struct leap_bdev_info *info)
 	size_t size;
 
 	if (!bdev || !info || info->size < sizeof(info->size))
-		return leap__err(-EINVAL, "leap_bdev_info: info.size is not set");
+		return leap__err(-EINVAL,
+				 "leap_bdev_info: info.size is not set");
 	all.name = bdev->table->name;
 	all.block_bytes = bdev->block_bytes;
 	all.caps = leap__load_relaxed(&bdev->caps);

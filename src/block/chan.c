@@ -56,8 +56,8 @@ static void chan_free(struct leap_chan *chan)
 /* Until it is written to, all of it is the kernel's zero page, or nothing. */
 static void *part_memory(int prot)
 {
-	void *p = mmap(NULL, LEAP__PART_BYTES, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-		       0);
+	void *p = mmap(NULL, LEAP__PART_BYTES, prot,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
 }
@@ -142,7 +142,8 @@ static int bios_alloc(struct leap_chan *chan, uint32_t nr_bios)
 	chan->free = calloc(nr_bios, sizeof(*chan->free));
 	chan->bios = aligned_alloc(LEAP__BIO_ALIGN, (size_t)nr_bios * total);
 	if (!chan->free || !chan->bios)
-		return leap__err(-ENOMEM, "leap_chan_open: nr_bios %u of %u bytes",
+		return leap__err(-ENOMEM,
+				 "leap_chan_open: nr_bios %u of %u bytes",
 				 nr_bios, total);
 	chan->nr_bios = chan->nr_free = nr_bios;
 	return 0;

@@ -99,7 +99,8 @@ int leap__bdev_opts_known(const struct leap_bdev *bdev)
 	for (opt = bdev->layer->options; opt; opt = opt->next)
 		if (!opt->known)
 			return leap__err(-EINVAL,
-				"leap_bdev_open: column %u: %s has no option \"%s\"",
-				opt->column, bdev->ops.name, opt->key);
+					 "leap_bdev_open: column %u: %s has no "
+					 "option \"%s\"",
+					 opt->column, bdev->ops.name, opt->key);
 	return 0;
 }

@@ -251,7 +251,8 @@ static int parse_stack(struct parser *p, unsigned int depth,
 		if (!at_arrow(p))
 			return 0;
 		if (layer->in_parens)
-			return fail(p, "children stand in () or after ->, not both");
+			return fail(p, "children stand in () or after ->, "
+				    "not both");
 		p->pos += 2;
 		layer->nr_children = 1;
 		out = &layer->child;

@@ -2,10 +2,10 @@
 /*
  * Counters and latency histograms of a layer.
  *
- * Counting is on the data path (leap__chan_count in bdev.h): plain adds to words
- * that only the channel's thread writes, stored untorn so that a reader on
- * another thread may sum them. Reading takes the lock of the list of channels,
- * never anything that a data path waits for.
+ * Counting is on the data path (leap__chan_count in bdev.h): plain adds to
+ * words that only the channel's thread writes, stored untorn so that a reader
+ * on another thread may sum them. Reading takes the lock of the list of
+ * channels, never anything that a data path waits for.
  */
 #include "config.h"
 

@@ -41,8 +41,9 @@ static int opts_check(const struct leap_bufpool_opts *o)
 	if (o->align_bytes > ALIGN_MAX ||
 	    o->align_bytes & (o->align_bytes - 1))
 		return leap__err(-EINVAL,
-			"leap_bufpool_create: align_bytes %u is not a power of two <= %u",
-			o->align_bytes, ALIGN_MAX);
+				 "leap_bufpool_create: align_bytes %u is not a "
+				 "power of two <= %u",
+				 o->align_bytes, ALIGN_MAX);
 	return 0;
 }
 

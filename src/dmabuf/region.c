@@ -194,14 +194,17 @@ static int import_check(int fd, uint64_t offset, uint64_t bytes,
 		return leap__err(-errno, "leap_dmabuf_import: fstat failed");
 	if (offset % page_bytes)
 		return leap__err(-EINVAL,
-			"leap_dmabuf_import: offset %llu is not a multiple of %u",
-			(unsigned long long)offset, page_bytes);
+				 "leap_dmabuf_import: offset %llu is not a "
+				 "multiple of %u",
+				 (unsigned long long)offset, page_bytes);
 	if (!bytes || st.st_size < 0 || offset > (uint64_t)st.st_size ||
 	    bytes > (uint64_t)st.st_size - offset)
 		return leap__err(-EINVAL,
-			"leap_dmabuf_import: %llu bytes at %llu exceed the file's %lld",
-			(unsigned long long)bytes, (unsigned long long)offset,
-			(long long)st.st_size);
+				 "leap_dmabuf_import: %llu bytes at %llu "
+				 "exceed the file's %lld",
+				 (unsigned long long)bytes,
+				 (unsigned long long)offset,
+				 (long long)st.st_size);
 	return 0;
 }
 

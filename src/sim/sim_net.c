@@ -379,7 +379,8 @@ static void try_recv(struct sim_world *w, struct sim_fd *f)
 			res = -ENOTCONN;
 		} else if (p->arrived.head) {
 			res = (int64_t)take(w->sim, p, io);
-			sim_net_wake(f->conn->end[1 - f->side]);	/* room */
+			/* There is room. */
+			sim_net_wake(f->conn->end[1 - f->side]);
 		} else if (p->rst) {
 			res = -ECONNRESET;
 		} else if (p->fin) {

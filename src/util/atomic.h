@@ -92,9 +92,10 @@ int leap__explore_signal(int fd);
 #define leap__store_release(p, v) \
 	leap__explore_store((p), LEAP__EXPLORE_U64(v), sizeof(*(p)), \
 			    LEAP__EXPLORE_RELEASE)
-#define leap__exchange(p, v) \
-	((__typeof__(*(p)))leap__explore_rmw((p), LEAP__EXPLORE_U64(v), \
-		sizeof(*(p)), LEAP__EXPLORE_EXCHANGE, LEAP__EXPLORE_ACQ_REL))
+/* Its value may be of no use to the caller. */
+#define leap__exchange(p, v) __extension__ ({ \
+	(__typeof__(*(p)))leap__explore_rmw((p), LEAP__EXPLORE_U64(v), \
+		sizeof(*(p)), LEAP__EXPLORE_EXCHANGE, LEAP__EXPLORE_ACQ_REL); })
 #define leap__fetch_add(p, v) \
 	((__typeof__(*(p)))leap__explore_rmw((p), LEAP__EXPLORE_U64(v), \
 		sizeof(*(p)), LEAP__EXPLORE_FETCH_ADD, LEAP__EXPLORE_ACQ_REL))

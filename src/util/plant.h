@@ -38,6 +38,11 @@
 	X(EVENTIDX_NO_REREAD,	"tail not read again after EventIdx") \
 	X(EVENTIDX_NO_FENCE,	"EventIdx not fenced from the re-read") \
 	X(DOORBELL_NO_FENCE,	"tail not fenced from reading EventIdx") \
+	/* interrupts */ \
+	X(IRQ_UNFENCED,		"entries not fenced from who wants to hear") \
+	X(IRQ_MODE_UNFENCED,	"who wants to hear not fenced from a look") \
+	X(IRQ_NOT_KEPT,		"raised before its eventfd is there: dropped") \
+	X(IRQ_END_UNSEEN,	"no look when an eventfd has gone") \
 	/* message queue */ \
 	X(MSGQ_MISSING_RELEASE,	"message published without release") \
 	/* in-flight record */ \

@@ -2,8 +2,8 @@
 /*
  * What the RDMA transport itself costs: nanoseconds per command of 4 KiB for
  * host end and controller end together on one core, over a wire that only hands
- * capsules on, with payload in registered memory. READs and WRITEs of payload are posted and completed, and move
- * nothing: that is a device's work.
+ * capsules on, with payload in registered memory. READs and WRITEs of payload
+ * are posted and completed, and move nothing: that is a device's work.
  *
  *	bench-rdma [--json] [--smoke]
  *

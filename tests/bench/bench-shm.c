@@ -39,7 +39,7 @@ static struct {
 	int stamps;
 } h;
 
-/* ---- floors ------------------------------------------------------------------ */
+/* ---- floors ---- */
 
 static double copy_block(uint32_t n)
 {
@@ -62,7 +62,7 @@ static double copy_block(uint32_t n)
 	return (double)(bench_now_ns() - start) / n;
 }
 
-/* ---- the host's process ------------------------------------------------------ */
+/* ---- the host's process ---- */
 
 static void send_next(struct io *io)
 {
@@ -180,19 +180,22 @@ static void one(const struct row *r, uint32_t n, int json, int first)
 	if (!kept)
 		ns[0] = fl[0] = 0;
 	if (json)
-		printf("%s\n  {\"name\": \"%s\", \"ns\": %.1f, \"min_ns\": %.1f, "
-		       "\"max_ns\": %.1f, \"floor\": \"%s\", \"floor_ns\": "
-		       "%.1f, \"p50_ns\": %.0f, \"p99_ns\": %.0f, "
+		printf("%s\n  {\"name\": \"%s\", \"ns\": %.1f, "
+		       "\"min_ns\": %.1f, \"max_ns\": %.1f, "
+		       "\"floor\": \"%s\", \"floor_ns\": %.1f, "
+		       "\"p50_ns\": %.0f, \"p99_ns\": %.0f, "
 		       "\"p999_ns\": %.0f, \"samples\": %u, \"dropped\": %u}",
 		       first ? "" : ",", r->name, ns[kept / 2], ns[0],
 		       ns[kept ? kept - 1 : 0], r->floor, fl[kept / 2],
-		       bench_hist_at(&h.hist, 0.5), bench_hist_at(&h.hist, 0.99),
+		       bench_hist_at(&h.hist, 0.5),
+		       bench_hist_at(&h.hist, 0.99),
 		       bench_hist_at(&h.hist, 0.999), kept, dropped);
 	else
 		printf("%-22s %8.1f %8.1f %8.1f  %-5s %8.1f %8.0f %8.0f %8.0f "
 		       "%3u %3u\n", r->name, ns[kept / 2], ns[0],
 		       ns[kept ? kept - 1 : 0], r->floor, fl[kept / 2],
-		       bench_hist_at(&h.hist, 0.5), bench_hist_at(&h.hist, 0.99),
+		       bench_hist_at(&h.hist, 0.5),
+		       bench_hist_at(&h.hist, 0.99),
 		       bench_hist_at(&h.hist, 0.999), kept, dropped);
 	fflush(stdout);
 }

@@ -3,9 +3,9 @@
  * NVMe/TCP over 127.0.0.1, host on one core and target on another, against a
  * floor: a raw exchange of the same byte counts at the same depth, which reads
  * and sends as much at once as we do, in both directions at a time, from and to
- * as much memory, and copies nothing. It spins, but not on a socket that takes no
- * more: each try would hold the lock that the other side's data needs. Both run
- * in a network namespace of their own, under Reno (net.h).
+ * as much memory, and copies nothing. It spins, but not on a socket that takes
+ * no more: each try would hold the lock that the other side's data needs. Both
+ * run in a network namespace of their own, under Reno (net.h).
  *
  *	bench-tcp [--json] [--smoke] [--one-thread] [--ms MS] [--samples N]
  *		[--only TEXT]
@@ -518,7 +518,8 @@ static void host_open(struct server *s, const struct test *t)
 		die("connect");
 }
 
-static struct result our_run(struct server *s, const struct test *t, uint64_t ns)
+static struct result our_run(struct server *s, const struct test *t,
+			     uint64_t ns)
 {
 	uint64_t start, end;
 	struct result r;
@@ -621,35 +622,50 @@ static int run_test(struct server *s, const struct test *t, unsigned int n,
 	return kept > 2 && worst > 1.1;
 }
 
-int main(int argc, char **argv)
+struct choice {
+	int json, one_thread;
+	unsigned int samples;
+	uint64_t ms;		/* of a sample */
+	const char *only;	/* what a test's name has in it */
+};
+
+static struct choice choose(int argc, char **argv)
 {
-	struct leap_pollgroup_opts popts = LEAP_POLLGROUP_OPTS_INIT;
-	unsigned int samples = 5, i, first = 1;
-	int json = 0, bad = 0, a;
-	static struct server s;
-	const char *only = "";
-	uint64_t ms = 200;
+	struct choice c = { .samples = 5, .ms = 200, .only = "" };
+	int a;
 
 	for (a = 1; a < argc; a++) {
 		if (!strcmp(argv[a], "--json"))
-			json = 1;
+			c.json = 1;
 		else if (!strcmp(argv[a], "--one-thread"))
-			s.one_thread = 1;
+			c.one_thread = 1;
 		else if (!strcmp(argv[a], "--smoke"))
-			ms = 10, samples = 2;
+			c.ms = 10, c.samples = 2;
 		else if (!strcmp(argv[a], "--ms") && a + 1 < argc)
-			ms = strtoull(argv[++a], NULL, 10);
+			c.ms = strtoull(argv[++a], NULL, 10);
 		else if (!strcmp(argv[a], "--samples") && a + 1 < argc)
-			samples = (unsigned int)atoi(argv[++a]);
+			c.samples = (unsigned int)atoi(argv[++a]);
 		else if (!strcmp(argv[a], "--only") && a + 1 < argc)
-			only = argv[++a];
+			c.only = argv[++a];
 		else
 			die("usage: [--json] [--smoke] [--one-thread] "
 			    "[--ms MS] [--samples N] [--only TEXT]");
 	}
-	if (samples > MAX_SAMPLES)
-		samples = MAX_SAMPLES;
+	if (c.samples > MAX_SAMPLES)
+		c.samples = MAX_SAMPLES;
+	return c;
+}
+
+int main(int argc, char **argv)
+{
+	struct leap_pollgroup_opts popts = LEAP_POLLGROUP_OPTS_INIT;
+	struct choice c = choose(argc, argv);
+	static struct server s;
+	unsigned int i;
+	int bad = 0, first = 1;
+
 	bench_net("bench-tcp");
+	s.one_thread = c.one_thread;
 	atomic_store(&s.floor_fd, -1);
 	s.fd = -1;
 	if (s.one_thread)
@@ -664,17 +680,20 @@ int main(int argc, char **argv)
 		die("leap_pollgroup_create");
 	h.data = malloc((size_t)MAX_QD * MAX_BYTES);
 	memset(h.data, 2, (size_t)MAX_QD * MAX_BYTES);
-	printf(json ? "{\"bench\": \"tcp\", \"results\": [" : "%-30s %6s %9s %9s %8s %8s %8s %4s %4s\n", "",
-	       "ratio", "iops", "floor", "p50 us", "p999 us", "f p999", "kept",
-	       "drop");
+	if (c.json)
+		printf("{\"bench\": \"tcp\", \"results\": [");
+	else
+		printf("%-30s %6s %9s %9s %8s %8s %8s %4s %4s\n", "", "ratio",
+		       "iops", "floor", "p50 us", "p999 us", "f p999", "kept",
+		       "drop");
 	for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
-		if (!strstr(tests[i].name, only))
+		if (!strstr(tests[i].name, c.only))
 			continue;
-		bad |= run_test(&s, &tests[i], samples, ms * 1000000u, json,
-				(int)first);
+		bad |= run_test(&s, &tests[i], c.samples, c.ms * 1000000u,
+				c.json, first);
 		first = 0;
 	}
-	if (json)
+	if (c.json)
 		printf("\n]}\n");
 	atomic_store(&s.stop, 1);
 	if (s.one_thread)

@@ -6,12 +6,13 @@
  *	bench-vfio-user [--json] [--smoke] [--busy]
  *
  * One process serves a null and a memory namespace over vfio-user, twice, and
- * over shm, and as the runtime of an agent, a third process; the other is host of
- * all four: shm, vfio-user with SGLs, vfio-user with PRPs as guests use them, and
- * the same to the agent's drive, which only the process that answers the
- * hypervisor tells from the third. Each sample of a row takes one of each in turn,
- * with the round trip of a cache line before and after; a sample whose floors
- * differ by more than 20 % is dropped and counted. Payload lies in a dmabuf.
+ * over shm, and as the runtime of an agent, a third process; the other is host
+ * of all four: shm, vfio-user with SGLs, vfio-user with PRPs as guests use
+ * them, and the same to the agent's drive, which only the process that answers
+ * the hypervisor tells from the third. Each sample of a row takes one of each
+ * in turn, with the round trip of a cache line before and after; a sample whose
+ * floors differ by more than 20 % is dropped and counted. Payload lies in a
+ * dmabuf.
  *
  * --busy is for a machine that has other things to do: many short samples of
  * each, and the fastest, which is the one that nothing interrupted.
@@ -59,7 +60,8 @@ static struct {
 	uint32_t rnd, errors, blocks;
 } h;
 
-/* Where a way's server listens; of one more than there are: the agent's link. */
+/* Where a way's server listens; of one more than there are:
+ * the agent's link. */
 static void path_of(char *path, size_t max, unsigned int way)
 {
 	snprintf(path, max, "/tmp/leap-bench-%d-%s.sock", pid_of_test,
@@ -126,7 +128,8 @@ static void host_open(unsigned int way)
 	char url[200], path[80];
 
 	path_of(path, sizeof(path), way);
-	snprintf(url, sizeof(url), "%s:%s/%s", ways[way].scheme, path, PAIR_NQN);
+	snprintf(url, sizeof(url), "%s:%s/%s", ways[way].scheme, path,
+		 PAIR_NQN);
 	opts.url = url;
 	opts.depth = MAX_QD + 1;
 	opts.flags = ways[way].flags;
@@ -319,10 +322,11 @@ int main(int argc, char **argv)
 		printf("ns per command; then shm's time over vfio-user's and "
 		       "the single process's over the\nagent's (1 = as fast), "
 		       "line: round trip of a cache line; recorded: of a well-"
-		       "known\npolled target, and how many times as fast as that "
-		       "PRPs are (aim)\n%-24s %9s %9s %9s %9s %6s %6s %6s %7s "
-		       "%5s\n", "", "shm", "vfio sgl", "vfio prp", "agent prp",
-		       "sgl", "prp", "agent", "line", "rec.");
+		       "known\npolled target, and how many times as fast as "
+		       "that PRPs are (aim)\n"
+		       "%-24s %9s %9s %9s %9s %6s %6s %6s %7s %5s\n", "",
+		       "shm", "vfio sgl", "vfio prp", "agent prp", "sgl",
+		       "prp", "agent", "line", "rec.");
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		measure(&rows[i], n, &res);
 		report(&rows[i], &res, json, !i);

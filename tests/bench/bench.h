@@ -50,8 +50,9 @@ static inline void bench_pin(int cpu)
 
 static inline void bench_hist_add(struct bench_hist *h, uint64_t ns)
 {
-	unsigned int msb = ns < 16 ? 4 : 63u - (unsigned int)__builtin_clzll(ns);
-	unsigned int i = (msb - 4) * 16 + (unsigned int)((ns >> (msb - 4)) & 15);
+	unsigned int low = ns < 16 ? 0 :
+			   59u - (unsigned int)__builtin_clzll(ns);
+	unsigned int i = low * 16 + (unsigned int)((ns >> low) & 15);
 
 	h->n[i < BENCH_HIST ? i : BENCH_HIST - 1]++;
 	h->all++;

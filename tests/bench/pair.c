@@ -32,7 +32,7 @@ void pair_die(const char *what)
 	exit(1);
 }
 
-/* ---- the serving process --------------------------------------------------- */
+/* ---- the serving process ---- */
 
 static void add_ns(struct leap_pollgroup *pg, struct leap_subsystem *ss,
 		   const char *stack)
@@ -189,7 +189,7 @@ void pair_end(void)
 	}
 }
 
-/* ---- the other one --------------------------------------------------------- */
+/* ---- the other one ---- */
 
 double pair_line_ns(uint32_t n)
 {

@@ -8,7 +8,8 @@
  *
  * The drive: NSID 1 has 32768 LBAs of 512 bytes, NSID 2 has 4096 of 4096, NSID
  * 3 is read-only with 32768 of 512, NSID 4 has zones (cases_zns.c); NSIDs to 64
- * are valid and inactive. MDTS is 64 KiB, two I/O queues are granted per queue pair asked for.
+ * are valid and inactive. MDTS is 64 KiB, two I/O queues are granted per queue
+ * pair asked for.
  */
 #ifndef LEAP_TESTS_CASES_H
 #define LEAP_TESTS_CASES_H

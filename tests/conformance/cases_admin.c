@@ -83,7 +83,8 @@ static const char *is_list1234(const uint8_t *buf, uint32_t len)
 	const struct leap_ns_list *l = (const void *)buf;
 
 	(void)len;
-	if (leap_from_le32(l->nsid[0]) != 1 || leap_from_le32(l->nsid[1]) != 2 ||
+	if (leap_from_le32(l->nsid[0]) != 1 ||
+	    leap_from_le32(l->nsid[1]) != 2 ||
 	    leap_from_le32(l->nsid[2]) != 3 ||
 	    leap_from_le32(l->nsid[3]) != 4 || l->nsid[4])
 		return "not 1, 2, 3, 4";

@@ -27,10 +27,10 @@ struct rig {
 
 /*
  * Start a target with a listener of @kind ("loop", "tcp", "shm", "vfio-user";
- * "vdev": its home on the caller's thread, as a drive in the same process wants;
- * "relay": loop, with namespaces that are relays over TCP to another such
- * target), home and
- * @nr_groups more threads, and connect @nr_io I/O queues.
+ * "vdev": its home on the caller's thread, as a drive in the same process
+ * wants; "relay": loop, with namespaces that are relays over TCP to another
+ * such target), home and @nr_groups more threads, and connect @nr_io I/O
+ * queues.
  * Returns: 0; -EPROTONOSUPPORT: not in this build; another errno, said on
  * stderr
  */

@@ -26,7 +26,7 @@ static int have(const char *name)
 	return 0;
 }
 
-/* ---- a target ---------------------------------------------------------------- */
+/* ---- a target ---- */
 
 static void *run(void *arg)
 {
@@ -181,7 +181,7 @@ void fault_end(struct fault_server *s)
 	unlink(s->path);
 }
 
-/* ---- hosts ------------------------------------------------------------------- */
+/* ---- hosts ---- */
 
 static uint32_t rnd(struct fault_host *h, uint32_t n)
 {
@@ -338,7 +338,9 @@ leap_status_t fault_cmd(struct leap_host *host, struct leap_pollgroup *pg,
 			uint8_t opc, uint32_t nsid, uint64_t lba,
 			uint32_t nr_blocks, void *data)
 {
-	struct leap_piece piece = { .addr = data, .len_bytes = nr_blocks * 512 };
+	struct leap_piece piece = {
+		.addr = data, .len_bytes = nr_blocks * 512,
+	};
 	struct leap_req req = { .pieces = &piece, .nr_pieces = data ? 1 : 0 };
 
 	req.sqe.opc = opc;
@@ -349,7 +351,7 @@ leap_status_t fault_cmd(struct leap_host *host, struct leap_pollgroup *pg,
 	return leap_req_status(&req);
 }
 
-/* ---- the process ------------------------------------------------------------- */
+/* ---- the process ---- */
 
 uint64_t fault_now_ns(void)
 {

@@ -268,8 +268,8 @@ static void print_pauses(struct load *l)
 {
 	qsort(l->pause, l->nr_pauses, sizeof(l->pause[0]), compare);
 	if (l->nr_pauses)
-		print_message("# %u kills, %llu commands, pause: median %llu ms, "
-			      "maximum %llu ms\n", l->nr_pauses,
+		print_message("# %u kills, %llu commands, pause: median %llu "
+			      "ms, maximum %llu ms\n", l->nr_pauses,
 			      (unsigned long long)l->done,
 			      (unsigned long long)l->pause[l->nr_pauses / 2],
 			      (unsigned long long)l->pause[l->nr_pauses - 1]);

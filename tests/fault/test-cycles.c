@@ -105,7 +105,8 @@ static void over(const char *kind, unsigned int nr_groups)
 		wrong += hosts[i].wrong;
 		failed += hosts[i].failed;
 	}
-	printf("# %s: %u cycles, %llu writes acknowledged, %llu blocks read, RSS %llu -> %llu KiB\n",
+	printf("# %s: %u cycles, %llu writes acknowledged, %llu blocks read, "
+	       "RSS %llu -> %llu KiB\n",
 	       kind, l.ended, (unsigned long long)acked,
 	       (unsigned long long)verified, (unsigned long long)l.rss >> 10,
 	       (unsigned long long)fault_rss_bytes() >> 10);

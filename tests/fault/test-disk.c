@@ -185,7 +185,8 @@ static void test_errors(void **state)
 	struct fault_server s = { .kind = "loop", .stack = {
 		"error[op=read,block=64,blocks=8,status=read] -> memory:16M",
 		"memory:16M",
-		"error[op=write,after=3,count=2,status=write,torn=on] -> memory:16M",
+		"error[op=write,after=3,count=2,status=write,torn=on]"
+		" -> memory:16M",
 		"error[op=any,status=internal] -> memory:16M" } };
 	uint32_t i;
 
@@ -224,7 +225,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_short),
-		cmocka_unit_test(test_no_space),	/* leaves the namespace */
+		/* It leaves the namespace. */
+		cmocka_unit_test(test_no_space),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

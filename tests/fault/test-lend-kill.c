@@ -474,9 +474,10 @@ static void test_trapped(void **state)
 }
 
 /*
- * The same with a lender that does not delete what the dead have left, in builds
- * with planted bugs: a stale write is seen. And on that drive without the bug:
- * none. Each in a process of its own, which is not put in order afterwards.
+ * The same with a lender that does not delete what the dead have left, in
+ * builds with planted bugs: a stale write is seen. And on that drive without
+ * the bug: none. Each in a process of its own, which is not put in order
+ * afterwards.
  */
 static int run_planted(enum leap_plant plant)
 {

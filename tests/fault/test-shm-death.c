@@ -116,7 +116,8 @@ static void test_killed(void **state)
 		st = fault_stats(&s);
 		most = st.orphans > most ? st.orphans : most;
 	}
-	printf("# %u killed, %llu orphans at once at most, %llu blocks verified by them\n",
+	printf("# %u killed, %llu orphans at once at most, %llu blocks "
+	       "verified by them\n",
 	       ROUNDS, (unsigned long long)most,
 	       (unsigned long long)victim->verified);
 	work(&good, 50);

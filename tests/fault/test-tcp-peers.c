@@ -158,7 +158,7 @@ static void ask(int fd)
 	}
 }
 
-/* ---- good hosts --------------------------------------------------------------- */
+/* ---- good hosts ---- */
 
 static struct leap_pollgroup *pg;
 
@@ -221,7 +221,7 @@ static void close_good(void)
 	assert_int_equal(leap_pollgroup_destroy(pg), 0);
 }
 
-/* ---- cases --------------------------------------------------------------------- */
+/* ---- cases ---- */
 
 /* Of the whole exchange up to Connect, the first @bytes, then silence. */
 static int half(const struct fault_server *s, uint32_t peer, uint32_t bytes)

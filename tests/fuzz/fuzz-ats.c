@@ -4,8 +4,9 @@
  * SGLs that lie in its own memory. Every piece lies in memory that was mapped
  * with the right permission and still is pinned; an unmap is over when its pins
  * are gone and not before. Ranges are mapped memory, places that a function
- * names a few hundred bytes at a time, or bytes behind messages that are answered
- * late, wrongly or by an error. One page is held for long, as a ring is.
+ * names a few hundred bytes at a time, or bytes behind messages that are
+ * answered late, wrongly or by an error. One page is held for long, as a ring
+ * is.
  *
  * The first 4 KiB of an input that long fill the guest's memory; operations of
  * 16 bytes follow. Addresses are in pieces of 4 bytes, lengths too.
@@ -261,7 +262,8 @@ static void check_piece(struct held *h, const struct leap_piece *piece,
 		FUZZ_CHECK(found);
 	}
 	/* Only when there is no doubt do we know whose pin it is. */
-	if (!(found & (found - 1)) && off >= ranges[__builtin_ctz(found)].offset)
+	if (!(found & (found - 1)) &&
+	    off >= ranges[__builtin_ctz(found)].offset)
 		h->ranges |= found;
 }
 

@@ -53,8 +53,8 @@ static void check(struct config *c, int rc)
 static void as_option(struct config *c, const char *text)
 {
 	static const char *const names[] = {
-		"listen", "vfio-user", "subsystem", "host", "ns", "control", "threads",
-		"spin-us", "log-level",
+		"listen", "vfio-user", "subsystem", "host", "ns", "control",
+		"threads", "spin-us", "log-level",
 	};
 	size_t i;
 

@@ -7,43 +7,17 @@
  * private data, which follows. Then operations: a byte of kind, and what it
  * needs.
  */
-#include <netinet/in.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "fuzz-rdma.h"
 
 #include <leapio/nvmf.h>
 #include <leapio/qp.h>
-
-#include "../unit/fake-verbs.h"
-#include "transport/rdma/group.h"
 
 #define DEPTH	4u
 #define RECVS	32u
 #define SLOT	16384u
 
-#define FUZZ_CHECK(cond) do { \
-	if (!(cond)) { \
-		fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
-		abort(); \
-	} \
-} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static struct leap_pollgroup *pg;
-static struct fake_fabric *fabric;
-static const struct leap__verbs *v;
-static struct leap__v_chan *chan;
-static struct leap__v_id *listener, *id;
-static struct leap__v_pd *pd;
-static struct leap__v_comp *comp;
-static struct leap__v_cq *cq;
-static struct leap__v_qp *qp;
-static struct leap__v_mr *mr;
-static struct leap__v_keys keys;
-static uint8_t *mem;		/* RECVS messages in, one out */
+static struct fuzz_peer peer;	/* its memory: RECVS messages in, one out */
 static struct leap_qp *host;
 static struct leap_req reqs[DEPTH];
 static struct leap_piece pieces[DEPTH];
@@ -56,21 +30,14 @@ static uint32_t nr_cids;
 static void init(void)
 {
 	struct leap_pollgroup_opts po = LEAP_POLLGROUP_OPTS_INIT;
-	struct sockaddr_in sin = { .sin_family = AF_INET,
-				   .sin_port = htons(4420) };
 
 	if (pg)
 		return;
-	fabric = fake_fabric_create();
-	v = &fabric->v;
+	fuzz_peer_init(&peer, (RECVS + 1) * SLOT);
 	po.world = LEAP_WORLD_EPOLL;
 	FUZZ_CHECK(!leap_pollgroup_create(&po, &pg));
-	FUZZ_CHECK(!leap__rdma_use(pg, v));
-	FUZZ_CHECK(!v->chan_create(v, &chan));
-	FUZZ_CHECK(!v->id_create(chan, NULL, &listener));
-	FUZZ_CHECK(!v->listen(listener, (struct sockaddr *)&sin, 1));
-	mem = calloc(RECVS + 1, SLOT);
-	FUZZ_CHECK(mem);
+	FUZZ_CHECK(!leap__rdma_use(pg, peer.v));
+	fuzz_peer_listen(&peer, 4420);
 }
 
 static void on_done(struct leap_req *req)
@@ -94,25 +61,23 @@ static void on_closed(void *arg)
 
 static void post_recv(uint32_t slot)
 {
-	struct leap__v_sge sge = { (uintptr_t)mem + slot * SLOT, SLOT,
-				   keys.lkey };
-	struct leap__v_recv r = { 100 + slot, &sge, 1 };
-
-	v->post_recv(qp, &r, 1);
+	fuzz_peer_recv(&peer, slot, slot * SLOT, SLOT);
 }
 
 static void hear(void)
 {
 	struct leap__v_wc wc;
 
-	while (qp && v->cq_poll(cq, &wc, 1) > 0) {
-		struct leap_sqe *sqe;
+	while (peer.qp && peer.v->cq_poll(peer.cq, &wc, 1) > 0) {
+		const struct leap_sqe *sqe;
+		uint32_t slot;
 
-		if (wc.status || wc.id < 100)
+		if (wc.status || wc.id < FUZZ_RECVS)
 			continue;
-		sqe = (void *)(mem + (wc.id - 100) * SLOT);
+		slot = (uint32_t)wc.id - FUZZ_RECVS;
+		sqe = (void *)(peer.mem + slot * SLOT);
 		cids[nr_cids++ % RECVS] = sqe->cid;
-		post_recv((uint32_t)wc.id - 100);
+		post_recv(slot);
 	}
 }
 
@@ -126,39 +91,26 @@ static void polls(int n)
 
 static void say(uint32_t len)
 {
-	struct leap__v_sge sge = { (uintptr_t)mem + RECVS * SLOT, len,
-				   keys.lkey };
-	struct leap__v_wr wr = { .id = 1, .sge = &sge, .nr_sge = 1,
-				 .op = LEAP__V_SEND,
-				 .flags = LEAP__V_SIGNALED };
-
-	v->post_send(qp, &wr, 1);
+	fuzz_peer_post(&peer, LEAP__V_SEND, RECVS * SLOT, len, 0, 0);
 	polls(1);
 }
 
 static void take(const uint8_t *priv, uint8_t len)
 {
-	struct leap__v_qp_caps caps = {
-		.max_send = 64, .max_recv = RECVS, .max_sge = 2,
-	};
 	struct leap__v_param p = { .priv = priv, .priv_len = len,
 				   .rnr_retries = 7 };
 	uint32_t i;
 
-	FUZZ_CHECK(!v->pd_create(v->id_dev(id), &pd));
-	FUZZ_CHECK(!v->comp_create(v->id_dev(id), &comp));
-	FUZZ_CHECK(!v->cq_create(v->id_dev(id), 1024, comp, &cq));
-	FUZZ_CHECK(!v->qp_create(id, pd, cq, &caps, &qp));
-	FUZZ_CHECK(!v->mr_create(pd, mem, (RECVS + 1) * SLOT, 0, &keys, &mr));
+	fuzz_peer_queue(&peer, RECVS, 0);
 	for (i = 0; i < RECVS; i++)
 		post_recv(i);
-	v->accept(id, &p);
+	peer.v->accept(peer.id, &p);
 	polls(20);
 }
 
 static void answer(leap_le16 cid)
 {
-	struct leap_cqe *cqe = (void *)(mem + RECVS * SLOT);
+	struct leap_cqe *cqe = (void *)(peer.mem + RECVS * SLOT);
 
 	memset(cqe, 0, sizeof(*cqe));
 	cqe->cid = cid;
@@ -204,7 +156,7 @@ static size_t operate(const uint8_t *p, size_t n)
 		return 3;
 	case 2:
 		len = n - 1 < 16 ? (uint32_t)n - 1 : 16;
-		memcpy(mem + RECVS * SLOT, p + 1, len);
+		memcpy(peer.mem + RECVS * SLOT, p + 1, len);
 		say(16);
 		return 1 + len;
 	case 3:
@@ -214,13 +166,11 @@ static size_t operate(const uint8_t *p, size_t n)
 		polls(20);
 		return 1;
 	case 5:
-		if (fake_id(fabric, 0, 0))
-			fake_event(fake_id(fabric, 0, 0),
-				   p[1] % LEAP__V_NR_EVENTS, -(int)p[2], p + 3,
-				   (uint32_t)(n - 3 < 32 ? n - 3 : 32));
+		fuzz_event(fake_id(peer.fabric, 0, 0),
+			   p[1] % LEAP__V_NR_EVENTS, p + 2, n - 2);
 		return 3;
 	default:
-		fake_break(id);
+		fake_break(peer.id);
 		return 1;
 	}
 }
@@ -232,19 +182,7 @@ static void leave(void)
 	while (!closed)
 		polls(1);
 	FUZZ_CHECK(!out);
-	if (qp) {
-		v->qp_destroy(id, qp);
-		v->cq_destroy(cq);
-		v->comp_destroy(comp);
-		v->mr_destroy(mr);
-		qp = NULL;
-	}
-	if (id)
-		v->id_destroy(id);
-	if (pd)
-		v->pd_destroy(pd);
-	id = NULL;
-	pd = NULL;
+	fuzz_peer_leave(&peer);
 	polls(2);
 }
 
@@ -253,7 +191,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct leap_qp_opts o = LEAP_QP_OPTS_INIT;
 	struct leap__v_cm cm;
 	uint8_t how, len;
-	size_t n;
 	int i;
 
 	if (size < 2)
@@ -273,12 +210,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	o.inline_bytes = 4096;
 	o.connected = on_connected;
 	FUZZ_CHECK(!leap_qp_connect(pg, &o, &host));
-	for (i = 0; i < 1000 && v->chan_get(chan, &cm) <= 0; i++)
+	for (i = 0; i < 1000 && peer.v->chan_get(peer.chan, &cm) <= 0; i++)
 		leap_pollgroup_poll(pg, 0);
 	FUZZ_CHECK(i < 1000);
-	id = cm.id;
+	peer.id = cm.id;
 	if (how & 1) {
-		v->reject(id, data, len);
+		peer.v->reject(peer.id, data, len);
 		polls(20);
 	} else {
 		take(data, len);
@@ -287,11 +224,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size -= len;
 	if (!(how & 1) && (how & 2) && nr_cids)
 		answer(cids[0]);
-	for (; size && !(how & 1); data += n, size -= n) {
-		n = operate(data, size);
-		if (!n || n > size)
-			break;
-	}
+	if (!(how & 1))
+		fuzz_operations(data, size, operate);
 	leave();
 	return 0;
 }

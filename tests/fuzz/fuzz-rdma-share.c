@@ -9,17 +9,11 @@
  * bits 7:2 length of private data otherwise, which follows. Then operations: a
  * byte of kind, and what it needs.
  */
-#include <netinet/in.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "fuzz-rdma.h"
 
 #include <leapio/leapio.h>
 
-#include "../unit/fake-verbs.h"
 #include "transport/rdma/farmem.h"
-#include "transport/rdma/group.h"
 
 #define BYTES	65536u		/* of the memory, on either side */
 #define PERIOD	4u		/* ms, of everything that has a time */
@@ -27,18 +21,7 @@
 #define SHARE_PORT 4430
 #define PEER_PORT 4431
 
-#define FUZZ_CHECK(cond) do { \
-	if (!(cond)) { \
-		fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
-		abort(); \
-	} \
-} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static struct leap_pollgroup *pg;
-static struct fake_fabric *fabric;
-static const struct leap__verbs *v;
 static uint8_t token[LEAP_SHARE_TOKEN];
 /* Ours. */
 static struct leap_dmabuf *buf;
@@ -49,16 +32,7 @@ static struct leap_ats_view *view;
 static struct leap_ats_io io;
 static void *local;
 static int busy, opened, mapped;
-/* The peer's. */
-static struct leap__v_chan *chan;
-static struct leap__v_id *listener, *id;
-static struct leap__v_pd *pd;
-static struct leap__v_comp *comp;
-static struct leap__v_cq *cq;
-static struct leap__v_qp *qp;
-static struct leap__v_mr *mr;
-static struct leap__v_keys keys;
-static uint8_t *mem;
+static struct fuzz_peer peer;
 static struct leap__farmem_mem said;	/* by the owner, to the peer */
 
 static void set_flag(void *arg)
@@ -83,18 +57,15 @@ static void init(void)
 	struct leap_pollgroup_opts po = LEAP_POLLGROUP_OPTS_INIT;
 	struct leap_dmabuf_opts mo = LEAP_DMABUF_OPTS_INIT;
 	struct leap_share_opts so = LEAP_SHARE_OPTS_INIT;
-	struct sockaddr_in sin = { .sin_family = AF_INET,
-				   .sin_port = htons(PEER_PORT) };
 
 	if (pg)
 		return;
-	fabric = fake_fabric_create();
-	v = &fabric->v;
+	fuzz_peer_init(&peer, BYTES);
 	po.world = LEAP_WORLD_EPOLL;
 	po.nr_bufs = 2;
 	po.buf_bytes = BYTES;
 	FUZZ_CHECK(!leap_pollgroup_create(&po, &pg));
-	FUZZ_CHECK(!leap__rdma_use(pg, v));
+	FUZZ_CHECK(!leap__rdma_use(pg, peer.v));
 	memset(token, 0x77, sizeof(token));
 	mo.bytes = BYTES;
 	FUZZ_CHECK(!leap_dmabuf_create(&mo, &buf));
@@ -103,75 +74,29 @@ static void init(void)
 	so.perm = LEAP_PERM_READ;
 	memcpy(so.token, token, sizeof(token));
 	FUZZ_CHECK(!leap_share_create(pg, &so, &share));
-	FUZZ_CHECK(!v->chan_create(v, &chan));
-	FUZZ_CHECK(!v->id_create(chan, NULL, &listener));
-	FUZZ_CHECK(!v->listen(listener, (struct sockaddr *)&sin, 1));
-	mem = calloc(1, BYTES);
+	fuzz_peer_listen(&peer, PEER_PORT);
 	local = leap_pollgroup_buf_get(pg);
-	FUZZ_CHECK(mem && local);
+	FUZZ_CHECK(local);
 }
 
 /* ---- the peer ---- */
 
-static void peer_queue(void)
-{
-	struct leap__v_qp_caps caps = {
-		.max_send = 64, .max_recv = 1, .max_sge = 2,
-	};
-
-	FUZZ_CHECK(!v->pd_create(v->id_dev(id), &pd));
-	FUZZ_CHECK(!v->comp_create(v->id_dev(id), &comp));
-	FUZZ_CHECK(!v->cq_create(v->id_dev(id), 128, comp, &cq));
-	FUZZ_CHECK(!v->qp_create(id, pd, cq, &caps, &qp));
-	FUZZ_CHECK(!v->mr_create(pd, mem, BYTES, LEAP__V_REMOTE_READ |
-				 LEAP__V_REMOTE_WRITE, &keys, &mr));
-}
-
-static void peer_leave(void)
-{
-	if (qp) {
-		v->disconnect(id);
-		v->qp_destroy(id, qp);
-		v->cq_destroy(cq);
-		v->comp_destroy(comp);
-		v->mr_destroy(mr);
-	}
-	if (id)
-		v->id_destroy(id);
-	if (pd)
-		v->pd_destroy(pd);
-	id = NULL;
-	qp = NULL;
-	pd = NULL;
-}
-
 static void peer_post(uint8_t op, uint32_t key, uint64_t at, uint32_t len)
 {
-	struct leap__v_sge sge = { (uintptr_t)mem, len, keys.lkey };
-	struct leap__v_wr wr = {
-		.id = 1, .sge = &sge, .nr_sge = 1, .op = op,
-		.key = key, .remote = at, .flags = LEAP__V_SIGNALED,
-	};
 	struct leap__v_wc wc;
 
-	while (qp && v->cq_poll(cq, &wc, 1) > 0)
+	while (peer.qp && peer.v->cq_poll(peer.cq, &wc, 1) > 0)
 		;
-	if (!qp)
+	if (!peer.qp)
 		return;
-	v->post_send(qp, &wr, 1);
+	fuzz_peer_post(&peer, op, 0, len, key, at);
 	polls(2);
 }
 
-static void event_of(int passive, const uint8_t *p, uint32_t n)
+static void event_of(int passive, const uint8_t *p, size_t n)
 {
-	struct leap__v_id *to = fake_id(fabric, passive, 0);
-	unsigned int type = p[0] % LEAP__V_NR_EVENTS;
-
-	/* That one brings an id of its own. */
-	if (type == LEAP__V_CONNECT_REQUEST)
-		type = LEAP__V_OTHER;
-	if (to)
-		fake_event(to, type, -(int)p[1], p + 2, n < 32 ? n : 32);
+	fuzz_event(fake_id(peer.fabric, passive, 0), fuzz_event_type(p[0]),
+		   p + 1, n - 1);
 	polls(4);
 }
 
@@ -190,17 +115,12 @@ static void knock(const uint8_t *priv, uint8_t len)
 {
 	struct leap__v_param p = { .priv = priv, .priv_len = len, .ird = 4,
 				   .ord = 4, .rnr_retries = 7 };
-	struct sockaddr_in sin = { .sin_family = AF_INET,
-				   .sin_port = htons(SHARE_PORT) };
 	struct leap__v_cm cm;
 	uint32_t in = 0;
 
-	FUZZ_CHECK(!v->id_create(chan, NULL, &id));
-	FUZZ_CHECK(!v->resolve_addr(id, (struct sockaddr *)&sin, 1));
-	peer_queue();
-	FUZZ_CHECK(!v->connect(id, &p));
+	fuzz_peer_ask(&peer, SHARE_PORT, &p, 1);
 	polls(20);
-	while (v->chan_get(chan, &cm) > 0) {
+	while (peer.v->chan_get(peer.chan, &cm) > 0) {
 		if (cm.type != LEAP__V_ESTABLISHED)
 			continue;
 		in = 1;
@@ -229,10 +149,10 @@ static size_t bother_owner(const uint8_t *p, size_t n)
 		peer_post(LEAP__V_READ, said.key + p[1], said.addr, 512);
 		return 2;
 	case 3:
-		event_of(1, p + 1, (uint32_t)n - 3);
+		event_of(1, p + 1, n - 1);
 		return 3;
 	case 4:
-		fake_break(id);
+		fake_break(peer.id);
 		return 1;
 	default:
 		polls(4);
@@ -245,17 +165,12 @@ static void at_owner(const uint8_t *priv, uint8_t len, const uint8_t *p,
 {
 	struct leap_share_info info = { sizeof(info) };
 	uint32_t i;
-	size_t n;
 
 	memset(&said, 0, sizeof(said));
 	memset(leap_dmabuf_addr(buf), 0x5a, BYTES);
 	knock(priv, len);
-	for (; size; p += n, size -= n) {
-		n = bother_owner(p, size);
-		if (!n || n > size)
-			break;
-	}
-	peer_leave();
+	fuzz_operations(p, size, bother_owner);
+	fuzz_peer_leave(&peer);
 	do {
 		polls(1);
 		FUZZ_CHECK(!leap_share_info(share, &info));
@@ -283,7 +198,8 @@ static void on_done(struct leap_ats_io *done, int err)
 static struct leap__farmem_rep honest(void)
 {
 	struct leap__farmem_mem m = {
-		.addr = (uintptr_t)mem, .bytes = BYTES, .key = keys.rkey,
+		.addr = (uintptr_t)peer.mem, .bytes = BYTES,
+		.key = peer.keys.rkey,
 		.perm = LEAP_PERM_READ | LEAP_PERM_WRITE,
 	};
 	struct leap__farmem_rep rep;
@@ -307,25 +223,26 @@ static void take(const uint8_t *priv, uint8_t len, int how)
 	leap__farmem_req_make(&good, token);
 	for (i = 0; i < 50; i++) {
 		polls(1);
-		if (v->chan_get(chan, &cm) <= 0 ||
+		if (peer.v->chan_get(peer.chan, &cm) <= 0 ||
 		    cm.type != LEAP__V_CONNECT_REQUEST)
 			continue;
 		FUZZ_CHECK(cm.priv_len >= sizeof(good) &&
 			   !memcmp(cm.priv, &good, sizeof(good)));
-		peer_leave();
-		id = cm.id;
+		fuzz_peer_leave(&peer);
+		peer.id = cm.id;
 		if (how == SAY_NO) {
-			v->reject(id, priv, len);
-			peer_leave();
+			peer.v->reject(peer.id, priv, len);
+			fuzz_peer_leave(&peer);
 			break;
 		}
-		peer_queue();
+		fuzz_peer_queue(&peer, 1, LEAP__V_REMOTE_READ |
+				LEAP__V_REMOTE_WRITE);
 		if (how == HONEST) {
 			rep = honest();
 			p.priv = &rep;
 			p.priv_len = sizeof(rep);
 		}
-		v->accept(id, &p);
+		peer.v->accept(peer.id, &p);
 		break;
 	}
 	polls(10);
@@ -382,14 +299,14 @@ static size_t bother_user(const uint8_t *p, size_t n)
 		take(NULL, 0, HONEST);
 		return 1;
 	case 3:
-		event_of(0, p + 1, (uint32_t)n - 3);
+		event_of(0, p + 1, n - 1);
 		return 3;
 	case 4:
 		peer_post(LEAP__V_SEND, 0, 0, p[1]);
 		return 2;
 	case 5:
-		if (id)
-			fake_break(id);
+		if (peer.id)
+			fake_break(peer.id);
 		polls(4);
 		return 1;
 	default:
@@ -435,26 +352,20 @@ static void user_end(void)
 	leap_farmem_close(far, set_flag, &done);
 	turn(&done);
 	FUZZ_CHECK(!leap_ats_destroy(ats));
-	peer_leave();
+	fuzz_peer_leave(&peer);
 	/* It may have come again, and nobody took it. */
-	while (v->chan_get(chan, &cm) > 0)
+	while (peer.v->chan_get(peer.chan, &cm) > 0)
 		if (cm.type == LEAP__V_CONNECT_REQUEST)
-			v->id_destroy(cm.id);
+			peer.v->id_destroy(cm.id);
 	polls(4);
 }
 
 static void at_user(const uint8_t *priv, uint8_t len, int by_the_book,
 		    const uint8_t *p, size_t size)
 {
-	size_t n;
-
 	user_begin();
 	take(priv, len, by_the_book ? HONEST : AS_GIVEN);
-	for (; size; p += n, size -= n) {
-		n = bother_user(p, size);
-		if (!n || n > size)
-			break;
-	}
+	fuzz_operations(p, size, bother_user);
 	user_end();
 }
 

@@ -5,15 +5,10 @@
  *
  * Byte 0: 1 private data by the book, 2 and Connect, 4 no receives posted at
  * first, 64 without 32 where receives are shared; else 32 bytes of private data
- * follow. Then operations: a byte of kind,
- * and what it needs.
+ * follow. Then operations: a byte of kind, and what it needs.
  */
+#include "fuzz-rdma.h"
 #include "fuzz-target.h"
-
-#include <netinet/in.h>
-
-#include "../unit/fake-verbs.h"
-#include "transport/rdma/group.h"
 
 #define DEPTH	8u
 #define SLOT	16384u
@@ -21,17 +16,7 @@
 #define SHARED	4u
 
 static struct fuzz_target f;
-static struct fake_fabric *fabric;
-static const struct leap__verbs *v;
-static struct leap__v_chan *chan;
-static struct leap__v_id *id;
-static struct leap__v_pd *pd;
-static struct leap__v_comp *comp;
-static struct leap__v_cq *cq;
-static struct leap__v_qp *qp;
-static struct leap__v_mr *mr;
-static struct leap__v_keys keys;
-static uint8_t *mem;		/* DATA, a message in and a message out */
+static struct fuzz_peer peer;	/* its memory: DATA, a message in, one out */
 
 static void polls(void)
 {
@@ -45,49 +30,21 @@ static void init(void)
 {
 	struct leap_listener_opts lo = LEAP_LISTENER_OPTS_INIT;
 
-	if (fabric)
+	if (peer.fabric)
 		return;
-	fabric = fake_fabric_create();
-	v = &fabric->v;
+	fuzz_peer_init(&peer, DATA + 2 * SLOT);
 	fuzz_target_init(&f, "loop://");
-	FUZZ_CHECK(!leap__rdma_use(f.pg, v));
+	FUZZ_CHECK(!leap__rdma_use(f.pg, peer.v));
 	lo.url = "rdma://127.0.0.1:4420";
 	FUZZ_CHECK(!leap_listener_create(f.target, &lo, &f.listener));
 	lo.url = "rdma://127.0.0.1:4421";
 	lo.srq = SHARED;
 	FUZZ_CHECK(!leap_listener_create(f.target, &lo, &f.listener));
-	mem = calloc(1, DATA + 2 * SLOT);
-	FUZZ_CHECK(mem);
 }
 
 static void post_recv(void)
 {
-	struct leap__v_sge sge = { (uintptr_t)mem + DATA, SLOT, keys.lkey };
-	struct leap__v_recv r = { 1, &sge, 1 };
-
-	v->post_recv(qp, &r, 1);
-}
-
-static void ask(const void *priv, uint8_t ird, uint16_t port)
-{
-	struct leap__v_qp_caps caps = {
-		.max_send = 64, .max_recv = 64, .max_sge = 2,
-	};
-	struct leap__v_param p = { .priv = priv, .priv_len = 32, .ird = ird,
-				   .rnr_retries = 7 };
-	struct sockaddr_in sin = { .sin_family = AF_INET,
-				   .sin_port = htons(port) };
-
-	FUZZ_CHECK(!v->chan_create(v, &chan));
-	FUZZ_CHECK(!v->id_create(chan, NULL, &id));
-	FUZZ_CHECK(!v->resolve_addr(id, (struct sockaddr *)&sin, 1));
-	FUZZ_CHECK(!v->pd_create(v->id_dev(id), &pd));
-	FUZZ_CHECK(!v->comp_create(v->id_dev(id), &comp));
-	FUZZ_CHECK(!v->cq_create(v->id_dev(id), 1024, comp, &cq));
-	FUZZ_CHECK(!v->qp_create(id, pd, cq, &caps, &qp));
-	FUZZ_CHECK(!v->mr_create(pd, mem, DATA + 2 * SLOT, LEAP__V_REMOTE_READ |
-				 LEAP__V_REMOTE_WRITE, &keys, &mr));
-	FUZZ_CHECK(!v->connect(id, &p));
+	fuzz_peer_recv(&peer, 0, DATA, SLOT);
 }
 
 static void drain(void)
@@ -95,9 +52,9 @@ static void drain(void)
 	struct leap__v_wc wc[16];
 	struct leap__v_cm cm;
 
-	while (v->cq_poll(cq, wc, 16) > 0)
+	while (peer.v->cq_poll(peer.cq, wc, 16) > 0)
 		;
-	while (v->chan_get(chan, &cm) > 0)
+	while (peer.v->chan_get(peer.chan, &cm) > 0)
 		;
 }
 
@@ -105,33 +62,14 @@ static void drain(void)
 static void settle(void)
 {
 	fuzz_target_settle(&f);
-	while (fabric->nr_qps)
+	while (peer.fabric->nr_qps)
 		leap_pollgroup_poll(f.pg, 0);
-	FUZZ_CHECK(!fabric->nr_srqs);
-}
-
-static void leave(void)
-{
-	drain();
-	v->disconnect(id);
-	v->qp_destroy(id, qp);
-	v->cq_destroy(cq);
-	v->comp_destroy(comp);
-	v->mr_destroy(mr);
-	v->id_destroy(id);
-	v->pd_destroy(pd);
-	v->chan_destroy(chan);
+	FUZZ_CHECK(!peer.fabric->nr_srqs);
 }
 
 static void send_bytes(uint32_t len)
 {
-	struct leap__v_sge sge = { (uintptr_t)mem + DATA + SLOT, len,
-				   keys.lkey };
-	struct leap__v_wr wr = { .id = 2, .sge = &sge, .nr_sge = 1,
-				 .op = LEAP__V_SEND,
-				 .flags = LEAP__V_SIGNALED };
-
-	v->post_send(qp, &wr, 1);
+	fuzz_peer_post(&peer, LEAP__V_SEND, DATA + SLOT, len, 0, 0);
 	leap_pollgroup_poll(f.pg, 0);
 	drain();
 }
@@ -141,7 +79,7 @@ static void put_key(struct leap_sqe *sqe, uint32_t at, uint32_t len,
 {
 	struct leap_sgl_keyed k;
 
-	leap_sgl_keyed_set(&k, (uintptr_t)mem + at, len, keys.rkey,
+	leap_sgl_keyed_set(&k, (uintptr_t)peer.mem + at, len, peer.keys.rkey,
 			   LEAP_SGL_ID(LEAP_SGL_TYPE_KEYED, sub));
 	memcpy(&sqe->sgl1, &k, sizeof(k));
 	sqe->flags = LEAP_SQE_PSDT_SGL;
@@ -151,9 +89,9 @@ static void join(uint16_t qid)
 {
 	struct leap_fab_connect c;
 
-	fuzz_connect(&c, (void *)mem, qid, qid ? 1 : 0xffff, DEPTH);
+	fuzz_connect(&c, (void *)peer.mem, qid, qid ? 1 : 0xffff, DEPTH);
 	put_key((struct leap_sqe *)(void *)&c, 0, 1024, 0);
-	memcpy(mem + DATA + SLOT, &c, sizeof(c));
+	memcpy(peer.mem + DATA + SLOT, &c, sizeof(c));
 	send_bytes(sizeof(c));
 	polls();
 	drain();
@@ -162,7 +100,7 @@ static void join(uint16_t qid)
 /* A command of up to 64 bytes; its key is right unless bit 7 of @how says. */
 static uint32_t capsule(const uint8_t *p, uint32_t n, uint8_t how)
 {
-	struct leap_sqe *sqe = (struct leap_sqe *)(void *)(mem + DATA + SLOT);
+	struct leap_sqe *sqe = (void *)(peer.mem + DATA + SLOT);
 	uint32_t len = n < 64 ? n : 64;
 
 	memset(sqe, 0, 64);
@@ -199,20 +137,16 @@ static size_t operate(const uint8_t *p, size_t n)
 		drain();
 		return 1;
 	case 5:
-		if (fake_id(fabric, 1, 0))
-			fake_event(fake_id(fabric, 1, 0),
-				   p[1] % LEAP__V_NR_EVENTS ==
-				   LEAP__V_CONNECT_REQUEST ? LEAP__V_OTHER :
-				   p[1] % LEAP__V_NR_EVENTS, -(int)p[2],
-				   p + 3, (uint32_t)(n - 3 < 16 ? n - 3 : 16));
+		fuzz_event(fake_id(peer.fabric, 1, 0), fuzz_event_type(p[1]),
+			   p + 2, n - 2);
 		return 3;
 	case 6:
-		fabric->paused = p[1] & 1;
-		if (!fabric->paused)
-			fake_resume(fabric);
+		peer.fabric->paused = p[1] & 1;
+		if (!peer.fabric->paused)
+			fake_resume(peer.fabric);
 		return 2;
 	default:
-		fake_break(id);
+		fake_break(peer.id);
 		return 1;
 	}
 }
@@ -223,8 +157,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.hrqsize = leap_to_le16(DEPTH),
 		.hsqsize = leap_to_le16(DEPTH - 1),
 	};
+	struct leap__v_param param = { .priv = &req, .priv_len = sizeof(req),
+				       .rnr_retries = 7 };
 	uint8_t how;
-	size_t n;
 	int i;
 
 	if (size < 2)
@@ -238,21 +173,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		data += sizeof(req);
 		size -= sizeof(req);
 	}
-	ask(&req, how & 32 ? how >> 6 : 16, (how & 96) == 64 ? 4421 : 4420);
+	param.ird = how & 32 ? how >> 6 : 16;
+	fuzz_peer_ask(&peer, (how & 96) == 64 ? 4421 : 4420, &param, 64);
 	for (i = 0; i < 16 && !(how & 4); i++)
 		post_recv();
 	polls();
 	drain();
 	if (how & 2)
 		join(leap_from_le16(req.qid));
-	for (; size; data += n, size -= n) {
-		n = operate(data, size);
-		if (!n || n > size)
-			break;
-	}
-	fabric->paused = 0;
-	fake_resume(fabric);
-	leave();
+	fuzz_operations(data, size, operate);
+	peer.fabric->paused = 0;
+	fake_resume(peer.fabric);
+	drain();
+	fuzz_peer_leave(&peer);
 	settle();
 	return 0;
 }

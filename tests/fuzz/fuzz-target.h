@@ -8,10 +8,8 @@
 #ifndef LEAP_FUZZ_TARGET_H
 #define LEAP_FUZZ_TARGET_H
 
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "fuzz.h"
+
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,15 +19,6 @@
 #include "core/io/pollgroup.h"
 
 #define FUZZ_NQN "nqn.2026-01.org.example:fuzz"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define FUZZ_CHECK(cond) do { \
-	if (!(cond)) { \
-		fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
-		abort(); \
-	} \
-} while (0)
 
 struct fuzz_target {
 	struct leap_pollgroup *pg;

@@ -9,11 +9,9 @@
 #ifndef LEAP_FUZZ_TCP_H
 #define LEAP_FUZZ_TCP_H
 
+#include "fuzz.h"
+
 #include <fcntl.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -26,15 +24,6 @@
 #define FUZZ_DDGST	4u
 #define FUZZ_LATER	1u
 #define FUZZ_NO_FLOW	2u
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define FUZZ_CHECK(cond) do { \
-	if (!(cond)) { \
-		fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
-		abort(); \
-	} \
-} while (0)
 
 /* Read and forget what the end says. */
 static inline void fuzz_drain(int fd)

@@ -136,7 +136,8 @@ static void write32(uint32_t region, uint64_t offset, uint32_t v)
 
 static void hello(void)
 {
-	static const char v[] = "\0\0\1\0{\"capabilities\":{\"max_msg_fds\":8}}";
+	static const char v[] =
+		"\0\0\1\0{\"capabilities\":{\"max_msg_fds\":8}}";
 
 	message(LEAP__VFU_VERSION, v, sizeof(v), 0, NULL, 0);
 }

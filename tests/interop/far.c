@@ -2,10 +2,10 @@
 /*
  * far share URL | far use URL: both ends of far memory, for two machines.
  *
- * The owner fills its memory, says its URL and waits for SIGTERM; then every byte
- * has to be inverted. The other end reads the memory by RDMA, looks whether it is
- * as the owner filled it, inverts it and writes it back: half of it, then "half"
- * and a line on stdin, then the rest.
+ * The owner fills its memory, says its URL and waits for SIGTERM; then every
+ * byte has to be inverted. The other end reads the memory by RDMA, looks
+ * whether it is as the owner filled it, inverts it and writes it back: half of
+ * it, then "half" and a line on stdin, then the rest.
  */
 #include <errno.h>
 #include <signal.h>

@@ -3,9 +3,9 @@
  * no-touch.so: preloaded into a host agent, takes its access to payload away.
  *
  * What is registered with an RDMA device and lies in memory of leap-perf's (its
- * memfd is named so) is made PROT_NONE in this process: the device still reaches
- * the pages, and whoever loads or stores a byte of payload dies of SIGSEGV. Each
- * registration is a line of the file that NO_TOUCH_LOG names.
+ * memfd is named so) is made PROT_NONE in this process: the device still
+ * reaches the pages, and whoever loads or stores a byte of payload dies of
+ * SIGSEGV. Each registration is a line of the file that NO_TOUCH_LOG names.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -23,7 +23,8 @@
  *  - A load may have been performed at any moment since the thread's last
  *    ordering point, and so return an older value; acquire loads, and
  *    leap__dma_observe() for all loads before it, are ordering points at the
- *    moment of their own value; full fences are one now.  Loads of the same bytes never go back in time.
+ *    moment of their own value; full fences are one now.  Loads of the same
+ *    bytes never go back in time.
  *  - Address and control dependencies order nothing (weaker than ARM).
  *  - Memory is multi-copy atomic, as ARMv8 and x86 are.
  *  - Copies of 64 bytes move as two halves of 32 bytes, each at once.

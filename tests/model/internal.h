@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the two halves of the explorer share: machine.c runs, search.c chooses. */
+/* What the two halves of the explorer share:
+ * machine.c runs, search.c chooses. */
 #ifndef LEAP__MODEL_INTERNAL_H
 #define LEAP__MODEL_INTERNAL_H
 

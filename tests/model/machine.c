@@ -488,7 +488,7 @@ unsigned int explore_choose(unsigned int n)
 					    0), 4);
 }
 
-/* ---- operations ----------------------------------------------------------- */
+/* ---- operations ---- */
 
 bool op_is_enabled(const struct thread *t)
 {

@@ -35,11 +35,14 @@ static const char *cannot_run(void)
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
 	__has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-	return "coroutines with restored stacks and this sanitizer exclude each other";
+	return "coroutines with restored stacks and this sanitizer exclude "
+	       "each other";
 #endif
 	if (preload && strstr(preload, "vgpreload"))
-		return "coroutines with restored stacks and valgrind exclude each other";
-	/* It orders loads and stores itself, and no machine has a part in it. */
+		return "coroutines with restored stacks and valgrind exclude "
+		       "each other";
+	/* It orders loads and stores itself,
+	 * and no machine has a part in it. */
 	if (cross && *cross)
 		return "takes minutes under an emulator and shows the same";
 	return NULL;

@@ -360,7 +360,7 @@ static void runtime2(void *arg)
 		take_over(w, &w->rt[2]);
 }
 
-/* ---- models --------------------------------------------------------------- */
+/* ---- models ---- */
 
 static void final(void *arg, unsigned int stuck)
 {

@@ -173,7 +173,7 @@ static void controller_sleeps(void *arg)
 	}
 }
 
-/* ---- models --------------------------------------------------------------- */
+/* ---- models ---- */
 
 static void final(void *arg, unsigned int stuck)
 {

@@ -35,7 +35,7 @@ struct world {
 
 static struct world world;
 
-/* ---- words ---------------------------------------------------------------- */
+/* ---- words ---- */
 
 static bool pending(struct source *s)
 {
@@ -112,7 +112,7 @@ static void words_setup_one(void *arg)
 	words_setup(arg, 3, 0);
 }
 
-/* ---- message queue -------------------------------------------------------- */
+/* ---- message queue ---- */
 
 static void send(struct world *w, int i)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Hosts that race with compare-and-write, over leaves that do it by themselves
- * and over those that need a claim: of every value that a block has, exactly one
- * pair makes the next; and what is written beside a pair does not get in between
- * its halves. Afterwards the sum is what was counted.
+ * and over those that need a claim: of every value that a block has, exactly
+ * one pair makes the next; and what is written beside a pair does not get in
+ * between its halves. Afterwards the sum is what was counted.
  */
 #include "sim-test.h"
 
@@ -63,7 +63,8 @@ static uint64_t get_value(struct race *race, const uint8_t *data)
 	for (i = 1; i < BLOCK / 8; i++) {
 		memcpy(&other, data + 8 * i, 8);
 		if (other != value)
-			world_fail(race->w, "half of a block is %llu, half %llu",
+			world_fail(race->w,
+				   "half of a block is %llu, half %llu",
 				   (unsigned long long)value,
 				   (unsigned long long)other);
 	}

@@ -239,7 +239,8 @@ extern const struct sim_case guest_cases[];
 extern const struct sim_case fused_cases[];
 
 int sim_main(int argc, char **argv, const struct sim_case *cases);
-/* 0 = ran @seeds worlds of a case; else the first seed that failed, in *@seed */
+/* 0 = ran @seeds worlds of a case;
+ * else the first seed that failed, in *@seed */
 int sim_run_case(const struct sim_case *c, uint64_t first, uint32_t seeds,
 		 uint64_t *seed, uint64_t *hash);
 

@@ -149,7 +149,7 @@ static inline leap_status_t blk_io(struct blk *b, int op, uint8_t flags,
 	return blk_run(b, op, flags, block, nr, buf ? &piece : NULL, !!buf);
 }
 
-/* ---- random operations against an array ------------------------------------- */
+/* ---- random operations against an array ---- */
 
 #define MODEL_PIECES	16
 #define MODEL_IO_BLOCKS	24

@@ -20,7 +20,8 @@ struct leap_listener {
 
 struct leap_target {
 	struct leap_pollgroup *home;
-	struct leap_pollgroup *io;	/* connections move there; NULL = stay */
+	struct leap_pollgroup *io;	/* connections move there;
+					 * NULL = stay */
 	struct leap_listener listener;
 	struct leap_listener_opts listener_opts;
 	struct leap_target_opts opts;

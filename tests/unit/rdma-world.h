@@ -107,15 +107,13 @@ static inline const struct leap_cqe *answer(struct world *w)
 	for (i = 0; i < 50; i++) {
 		rdma_poll(&w->f);
 		while (peer_completion(&w->p)) {
-			const struct leap_cqe *cqe = (void *)
-				(w->p.in + (w->p.wc.id - 1000) * PEER_SLOT);
-
 			if (w->p.wc.status)
 				return NULL;
 			if (w->p.wc.id < 1000)
 				continue;
 			assert_int_equal(w->p.wc.bytes, LEAP_CQE_SIZE);
-			return cqe;
+			return (void *)(w->p.in +
+					(w->p.wc.id - 1000) * PEER_SLOT);
 		}
 	}
 	return NULL;

@@ -20,7 +20,8 @@
 /* ---- queues that go while a successor is told of them ---- */
 
 /* A guest with a queue whose runtime is lost, and a successor that has heard of
- * the queue (@add) and, as the guest has reset the drive, that it goes (@del). */
+ * the queue (@add) and, as the guest has reset the drive,
+ * that it goes (@del). */
 static struct liar *successor(struct af *f, struct leap_link_msg *add,
 			      struct leap_link_msg *del)
 {

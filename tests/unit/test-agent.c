@@ -253,6 +253,19 @@ static void test_probe(void **state)
 	af_free(f);
 }
 
+/* It ends without the stopped runtime, and so does that. */
+static void ends_without(struct af *f, const int *done, const char *what)
+{
+	uint64_t from = af_ms();
+
+	while (!*done)
+		af_poll(f);
+	print_message("# %s with a stopped runtime: %llu ms\n", what,
+		      (unsigned long long)(af_ms() - from));
+	assert_int_equal(*done, 1);
+	assert_int_equal(waitpid(f->pid, NULL, 0), f->pid);
+}
+
 /* SIGSTOP: nobody answers, and the bound is kept. */
 static void test_stopped(void **state)
 {
@@ -260,8 +273,8 @@ static void test_stopped(void **state)
 	struct leap_dmabuf_opts o = LEAP_DMABUF_OPTS_INIT;
 	struct leap_dmabuf *extra;
 	struct af *f = af_new(0);
-	uint64_t from;
 	int done = 0;
+	pid_t old;
 
 	(void)state;
 	o.bytes = 1 << 20;
@@ -277,43 +290,28 @@ static void test_stopped(void **state)
 	assert_int_equal(leap_vdev_mem_add(f->v, &r), 0);
 	assert_int_equal(rw(f, LEAP_NVM_WRITE, 0, 1), 0);
 	kill(f->pid, SIGSTOP);
-	from = af_ms();
 	assert_int_equal(leap_vdev_mem_del(f->v, r.gpa, r.bytes, set_err,
 					   &done), 0);
-	while (!done)
-		af_poll(f);
-	print_message("# unmap with a stopped runtime: %llu ms\n",
-		      (unsigned long long)(af_ms() - from));
-	assert_int_equal(done, 1);
-	assert_int_equal(waitpid(f->pid, NULL, 0), f->pid);
+	ends_without(f, &done, "unmap");
 	/* And a reset. */
 	af_start(f, 0, 0);
 	af_until(f, af_served, 10000);
 	check_block(f, 0, 1);
 	kill(f->pid, SIGSTOP);
-	from = af_ms();
 	done = 0;
 	leap_vdev_reset(f->v, set_err, &done);
-	while (!done)
-		af_poll(f);
-	print_message("# reset with a stopped runtime: %llu ms\n",
-		      (unsigned long long)(af_ms() - from));
-	assert_int_equal(done, 1);
-	assert_int_equal(waitpid(f->pid, NULL, 0), f->pid);
+	ends_without(f, &done, "reset");
 	af_start(f, 0, 0);
 	af_until(f, af_served, 10000);
 	up(f);
 	check_block(f, 0, 1);
 	/* A new runtime is not kept waiting by a stopped one. */
-	{
-		pid_t old = f->pid;
-
-		kill(old, SIGSTOP);
-		af_start(f, 0, 0);
-		while (af_info(f).pid != f->pid || !af_served(f))
-			af_poll(f);
-		assert_int_equal(waitpid(old, NULL, 0), old);
-	}
+	old = f->pid;
+	kill(old, SIGSTOP);
+	af_start(f, 0, 0);
+	while (af_info(f).pid != f->pid || !af_served(f))
+		af_poll(f);
+	assert_int_equal(waitpid(old, NULL, 0), old);
 	check_block(f, 0, 1);
 	af_kill(f, f->pid, SIGKILL);
 	leap_dmabuf_put(extra);

@@ -8,8 +8,8 @@
 
 static void returns_what_it_is_given(void **state)
 {
-	assert_int_equal(leap__err(-EINVAL, "leap_x: depth %d exceeds %d", 9, 8),
-			 -EINVAL);
+	assert_int_equal(leap__err(-EINVAL, "leap_x: depth %d exceeds %d", 9,
+				   8), -EINVAL);
 	assert_string_equal(leap_last_error(), "leap_x: depth 9 exceeds 8");
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Compare-and-write over two poll groups on two threads: every queue pair of two
- * hosts counts one block up, over a file, whose pairs need the other group's
- * answer, and over memory. Each value is made exactly once.
+ * Compare-and-write over two poll groups on two threads: every queue pair of
+ * two hosts counts one block up, over a file, whose pairs need the other
+ * group's answer, and over memory. Each value is made exactly once.
  */
 #include "serve.h"
 

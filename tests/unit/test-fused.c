@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Compare and Write, fused: over a leaf that keeps operations until they are let
- * go, so that every stage of a pair can be looked at; what becomes of it when
- * its queue, its namespace or its neighbours end; and which half says why.
+ * Compare and Write, fused: over a leaf that keeps operations until they are
+ * let go, so that every stage of a pair can be looked at; what becomes of it
+ * when its queue, its namespace or its neighbours end; and which half says why.
  * Races are tests/sim/fused.c's.
  */
 #include "ctrl-fixture.h"

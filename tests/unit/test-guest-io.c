@@ -282,6 +282,13 @@ static void test_drain(void **state)
 	tear_down(&h);
 }
 
+static void say_feature(struct half *h, uint32_t fid, uint32_t value)
+{
+	h->m.link.u.feature.fid = fid;
+	h->m.link.u.feature.value = value;
+	assert_int_equal(ask(h, &h->m, LEAP_LINK_FEATURE, NULL), 0);
+}
+
 /* What is said to all queues holds for those that are made later too. */
 static void test_memo(void **state)
 {
@@ -299,9 +306,8 @@ static void test_memo(void **state)
 	h.m.link.u.shadow.doorbells = db;
 	h.m.link.u.shadow.eventidx = ei;
 	assert_int_equal(ask(&h, &h.m, LEAP_LINK_SHADOW, NULL), 0);
-	h.m.link.u.feature.fid = LEAP_FID_INT_COALESCE;
-	h.m.link.u.feature.value = 2 | 255 << 8;	/* 3 entries, 25 ms */
-	assert_int_equal(ask(&h, &h.m, LEAP_LINK_FEATURE, NULL), 0);
+	/* 3 entries, 25 ms */
+	say_feature(&h, LEAP_FID_INT_COALESCE, 2 | 255 << 8);
 	make_cq(&h, &cq, 1, 1);
 	memset(&sq, 0, sizeof(sq));
 	gx_sq_desc(&h.gx, &sq.gx, 1, &cq.gx, 16);
@@ -322,9 +328,7 @@ static void test_memo(void **state)
 	gx_poll(&h.gx, 1);
 	assert_int_equal(h.gx.irqs[1], 1);
 	/* Not for this vector any more; and one made later knows it. */
-	h.m.link.u.feature.fid = LEAP_FID_INT_VECTOR;
-	h.m.link.u.feature.value = 1 | LEAP_FEAT_IV_CD;
-	assert_int_equal(ask(&h, &h.m, LEAP_LINK_FEATURE, NULL), 0);
+	say_feature(&h, LEAP_FID_INT_VECTOR, 1 | LEAP_FEAT_IV_CD);
 	gx_push(&sq.gx, &sqe);
 	gx_ring(&sq.gx);
 	gx_poll(&h.gx, 1);
@@ -332,11 +336,8 @@ static void test_memo(void **state)
 	make_cq(&h, &cq2, 2, 1);
 	assert_int_equal(ask(&h, &cq2.io.m, LEAP_LINK_CQ_DEL, &cq2.io), 0);
 	/* Defaults again: nothing is kept. */
-	h.m.link.u.feature.value = 1;
-	assert_int_equal(ask(&h, &h.m, LEAP_LINK_FEATURE, NULL), 0);
-	h.m.link.u.feature.fid = LEAP_FID_INT_COALESCE;
-	h.m.link.u.feature.value = 0;
-	assert_int_equal(ask(&h, &h.m, LEAP_LINK_FEATURE, NULL), 0);
+	say_feature(&h, LEAP_FID_INT_VECTOR, 1);
+	say_feature(&h, LEAP_FID_INT_COALESCE, 0);
 	memset(&h.m.link.u, 0, sizeof(h.m.link.u));
 	assert_int_equal(ask(&h, &h.m, LEAP_LINK_SHADOW, NULL), 0);
 	assert_true(leap__list_empty(&h.g->memos));

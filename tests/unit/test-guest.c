@@ -73,8 +73,9 @@ static void test_wrap(void **state)
 	while (total < 3000) {
 		i = rand_below(3);
 		for (n = rand_below(6); n && gx_room(&sq[i]); n--) {
-			struct leap_sqe sqe = gx_sqe(GX_OP_NOTHING,
-						     (uint16_t)next[i], next[i]);
+			uint16_t cid = (uint16_t)next[i];
+			struct leap_sqe sqe = gx_sqe(GX_OP_NOTHING, cid,
+						     next[i]);
 
 			next[i]++;
 			gx_push(&sq[i], &sqe);

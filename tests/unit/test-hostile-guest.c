@@ -365,23 +365,39 @@ static void bring_up(struct w *w)
 	}
 }
 
+/* Commands somewhere; doorbells say they are in a ring. */
+static void bad_ring(struct w *w, uint32_t qid)
+{
+	uint8_t *ring = ring_of(w, qid);
+	uint32_t i;
+
+	if (!ring || !below(w, 8))
+		ring = w->ram + below(w, BAD_RAM / 4096) * 4096;
+	for (i = 0; i < 16; i++)
+		bad_sqe(w, (struct leap_sqe *)(void *)(ring + i * 64), !qid);
+	wr4(w, LEAP_REG_SQTDBL(qid, 0), below(w, 16));
+}
+
+static void storm_of_resets(struct w *w)
+{
+	leap_le16 devctl = leap_to_le16(0x8000);
+	uint32_t i;
+
+	for (i = 0; i < 50; i++) {
+		leap_vdev_config_write(w->bad, 0x88, &devctl, 2);
+		enable_bad(w, below(w, 4));
+	}
+	bring_up(w);
+}
+
 static void one_harm(struct w *w)
 {
 	uint32_t qid = below(w, 5), i;
 	uint8_t noise[16];
-	leap_le16 devctl;
-	uint8_t *ring;
 
 	switch (below(w, 12)) {
 	case 0: case 1: case 2: case 3:
-		/* Commands somewhere; doorbells say they are in a ring. */
-		ring = ring_of(w, qid);
-		if (!ring || !below(w, 8))
-			ring = w->ram + below(w, BAD_RAM / 4096) * 4096;
-		for (i = 0; i < 16; i++)
-			bad_sqe(w, (struct leap_sqe *)(void *)
-				(ring + i * 64), !qid);
-		wr4(w, LEAP_REG_SQTDBL(qid, 0), below(w, 16));
+		bad_ring(w, qid);
 		break;
 	case 4:
 		wr4(w, LEAP_REG_CQHDBL(qid, 0), below(w, 16));
@@ -413,15 +429,8 @@ static void one_harm(struct w *w)
 					       below(w, 5));
 		break;
 	default:
-		/* A storm of resets. */
-		devctl = leap_to_le16(0x8000);
-		if (below(w, 200))
-			break;
-		for (i = 0; i < 50; i++) {
-			leap_vdev_config_write(w->bad, 0x88, &devctl, 2);
-			enable_bad(w, below(w, 4));
-		}
-		bring_up(w);
+		if (!below(w, 200))
+			storm_of_resets(w);
 	}
 	if (!below(w, 4))
 		poll_home(w);

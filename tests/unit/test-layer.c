@@ -145,9 +145,11 @@ static void test_bad_options(void **state)
 		{ "probe:2G", "probe: argument 2G exceeds 1073741824" },
 		{ "probe[n=-1]", "probe: n \"-1\" is not a number" },
 		{ "probe[n=101]", "probe: n 101 exceeds 100" },
-		{ "probe[flag=maybe]", "probe: flag \"maybe\" is not on or off" },
+		{ "probe[flag=maybe]",
+		  "probe: flag \"maybe\" is not on or off" },
 		{ "probe[nn=1]", "probe has no option \"nn\"" },
-		{ "switch:maybe", "switch: argument \"maybe\" is not on or off" },
+		{ "switch:maybe",
+		  "switch: argument \"maybe\" is not on or off" },
 	};
 	struct leap_bdev *bdev;
 	size_t i;

@@ -86,7 +86,8 @@ static void test_parts_and_lies(void **state)
 		assert_int_equal(leap_link_decode(part, i, &got), 0);
 		free(part);
 	}
-	/* Every bit of the head's length, type, flags and err that is turned. */
+	/* Every bit of the head's length, type,
+	 * flags and err that is turned. */
 	for (i = 0; i < 20 * 8; i++) {
 		int r;
 

@@ -186,7 +186,7 @@ static void growing_shows_no_old_bytes(void **state)
 	blk_close(&b);
 }
 
-/* ---- two threads on one drive ---------------------------------------------- */
+/* ---- two threads on one drive ---- */
 
 #define TEAR_ROUNDS 30000
 

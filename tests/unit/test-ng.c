@@ -332,7 +332,8 @@ static void test_open_fails(void **state)
 	static const char plain[] = "ng:/dev/ng7n3";
 
 #define REFUSED(stack, err, text) do { \
-	assert_int_equal(leap_bdev_open_with(pg, stack, fake_ng_own, &bdev), err); \
+	assert_int_equal(leap_bdev_open_with(pg, stack, fake_ng_own, &bdev), \
+			 err); \
 	if (!strstr(leap_last_error(), text)) \
 		fail_msg("%s", leap_last_error()); \
 	assert_int_equal(ngk.opened, 0); \
@@ -397,7 +398,8 @@ static void test_resized(void **state)
 	ngk.size = FAR_BLOCKS / 2;
 	from = leap_pollgroup_now_ns(b.pg);
 	while (b.nr_blocks != FAR_BLOCKS / 2 - 96) {
-		assert_true(leap_pollgroup_now_ns(b.pg) - from < 60000000000ull);
+		assert_true(leap_pollgroup_now_ns(b.pg) - from <
+			    60000000000ull);
 		leap_pollgroup_wait(b.pg, 5000000);
 		blk_refresh(&b);
 	}

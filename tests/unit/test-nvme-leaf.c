@@ -40,7 +40,7 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* ---- the leaf ------------------------------------------------------------- */
+/* ---- the leaf ---- */
 
 static void open_nvme(struct blk *b, const struct drive *d, const char *opts)
 {
@@ -94,7 +94,7 @@ static void test_model(void **state)
 	close_nvme(&b);
 }
 
-/* ---- a channel on another thread ------------------------------------------ */
+/* ---- a channel on another thread ---- */
 
 struct user {
 	struct leap_bdev *bdev;

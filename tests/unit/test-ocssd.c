@@ -68,6 +68,31 @@ static void geometry_and_chunks(void **state)
 			 LEAP_SC_INVALID_OPCODE);
 }
 
+/* With 8 of chunk 3 written. */
+static void refused_vectors(struct vx *w, uint8_t *out)
+{
+	uint64_t at[2], bad;
+	uint8_t in[2 * B];
+
+	/* Out of order, not whole units, a hole, another's end. */
+	at[0] = ppa(0, 1, 3, 9);
+	assert_int_equal(vec(w, LEAP_OCSSD_WRITE, at, NULL, 1, out, &bad),
+			 LEAP_SC_OCSSD_ORDER);
+	assert_int_equal(bad, 1);
+	at[0] = ppa(0, 1, 3, 8);
+	assert_int_equal(vec(w, LEAP_OCSSD_WRITE, at, NULL, 1, out, &bad),
+			 LEAP_SC_INVALID_FIELD);
+	at[0] = ppa(0, 3, 0, 0);
+	at[1] = ppa(0, 0, 0, 24);
+	assert_int_equal(vec(w, LEAP_OCSSD_READ, at, NULL, 2, in, &bad),
+			 LEAP_SC_LBA_RANGE);
+	assert_int_equal(bad, 3);
+	at[1] = 1ull << 40;
+	assert_int_equal(vec(w, LEAP_OCSSD_READ, at, NULL, 2, in, &bad),
+			 LEAP_SC_LBA_RANGE);
+	assert_int_equal(bad, 2);
+}
+
 static void vectors(void **state)
 {
 	static uint8_t out[64 * B], in[64 * B];
@@ -89,23 +114,7 @@ static void vectors(void **state)
 	assert_int_equal(vec(w, LEAP_OCSSD_READ, at, NULL, 16, in, &bad),
 			 LEAP_SC_UNRECOVERED_READ);
 	assert_int_equal(bad, 0xffff);
-	/* Out of order, not whole units, a hole, another's end. */
-	at[0] = ppa(0, 1, 3, 9);
-	assert_int_equal(vec(w, LEAP_OCSSD_WRITE, at, NULL, 1, out, &bad),
-			 LEAP_SC_OCSSD_ORDER);
-	assert_int_equal(bad, 1);
-	at[0] = ppa(0, 1, 3, 8);
-	assert_int_equal(vec(w, LEAP_OCSSD_WRITE, at, NULL, 1, out, &bad),
-			 LEAP_SC_INVALID_FIELD);
-	at[0] = ppa(0, 3, 0, 0);
-	at[1] = ppa(0, 0, 0, 24);
-	assert_int_equal(vec(w, LEAP_OCSSD_READ, at, NULL, 2, in, &bad),
-			 LEAP_SC_LBA_RANGE);
-	assert_int_equal(bad, 3);
-	at[1] = 1ull << 40;
-	assert_int_equal(vec(w, LEAP_OCSSD_READ, at, NULL, 2, in, &bad),
-			 LEAP_SC_LBA_RANGE);
-	assert_int_equal(bad, 2);
+	refused_vectors(w, out);
 	/* The rest, and then it is closed and shows all. */
 	for (i = 0; i < 16; i++)
 		at[i] = ppa(0, 1, 3, 8 + i);
@@ -132,7 +141,17 @@ static void vectors(void **state)
 			 LEAP_SC_OCSSD_RESET);
 	assert_int_equal(bad, 2);
 	assert_int_equal(chunk(w, 15).cs, LEAP_OCSSD_CS_FREE);
-	/* More open ones than there may be of a unit. */
+}
+
+/* More open ones than there may be of a unit. */
+static void too_many_open(void **state)
+{
+	static uint8_t out[4 * B];
+	struct vx *w = *state;
+	uint64_t at[12], bad;
+	uint32_t i;
+
+	bring_up(w, DRIVE ",maxoc=5,maxocpu=2]");
 	for (i = 0; i < 12; i++)
 		at[i] = ppa(0, 2, i / 4, i % 4);
 	assert_int_equal(vec(w, LEAP_OCSSD_WRITE, at, NULL, 4, out, &bad), 0);
@@ -296,6 +315,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		VX_B(geometry_and_chunks),
 		VX_B(vectors),
+		VX_B(too_many_open),
 		VX_B(opened_at_once),
 		VX_B(too_large_for_1_2),
 		VX_B(hostile_lists),

@@ -300,7 +300,8 @@ static void test_device_removed(void **state)
 struct bad {
 	struct fake_fabric *fabric;
 	struct leap_pollgroup *pg;
-	struct rdma_fixture f;		/* for the run: no listener of its own */
+	struct rdma_fixture f;		/* for the run:
+					 * no listener of its own */
 	struct rdma_run r;
 	struct peer p;
 	struct leap__v_chan *listen_chan;

@@ -46,14 +46,22 @@ static void begin(struct world *w, uint32_t srq)
 	open_at(w, &w->stays, 0);
 }
 
-static void finish(struct world *w)
+/* @io: another poll group that they were served in, or NULL */
+static void finish_with(struct world *w, struct leap_pollgroup *io)
 {
 	rdma_close(&w->stays);
 	rdma_stop(&w->f);
+	if (io)
+		rdma_no_leak(io);
 	rdma_no_leak(w->host);
 	rdma_no_leak(w->pg);
 	assert_int_equal(fake_fabric_destroy(w->fabric), 0);
 	rdma_srq = 0;
+}
+
+static void finish(struct world *w)
+{
+	finish_with(w, NULL);
 }
 
 static struct leap__rdma_srq *shared(struct world *w)
@@ -113,25 +121,46 @@ static void stays_again(struct world *w)
 	open_at(w, &w->stays, 0);
 }
 
+static void breaks(struct world *w, unsigned int rounds)
+{
+	unsigned int round;
+
+	w->f.delay = 3;
+	assert_int_equal(fake_srq_recvs(w->fabric), SHARED);
+	for (round = 0; round < rounds; round++) {
+		one_break(w, round);
+		stays_again(w);
+		RDMA_WAIT(!w->f.nr_delayed, rdma_run_poll(&w->stays));
+		polls(w);
+		assert_int_equal(fake_srq_recvs(w->fabric), SHARED);
+		assert_int_equal(w->fabric->nr_srqs, 1);
+	}
+	rdma_ios(&w->stays, 100);
+}
+
 /* After each of them, all receives are back. */
 static void test_breaks(void **state)
 {
-	unsigned int round;
 	struct world w;
 
 	begin(&w, SHARED);
-	w.f.delay = 3;
-	assert_int_equal(fake_srq_recvs(w.fabric), SHARED);
-	for (round = 0; round < BREAKS; round++) {
-		one_break(&w, round);
-		stays_again(&w);
-		RDMA_WAIT(!w.f.nr_delayed, rdma_run_poll(&w.stays));
-		polls(&w);
-		assert_int_equal(fake_srq_recvs(w.fabric), SHARED);
-		assert_int_equal(w.fabric->nr_srqs, 1);
-	}
-	rdma_ios(&w.stays, 100);
+	breaks(&w, BREAKS);
 	finish(&w);
+}
+
+/* They move to a poll group that has hardly any commands and buffers, and break
+ * while what they have sent is put aside. */
+static void test_breaks_aside(void **state)
+{
+	struct leap_pollgroup *io;
+	struct world w;
+
+	begin(&w, SHARED);
+	io = rdma_pollgroup(w.fabric, 4, 8192, 4);
+	w.f.io = io;
+	w.f.target.io = io;
+	breaks(&w, BREAKS / 2);
+	finish_with(&w, io);
 }
 
 /* A device that drops what it was in the middle of. There are spares; and with
@@ -186,8 +215,6 @@ static void test_late_receive(void **state)
 	srq = shared(&w);
 	/* As if all that are there had been there for long. */
 	leap__fetch_add(&srq->posted, UINT64_C(1000000));
-	pthread_mutex_lock(&srq->dev->lock);
-	pthread_mutex_unlock(&srq->dev->lock);
 	for (i = 0; i < 2; i++) {
 		struct rdma_run r = { 0 };
 
@@ -309,13 +336,7 @@ static void waiting(uint32_t bytes)
 	}
 	polls(&w);
 	assert_int_equal(fake_srq_recvs(w.fabric), 10);
-	rdma_close(&w.stays);
-	rdma_stop(&w.f);
-	rdma_no_leak(io);
-	rdma_no_leak(w.host);
-	rdma_no_leak(w.pg);
-	assert_int_equal(fake_fabric_destroy(w.fabric), 0);
-	rdma_srq = 0;
+	finish_with(&w, io);
 }
 
 static void test_waiting(void **state)
@@ -547,6 +568,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_breaks),
+		cmocka_unit_test(test_breaks_aside),
 		cmocka_unit_test(test_drops),
 		cmocka_unit_test(test_late_receive),
 		cmocka_unit_test(test_silent_device),

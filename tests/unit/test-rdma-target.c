@@ -441,7 +441,8 @@ int main(void)
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
-	/* Again, with fewer shared receives than there are entries of queues. */
+	/* Again, with fewer shared receives than there are
+	 * entries of queues. */
 	rdma_srq = 12;
 	return failed + cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -420,8 +420,9 @@ static void test_eventidx_formula(void **state)
 #define LAPS	50u
 
 /*
- * A host that has up to @depth commands out and rings for each, and a controller
- * that polls, every time or now and then; it posts at once. Returns the kicks.
+ * A host that has up to @depth commands out and rings for each, and a
+ * controller that polls, every time or now and then; it posts at once. Returns
+ * the kicks.
  */
 static uint32_t busy(uint32_t size, uint32_t depth, struct test_rand *rnd)
 {
@@ -434,7 +435,8 @@ static uint32_t busy(uint32_t size, uint32_t depth, struct test_rand *rnd)
 	leap__sqc_disarm(&w.sqc);
 	leap__cqp_disarm(&w.cqp);
 	while (laps) {
-		for (n = test_rand_below(rnd, depth + 1); n && out < depth; n--) {
+		for (n = test_rand_below(rnd, depth + 1); n && out < depth;
+		     n--) {
 			assert_int_equal(leap__sqp_push(&w.sqp, sqe), 0);
 			kicks += (uint32_t)leap__sqp_ring(&w.sqp);
 			out++;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A guest's drive whose other end shares no memory with the guest's: relayed
- * over TCP, and over RDMA, where the far end reads and writes the guest's memory
- * by key. The far end is killed, or stopped, and the guest takes memory back
- * meanwhile.
+ * over TCP, and over RDMA, where the far end reads and writes the guest's
+ * memory by key. The far end is killed, or stopped, and the guest takes memory
+ * back meanwhile.
  *
  *	guest driver -> vdev -> relay -> rdma: | rdma: -> file
  *

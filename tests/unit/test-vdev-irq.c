@@ -203,22 +203,14 @@ static void msi_write(struct gd *g, uint32_t ctrl)
 	gd_cfg_wr(g, at + 2, ctrl, 2);
 }
 
-static void test_msi(void **state)
+/* Its capability at @at, switched on; and no other one's. */
+static void check_msi_space(struct vx *w, uint32_t at)
 {
-	struct vx *w = *state;
 	struct leap_vdev_info info = { .size = sizeof(info) };
-	struct leap_vdev_opts o = vx_opts(w);
-	struct leap_sqe flush = gd_sqe_rw(LEAP_NVM_FLUSH, 1, 0, 1);
-	uint32_t at, data, i;
+	struct gd *g = w->g;
+	uint32_t data, i;
 	uint64_t addr;
-	struct gd *g;
-	uint16_t cid;
 
-	o.irqs = LEAP_VDEV_HAS_MSI;
-	o.nr_vectors = 5;
-	vx_make(w, &o);
-	g = w->g;
-	at = gd_cap(g, 0x05);
 	assert_true(at && gd_cap(g, 0x01) && gd_cap(g, 0x10));
 	assert_int_equal(gd_cap(g, 0x11), 0);
 	assert_int_equal(gd_cfg(g, at + 2, 2), 0x86);
@@ -237,6 +229,24 @@ static void test_msi(void **state)
 	assert_int_equal(data, 0x4033);
 	assert_int_equal(leap_vdev_msix(w->v, 4, &addr, &data), 1);
 	assert_int_equal(leap_vdev_msix(w->v, 8, &addr, &data), -EINVAL);
+}
+
+static void test_msi(void **state)
+{
+	struct vx *w = *state;
+	struct leap_vdev_opts o = vx_opts(w);
+	struct leap_sqe flush = gd_sqe_rw(LEAP_NVM_FLUSH, 1, 0, 1);
+	uint32_t at, data;
+	uint64_t addr;
+	struct gd *g;
+	uint16_t cid;
+
+	o.irqs = LEAP_VDEV_HAS_MSI;
+	o.nr_vectors = 5;
+	vx_make(w, &o);
+	g = w->g;
+	at = gd_cap(g, 0x05);
+	check_msi_space(w, at);
 	assert_int_equal(gd_enable(g, 32, 32), LEAP_CSTS_RDY);
 	gd_cq_init(g, &w->cq, 1, 16);
 	gd_sq_init(g, &w->sq, 1, 16, &w->cq);
@@ -338,24 +348,15 @@ static void test_pin_alone(void **state)
 
 /* ---- shadow doorbells ---- */
 
-static void test_shadow(void **state)
+static void refused_shadows(struct gd *g)
 {
 	static const uint64_t bad[][2] = {
 		{ 0, 0 }, { AT, 0 }, { 0, AT }, { AT + 4, AT + 4096 },
 		{ AT, AT + 4096 + 2048 }, { AT, AT },
 	};
-	struct vx *w = *state;
-	struct gd *g = w->g;
 	struct leap_sqe sqe = { .opc = LEAP_ADM_DBBUF_CONFIG };
-	struct leap_vdev_info info = { .size = sizeof(info) };
-	struct gd_cq cq2;
-	struct gd_sq sq2;
-	uint64_t mmio;
 	uint32_t i;
 
-	/* With the pin every head would be trapped. */
-	gd_msix_enable(g, 1);
-	gd_up(g, &w->cq, &w->sq, 16);
 	for (i = 0; i < COUNT(bad); i++) {
 		sqe.prp1 = leap_to_le64(bad[i][0]);
 		sqe.prp2 = leap_to_le64(bad[i][1]);
@@ -365,6 +366,22 @@ static void test_shadow(void **state)
 	sqe.prp1 = leap_to_le64(0x1000);	/* no memory there */
 	sqe.prp2 = leap_to_le64(0x2000);
 	assert_int_equal(gd_cmd(g, &g->asq, &sqe), LEAP_SC_DATA_TRANSFER);
+}
+
+static void test_shadow(void **state)
+{
+	struct vx *w = *state;
+	struct gd *g = w->g;
+	struct leap_vdev_info info = { .size = sizeof(info) };
+	struct gd_cq cq2;
+	struct gd_sq sq2;
+	uint64_t mmio;
+	uint32_t i;
+
+	/* With the pin every head would be trapped. */
+	gd_msix_enable(g, 1);
+	gd_up(g, &w->cq, &w->sq, 16);
+	refused_shadows(g);
 	assert_int_equal(leap_vdev_info(w->v, &info), 0);
 	assert_int_equal(info.shadow, 0);
 	for (i = 0; i < 50; i++)

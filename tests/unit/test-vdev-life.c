@@ -148,6 +148,24 @@ static void replace(struct vx *w, struct leap__saved *s)
 	w->g->v = w->v;
 }
 
+static void check_same(struct vx *w, const struct leap_vdev_info *before,
+		       int shadow)
+{
+	struct leap_vdev_info after = { .size = sizeof(after) };
+	uint64_t addr;
+	uint32_t data;
+
+	assert_int_equal(leap_vdev_info(w->v, &after), 0);
+	assert_int_equal(after.cntlid, before->cntlid);
+	assert_int_equal(after.nr_sqs, 1);
+	assert_int_equal(after.shadow, shadow);
+	assert_int_equal(after.mem_bytes, VX_RAM);
+	assert_int_equal(gd_rd4(w->g, LEAP_REG_CSTS), LEAP_CSTS_RDY);
+	assert_int_equal(gd_rd4(w->g, LEAP_REG_CC), GD_CC_ENABLE);
+	assert_int_equal(leap_vdev_msix(w->v, 7, &addr, &data), 0);
+	assert_int_equal(data, 0x4037);
+}
+
 static void test_save(void **state)
 {
 	struct vx *w = *state;
@@ -155,11 +173,11 @@ static void test_save(void **state)
 	struct leap__saved s;
 	struct leap_sqe aer = { .opc = LEAP_ADM_AER };
 	struct leap_sqe slow = gd_sqe_rw(LEAP_NVM_READ, 2, 0, 8);
-	struct leap_vdev_info before = { .size = sizeof(before) }, after;
-	uint32_t turn, i, cmd, data;
+	struct leap_vdev_info before = { .size = sizeof(before) };
+	struct leap_vdev_info after = { .size = sizeof(after) };
 	uint16_t cid[8], aer_cid;
 	int fd = eventfd(0, EFD_NONBLOCK);
-	uint64_t addr;
+	uint32_t turn, i, cmd;
 
 	serve_ns(w->pg, w->ss, "delay[read_us=20000] -> memory:16M", 2);
 	gd_msix_enable(g, 1);
@@ -186,17 +204,8 @@ static void test_save(void **state)
 		cmd = gd_cfg(g, 0x04, 2);
 		assert_int_equal(leap_vdev_info(w->v, &before), 0);
 		replace(w, &s);
-		after.size = sizeof(after);
-		assert_int_equal(leap_vdev_info(w->v, &after), 0);
-		assert_int_equal(after.cntlid, before.cntlid);
-		assert_int_equal(after.nr_sqs, 1);
-		assert_int_equal(after.shadow, turn >= 3);
-		assert_int_equal(after.mem_bytes, VX_RAM);
-		assert_int_equal(gd_rd4(g, LEAP_REG_CSTS), LEAP_CSTS_RDY);
-		assert_int_equal(gd_rd4(g, LEAP_REG_CC), GD_CC_ENABLE);
+		check_same(w, &before, turn >= 3);
 		assert_int_equal(gd_cfg(g, 0x04, 2), cmd);
-		assert_int_equal(leap_vdev_msix(w->v, 7, &addr, &data), 0);
-		assert_int_equal(data, 0x4037);
 		for (i = 0; i < 8; i++)
 			assert_int_equal(gd_wait(g, &w->sq, cid[i]), 0);
 		vx_settle(w);

@@ -163,6 +163,22 @@ static int tear_down(void **state)
 
 /* ---- tests ---- */
 
+static void check_beginning(struct w *w, uint32_t *at)
+{
+	const struct leap_link_msg *m;
+	struct far *f = w->far;
+
+	m = said(f, at, LEAP_LINK_CTRL_ADD);
+	assert_true(f->had_fd[0]);
+	assert_string_equal(m->u.ctrl.nqn, NQN);
+	assert_int_equal(m->u.ctrl.state_bytes, w->v->guest.state_bytes);
+	m = said(f, at, LEAP_LINK_MEM_ADD);
+	assert_true(f->had_fd[1]);
+	assert_int_equal(m->u.mem.gpa.addr, GD_BASE);
+	assert_int_equal(m->u.mem.bytes, RAM_BYTES);
+	assert_int_equal(m->u.mem.source, LEAP_ATS_FD);
+}
+
 static void test_life(void **state)
 {
 	struct w *w = *state;
@@ -172,15 +188,7 @@ static void test_life(void **state)
 	uint32_t at = 0, kicks;
 	int fd = eventfd(0, 0), done = 0;
 
-	m = said(f, &at, LEAP_LINK_CTRL_ADD);
-	assert_true(f->had_fd[0]);
-	assert_string_equal(m->u.ctrl.nqn, NQN);
-	assert_int_equal(m->u.ctrl.state_bytes, w->v->guest.state_bytes);
-	m = said(f, &at, LEAP_LINK_MEM_ADD);
-	assert_true(f->had_fd[1]);
-	assert_int_equal(m->u.mem.gpa.addr, GD_BASE);
-	assert_int_equal(m->u.mem.bytes, RAM_BYTES);
-	assert_int_equal(m->u.mem.source, LEAP_ATS_FD);
+	check_beginning(w, &at);
 	assert_int_equal(leap_vdev_irq_fd(w->v, LEAP_VDEV_MSIX, 2, fd), 0);
 	close(fd);
 	m = said(f, &at, LEAP_LINK_IRQ);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A guest unmasks a vector at the moment when a thread that serves a queue
- * raises it: the interrupt comes, and comes once, whichever was first. A barrier
- * that is missing shows once in a few million rounds: give their number.
+ * raises it: the interrupt comes, and comes once, whichever was first. A
+ * barrier that is missing shows once in a few million rounds: give their
+ * number.
  */
 #include "guest-driver.h"
 

@@ -20,7 +20,7 @@
 
 #define MB	(1u << 20)
 
-/* ---- a scripted client ---------------------------------------------------- */
+/* ---- a scripted client ---- */
 
 static void saved(struct leap__saved *s)
 {
@@ -283,7 +283,7 @@ static void test_noise(void **state)
 	close(ram);
 }
 
-/* ---- a drive, and a host that uses it ------------------------------------- */
+/* ---- a drive, and a host that uses it ---- */
 
 #define NQN	"nqn.2026-01.org.example:keep"
 #define DEPTH	24u

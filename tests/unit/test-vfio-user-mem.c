@@ -6,6 +6,8 @@
 #define _GNU_SOURCE
 #include "vfu-fixture.h"
 
+#include "util/machine.h"
+
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -78,6 +80,29 @@ static void test_bad_map(void **state)
 	vf.vdev.mem_add_err = -ENOMEM;
 	assert_int_equal(vfu_map(&vf.c, 0x40000, 4096, fd, 0, RW), ENOMEM);
 	assert_int_equal(vf.vdev.nr_maps, 1);
+	close(fd);
+}
+
+/* Files have any length; addresses of this process are for others too. */
+static void test_more_than_there_is(void **state)
+{
+	uint64_t most = leap__machine_bytes() & ~4095ull;
+	int fd = vf_memory(most + 4096, 1);
+
+	(void)state;
+	assert_true(most > 1 << 20);
+	assert_int_equal(vfu_map(&vf.c, 0, most + 4096, fd, 0, RW), ENOSPC);
+	assert_int_equal(vfu_map(&vf.c, 0, 8192, fd, 0, RW), 0);
+	assert_int_equal(vfu_map(&vf.c, 8192, most, fd, 0, RW), ENOSPC);
+	assert_int_equal(vfu_map(&vf.c, 8192, most - 8192, fd, 0, RW), 0);
+	assert_int_equal(vfu_map(&vf.c, most, 4096, fd, 0, RW), ENOSPC);
+	/* What is not mapped here takes nothing. */
+	assert_int_equal(vfu_map(&vf.c, most, most, -1, 0, RW), 0);
+	assert_int_equal(vfu_unmap(&vf.c, 0, 8192, 0), 0);
+	assert_int_equal(vfu_map(&vf.c, 0, 4096, fd, 0, RW), 0);
+	assert_int_equal(vfu_map(&vf.c, 4096, 4096, fd, 0, RW), 0);
+	assert_int_equal(vfu_unmap(&vf.c, 0, 0, LEAP__VFU_UNMAP_ALL), 0);
+	assert_int_equal(vfu_map(&vf.c, 0, most, fd, 0, RW), 0);
 	close(fd);
 }
 
@@ -331,9 +356,6 @@ static void test_bad_irqs(void **state)
 		  ENOTSUP },
 	};
 	int fds[3] = { vf_event(), vf_event(), -1 }, none = -1;
-	struct leap__vfu_set_irqs set = {
-		.argsz = 20, .flags = E_NONE, .index = 2, .count = 1,
-	};
 	uint8_t p[24] = { 0 };
 	size_t i;
 
@@ -355,7 +377,21 @@ static void test_bad_irqs(void **state)
 	fds[2] = fds_memory(4096, F_SEAL_SHRINK);
 	assert_int_equal(vfu_set_irqs(&vf.c, E_FD, 2, 0, 1, NULL, fds + 2, 1),
 			 EINVAL);
-	/* Lengths. */
+	for (i = 0; i < 3; i++)
+		close(fds[i]);
+	for (i = 0; i < VF_VECTORS; i++)
+		assert_int_equal(vf.vdev.irq[i], -1);
+}
+
+static void test_bad_irq_lengths(void **state)
+{
+	struct leap__vfu_set_irqs set = {
+		.argsz = 20, .flags = E_NONE, .index = 2, .count = 1,
+	};
+	uint8_t p[24] = { 0 };
+	size_t i;
+
+	(void)state;
 	memcpy(p, &set, sizeof(set));
 	assert_int_equal(vf_ask(LEAP__VFU_SET_IRQS, p, 19), EINVAL);
 	assert_int_equal(vf_ask(LEAP__VFU_SET_IRQS, p, 21), EINVAL);
@@ -366,8 +402,6 @@ static void test_bad_irqs(void **state)
 	set.argsz = 19;
 	memcpy(p, &set, sizeof(set));
 	assert_int_equal(vf_ask(LEAP__VFU_SET_IRQS, p, 21), EINVAL);
-	for (i = 0; i < 3; i++)
-		close(fds[i]);
 	for (i = 0; i < VF_VECTORS; i++)
 		assert_int_equal(vf.vdev.irq[i], -1);
 }
@@ -395,6 +429,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		VF_LIVE(test_map),
 		VF_LIVE(test_bad_map),
+		VF_LIVE(test_more_than_there_is),
 		VF_LIVE(test_unsealed),
 		VF_LIVE(test_bad_unmap),
 		VF_LIVE(test_map_waits),
@@ -404,6 +439,7 @@ int main(void)
 		VF_LIVE(test_msix),
 		VF_LIVE(test_intx),
 		VF_LIVE(test_bad_irqs),
+		VF_LIVE(test_bad_irq_lengths),
 		VF_LIVE(test_other_irqs),
 	};
 

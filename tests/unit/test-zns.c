@@ -100,8 +100,9 @@ static void writes_arrive_in_order(void **state)
 		sqe = fx_rw(LEAP_NVM_READ, NSID, ZONE(i), 16);
 		assert_int_equal(fx_cmd(fx, qp, &sqe, back, sizeof(back)), 0);
 		for (k = 0; k < 16; k++)
-			assert_int_equal(back[k * B + 9], (k * 3 + i) % 16 == 5 ?
-					 0 : (int)(k * 3 + i) + 1);
+			assert_int_equal(back[k * B + 9],
+					 (k * 3 + i) % 16 == 5 ? 0 :
+					 (int)(k * 3 + i) + 1);
 	}
 	fx_close(fx, qp);
 }
@@ -152,8 +153,8 @@ static void a_failure_lets_the_rest_go(void **state)
 	}
 	for (i = 0; i < 8; i++) {
 		fx_wait(fx, &r[i].done);
-		assert_int_equal(LEAP_STATUS_CODE(r[i].status), !i ? 0 : i == 1 ?
-				 LEAP_SC_SGL_DATA_LEN :
+		assert_int_equal(LEAP_STATUS_CODE(r[i].status), !i ? 0 :
+				 i == 1 ? LEAP_SC_SGL_DATA_LEN :
 				 LEAP_SC_ZONE_INVALID_WRITE);
 	}
 	assert_int_equal(zone(fx, qp, ZONE(1), &wp), LEAP_ZS_IMPLICIT_OPEN);

@@ -349,7 +349,8 @@ LEAP_API int leap_chan_open(struct leap_bdev *bdev, struct leap_pollgroup *pg,
 /* leap_chan_close - 0, or -EBUSY while bios are out. Context: owner */
 LEAP_API int leap_chan_close(struct leap_chan *chan);
 
-/* leap_bio_get - a bio of a channel's pool, or NULL. Context: owner, hot path */
+/* leap_bio_get - a bio of a channel's pool, or NULL.
+ * Context: owner, hot path */
 LEAP_API struct leap_bio *leap_bio_get(struct leap_chan *chan);
 
 /* leap_bio_put - and back. Context: owner, hot path */

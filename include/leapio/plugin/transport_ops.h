@@ -128,7 +128,8 @@ struct leap_transport_ops {
 	const char *name;	/* scheme of its URLs */
 	uint8_t trtype;		/* discovery log; 0 = not listed */
 	uint32_t qp_bytes;	/* of the struct that embeds leap_qp, zeroed */
-	uint32_t listener_bytes;	/* private memory of a listener, zeroed */
+	uint32_t listener_bytes;	/* private memory of a listener,
+					 * zeroed */
 
 	/*
 	 * Host end. @address is the URL without scheme and NQN. connect starts

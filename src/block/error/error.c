@@ -6,10 +6,10 @@
  *	      status=NAME|SCT/SC,dnr=on|off,torn=on|off] -> STACK
  *
  * An operation is chosen when it is of kind OP and touches the range (a copy:
- * where it goes); of those, the first `after` pass, then every N-th or `rate` in
- * a million fail, `count` times at most. A chosen operation does not reach the
- * layer below; with torn=on the first part of a write does, as when power fails
- * in the middle.
+ * where it goes); of those, the first `after` pass, then every N-th or `rate`
+ * in a million fail, `count` times at most. A chosen operation does not reach
+ * the layer below; with torn=on the first part of a write does, as when power
+ * fails in the middle.
  */
 #include "config.h"
 
@@ -92,8 +92,8 @@ static int status_parse(const char *text, leap_status_t *out)
 		*out = LEAP_STATUS(sct, sc);
 		return 0;
 	}
-	return leap__err(-EINVAL, "error: status \"%s\" is no name and no SCT/SC",
-			 text);
+	return leap__err(-EINVAL,
+			 "error: status \"%s\" is no name and no SCT/SC", text);
 }
 
 static int op_parse(const char *text, uint32_t *out)
@@ -254,8 +254,8 @@ const struct leap_bdev_ops leap__error_ops = {
 		"block=N,blocks=N  only operations that touch these\n"
 		"after=N,every=N   let N of them pass, then every N-th; 0, 1\n"
 		"rate=PPM,count=N  so many in a million of those, N in all\n"
-		"status=NAME|T/C   internal, read, write, capacity, interrupted,\n"
-		"                  or SCT/SC in hexadecimal\n"
+		"status=NAME|T/C   internal, read, write, capacity,\n"
+		"                  interrupted, or SCT/SC in hexadecimal\n"
 		"dnr=on, torn=on   do not retry; half of a write gets through",
 	.nr_children_min = 1,
 	.nr_children_max = 1,

@@ -48,7 +48,8 @@ static int opts_read(struct leap_bdev *bdev, struct file_opts *o)
 	if (strcmp(o->direct, "auto") && strcmp(o->direct, "on") &&
 	    strcmp(o->direct, "off"))
 		return leap__err(-EINVAL,
-			"file: direct \"%s\" is not auto, on or off", o->direct);
+				 "file: direct \"%s\" is not auto, on or off",
+				 o->direct);
 	err = leap_bdev_opt_bool(bdev, "readonly", 0, &o->readonly);
 	/* Several may read what nobody writes. */
 	if (!err)
@@ -67,7 +68,8 @@ static int opts_read(struct leap_bdev *bdev, struct file_opts *o)
 		return leap__err(-EINVAL, "file: block %llu is not 512 or 4096",
 				 (unsigned long long)o->block);
 	if (o->readonly && o->create)
-		return leap__err(-EINVAL, "file: readonly and create exclude each other");
+		return leap__err(-EINVAL, "file: readonly and create exclude "
+				 "each other");
 	return 0;
 }
 

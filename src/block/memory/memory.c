@@ -37,7 +37,8 @@
 	      LEAP_BDEV_ZERO_DISCARD | LEAP_BDEV_COMPARE | LEAP_BDEV_VERIFY | \
 	      LEAP_BDEV_COPY | LEAP_BDEV_COMPARE_WRITE | LEAP_BDEV_EXCLUSIVE)
 #define SIZE_MAX_BYTES	(UINT64_C(1) << 46)	/* half of x86's user space */
-#define STEP_BYTES	(UINT64_C(2) << 20)	/* zeroed per poll: about 0.1 ms */
+#define STEP_BYTES	(UINT64_C(2) << 20)	/* zeroed per poll:
+						 * about 0.1 ms */
 #define MADVISE_BYTES	65536u			/* below, memset is faster */
 
 #define REGION_BYTES	4096u
@@ -299,7 +300,8 @@ static int move(uint8_t op, unsigned char *at, unsigned char *payload,
 }
 
 /* Region by region, each held while pieces go in or out. */
-static leap_status_t transfer(const struct memory *m, const struct leap_bio *bio)
+static leap_status_t transfer(const struct memory *m,
+			      const struct leap_bio *bio)
 {
 	const struct leap_piece *piece = bio->pieces;
 	uint64_t at = bio->block << m->shift;

@@ -11,11 +11,11 @@
 #include "config.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include <leapio/plugin/bdev_ops.h>
 
 #include "util/err.h"
+#include "util/zero.h"
 
 #define CAPS (LEAP_BDEV_FUA | LEAP_BDEV_DISCARD | LEAP_BDEV_WRITE_ZEROES | \
 	      LEAP_BDEV_ZERO_DISCARD)
@@ -48,7 +48,7 @@ static void null_read(struct leap_bio *bio)
 	uint32_t i;
 
 	for (i = 0; i < bio->nr_pieces; i++)
-		memset(bio->pieces[i].addr, 0, bio->pieces[i].len_bytes);
+		leap__zero_fill(bio->pieces[i].addr, bio->pieces[i].len_bytes);
 	leap_bio_done(bio, 0);
 }
 

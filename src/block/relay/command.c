@@ -21,7 +21,6 @@
 
 #define DNR(sc)		((leap_status_t)((sc) | LEAP_STATUS_DNR))
 
-#define MAX_NLB		65536u
 #define LET_GO_NS	1000000000u	/* as leap_bdev_ops.let_go says */
 
 static struct leap__rbio *rbio_of(struct leap_bio *bio)
@@ -161,13 +160,11 @@ static uint32_t cdw12_hints(const struct leap_bio *bio)
 
 static uint32_t max_blocks(const struct leap__relay *relay, uint8_t op)
 {
-	uint32_t max = relay->far.max_bytes >> relay->shift;
-
 	if (op == LEAP_BIO_WRITE_ZEROES)
 		return relay->far.zeroes_blocks;
 	if (op == LEAP_BIO_VERIFY)
 		return relay->far.verify_blocks;
-	return max < MAX_NLB ? max : MAX_NLB;
+	return relay->max_blocks;
 }
 
 /* To a zone, in several parts, of which none has been sent. */
@@ -182,24 +179,17 @@ static bool is_long_write(const struct leap__rbio *r)
 		r->bio->nr_pieces > relay->far.max_pieces);
 }
 
-/* How many blocks the next command has; false: it needs room and has none. */
-static bool choose_part(struct leap__rbio *r)
+/* Of more than one command has room for, or of what is left of it. */
+static __attribute__((noinline)) bool choose_some(struct leap__rbio *r,
+						  uint32_t max)
 {
 	struct leap__relay *relay = r->link->relay;
-	const struct leap_bio *bio = r->bio;
-	uint32_t max = max_blocks(relay, bio->op);
 
-	r->req.pieces = bio->pieces;
-	r->req.nr_pieces = bio->nr_pieces;
-	r->blocks = bio->nr_blocks - r->done;
-	if (r->blocks <= max && !r->done &&
-	    bio->nr_pieces <= relay->far.max_pieces)
-		return true;
 	if (!r->done)
 		leap__fetch_add(&relay->split, 1u);
 	if (r->blocks > max)
 		r->blocks = max;
-	if (!bio->nr_pieces)
+	if (!r->bio->nr_pieces)
 		return true;
 	if (!take_wide(r))
 		return false;
@@ -208,17 +198,27 @@ static bool choose_part(struct leap__rbio *r)
 	return true;
 }
 
-/* The next command of a bio: 1 made, 0 no room, or *@status says why not. */
-static int make(struct leap__rbio *r, leap_status_t *status)
+/* How many blocks the next command has; false: it needs room and has none. */
+static inline bool choose_part(struct leap__rbio *r)
 {
-	struct leap__relay *relay = r->link->relay;
+	const struct leap__relay *relay = r->link->relay;
 	const struct leap_bio *bio = r->bio;
-	struct leap_sqe *sqe = &r->req.sqe;
-	uint64_t lba;
+	uint32_t max = max_blocks(relay, bio->op);
 
-	memset(sqe, 0, sizeof(*sqe));
-	sqe->opc = opcode(bio->op);
-	sqe->nsid = leap_to_le32(relay->nsid);
+	r->req.pieces = bio->pieces;
+	r->req.nr_pieces = bio->nr_pieces;
+	r->blocks = bio->nr_blocks - r->done;
+	return likely(r->blocks <= max && !r->done &&
+		      bio->nr_pieces <= relay->far.max_pieces) ||
+	       choose_some(r, max);
+}
+
+/* Of a flush, a list, or zones: as make(). */
+static __attribute__((noinline)) int make_other(struct leap__rbio *r,
+						leap_status_t *status)
+{
+	const struct leap_bio *bio = r->bio;
+
 	if (bio->op == LEAP_BIO_FLUSH) {
 		r->req.nr_pieces = 0;
 		r->blocks = 0;
@@ -230,32 +230,52 @@ static int make(struct leap__rbio *r, leap_status_t *status)
 		*status = leap__relay_list_make(r);
 		return !*status;
 	}
-	if (leap__relay_is_zone(bio)) {
-		/* An append is not sent in parts. */
-		if (bio->op == LEAP_BIO_ZONE_APPEND &&
-		    bio->nr_pieces > relay->far.max_pieces) {
-			*status = DNR(LEAP_SC_INTERNAL);
-			return 0;
-		}
-		if (leap__relay_zone_walks(r) && !take_wide(r))
-			return 0;
-		leap__relay_zone_make(r);
-		return 1;
+	/* An append is not sent in parts. */
+	if (bio->op == LEAP_BIO_ZONE_APPEND &&
+	    bio->nr_pieces > r->link->relay->far.max_pieces) {
+		*status = DNR(LEAP_SC_INTERNAL);
+		return 0;
 	}
-	if (is_long_write(r)) {
+	if (leap__relay_zone_walks(r) && !take_wide(r))
+		return 0;
+	leap__relay_zone_make(r);
+	return 1;
+}
+
+static bool has_range(const struct leap_bio *bio)
+{
+	return likely(bio->op <= LEAP_BIO_WRITE) ||
+	       (bio->op != LEAP_BIO_FLUSH && !leap__relay_has_list(bio) &&
+		!leap__relay_is_zone(bio));
+}
+
+/* The next command of a bio: 1 made, 0 no room, or *@status says why not. */
+static inline int make(struct leap__rbio *r, leap_status_t *status)
+{
+	const struct leap__relay *relay = r->link->relay;
+	const struct leap_bio *bio = r->bio;
+	struct leap_sqe *sqe = &r->req.sqe;
+	uint64_t lba;
+
+	memset(sqe, 0, sizeof(*sqe));
+	sqe->opc = opcode(bio->op);
+	sqe->nsid = leap_to_le32(relay->nsid);
+	if (unlikely(!has_range(bio)))
+		return make_other(r, status);
+	if (unlikely(is_long_write(r))) {
 		if (!take_wide(r))
 			return 0;
 		if (leap__relay_zone_probe(r))
 			return 1;
 	}
-	if (!choose_part(r))
+	if (unlikely(!choose_part(r)))
 		return 0;
 	/* Pieces of a few bytes each, more than there is room for. */
-	if (!r->blocks) {
+	if (unlikely(!r->blocks)) {
 		*status = DNR(LEAP_SC_INTERNAL);
 		return 0;
 	}
-	if (r->refused)
+	if (unlikely(r->refused))
 		sqe->opc = LEAP_NVM_COMPARE;
 	lba = relay->start + bio->block + r->done;
 	sqe->cdw10 = leap_to_le32((uint32_t)lba);
@@ -272,10 +292,10 @@ int leap__relay_host_send(struct leap__link *link, struct leap_req *req)
 	uint32_t nr_queues = leap_host_nr_queues(link->host), i;
 	int sent = 0;
 
-	/* Round the queues; one that is full passes it to the next. */
 	for (i = 0; i < nr_queues && !sent; i++)
-		sent = leap_host_submit(link->host, 1 + link->next_queue++ %
-					nr_queues, &req, 1);
+		sent = leap_host_submit(link->host,
+					leap__relay_next_queue(link, nr_queues),
+					&req, 1);
 	return sent;
 }
 
@@ -286,9 +306,9 @@ int leap__relay_host_send_fused(struct leap__link *link, struct leap_req *first,
 	int sent = 0;
 
 	for (i = 0; i < nr_queues && !sent; i++)
-		sent = leap_host_submit_fused(link->host, 1 +
-					      link->next_queue++ % nr_queues,
-					      first, second);
+		sent = leap_host_submit_fused(link->host,
+				leap__relay_next_queue(link, nr_queues), first,
+				second);
 	return sent;
 }
 

@@ -3,9 +3,9 @@
  * fused.c - compare-and-write of a relay: a pair of commands that go over the
  * same queue of the far end, next to each other
  *
- * The second request lies in a wide of the link, so a link has as many pairs out
- * as it has of those. A pair that was out when its connection was lost may have
- * been done: it ends with an error that says not to send it again.
+ * The second request lies in a wide of the link, so a link has as many pairs
+ * out as it has of those. A pair that was out when its connection was lost may
+ * have been done: it ends with an error that says not to send it again.
  */
 #include <string.h>
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What a relay's far namespace is: its capabilities and limits, from what a host
- * end has read. Before a relay opens, somebody has to look: a look is a host end
- * that connects, reads what there is and closes. Whether what it finds can be
- * served is relay.c's.
+ * What a relay's far namespace is: its capabilities and limits, from what a
+ * host end has read. Before a relay opens, somebody has to look: a look is a
+ * host end that connects, reads what there is and closes. Whether what it finds
+ * can be served is relay.c's.
  */
 #include "config.h"
 
@@ -160,7 +160,8 @@ static void look_closed(void *arg)
 
 static void look_work(struct leap_msg *msg)
 {
-	struct leap__relay_looking *look = leap__list_entry(msg, struct leap__relay_looking, work);
+	struct leap__relay_looking *look =
+		leap__list_entry(msg, struct leap__relay_looking, work);
 
 	leap_host_close(look->host, look_closed, look);
 }
@@ -200,8 +201,9 @@ static void look_state(struct leap_host *host, enum leap_host_state state,
 	look_ends(look);
 }
 
-int leap__relay_look_start(struct leap__relay_looking *look, struct leap_pollgroup *pg,
-		      const struct leap__relay *relay)
+int leap__relay_look_start(struct leap__relay_looking *look,
+			   struct leap_pollgroup *pg,
+			   const struct leap__relay *relay)
 {
 	struct leap_host_opts opts = LEAP_HOST_OPTS_INIT;
 
@@ -216,7 +218,8 @@ int leap__relay_look_start(struct leap__relay_looking *look, struct leap_pollgro
 	return leap_host_connect(pg, &opts, &look->host);
 }
 
-int leap__relay_look_error(const struct leap__relay *relay, const struct leap__relay_looking *look)
+int leap__relay_look_error(const struct leap__relay *relay,
+			   const struct leap__relay_looking *look)
 {
 	int err = look->err;
 

@@ -3,8 +3,8 @@
  * ng_look.c - what a namespace is that the kernel drives: its Identify pages,
  * those of zones too, and what the kernel takes as one command
  *
- * When the leaf is opened, on the control thread. Knows nothing of commands that
- * are under way.
+ * When the leaf is opened, on the control thread. Knows nothing of commands
+ * that are under way.
  */
 #include "config.h"
 

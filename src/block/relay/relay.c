@@ -26,6 +26,7 @@
 #define LOSS_MS		30000u
 #define RECONNECT_MS	1000u
 #define TEXT_MAX	1024
+#define MAX_NLB		65536u		/* that a field can say */
 
 /* A table of its own for a stack whose far end has been looked at. */
 struct looked_at {
@@ -96,8 +97,8 @@ static int check_format(const struct leap__relay *relay)
 		return leap__err(-EOPNOTSUPP, "%s: namespace %u has %u "
 			"bytes of metadata per block%s, which nobody here "
 			"carries", relay->name, relay->nsid,
-			relay->far.metadata_bytes, relay->far.pi_type ? " and protection information" :
-			"");
+			relay->far.metadata_bytes, relay->far.pi_type ?
+			" and protection information" : "");
 	if (relay->far.block_bytes != 512 && relay->far.block_bytes != 4096)
 		return leap__err(-EOPNOTSUPP, "%s: namespace %u has blocks "
 			"of %u bytes, not 512 or 4096", relay->name,
@@ -134,6 +135,9 @@ int leap__relay_describe(struct leap_bdev *bdev, struct leap__relay *relay)
 	if (err)
 		return err;
 	relay->shift = (uint32_t)__builtin_ctz(relay->far.block_bytes);
+	relay->max_blocks = relay->far.max_bytes >> relay->shift;
+	if (relay->max_blocks > MAX_NLB)
+		relay->max_blocks = MAX_NLB;
 	leap_bdev_set(bdev, relay->far.block_bytes, relay->blocks ?
 		      relay->blocks : relay->far.nr_blocks - relay->start,
 		      relay->far.caps);

@@ -67,6 +67,7 @@ struct leap__relay {
 	uint32_t nsid, nr_queues, depth, loss_ms, reconnect_ms;
 	struct leap__far far;		/* as it was found */
 	uint32_t shift;
+	uint32_t max_blocks;		/* of a command with payload */
 	struct leap__relay_note *note;
 	/* Atomic. */
 	uint32_t groups_live;
@@ -100,7 +101,8 @@ struct leap__relay_list {
 struct leap__relay_zones {
 	uint64_t started;	/* 0 = nothing was asked yet */
 	uint64_t next;		/* where the next report begins, far away */
-	uint64_t nr_all, nr_put;	/* of a report: in all, in the payload */
+	uint64_t nr_all, nr_put;	/* of a report:
+					 * in all, in the payload */
 	uint32_t at, nr;	/* of a send: zones reported, and which */
 	struct {
 		struct leap_zone_report head;
@@ -170,7 +172,7 @@ struct leap__link {
 	bool refuses;		/* away for too long, or not what it was */
 	bool unfit;
 	uint32_t reconnect_ms;
-	uint32_t next_queue;
+	uint32_t last_queue;	/* that a command went to */
 	uint32_t lost;		/* how often the connection was */
 	uint64_t away_ns;	/* since when; 0 = it is there */
 	struct leap__rbio *wait, **wait_tail;
@@ -263,6 +265,15 @@ void leap__relay_link_close(struct leap__link *link);
 
 /* command.c */
 void leap__relay_submit(struct leap__link *link, struct leap_bio *bio);
+/* Round the queues; one that is full passes a command to the next. */
+static inline uint32_t leap__relay_next_queue(struct leap__link *link,
+					      uint32_t nr_queues)
+{
+	if (link->last_queue >= nr_queues)
+		link->last_queue = 0;
+	return ++link->last_queue;
+}
+
 int leap__relay_host_send(struct leap__link *link, struct leap_req *req);
 int leap__relay_host_send_fused(struct leap__link *link, struct leap_req *first,
 				struct leap_req *second);

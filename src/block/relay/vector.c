@@ -69,9 +69,9 @@ int leap__relay_host_send_lists(struct leap__link *link, struct leap_req *req,
 	int sent = 0;
 
 	for (i = 0; i < nr_queues && !sent; i++)
-		sent = leap_host_submit_lists(link->host, 1 +
-					      link->next_queue++ % nr_queues,
-					      req, lists);
+		sent = leap_host_submit_lists(link->host,
+				leap__relay_next_queue(link, nr_queues), req,
+				lists);
 	return sent;
 }
 

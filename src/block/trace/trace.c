@@ -172,7 +172,8 @@ int leap__trace_read(struct leap_bdev *bdev, struct leap__trace_entry *entries,
 	size_t nr = 0, i, most = 0;
 
 	if (leap_bdev_info(bdev, &info) || strcmp(info.name, "trace"))
-		return leap__err(-EINVAL, "leap__trace_read: not a trace layer");
+		return leap__err(-EINVAL,
+				 "leap__trace_read: not a trace layer");
 	t = leap_bdev_priv(bdev);
 	pthread_mutex_lock(&t->lock);
 	leap__list_for_each(pos, &t->chans)

@@ -103,7 +103,8 @@ static int read_opts(struct leap_bdev *bdev, struct zoned_opts *o)
 static int check_opts(const struct zoned_opts *o)
 {
 	if (o->block != 512 && o->block != 4096)
-		return leap__err(-EINVAL, "zoned: block %llu is not 512 or 4096",
+		return leap__err(-EINVAL,
+				 "zoned: block %llu is not 512 or 4096",
 				 (unsigned long long)o->block);
 	/* Whole pages, for those that are given back. */
 	if (!o->zone || o->zone % 4096 || o->zone / o->block > UINT32_MAX / 2)

@@ -290,7 +290,8 @@ static const struct admin_op admin_ops[] = {
 	{ LEAP_ADM_AER, IO | DISC, leap__admin_aer, LEAP_EFFECTS_CSUPP },
 	{ LEAP_ADM_KEEP_ALIVE, IO | DISC, admin_keep_alive,
 	  LEAP_EFFECTS_CSUPP },
-	{ LEAP_ADM_FABRICS, IO | DISC | FABRICS, admin_fabrics, LEAP_EFFECTS_CSUPP },
+	{ LEAP_ADM_FABRICS, IO | DISC | FABRICS, admin_fabrics,
+	  LEAP_EFFECTS_CSUPP },
 };
 
 #define NR_OPS (sizeof(admin_ops) / sizeof(admin_ops[0]))

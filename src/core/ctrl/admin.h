@@ -189,7 +189,8 @@ struct leap__ctrl {
 	struct leap__conn *conn;	/* NULL: registers only, or lost */
 	uint16_t cntlid;
 	uint8_t dead;			/* accepts nothing; waits for refs */
-	uint8_t resetting;		/* RDY drops when no I/O queue is left */
+	uint8_t resetting;		/* RDY drops when no I/O
+					 * queue is left */
 	uint32_t refs;			/* I/O queues, messages, the list */
 	char hostnqn[LEAP_NQN_FIELD];
 	uint8_t hostid[16];

@@ -72,7 +72,8 @@ void leap__agent_start_next(struct leap_agent *a)
 
 static void next_run(struct leap_timer *timer)
 {
-	leap__agent_start_next(leap__list_entry(timer, struct leap_agent, next));
+	leap__agent_start_next(
+		leap__list_entry(timer, struct leap_agent, next));
 }
 
 static void handed(struct leap_agent *a, int err)
@@ -403,14 +404,17 @@ int leap_agent_handoff(struct leap_agent *a,
 {
 	if (a->state == LEAP_AGENT_HANDOFF || a->handed ||
 	    a->state == LEAP_AGENT_STARTING || a->state >= LEAP_AGENT_FENCING)
-		return leap__err(-EBUSY, "leap_agent_handoff: runtimes change already");
+		return leap__err(-EBUSY,
+				 "leap_agent_handoff: runtimes change already");
 	if (a->state != LEAP_AGENT_SERVED)
-		return leap__err(-ENOTCONN, "leap_agent_handoff: no runtime serves");
+		return leap__err(-ENOTCONN,
+				 "leap_agent_handoff: no runtime serves");
 	/* The one that serves is in the list too. */
 	a->active->fenced = 1;
 	if (!leap__agent_pick(a)) {
 		a->active->fenced = 0;
-		return leap__err(-ENOENT, "leap_agent_handoff: no runtime stands by");
+		return leap__err(-ENOENT,
+				 "leap_agent_handoff: no runtime stands by");
 	}
 	a->handed = done;
 	a->handed_arg = arg;
@@ -452,10 +456,12 @@ static int check(const struct leap_target *t, struct leap_agent_opts *o)
 
 	if (!o->path || !*o->path || strlen(o->path) >=
 	    sizeof(((struct sockaddr_un *)0)->sun_path))
-		return leap__err(-EINVAL, "leap_agent_create: path of %zu bytes",
+		return leap__err(-EINVAL,
+				 "leap_agent_create: path of %zu bytes",
 				 o->path ? strlen(o->path) : 0);
 	if (!leap__list_empty(&t->listeners) || t->nr_groups > 1 || t->agent)
-		return leap__err(-EBUSY, "leap_agent_create: the target is in use");
+		return leap__err(-EBUSY,
+				 "leap_agent_create: the target is in use");
 	leap__list_for_each(pos, &t->subsystems)
 		if (leap__list_entry(pos, struct leap_subsystem, link)->nr_ns)
 			return leap__err(-EBUSY,
@@ -540,7 +546,8 @@ int leap_agent_destroy(struct leap_agent *a)
 	if (!a)
 		return 0;
 	if (a->target)
-		return leap__err(-EBUSY, "leap_agent_destroy: its target exists");
+		return leap__err(-EBUSY,
+				 "leap_agent_destroy: its target exists");
 	leap__acceptor_stop(a->acceptor);
 	leap_timer_stop(a->pg, &a->tick);
 	leap_timer_stop(a->pg, &a->limit);

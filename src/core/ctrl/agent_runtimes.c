@@ -62,7 +62,8 @@ void leap__session_welcome(struct leap__session *s, int err)
 		return;
 	s->welcome = 1;
 	s->refused = err != 0;
-	leap__session_send(s, LEAP_LINK_HELLO, LEAP_LINK_REPLY, s->hello_id, err);
+	leap__session_send(s, LEAP_LINK_HELLO, LEAP_LINK_REPLY, s->hello_id,
+			   err);
 	/* Time to read it, and then it makes room. */
 	if (err)
 		leap_timer_start(s->agent->pg, &s->timer, REFUSED_NS);

@@ -3,12 +3,12 @@
  * claims.c - blocks that a compare-and-write has for itself, over all groups
  *
  * The claim is put into the table that commands look at when they start
- * (orphans.h), so that later writes wait. Those that have started are in leaves,
- * which only their group can see: each group is asked, and answers when the
- * last of them that overlaps is back. A command that a group started before it
- * was asked is found by its look; one that it starts afterwards finds the claim,
- * as the question is a message that comes after it. Reads are let be: a block
- * is read as it was or as it will be.
+ * (orphans.h), so that later writes wait. Those that have started are in
+ * leaves, which only their group can see: each group is asked, and answers when
+ * the last of them that overlaps is back. A command that a group started before
+ * it was asked is found by its look; one that it starts afterwards finds the
+ * claim, as the question is a message that comes after it. Reads are let be: a
+ * block is read as it was or as it will be.
  *
  * One claim at a time for each group. Knows nothing of what is done with it.
  */

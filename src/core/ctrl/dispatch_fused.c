@@ -10,7 +10,7 @@
  * LEAP_BIO_COMPARE_WRITE gets the pair as one operation; what claims.c has to
  * do with others is one compare and one write.
  *
- *	arrives --> lone --> waits --> PULL_FIRST, _SECOND --> claim --> in leaves
+ *	arrives -> lone -> waits -> PULL_FIRST, _SECOND -> claim -> in leaves
  *
  * Spec: NVMe Base 2.0 s3.4.2, s6.2 (Fused Operations); NVM Command Set 1.0
  * s2.1.4 (ACWU)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Commands that wait before they begin: for orphans of the same host that
- * overlap, and for compare-and-writes that have their blocks. They are looked at
- * again when one of those is over, first come first served. And what becomes of
- * commands that wait for anything when Abort names them or their queue goes.
+ * overlap, and for compare-and-writes that have their blocks. They are looked
+ * at again when one of those is over, first come first served. And what becomes
+ * of commands that wait for anything when Abort names them or their queue goes.
  */
 #include "core/ctrl/iogroup.h"
 

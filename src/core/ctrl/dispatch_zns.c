@@ -222,7 +222,8 @@ void leap__zns_widen(const struct leap__ions *ns, struct leap__orphan *range)
 
 /* ---- steps ---- */
 
-/* Zeroes are what a zone shows where nothing was written: they prove nothing. */
+/* Zeroes are what a zone shows where nothing was written:
+ * they prove nothing. */
 static int has_contents(const struct leap_cmd *cmd)
 {
 	uint32_t i, n;

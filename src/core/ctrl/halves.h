@@ -34,7 +34,7 @@ struct leap__lmsg {
 	struct leap__iogroup *group;	/* the I/O half it is for, or from */
 	const void *ctrl;		/* controller it is about: an identity,
 					 * never followed by the I/O half */
-	void *subject;			/* leap__ioqp, leap__iocq, leap__ions, ... */
+	void *subject;			/* leap__ioqp, leap__iocq, ... */
 	int fd;				/* remote groups: goes along; the
 					 * asker's. Else unused */
 	/* On the admin half's thread: a question has been answered, or an
@@ -45,8 +45,8 @@ struct leap__lmsg {
 	void *at;			/* the same */
 };
 
-/* Admin half: send @m to @g, which may be another process: then @m->link has all
- * that it needs to know, and @m->fd. Context: home */
+/* Admin half: send @m to @g, which may be another process: then @m->link has
+ * all that it needs to know, and @m->fd. Context: home */
 void leap__link_ask(struct leap__iogroup *g, struct leap__lmsg *m);
 
 /* I/O half: the same memory back, as a reply. Context: owner of the group */

@@ -233,7 +233,8 @@ _Static_assert(sizeof(struct leap__iocmd) <=
 
 enum {
 	LEAP__IOC_PLAIN = 0,	/* one bio, then complete */
-	LEAP__IOC_FLUSH,		/* one namespace, or one after the other */
+	LEAP__IOC_FLUSH,		/* one namespace,
+					 * or one after the other */
 	LEAP__IOC_FUA_READ,	/* flush, then read */
 	LEAP__IOC_DSM,
 	LEAP__IOC_COMPARE,	/* by read and memcmp */

@@ -24,7 +24,8 @@ static void free_listener(struct leap_listener *l)
 	free(l);
 }
 
-static int set_text(struct leap_listener *l, const struct leap_transport_ops *ops)
+static int set_text(struct leap_listener *l,
+		    const struct leap_transport_ops *ops)
 {
 	/* As it was given, with the address that was bound in its place. */
 	const char *colon = strchr(l->url, ':');
@@ -77,8 +78,9 @@ static int check_advertise(const char *text)
 	    !atoi(colon + 1) || atoi(colon + 1) > 65535 ||
 	    strlen(text) > LEAP_DISC_TRADDR_LEN)
 		return leap__err(-EINVAL,
-			"leap_listener_create: advertise \"%s\" is not HOST:PORT",
-			text);
+				 "leap_listener_create: advertise \"%s\" is "
+				 "not HOST:PORT",
+				 text);
 	return 0;
 }
 

@@ -179,8 +179,9 @@ static int describe_zones(struct leap_ns_desc *d, const struct leap_ns_opts *o,
 	if ((info->caps & (LEAP_BDEV_ZONED | LEAP_BDEV_VECTOR)) &&
 	    d->block_bytes != info->block_bytes)
 		return leap__err(-EINVAL,
-			"leap_ns_add: block_bytes %u over zones or chunks of blocks of %u",
-			d->block_bytes, info->block_bytes);
+				 "leap_ns_add: block_bytes %u over zones or "
+				 "chunks of blocks of %u",
+				 d->block_bytes, info->block_bytes);
 	if (leap_bdev_zones(o->bdev, &zones))
 		return 0;
 	d->csi = LEAP_CSI_ZNS;

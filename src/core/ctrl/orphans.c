@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The table of orphans and claims of a target: commands that are still in a leaf
- * though the connection that brought them is gone, blocks that a
- * compare-and-write has, and the count of commands that wait for either. Used by every I/O group of the target; knows ranges, hosts
- * and who to wake, not commands.
+ * The table of orphans and claims of a target: commands that are still in a
+ * leaf though the connection that brought them is gone, blocks that a
+ * compare-and-write has, and the count of commands that wait for either. Used
+ * by every I/O group of the target; knows ranges, hosts and who to wake, not
+ * commands.
  */
 #include "core/ctrl/orphans.h"
 

@@ -2,7 +2,8 @@
 /*
  * The runtime: a target's I/O groups and namespaces in the service of an agent.
  * Connects and connects again, waits for its turn, drains for a successor. What
- * it tells of its namespaces is runtime_ns.c's, what it is lent runtime_ctrl.c's.
+ * it tells of its namespaces is runtime_ns.c's, what it is lent
+ * runtime_ctrl.c's.
  *
  *	connect --HELLO--> wait --go--> (program opens stacks) --ready--> active
  *	active --HANDOFF, destroy--> drain --> stop --> (agent ends us)
@@ -447,10 +448,12 @@ int leap_runtime_create(struct leap_target *t,
 	err = leap__opts_copy(&rt->opts, sizeof(rt->opts), opts);
 	len = !err && rt->opts.agent ? strlen(rt->opts.agent) : 0;
 	if (!err && (!len || len >= sizeof(rt->addr.sun_path)))
-		err = leap__err(-EINVAL, "leap_runtime_create: agent: path of %zu bytes",
+		err = leap__err(-EINVAL,
+				"leap_runtime_create: agent: path of %zu bytes",
 				len);
 	if (!err && (t->agent || t->runtime))
-		err = leap__err(-EINVAL, "leap_runtime_create: the target has an agent or a runtime");
+		err = leap__err(-EINVAL, "leap_runtime_create: the target has "
+				"an agent or a runtime");
 	if (err) {
 		free(rt);
 		return err;

@@ -30,7 +30,7 @@ static void poke(struct leap__rctrl *c)
  */
 static bool catch_up(struct leap__rctrl *c, struct leap__rvector *x)
 {
-	if (!leap__load_relaxed(&x->pending)) {
+	if (!leap__load_relaxed(&x->pending) && !LEAP_PLANT(IRQ_NOT_KEPT)) {
 		leap__exchange(&x->pending, 1u);
 		leap__full_fence();
 	}
@@ -49,8 +49,7 @@ static void raise_vector(struct leap__guest *guest, uint32_t vector)
 	if (vector >= LEAP__RT_VECTORS)
 		return;
 	x = &c->vector[vector];
-	/* The entries are there before any look. */
-	leap__full_fence();
+	leap__guest_before_irq();
 	if (!leap__load_acquire(&x->has_fd) && !catch_up(c, x))
 		return;
 	leap__wake_signal(x->fd);
@@ -154,7 +153,7 @@ int leap__rctrl_irq_fd(struct leap__rctrl *c, uint32_t vector, int fd)
 			leap__wake_signal(x->fd);
 		return 0;
 	}
-	if (!x->has_fd)
+	if (!leap__load_relaxed(&x->has_fd))
 		return 0;
 	leap__store_release(&x->has_fd, 0u);
 	/* A thread may be about to write: to nobody. */

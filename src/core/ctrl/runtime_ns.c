@@ -36,8 +36,8 @@ int leap__runtime_ns_check(const struct leap_bdev *bdev)
 
 	if (rc < 0)
 		return rc;
-	return err ? leap__err(err, "leap_ns_add: the path of a lock exceeds %u bytes",
-			       LEAP_LINK_PATH_MAX - 1) : 0;
+	return err ? leap__err(err, "leap_ns_add: the path of a lock exceeds "
+			       "%u bytes", LEAP_LINK_PATH_MAX - 1) : 0;
 }
 
 static void tell_leaves(struct leap_runtime *rt, const struct leap__ns *ns,

@@ -31,7 +31,8 @@ struct leap__rvector {
 	 * so that no thread writes to somebody else's. -1 = none yet. */
 	int fd;
 	uint32_t has_fd;
-	uint32_t pending;	/* exchanged: raised, and there was no eventfd */
+	uint32_t pending;	/* exchanged: raised, and there was no
+				 * eventfd */
 };
 
 /* A controller that the agent has lent. */

@@ -28,8 +28,9 @@ static int check_text(const char *what, const char *s, size_t max)
 	for (i = 0; i < len; i++)
 		if (s[i] < 0x20 || s[i] > 0x7e)
 			return leap__err(-EINVAL,
-				"leap_subsystem_create: %s is not printable ASCII",
-				what);
+					 "leap_subsystem_create: %s is not "
+					 "printable ASCII",
+					 what);
 	return 0;
 }
 
@@ -42,9 +43,9 @@ static void derive_serial(struct leap_subsystem *ss)
 	leap__sha1_init(&sha);
 	leap__sha1_add(&sha, ss->nqn, strlen(ss->nqn));
 	leap__sha1_end(&sha, hash);
-	snprintf(ss->serial, sizeof(ss->serial), "%02x%02x%02x%02x%02x%02x%02x%02x",
-		 hash[0], hash[1], hash[2], hash[3], hash[4], hash[5],
-		 hash[6], hash[7]);
+	snprintf(ss->serial, sizeof(ss->serial),
+		 "%02x%02x%02x%02x%02x%02x%02x%02x", hash[0], hash[1], hash[2],
+		 hash[3], hash[4], hash[5], hash[6], hash[7]);
 }
 
 static int take_opts(struct leap_subsystem *ss,

@@ -173,8 +173,9 @@ static int check_opts(struct leap_target_opts *o)
 	if (o->mdts_bytes < 4096 || (o->mdts_bytes & (o->mdts_bytes - 1)) ||
 	    o->mdts_bytes > 1u << 28)
 		return leap__err(-EINVAL,
-			"leap_target_create: mdts_bytes %u is not a power of two from 4096 to 2^28",
-			o->mdts_bytes);
+				 "leap_target_create: mdts_bytes %u is not a "
+				 "power of two from 4096 to 2^28",
+				 o->mdts_bytes);
 	if (o->max_io_queues > 65534)
 		return leap__err(-EINVAL,
 			"leap_target_create: max_io_queues %u exceeds 65534",
@@ -185,8 +186,9 @@ static int check_opts(struct leap_target_opts *o)
 			o->queue_depth);
 	if (o->inline_bytes % 16 || o->inline_bytes > 1u << 20)
 		return leap__err(-EINVAL,
-			"leap_target_create: inline_bytes %u is no multiple of 16 up to 2^20",
-			o->inline_bytes);
+				 "leap_target_create: inline_bytes %u is no "
+				 "multiple of 16 up to 2^20",
+				 o->inline_bytes);
 	return 0;
 }
 

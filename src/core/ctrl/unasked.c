@@ -121,7 +121,8 @@ static void fatal(struct leap_agent *a, const struct leap_link_msg *msg)
 		return;
 	if (err >= 0 || err < -4095)
 		err = -EIO;
-	leap__pg_log(a->pg, LEAP_LOG_WARN, "agent: the runtime gave up queue %u: %s",
+	leap__pg_log(a->pg, LEAP_LOG_WARN,
+		     "agent: the runtime gave up queue %u: %s",
 		     msg->u.fatal.qid, strerror(-err));
 	leap__vdev_fatal(v, msg->u.fatal.qid, err);
 }

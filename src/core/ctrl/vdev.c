@@ -201,13 +201,15 @@ static int check_opts(struct leap_vdev_opts *o, const struct leap_target *t)
 			"leap_vdev_create: nr_vectors %u exceeds %u",
 			o->nr_vectors, LEAP__VDEV_VECTORS);
 	if (o->irqs > LEAP_VDEV_HAS_PIN)
-		return leap__err(-EINVAL, "leap_vdev_create: irqs %u exceeds %u",
+		return leap__err(-EINVAL,
+				 "leap_vdev_create: irqs %u exceeds %u",
 				 o->irqs, LEAP_VDEV_HAS_PIN);
 	fit_vectors(o);
 	if (queues > LEAP__VDEV_QUEUES)
 		return leap__err(-EINVAL,
-			"leap_vdev_create: the target's max_io_queues %u exceeds the doorbells of %u",
-			t->opts.max_io_queues, LEAP__VDEV_QUEUES - 1);
+				 "leap_vdev_create: the target's max_io_queues "
+				 "%u exceeds the doorbells of %u",
+				 t->opts.max_io_queues, LEAP__VDEV_QUEUES - 1);
 	if (o->hostnqn && leap_nqn_check(o->hostnqn, LEAP_NQN_FIELD))
 		return leap__err(-EINVAL, "leap_vdev_create: hostnqn: %s",
 				 leap_last_error());

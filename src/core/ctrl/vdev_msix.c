@@ -117,6 +117,7 @@ void leap__vdev_raise(struct leap__guest *guest, uint32_t vector)
 {
 	struct leap_vdev *v = leap__list_entry(guest, struct leap_vdev, guest);
 
+	leap__guest_before_irq();
 	if (!leap__load_acquire(&v->msix_on)) {
 		if (leap__guest_wants_irq(guest))
 			poke_home(v);
@@ -191,18 +192,21 @@ static void fire_unmasked(struct leap_vdev *v)
 /* In whose hands interrupts are. */
 static void choose_mode(struct leap_vdev *v)
 {
-	uint32_t on = (v->msix_ctrl & MSIX_ENABLE) ||
+	uint32_t on = (leap__load_relaxed(&v->msix_ctrl) & MSIX_ENABLE) ||
 		      (v->opts.client_msix && v->nr_fds);
 
-	if (on == v->msix_on)
+	if (on == leap__load_relaxed(&v->msix_on))
 		return;
 	leap__store_release(&v->msix_on, on);
+	/* Before the pin is looked at: leap__guest_before_irq(). */
+	if (!LEAP_PLANT(IRQ_MODE_UNFENCED))
+		leap__full_fence();
 	leap__vdev_intx_update(v);
 }
 
 void leap__vdev_msix_control(struct leap_vdev *v, uint32_t ctrl)
 {
-	uint32_t i, old = v->msix_ctrl;
+	uint32_t i, old = leap__load_relaxed(&v->msix_ctrl);
 
 	if (ctrl == old)
 		return;
@@ -291,7 +295,8 @@ void leap__vdev_table_write(struct leap_vdev *v, uint32_t offset,
 	if (offset % 16 == 12)
 		value &= VECTOR_MASKED;
 	leap__store_relaxed(f, value);
-	if (offset % 16 == 12 && (v->msix_ctrl & MSIX_ENABLE))
+	if (offset % 16 == 12 &&
+	    (leap__load_relaxed(&v->msix_ctrl) & MSIX_ENABLE))
 		fire_pending(v, offset / 16);
 }
 
@@ -351,7 +356,7 @@ int leap_vdev_irq_fd(struct leap_vdev *v, uint32_t irq, uint32_t vector,
 			"leap_vdev_irq_fd: no vector %u of kind %u", vector,
 			irq);
 	x = irq == LEAP_VDEV_MSIX ? &v->vector[vector] : &v->pin;
-	had = (int)x->has_fd;
+	had = (int)leap__load_relaxed(&x->has_fd);
 	err = put_fd(v, x, fd);
 	if (err)
 		return leap__err(err, "leap_vdev_irq_fd: fd %d: %s", fd,
@@ -375,7 +380,8 @@ static int pin_wanted(struct leap_vdev *v)
 {
 	uint32_t i;
 
-	if (!v->c || !v->started || v->msix_on || !leap__vdev_intx_allowed(v))
+	if (!v->c || !v->started || leap__load_relaxed(&v->msix_on) ||
+	    !leap__vdev_intx_allowed(v))
 		return 0;
 	for (i = 0; i < v->nr_queues; i++) {
 		struct leap__vcq *cq = i ? v->cq[i] : &v->admin_cq;
@@ -394,14 +400,16 @@ static void tell_wanted(struct leap_vdev *v)
 {
 	struct leap_doorbell *first = leap__vdev_db(v, 0, 0);
 	int here = !v->opts.client_msix || v->opts.raise || v->irq_refused;
-	int wanted = v->msix_on ? here : leap__vdev_intx_allowed(v);
+	int wanted = leap__load_relaxed(&v->msix_on) ? here :
+		     leap__vdev_intx_allowed(v);
 	leap_le32 no = leap_to_le32(!wanted);
 
 	if (leap__load_relaxed(&first->no_irq) == no)
 		return;
 	leap__store_relaxed(&first->no_irq, no);
-	/* Before the caller looks: leap__guest_wants_irq(). */
-	leap__full_fence();
+	/* The same. */
+	if (!LEAP_PLANT(IRQ_MODE_UNFENCED))
+		leap__full_fence();
 }
 
 void leap__vdev_intx_update(struct leap_vdev *v)
@@ -409,7 +417,7 @@ void leap__vdev_intx_update(struct leap_vdev *v)
 	int level;
 
 	tell_wanted(v);
-	if (v->msix_on && !v->level)
+	if (leap__load_relaxed(&v->msix_on) && !v->level)
 		return;
 	level = pin_wanted(v);
 	/* Heads in shadow doorbells move without our being told. */
@@ -425,17 +433,18 @@ void leap__vdev_intx_update(struct leap_vdev *v)
 }
 
 /*
- * Until now the other process went by what it knew before. What it has signalled
- * to an eventfd that is gone may be the pin's; what it has kept from us, for one
- * that it could not take, is not known: once too often then. Whoever has ended
- * is followed by one who is told again.
+ * Until now the other process went by what it knew before. What it has
+ * signalled to an eventfd that is gone may be the pin's; what it has kept from
+ * us, for one that it could not take, is not known: once too often then.
+ * Whoever has ended is followed by one who is told again.
  */
 void leap__vdev_irq_told(struct leap_vdev *v, uint32_t vector, int err)
 {
 	int refused = err && err != -ECONNRESET;
 
 	v->irq_refused |= (uint32_t)refused;
-	leap__vdev_intx_update(v);
+	if (!LEAP_PLANT(IRQ_END_UNSEEN))
+		leap__vdev_intx_update(v);
 	if (refused)
 		leap__vdev_irq(v, vector);
 }

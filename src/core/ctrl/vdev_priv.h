@@ -86,7 +86,8 @@ struct leap__vrange {
 };
 
 /* The file that has the bytes of @r, and where in it; -1: none. */
-static inline int leap__vrange_fd(const struct leap__vrange *r, uint64_t *offset)
+static inline int leap__vrange_fd(const struct leap__vrange *r,
+				  uint64_t *offset)
 {
 	*offset = r->range.offset;
 	if (r->range.source != LEAP_ATS_DMABUF)

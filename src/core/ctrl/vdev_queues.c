@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * I/O queues of a virtual function: Create and Delete I/O Queue, Doorbell Buffer
- * Config, and where all queues are in the state memory. The queues themselves
- * are core/guest's on some poll group, or those of another process; here is what
- * the guest was promised about them, and in which order they come and go:
+ * I/O queues of a virtual function: Create and Delete I/O Queue, Doorbell
+ * Buffer Config, and where all queues are in the state memory. The queues
+ * themselves are core/guest's on some poll group, or those of another process;
+ * here is what the guest was promised about them, and in which order they come
+ * and go:
  *
  *	CQ_ADD --> QP_ADD ... QP_DEL, gone --> CQ_DEL --> the group is free
  *

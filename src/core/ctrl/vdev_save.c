@@ -419,7 +419,8 @@ static int make(struct leap_subsystem *ss, const struct leap_vdev_opts *opts,
 	if (opts)
 		o = *opts;
 	o.nr_vectors = h->nr_vectors;
-	o.irqs = h->irqs;	/* what the guest has found, whatever is asked */
+	o.irqs = h->irqs;	/* what the guest has found,
+				 * whatever is asked */
 	err = leap_dmabuf_import(fd, 0, h->state_bytes,
 				 LEAP_PERM_READ | LEAP_PERM_WRITE, &state);
 	if (err)

@@ -4,14 +4,15 @@
  *
  * Layers below load and store, so such bytes go through buffers of the poll
  * group: fetched before the handler gets the command, or stored after it is
- * done and before its completion is posted. For a peer's memory that is one RDMA
- * READ or WRITE between it and the buffer, all of a command's at once; messages
- * go one after the other. Pieces that can be used where they are stay where they
- * are. Sits between data.c, which finds the pieces, and leap_ats_read and
- * leap_ats_write, which move bytes; must not know what a command means or how
- * bytes travel. What is under way has its command, pins and buffers until it is
- * answered, also when the queue has been closed meanwhile: so the end of a queue
- * waits. What most commands need for it is allocated once and kept.
+ * done and before its completion is posted. For a peer's memory that is one
+ * RDMA READ or WRITE between it and the buffer, all of a command's at once;
+ * messages go one after the other. Pieces that can be used where they are stay
+ * where they are. Sits between data.c, which finds the pieces, and
+ * leap_ats_read and leap_ats_write, which move bytes; must not know what a
+ * command means or how bytes travel. What is under way has its command, pins
+ * and buffers until it is answered, also when the queue has been closed
+ * meanwhile: so the end of a queue waits. What most commands need for it is
+ * allocated once and kept.
  */
 #include "core/guest/queue.h"
 

@@ -28,9 +28,9 @@ static struct leap__guest_cq *of_poller(struct leap_poller *poller)
 
 /*
  * The pin falls when the admin half hears that the ring is empty, so EventIdx
- * stays at the head: whatever the guest does next, it is told. A head that moved
- * meanwhile may have seen the word before; a guest that moves it on and on only
- * deceives itself.
+ * stays at the head: whatever the guest does next, it is told. A head that
+ * moved meanwhile may have seen the word before; a guest that moves it on and
+ * on only deceives itself.
  */
 static __attribute__((cold)) void follow_head(struct leap__guest_cq *cq)
 {

@@ -96,6 +96,8 @@ static int pull_into(struct leap__guest_sq *sq, struct leap_cmd *cmd,
 {
 	uint32_t perm = perm_of(&cmd->sqe);
 	struct leap_ats_view *view = sq->cq->view;
+	leap_gpa_t prp1 = { leap_from_le64(cmd->sqe.prp1) };
+	leap_gpa_t prp2 = { leap_from_le64(cmd->sqe.prp2) };
 	leap_status_t status;
 	int err;
 
@@ -104,12 +106,9 @@ static int pull_into(struct leap__guest_sq *sq, struct leap_cmd *cmd,
 				   perm, pieces, max, &cmd->nr_pieces,
 				   &cmd->pins, &status);
 	else
-		err = leap_ats_prp(view,
-				   (leap_gpa_t){ leap_from_le64(cmd->sqe.prp1) },
-				   (leap_gpa_t){ leap_from_le64(cmd->sqe.prp2) },
-				   cmd->data_bytes, sq->desc.page_bytes, perm,
-				   pieces, max, &cmd->nr_pieces, &cmd->pins,
-				   &status);
+		err = leap_ats_prp(view, prp1, prp2, cmd->data_bytes,
+				   sq->desc.page_bytes, perm, pieces, max,
+				   &cmd->nr_pieces, &cmd->pins, &status);
 	if (unlikely(err == -ENOBUFS && max < sq->array_pieces)) {
 		leap_ats_release(view, &cmd->pins);
 		return 1;

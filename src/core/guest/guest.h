@@ -48,16 +48,23 @@ struct leap__guest {
 };
 
 /*
- * An interrupt that has no eventfd: does the admin half want to hear of it? For
- * raise, after the entries have been posted. Partner: the fence in
- * leap__vdev_intx_update(); of the two one sees the other's store.
+ * Between the entries and a look at who wants to hear of them. Partners: the
+ * fences of who changes that and then looks for entries, in vdev_msix.c and
+ * runtime_irq.c; of the two one sees the other's store.
  */
+static inline void leap__guest_before_irq(void)
+{
+	if (!LEAP_PLANT(IRQ_UNFENCED))
+		leap__full_fence();
+}
+
+/* An interrupt that has no eventfd: does the admin half want to hear of it? For
+ * raise, after leap__guest_before_irq(). */
 static inline bool leap__guest_wants_irq(const struct leap__guest *guest)
 {
 	const struct leap_doorbell *first =
 		(const struct leap_doorbell *)(const void *)guest->state;
 
-	leap__full_fence();
 	return !leap__load_relaxed(&first->no_irq);
 }
 
@@ -138,8 +145,9 @@ void leap__guest_vqp_stop(struct leap_vqp *vqp);
 void leap__guest_vqp_drain(struct leap_vqp *vqp);
 
 /* Shadow doorbells from now on (or, with 0, no more). For @vqp and its CQ.
- * Pages of 4096 bytes; words 4 bytes apart (CAP.DSTRD 0). The words are set to what is
- * known now, except those of a queue that resumes and has not been started.
+ * Pages of 4096 bytes; words 4 bytes apart (CAP.DSTRD 0). The words are set to
+ * what is known now, except those of a queue that resumes and has not been
+ * started.
  * 0, -EFAULT, -EINVAL. */
 int leap__guest_vqp_shadow(struct leap_vqp *vqp, leap_gpa_t doorbells,
 			   leap_gpa_t eventidx);

@@ -71,7 +71,8 @@ int leap__guest_record(struct leap__guest_sq *sq,
 		if (!where.mem || d->record_bytes < LEAP_RECORD_HEADER_BYTES)
 			return leap__err(-EINVAL, "leap__guest_vqp_create: "
 					 "record %#llx + %#llx is not in state "
-					 "memory", (unsigned long long)d->record,
+					 "memory",
+					 (unsigned long long)d->record,
 					 (unsigned long long)d->record_bytes);
 		nr = record_slots(where.mem, d->record_bytes);
 		if (!nr)

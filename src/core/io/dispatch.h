@@ -90,6 +90,15 @@ static inline uint32_t leap__bufs_free(const struct leap__dispatch *d)
 }
 
 /*
+ * leap__bufs_take - payload buffers for @bytes, of which there are enough
+ *
+ * Context: owner, hot path
+ * Returns: how many pieces @p are; leap_pollgroup_buf_put takes their addresses
+ */
+uint32_t leap__bufs_take(struct leap__dispatch *d, uint32_t bytes,
+			 struct leap_piece *p);
+
+/*
  * leap__dispatch_create - at the end of leap_pollgroup_create; sets
  * head.dispatch, and dispatch_free for leap_pollgroup_destroy
  *

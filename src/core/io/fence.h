@@ -32,8 +32,8 @@ void leap__fence_init(struct leap__fence *f, struct leap_pollgroup *pg);
 int leap__fence_process(struct leap__fence *f, int64_t pid, int pidfd);
 
 /* It holds the lock of the file that is now at @path, or (@released) no longer.
- * 0, -ENOMEM, -ENOSPC too many, -EINVAL no absolute path, -errno the file cannot
- * be opened for reading. Context: owner */
+ * 0, -ENOMEM, -ENOSPC too many, -EINVAL no absolute path, -errno the file
+ * cannot be opened for reading. Context: owner */
 int leap__fence_leaf(struct leap__fence *f, const char *path, int released);
 
 /* Kill it, unless it exits by itself in @grace_ns, await its exit and then all

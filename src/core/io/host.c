@@ -7,8 +7,8 @@
  *	     |                             +-- loss_ms over --> FAILED
  *	     +-- the first try fails --> FAILED
  *
- * All connections are closed, and every request is back, before the next try, so
- * nothing of an old connection can reach a new one. What is said to the
+ * All connections are closed, and every request is back, before the next try,
+ * so nothing of an old connection can reach a new one. What is said to the
  * controller is host_init.c's business, requests are host_req.c's.
  */
 #include "core/io/host.h"

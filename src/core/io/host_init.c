@@ -372,7 +372,8 @@ static void next_event(struct leap_host *h)
 	sqe = adm_prep(&h->adm, LEAP_ADM_GET_LOG);
 	sqe->nsid = leap_to_le32(lid == LEAP_LID_DISCOVERY ? 0 :
 				 lid == LEAP_LID_CHANGED_ZONES ?
-				 (uint32_t)(h->events[0] >> 32) : LEAP_NSID_ALL);
+				 (uint32_t)(h->events[0] >> 32) :
+				 LEAP_NSID_ALL);
 	sqe->cdw10 = leap_to_le32(LEAP_PUT(lid, LEAP_LOG_CDW10_LID) |
 			LEAP_PUT(bytes / 4 - 1, LEAP_LOG_CDW10_NUMDL));
 	adm_data(&h->adm, h->adm.data, bytes);

@@ -103,7 +103,8 @@ void leap__hqueue_drive(struct leap__hqueue *q)
 }
 
 /* There is room on a connection that other queues use as well: they first. */
-static __attribute__((cold, noinline)) void drive_sharers(struct leap__hqueue *q)
+static __attribute__((cold, noinline)) void
+drive_sharers(struct leap__hqueue *q)
 {
 	struct leap_host *h = q->host;
 	uint32_t n = h->nr_granted + 1, i, at = (uint32_t)(q - h->q);
@@ -214,6 +215,24 @@ not_all_sent(struct leap__hqueue *q, struct leap_req **batch, unsigned int nr,
 	return (int)nr;
 }
 
+/* One, as a relay and a callback have them. */
+static inline int submit_one(struct leap__hqueue *q, struct leap_req *user)
+{
+	struct leap__hcmd *c = take_cmd(q, user);
+	struct leap_req *req;
+	int sent = 0;
+
+	if (!c)
+		return 0;
+	req = &c->req;
+	if (q->at->up && !q->wait)
+		sent = leap_qp_submit(q->at->qp, &req, 1);
+	if (__builtin_expect(sent != 1, 0))
+		return not_all_sent(q, &req, 1, sent);
+	q->in_flight++;
+	return 1;
+}
+
 /* Up to BATCH at once. */
 static inline int submit_batch(struct leap__hqueue *q,
 			       struct leap_req *const *reqs, unsigned int n)
@@ -233,21 +252,16 @@ static inline int submit_batch(struct leap__hqueue *q,
 	return (int)nr;
 }
 
-int leap_host_submit(struct leap_host *h, uint32_t queue,
-		     struct leap_req *const *reqs, unsigned int n)
+static __attribute__((noinline)) int submit_many(struct leap__hqueue *q,
+						 struct leap_req *const *reqs,
+						 unsigned int n)
 {
 	unsigned int done = 0, want;
 	int took;
 
-	if (!h->was_live || h->closing || h->state == LEAP_HOST_FAILED)
-		return -ENOTCONN;
-	if (queue > h->nr_granted)
-		return leap__err(-EINVAL,
-				 "leap_host_submit: queue %u exceeds %u", queue,
-				 h->nr_granted);
 	while (done < n) {
 		want = n - done < BATCH ? n - done : BATCH;
-		took = submit_batch(&h->q[queue], reqs + done, want);
+		took = submit_batch(q, reqs + done, want);
 		if (took < 0)
 			return done ? (int)done : took;
 		done += (unsigned int)took;
@@ -255,6 +269,19 @@ int leap_host_submit(struct leap_host *h, uint32_t queue,
 			break;
 	}
 	return (int)done;
+}
+
+int leap_host_submit(struct leap_host *h, uint32_t queue,
+		     struct leap_req *const *reqs, unsigned int n)
+{
+	if (!h->was_live || h->closing || h->state == LEAP_HOST_FAILED)
+		return -ENOTCONN;
+	if (queue > h->nr_granted)
+		return leap__err(-EINVAL,
+				 "leap_host_submit: queue %u exceeds %u", queue,
+				 h->nr_granted);
+	return n == 1 ? submit_one(&h->q[queue], reqs[0]) :
+			submit_many(&h->q[queue], reqs, n);
 }
 
 static int submit_pair(struct leap__hqueue *q, struct leap__hcmd *first,
@@ -319,8 +346,9 @@ int leap_host_submit_lists(struct leap_host *h, uint32_t queue,
 				 "not 1 to %u", queue, h->nr_granted);
 	/* Here: without a count it would wait, and go, as any other. */
 	if (!lists->nr || lists->nr > LEAP_OCSSD_MAX_ADDRS)
-		return leap__err(-EINVAL, "leap_host_submit_lists: nr %u is not "
-				 "1 to %u", lists->nr, LEAP_OCSSD_MAX_ADDRS);
+		return leap__err(-EINVAL,
+				 "leap_host_submit_lists: nr %u is not 1 to %u",
+				 lists->nr, LEAP_OCSSD_MAX_ADDRS);
 	q = &h->q[queue];
 	c = take_cmd(q, req);
 	if (!c)

@@ -13,6 +13,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include <leapio/dmabuf.h>
@@ -256,6 +257,21 @@ void *leap_pollgroup_buf_get(struct leap_pollgroup *pg)
 	}
 	d->bufs_in_use++;
 	return buf;
+}
+
+uint32_t leap__bufs_take(struct leap__dispatch *d, uint32_t bytes,
+			 struct leap_piece *p)
+{
+	uint32_t n;
+
+	for (n = 0; bytes; n++, p++) {
+		memset(p, 0, sizeof(*p));
+		p->addr = leap_pollgroup_buf_get(d->pg);
+		p->buf = d->bufs_mem;
+		p->len_bytes = bytes < d->buf_bytes ? bytes : d->buf_bytes;
+		bytes -= p->len_bytes;
+	}
+	return n;
 }
 
 static int owns_buf(const struct leap__dispatch *d, const void *buf)

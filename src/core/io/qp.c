@@ -5,7 +5,9 @@
  *
  *	TRANSPORT --up--> CONNECT --ok--> LIVE --down--> DOWN --close--> CLOSING
  *	    |                |                                             |
- *	    +---- down, bad status, timeout ----> FAILED ------close-------+--> gone
+ *	    +---- down, bad status, timeout ----> FAILED ------close-------+
+ *	                                                                   v
+ *	                                                                  gone
  *
  * The only caller of the host-end slots of a transport. Knows no command but
  * Connect; how a whole controller is used is host.c's business.
@@ -94,7 +96,8 @@ static int set_identity(struct leap_qp *qp, struct qp_core *core)
 		default_hostid(qp->pg, opts->hostid);
 	if (opts->hostnqn) {
 		if (leap_nqn_check(opts->hostnqn, LEAP_NQN_FIELD))
-			return leap__err(-EINVAL, "leap_qp_connect: hostnqn: %s",
+			return leap__err(-EINVAL,
+					 "leap_qp_connect: hostnqn: %s",
 					 leap_last_error());
 		strcpy(core->hostnqn, opts->hostnqn);
 	} else {
@@ -301,12 +304,12 @@ static int bad_req(const struct leap_qp *qp, const struct leap_req *req,
 {
 	if (bytes > qp->max_data_bytes)
 		return leap__err(-EINVAL,
-				 "leap_qp_submit: payload of %llu bytes exceeds %u",
-				 (unsigned long long)bytes,
+				 "leap_qp_submit: payload of %llu bytes "
+				 "exceeds %u", (unsigned long long)bytes,
 				 qp->max_data_bytes);
 	return leap__err(-EINVAL,
-			 "leap_qp_submit: opcode %#x with a piece that is not direct",
-			 req->sqe.opc);
+			 "leap_qp_submit: opcode %#x with a piece that is not "
+			 "direct", req->sqe.opc);
 }
 
 static inline int check_req(struct leap_qp *qp, struct leap_req *req)
@@ -406,8 +409,9 @@ int leap_qp_submit_lists(struct leap_qp *qp, struct leap_req *req,
 	if (check_req(qp, req))
 		return -EINVAL;
 	if (lists->nr > 1 && !qp->ops->qp_submit_lists)
-		return leap__err(-EOPNOTSUPP, "leap_qp_submit_lists: nr %u over "
-				 "a transport that has no lists", lists->nr);
+		return leap__err(-EOPNOTSUPP,
+				 "leap_qp_submit_lists: nr %u over a transport "
+				 "that has no lists", lists->nr);
 	if (qp->depth - 1 == qp->in_flight)
 		return 0;
 	req->sqe.cdw12 = leap_to_le32((leap_from_le32(req->sqe.cdw12) &

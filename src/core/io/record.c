@@ -43,40 +43,54 @@ void leap__slots_detach(struct leap__slots *s)
 	s->shared = NULL;
 }
 
+/* One slot: our own word of it, and its place in the record, if there is one. */
+struct place {
+	struct leap__slot *own;
+	struct leap_record_slot *shared;
+	bool window;
+};
+
+STEP struct place place_of(const struct leap__slots *s, uint16_t tag)
+{
+	return (struct place) {
+		.own = &s->slot[tag],
+		.shared = s->shared ? &s->shared[tag] : NULL,
+		.window = s->window,
+	};
+}
+
 /*
  * Publish a state together with the sequence number it is about.  Release:
  * whatever the state promises is visible first.  Partner: the acquire loads
  * of recover.c.
  */
-STEP void store_control(struct leap__slots *s, uint16_t tag, uint64_t seq,
-			  enum leap_record_state state)
+STEP void store_control(struct place at, uint64_t seq,
+			enum leap_record_state state)
 {
 	uint64_t v = (seq + 1) << LEAP_RECORD_STATE_BITS | (uint64_t)state;
 
-	if (!s->shared)
+	if (!at.shared)
 		return;
 	if (LEAP_PLANT(RECORD_LATE_STATE)) {
-		leap__store_relaxed(&s->shared[tag].control,
-				    leap__cpu_to_le64(v));
+		leap__store_relaxed(&at.shared->control, leap__cpu_to_le64(v));
 		return;
 	}
-	if (s->window)
+	if (at.window)
 		leap__dma_publish();
-	leap__store_release(&s->shared[tag].control, leap__cpu_to_le64(v));
+	leap__store_release(&at.shared->control, leap__cpu_to_le64(v));
 }
 
-STEP void step_fetched(struct leap__slots *s, uint16_t tag,
-			 const struct leap__slot_step *step)
+STEP void step_fetched(struct place at, const struct leap__slot_step *step)
 {
-	s->slot[tag] = (struct leap__slot) {
+	*at.own = (struct leap__slot) {
 		.seq = step->seq, .state = LEAP_RECORD_FETCHED,
 	};
-	if (!s->shared)
+	if (!at.shared)
 		return;
-	leap__store_relaxed(&s->shared[tag].note, 0);
-	leap__copy_to_shared(s->shared[tag].sqe, step->sqe, LEAP__SQE_BYTES);
+	leap__store_relaxed(&at.shared->note, 0);
+	leap__copy_to_shared(at.shared->sqe, step->sqe, LEAP__SQE_BYTES);
 	LEAP_POINT(BEFORE_FETCHED);
-	store_control(s, tag, step->seq, LEAP_RECORD_FETCHED);
+	store_control(at, step->seq, LEAP_RECORD_FETCHED);
 }
 
 /*
@@ -84,36 +98,33 @@ STEP void step_fetched(struct leap__slots *s, uint16_t tag,
  * that it made before it was killed are all visible to whoever comes after
  * it; across a window some may be lost, hence the barrier.
  */
-STEP void step_issued(struct leap__slots *s, uint16_t tag)
+STEP void step_issued(struct place at)
 {
-	s->slot[tag].state = LEAP_RECORD_ISSUED;
-	store_control(s, tag, s->slot[tag].seq, LEAP_RECORD_ISSUED);
-	if (s->shared && s->window && !LEAP_PLANT(RECORD_ISSUED_LATE))
+	at.own->state = LEAP_RECORD_ISSUED;
+	store_control(at, at.own->seq, LEAP_RECORD_ISSUED);
+	if (at.shared && at.window && !LEAP_PLANT(RECORD_ISSUED_LATE))
 		leap__dma_publish();
 }
 
 /* The answer and its place, before anything says that they are there. */
-STEP void step_completing(struct leap__slots *s, uint16_t tag,
-			    const struct leap__slot_step *step)
+STEP void step_completing(struct place at, const struct leap__slot_step *step)
 {
-	struct leap_record_slot *slot;
-
-	if (!s->shared || LEAP_PLANT(RECORD_NO_COMPLETING))
+	if (!at.shared || LEAP_PLANT(RECORD_NO_COMPLETING))
 		return;
-	slot = &s->shared[tag];
-	leap__store_relaxed(&slot->result, leap__cpu_to_le64(
+	leap__store_relaxed(&at.shared->result, leap__cpu_to_le64(
 		step->cqe->dw0 | (uint64_t)step->cqe->dw1 << 32));
-	leap__store_relaxed(&slot->status, leap__cpu_to_le32(
+	leap__store_relaxed(&at.shared->status, leap__cpu_to_le32(
 		step->cqe->status));
-	leap__store_relaxed(&slot->cq, leap__cpu_to_le64(step->cqp->seq + 1));
-	store_control(s, tag, s->slot[tag].seq, LEAP_RECORD_COMPLETING);
+	leap__store_relaxed(&at.shared->cq,
+			    leap__cpu_to_le64(step->cqp->seq + 1));
+	store_control(at, at.own->seq, LEAP_RECORD_COMPLETING);
 }
 
-STEP void step_free(struct leap__slots *s, uint16_t tag)
+STEP void step_free(struct leap__slots *s, uint16_t tag, struct place at)
 {
-	s->slot[tag].state = LEAP_RECORD_FREE;
+	at.own->state = LEAP_RECORD_FREE;
 	s->free[s->nr_free++] = tag;
-	store_control(s, tag, s->slot[tag].seq, LEAP_RECORD_FREE);
+	store_control(at, at.own->seq, LEAP_RECORD_FREE);
 }
 
 /* May a slot go from one state to another, and is the step complete? */
@@ -141,46 +152,53 @@ STEP bool step_is_legal(const struct leap__slots *s, uint16_t tag,
 	}
 }
 
-STEP int advance(struct leap__slots *s, uint16_t tag,
-		 const struct leap__slot_step *step)
+/* Of a step that is legal. */
+STEP int take_step(struct leap__slots *s, uint16_t tag,
+		   const struct leap__slot_step *step)
 {
-	if (!step_is_legal(s, tag, step))
-		return -EINVAL;
+	struct place at = place_of(s, tag);
+
 	/*
 	 * A release store orders what came before it, not what follows: across
 	 * a window the first words of this step could otherwise overtake the
 	 * last ones of the step before, in this slot (a new SQE under an old
 	 * state) or another (a CQ place beyond one that was never reached).
 	 */
-	if (s->shared && s->window && !LEAP_PLANT(RECORD_STEPS_OVERTAKE))
+	if (at.shared && at.window && !LEAP_PLANT(RECORD_STEPS_OVERTAKE))
 		leap__dma_publish();
 	switch (step->to) {
 	case LEAP_RECORD_FETCHED:
 		s->nr_free--;
-		step_fetched(s, tag, step);
+		step_fetched(at, step);
 		break;
 	case LEAP_RECORD_ISSUED:
-		step_issued(s, tag);
+		step_issued(at);
 		break;
 	case LEAP_RECORD_COMPLETING:
 		if (!leap__cqp_room(step->cqp))
 			return -EAGAIN;
-		step_completing(s, tag, step);
+		step_completing(at, step);
 		LEAP_POINT(COMPLETING);
 		if (LEAP_PLANT(RECORD_EARLY_FREE)) {
-			step_free(s, tag);
+			step_free(s, tag, at);
 			leap__cqp_post(step->cqp, step->cqe);
 			break;
 		}
 		leap__cqp_post(step->cqp, step->cqe);
 		LEAP_POINT(CQE_VISIBLE);
-		step_free(s, tag);
+		step_free(s, tag, at);
 		break;
 	case LEAP_RECORD_FREE:
-		step_free(s, tag);
+		step_free(s, tag, at);
 		break;
 	}
 	return 0;
+}
+
+STEP int advance(struct leap__slots *s, uint16_t tag,
+		 const struct leap__slot_step *step)
+{
+	return step_is_legal(s, tag, step) ? take_step(s, tag, step) : -EINVAL;
 }
 
 int leap__slot_advance(struct leap__slots *s, uint16_t tag,
@@ -191,17 +209,19 @@ int leap__slot_advance(struct leap__slots *s, uint16_t tag,
 
 int leap__slot_fetch(struct leap__slots *s, struct leap__sqc *sqc, void *sqe)
 {
-	struct leap__slot_step step = { .to = LEAP_RECORD_FETCHED };
+	struct leap__slot_step step = {
+		.to = LEAP_RECORD_FETCHED, .sqe = sqe,
+	};
 	uint16_t tag;
-	int rc;
 
 	if (__builtin_expect(!s->nr_free, 0))
 		return -EAGAIN;
 	tag = s->free[s->nr_free - 1];
+	if (!step_is_legal(s, tag, &step))
+		return -EINVAL;
 	step.seq = leap__sqc_take(sqc, sqe);
-	step.sqe = sqe;
-	rc = advance(s, tag, &step);
-	return rc < 0 ? rc : tag;
+	take_step(s, tag, &step);
+	return tag;
 }
 
 int leap__slot_issue(struct leap__slots *s, uint16_t tag)

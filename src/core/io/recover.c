@@ -223,7 +223,8 @@ static int check_scan(const struct leap__recovery *rec,
 
 		if (i && r->seq == r[-1].seq)
 			return -EPROTO;
-		if (r->act == LEAP_RECORD_COMPLETING && r->note != scan->cq_last)
+		if (r->act == LEAP_RECORD_COMPLETING &&
+		    r->note != scan->cq_last)
 			return -EPROTO;
 	}
 	return 0;
@@ -244,7 +245,8 @@ static bool judge(struct leap__recovery *rec, struct leap__redo *r,
 		return !visible || LEAP_PLANT(RECORD_REWRITES_CQE);
 	case LEAP_RECORD_ISSUED:
 		r->act = LEAP__REDO_RUN;
-		if (rec->may_rerun && !rec->may_rerun(r->sqe, r->note, rec->arg))
+		if (rec->may_rerun &&
+		    !rec->may_rerun(r->sqe, r->note, rec->arg))
 			r->act = LEAP__REDO_FAIL;
 		return true;
 	default:

@@ -127,6 +127,23 @@ static void set_sgl(struct leap_sgl_desc *desc, uint32_t type, uint64_t addr,
 	desc->type = LEAP_SGL_ID(type, LEAP_SGL_SUB_ADDRESS);
 }
 
+/* What most commands have: one piece in one page of memory that the device
+ * knows. False: nothing was done, walk. */
+static bool one_prp(struct leap__regq *q, struct leap_req *req)
+{
+	const struct leap_piece *p = req->pieces;
+	uint64_t addr, delta;
+
+	if (q->bounce_all || q->sgl || q->pages || req->nr_pieces != 1 ||
+	    !p->buf || leap__regmem_delta(q->c, p->buf, &delta))
+		return false;
+	addr = (uintptr_t)p->addr + delta;
+	if (addr & 3 || p->len_bytes > PAGE - (addr & (PAGE - 1)))
+		return false;
+	req->sqe.prp1 = leap_to_le64(addr);
+	return true;
+}
+
 /* 0 named; -EAGAIN park it; -EOPNOTSUPP bounce it. */
 static int in_place_prp(struct leap__regq *q, struct leap_req *req,
 			 uint16_t cid)
@@ -270,8 +287,11 @@ static bool by_chunks(struct leap__regq *q, struct leap_req *req, uint16_t cid)
 	return true;
 }
 
-int leap__regdata_name(struct leap__regq *q, struct leap_req *req,
-		       uint16_t cid)
+/* What is not that: a function of its own, so that most commands have none of
+ * its registers to save. */
+static __attribute__((noinline)) int name_other(struct leap__regq *q,
+						struct leap_req *req,
+						uint16_t cid)
 {
 	int err = -EOPNOTSUPP;
 
@@ -285,4 +305,10 @@ int leap__regdata_name(struct leap__regq *q, struct leap_req *req,
 	if (err && !by_chunks(q, req, cid))
 		return -ENOBUFS;
 	return 0;
+}
+
+int leap__regdata_name(struct leap__regq *q, struct leap_req *req,
+		       uint16_t cid)
+{
+	return one_prp(q, req) ? 0 : name_other(q, req, cid);
 }

@@ -40,7 +40,8 @@ static uint64_t to_page(uint64_t n)
 
 /* ---- slots and the ring ------------------------------------------------ */
 
-static void put_chunks(struct leap__regq *q, struct leap__regslot *slot)
+static __attribute__((cold)) void put_chunks(struct leap__regq *q,
+					     struct leap__regslot *slot)
 {
 	leap__chunks_put(&q->chunks, slot->chunks);
 	slot->chunks = NO_CHUNK;
@@ -95,26 +96,29 @@ int leap__regq_lists(struct leap__regq *q, uint16_t cid,
  * that comes twice, or too late, is not taken for that of the slot's next
  * command. FFFFh is never one: logs say "no command" with it.
  */
-static uint16_t cid_of(const struct leap__regq *q, uint16_t slot)
+static uint16_t cid_of(const struct leap__regq *q, uint16_t slot, uint16_t gen)
 {
-	uint32_t cid = slot | (uint32_t)q->slots[slot].gen << q->cid_bits;
+	uint32_t cid = slot | (uint32_t)gen << q->cid_bits;
 
 	return (uint16_t)(q->cid_bits < 15 ? cid & 0x7fff : slot);
 }
 
 int leap__regq_slot(struct leap__regq *q, struct leap_req *req)
 {
-	uint16_t cid;
+	struct leap__regslot *slot;
+	uint16_t cid, gen;
 
 	if (!q->nr_free_slots)
 		return -EAGAIN;
 	cid = q->free_slots[--q->nr_free_slots];
-	q->slots[cid].req = req;
-	q->slots[cid].own = false;
-	q->slots[cid].parked = false;
-	q->slots[cid].tick = q->tick;
-	q->slots[cid].gen++;
-	req->sqe.cid = leap_to_le16(cid_of(q, cid));
+	slot = &q->slots[cid];
+	gen = (uint16_t)(slot->gen + 1);
+	slot->req = req;
+	slot->own = false;
+	slot->parked = false;
+	slot->tick = q->tick;
+	slot->gen = gen;
+	req->sqe.cid = leap_to_le16(cid_of(q, cid, gen));
 	return cid;
 }
 
@@ -123,7 +127,8 @@ void leap__regq_put_slot(struct leap__regq *q, uint16_t cid)
 	struct leap__regslot *slot = &q->slots[cid];
 
 	slot->req = NULL;
-	put_chunks(q, slot);
+	if (__builtin_expect(slot->chunks != NO_CHUNK, 0))
+		put_chunks(q, slot);
 	if (__builtin_expect(slot->list != NO_CHUNK, 0))
 		put_list(q, slot);
 	if (__builtin_expect(slot->abort == LEAP__ABORT_OUT, 0))
@@ -156,14 +161,15 @@ static void park(struct leap__regq *q, uint16_t cid)
 
 int leap__regq_push(struct leap__regq *q, uint16_t cid)
 {
-	struct leap_req *req = q->slots[cid].req;
+	const struct leap__regslot *slot = &q->slots[cid];
+	struct leap_req *req = slot->req;
 	struct leap_sqe *sqe = &req->sqe;
 	int err = 0;
 
 	sqe->flags = (uint8_t)((sqe->flags & LEAP_SQE_FUSE_MASK) |
 			       (q->sgl ? LEAP_SQE_PSDT_SGL :
 					 LEAP_SQE_PSDT_PRP));
-	if (!q->slots[cid].own) {	/* ours may name queues and pages */
+	if (!slot->own) {	/* ours may name queues and pages */
 		sqe->prp1 = leap_to_le64(0);
 		sqe->prp2 = leap_to_le64(0);
 	}

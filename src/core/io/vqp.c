@@ -6,7 +6,7 @@
  *	                               |     ^
  *	                              pull  ready
  *	                               v     |
- *	                              PULLING ------put (connection died)--> FREE
+ *	                              PULLING -----put (connection died)--> FREE
  *
  * The only caller of the controller-end slots of a transport (pool.c calls
  * vqp_resume and vqp_destroy on its behalf). Every step is a few instructions

@@ -283,8 +283,9 @@ static int loop_qp_submit(struct leap_qp *qp, struct leap_req *const *reqs,
 		memset(&req->sqe.sgl1, 0, sizeof(req->sqe.sgl1));
 		req->sqe.sgl1.len = leap_to_le32((uint32_t)req->lib[1]);
 		if (req->nr_pieces)
-			req->sqe.sgl1.type = LEAP_SGL_ID(
-				LEAP_SGL_TYPE_TRANSPORT, LEAP_SGL_SUB_TRANSPORT);
+			req->sqe.sgl1.type =
+				LEAP_SGL_ID(LEAP_SGL_TYPE_TRANSPORT,
+					    LEAP_SGL_SUB_TRANSPORT);
 		req->lib[0] = 0;
 		ring_push(&lq->conn->sq, req);
 	}
@@ -427,8 +428,8 @@ static int loop_listen(struct leap_listener *listener, const char *address,
 {
 	if (*address)
 		return leap__err(-EINVAL,
-			"leap_listener_create: loop:// takes no address, not \"%s\"",
-			address);
+				 "leap_listener_create: loop:// takes no "
+				 "address, not \"%s\"", address);
 	if (bound_max)
 		*bound = 0;
 	return 0;

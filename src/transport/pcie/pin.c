@@ -3,9 +3,9 @@
  * Memory for devices that no IOMMU stands before: it must not move while they
  * know where it is, and they have to be told where that is.
  *
- * A lock (mlock) keeps pages in memory, but the kernel may still move them. What
- * it does not move is pages that something of its own has pinned for long; the
- * one way to have that done from here is to register them with an io_uring,
+ * A lock (mlock) keeps pages in memory, but the kernel may still move them.
+ * What it does not move is pages that something of its own has pinned for long;
+ * the one way to have that done from here is to register them with an io_uring,
  * which is then used for nothing else. Sits below the kernel's table of calls
  * (calls.c); knows nothing of VFIO.
  */

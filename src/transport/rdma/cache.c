@@ -7,8 +7,8 @@
  * Bounded, and least recently used first out. Memory that somebody wants back,
  * or that nobody else has any more, is let go when no command in flight names
  * it: then no key reaches it. A device that refuses one (out of regions, or of
- * lockable memory) is not asked again while the entry is there. Knows nothing of
- * what the memory is for.
+ * lockable memory) is not asked again while the entry is there. Knows nothing
+ * of what the memory is for.
  */
 #include "transport/rdma/cache.h"
 

@@ -23,15 +23,13 @@ unsigned int leap__rdma_parse_req(const void *priv, uint32_t len, uint8_t ird,
 	if (leap_from_le16(req.recfmt))
 		return LEAP_RDMA_REJ_RECFMT;
 	ask->qid = leap_from_le16(req.qid);
-	ask->cntlid = leap_from_le16(req.cntlid);
-	ask->responses = leap_from_le16(req.hrqsize);
 	ask->depth = leap_from_le16(req.hsqsize) + 1u;
 	if (ask->qid > limits->max_qid)
 		return LEAP_RDMA_REJ_QID;
 	if (ask->depth < 2 ||
 	    ask->depth > (ask->qid ? limits->max_depth : limits->max_admin))
 		return LEAP_RDMA_REJ_HSQSIZE;
-	if (!ask->responses)
+	if (!leap_from_le16(req.hrqsize))
 		return LEAP_RDMA_REJ_HRQSIZE;
 	/* Commands that write could never be served. */
 	if (!ird)

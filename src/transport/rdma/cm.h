@@ -17,9 +17,7 @@ struct leap__rdma_limits {
 /* What a host asks for. */
 struct leap__rdma_ask {
 	uint16_t qid;
-	uint16_t cntlid;
 	uint32_t depth;		/* entries of its send queue: HSQSIZE + 1 */
-	uint32_t responses;	/* HRQSIZE */
 };
 
 /* Receives, as a field says it that counts from 1 and has no room for 65536. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The life of a connection, whichever end it is: how it begins, moves, and ends,
- * and what its connection manager says. queue.c has its queues.
+ * The life of a connection, whichever end it is: how it begins, moves, and
+ * ends, and what its connection manager says. queue.c has its queues.
  */
 #include "transport/rdma/srq.h"
 
@@ -383,7 +383,8 @@ static int qp_caps(struct leap__rdma_conn *c, uint32_t sends, uint32_t recvs,
 	caps->max_send = sends < dev->max_wr ? sends : dev->max_wr;
 	caps->max_sge = dev->max_sge < LEAP__RDMA_MAX_SGE ? dev->max_sge :
 			LEAP__RDMA_MAX_SGE;
-	/* siw breaks a queue pair whose SEND carries its data and invalidates. */
+	/* siw breaks a queue pair whose SEND carries its
+	 * data and invalidates. */
 	caps->max_inline = dev->remote_sink ? 0 : max_inline;
 	if (c->srq) {
 		caps->srq = c->srq->srq;

@@ -31,7 +31,8 @@
 #define LEAP__RDMA_SGES		256u	/* of them all */
 #define LEAP__RDMA_MAX_SGE	16u	/* of one */
 #define LEAP__RDMA_WCS		32u	/* completions of one poll */
-#define LEAP__RDMA_DRAINS	250u	/* ms, for the last of shared receives */
+#define LEAP__RDMA_DRAINS	250u	/* ms, for the last of shared
+					 * receives */
 #define LEAP__RDMA_NUDGE_MS	100u	/* for a peer that has not answered at
 					 * all; then twice as long, and so on */
 #define LEAP__RDMA_NUDGES	6u
@@ -59,7 +60,8 @@ struct leap__rdma_end {
 	void (*event)(struct leap__rdma_conn *c, const struct leap__v_cm *cm);
 	/* The queue pair is no more; conn->err says why. */
 	void (*gone)(struct leap__rdma_conn *c);
-	/* conn->timer ran out in state SETUP or READY, not after leap__rdma_up. */
+	/* conn->timer ran out in state SETUP or READY,
+	 * not after leap__rdma_up. */
 	void (*timeout)(struct leap__rdma_conn *c);
 	/* 1 = somebody waits until what is posted is done: whoever sleeps is
 	 * to be woken for that. NULL = always. */
@@ -140,7 +142,8 @@ int leap__rdma_conn_init(struct leap__rdma_conn *c,
 			 const struct leap__rdma_end *end,
 			 struct leap_pollgroup *pg, struct leap__v_id *id);
 
-/* Which device it is, once that is known; leap__rdma_conn_qp does it as well. */
+/* Which device it is, once that is known;
+ * leap__rdma_conn_qp does it as well. */
 int leap__rdma_conn_dev(struct leap__rdma_conn *c);
 
 /*

@@ -33,8 +33,8 @@ struct leap__rdma_door {
 int leap__rdma_door_open(struct leap__rdma_door *d, struct leap_pollgroup *pg,
 			 const char *call);
 
-/* leap__rdma_door_close - no request from now on; @ended runs later in poll with
- * @d, which is then to be ended. Context: owner */
+/* leap__rdma_door_close - no request from now on; @ended runs later in poll
+ * with @d, which is then to be ended. Context: owner */
 void leap__rdma_door_close(struct leap__rdma_door *d,
 			   void (*ended)(void *d));
 

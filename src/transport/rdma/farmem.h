@@ -52,8 +52,8 @@ void leap__farmem_rep_make(struct leap__farmem_rep *rep,
 int leap__farmem_rep_parse(const void *priv, uint32_t len,
 			  struct leap__farmem_mem *mem);
 
-/* leap__farmem_url - the address in an "rdma:" URL, cut out of @buf. 0, -EINVAL,
- * -EPROTONOSUPPORT, with last error. */
+/* leap__farmem_url - the address in an "rdma:" URL, cut out of @buf. 0,
+ * -EINVAL, -EPROTONOSUPPORT, with last error. */
 int leap__farmem_url(const char *call, const char *url, char *buf, size_t max,
 		    struct sockaddr_storage *addr);
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The lanes of far memory: what moves bytes between the memory of another machine
- * and the payload buffers of one poll group.
+ * The lanes of far memory: what moves bytes between the memory of another
+ * machine and the payload buffers of one poll group.
  *
  * A lane is a queue pair to the share. One whose connection is lost moves again
- * what was under way, as that has no effect but the bytes; only what the owner's
- * device refused fails. Nothing waits for longer than loss_ms without progress.
- * Knows nothing of commands.
+ * what was under way, as that has no effect but the bytes; only what the
+ * owner's device refused fails. Nothing waits for longer than loss_ms without
+ * progress. Knows nothing of commands.
  *
  *	move -> wait -> posted: out -> completion -> leap_ats_io_done
  *	          ^______lost______/

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Private data of connections to shared memory: pure functions of bytes, and
- * the address that both ends are given. What a peer sent is copied, checked, and
- * only then believed; the connection manager pads private data with zeroes.
+ * the address that both ends are given. What a peer sent is copied, checked,
+ * and only then believed; the connection manager pads private data with zeroes.
  */
 #include "transport/rdma/farmem.h"
 

@@ -18,7 +18,8 @@
  * move between threads, so it counts its users across threads.
  *
  * Nobody tells a poll group without connections that a device has gone, so
- * the last connection, in whichever group, takes the pools of all of them along.
+ * the last connection, in whichever group, takes the pools of all of them
+ * along.
  */
 struct leap__rdma_dev {
 	const struct leap__verbs *v;

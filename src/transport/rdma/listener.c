@@ -3,8 +3,8 @@
  * Listening for NVMe/RDMA connections.
  *
  * Each connection request becomes a controller end of the target's home poll
- * group, or is rejected with the code of the standard. Knows neither descriptors
- * nor commands.
+ * group, or is rejected with the code of the standard. Knows neither
+ * descriptors nor commands.
  */
 #include "transport/rdma/door.h"
 #include "transport/rdma/rdma.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * RDMA READ and WRITE between one piece of the peer's memory and pieces of ours:
- * the one way that payload crosses, for commands (target_data.c) and for far
- * memory (farmem_lane.c). Knows nothing of what is moved.
+ * RDMA READ and WRITE between one piece of the peer's memory and pieces of
+ * ours: the one way that payload crosses, for commands (target_data.c) and for
+ * far memory (farmem_lane.c). Knows nothing of what is moved.
  */
 #include "transport/rdma/conn.h"
 

@@ -38,7 +38,7 @@ int leap__rdma_target_start(struct leap_pollgroup *pg,
 			    struct leap_listener *listener, uint32_t srq,
 			    const struct leap__v_cm *cm, struct leap_vqp **out);
 
-/* target.c */
+/* target.c, target_data.c */
 void leap__rdma_cmd_pull(struct leap_cmd *cmd, uint32_t len_bytes);
 void leap__rdma_cmd_complete(struct leap_cmd *cmd);
 void leap__rdma_vqp_resume(struct leap_vqp *vqp);

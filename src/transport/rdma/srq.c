@@ -2,7 +2,8 @@
 /*
  * Receives that the I/O queues of a device share: who makes and ends them, and
  * who makes up for those that a broken queue pair took along. Between target.c,
- * which uses what has come into them, and the device. Knows nothing of commands.
+ * which uses what has come into them, and the device. Knows nothing of
+ * commands.
  */
 #include "transport/rdma/srq.h"
 

@@ -43,18 +43,20 @@ struct leap__rdma_srq {
 	uint32_t conns;		/* also looked at without it */
 	uint32_t spares_used;
 	struct leap__v_mr *mr;
-	pthread_mutex_t lock;	/* @srq against those whose queue pair is gone */
-	struct leap__v_srq *srq;	/* NULL: the last connection has ended */
+	pthread_mutex_t lock;	/* @srq against those whose queue
+				 * pair is gone */
+	struct leap__v_srq *srq;	/* NULL: the last one has ended */
 	struct leap__rdma_srq_slot slots[];
 };
 
 /*
- * leap__rdma_srq_join - for a connection over @d that is to take part; the first
- * makes it
+ * leap__rdma_srq_join - for a connection over @d that is to take part; the
+ * first makes it
  *
  * @nr: receives; fewer when the device has fewer
  * Context: any
- * Returns: 0 and *@out, to be left when its queue pair is no more, and then put;
+ * Returns: 0 and *@out, to be left when its queue pair is no more, and then
+ * put;
  *          -EOPNOTSUPP, -ENOMEM and what the device answers
  */
 int leap__rdma_srq_join(struct leap__rdma_dev *d, uint32_t nr,
@@ -70,7 +72,8 @@ void leap__rdma_srq_put(struct leap__rdma_srq *s, const void *owner);
 int leap__rdma_srq_post(struct leap__rdma_srq *s, const uint32_t *slots,
 			uint32_t n);
 
-/* leap__rdma_srq_give - the same from one that has left. Context: the owner's */
+/* leap__rdma_srq_give - the same from one that has left.
+ * Context: the owner's */
 void leap__rdma_srq_give(struct leap__rdma_srq *s, uint32_t slot);
 
 /* A completion has handed it over. */

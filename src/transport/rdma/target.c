@@ -89,7 +89,7 @@ void leap__rdma_cmd_complete(struct leap_cmd *cmd)
 	}
 	if (!t->live)
 		connect_answered(t, cmd);
-	push(&t->done, cmd);
+	leap__cmdq_push(&t->done, cmd);
 	leap__rdma_work(&t->c);
 }
 
@@ -114,6 +114,17 @@ static int other_queue(const struct target *t, const struct leap_sqe *sqe)
 	       leap_from_le16(con.qid) != t->ask.qid;
 }
 
+/* It is copied. What is posted next takes the receive along. */
+static void slot_copied(struct target *t, uint32_t slot)
+{
+	if (is_aside(t, slot)) {
+		leap__rdma_slot_back(t, slot);
+		return;
+	}
+	t->nr_kept--;
+	leap__rdma_post_recv(&t->c, slot);
+}
+
 /* 0 = no command is free now */
 static int take_cmd(struct target *t, uint32_t slot, uint32_t bytes)
 {
@@ -128,14 +139,14 @@ static int take_cmd(struct target *t, uint32_t slot, uint32_t bytes)
 	tc->dir = direction(&cmd->sqe);
 	leap__rdma_describe(t, cmd, slot, bytes - LEAP_SQE_SIZE);
 	if (tc->slot == NO_SLOT)
-		leap__rdma_slot_back(t, slot);
+		slot_copied(t, slot);
 	cmd->sqhd = t->vqp.sq_flow_off ? 0 : t->sqhd;
 	if (other_queue(t, &cmd->sqe)) {
 		/* IPO: QID, in the SQE. */
 		cmd->result = offsetof(struct leap_fab_connect, qid);
 		cmd->status = LEAP_SC_FAB_PARAM | LEAP_STATUS_DNR;
 		t->hold = 0;
-		push(&t->done, cmd);
+		leap__cmdq_push(&t->done, cmd);
 		leap__rdma_work(&t->c);
 		return 1;
 	}
@@ -186,8 +197,12 @@ static void target_recv(struct leap__rdma_conn *c, uint32_t slot,
 	t->inflight++;
 	if (++t->sqhd >= depth)
 		t->sqhd -= (uint16_t)depth;
+	/* Most of them wait for nothing. */
+	if (t->live && !t->nr_held && take_cmd(t, slot, bytes))
+		return;
 	leap__rdma_hold(t, slot, bytes);
-	retry_held(t);
+	if (!t->live)
+		retry_held(t);
 	leap__rdma_hold_aside(t);
 }
 
@@ -215,9 +230,9 @@ static void target_gone(struct leap__rdma_conn *c)
 		leap__rdma_release(t, cmd);
 	}
 	while (t->done.head)
-		leap__rdma_release(t, pop(&t->done));
+		leap__rdma_release(t, leap__cmdq_pop(&t->done));
 	while (t->wait.head)
-		leap__rdma_release(t, pop(&t->wait));
+		leap__rdma_release(t, leap__cmdq_pop(&t->wait));
 	while (t->nr_held)
 		leap__rdma_slot_back(t, leap__rdma_unhold(t));
 	leap_vqp_lost(&t->vqp, c->err);
@@ -260,10 +275,7 @@ void leap__rdma_vqp_resume(struct leap_vqp *vqp)
 
 void leap__rdma_vqp_close(struct leap_vqp *vqp)
 {
-	struct target *t = (struct target *)vqp;
-
-	/* Before the peer has said that it is there, it may have a command. */
-	leap__rdma_close(&t->c);
+	leap__rdma_close(&((struct target *)vqp)->c);
 }
 
 int leap__rdma_vqp_peer_closed(struct leap_vqp *vqp)
@@ -295,7 +307,8 @@ void leap__rdma_vqp_detach(struct leap_vqp *vqp)
 
 /*
  * Lists of pieces for the largest command out of the buffers of this poll
- * group; the next one's may be smaller. None is in use: a Connect has one piece.
+ * group; the next one's may be smaller. None is in use: a Connect has one
+ * piece.
  */
 static int target_pieces(struct target *t)
 {
@@ -413,7 +426,8 @@ static int target_queues(struct target *t, uint32_t pages)
 		err = leap__rdma_pool_bufs(c->pg, c->pool);
 	if (!err)
 		err = c->v->mr_create(c->dev->pd, t->mem,
-				      (uint64_t)pages << 12, 0, &keys, &c->mr[0]);
+				      (uint64_t)pages << 12, 0, &keys,
+				      &c->mr[0]);
 	if (err)
 		return err;
 	t->lkey = keys.lkey;
@@ -482,21 +496,23 @@ static int set_limits(struct target *t, struct leap_pollgroup *pg,
 		.max_depth = opts->queue_depth,
 		.max_admin = LEAP__RDMA_ADMIN_DEPTH,
 	};
-
 	int err;
 
 	if (limits.max_depth < LEAP__RDMA_ADMIN_DEPTH)
 		limits.max_depth = LEAP__RDMA_ADMIN_DEPTH;
 	t->vqp.max_data_bytes = opts->mdts_bytes < 4096 ? 4096 :
 				opts->mdts_bytes;
-	/* What the pool could never hold. */
+	/* What a descriptor could never say, and what the pool could never
+	 * hold. */
+	if (t->vqp.max_data_bytes > 1u << 24)
+		t->vqp.max_data_bytes = 1u << 24;
 	if (pool < t->vqp.max_data_bytes)
 		t->vqp.max_data_bytes = (uint32_t)pool;
 	err = (int)leap__rdma_parse_req(cm->priv, cm->priv_len, cm->ird,
 					&limits, &t->ask);
 	/* A capsule of an admin queue is the command alone. */
-	t->inline_bytes = t->ask.qid ? opts->inline_bytes : 0;
-	t->capsule_bytes = (t->inline_bytes + 4095) & ~4095u;
+	t->capsule_bytes = t->ask.qid ? (opts->inline_bytes + 4095) & ~4095u :
+			   0;
 	return err;
 }
 
@@ -541,8 +557,8 @@ int leap__rdma_target_start(struct leap_pollgroup *pg,
 	}
 	leap_vqp_init(&t->vqp, &leap__rdma_transport, pg, listener);
 	t->depth = t->ask.depth;
-	t->wait.tail = &t->wait.head;
-	t->done.tail = &t->done.head;
+	leap__cmdq_init(&t->wait);
+	leap__cmdq_init(&t->done);
 	err = leap__rdma_conn_init(&t->c, &target_end, pg, cm->id);
 	if (!err)
 		err = share_receives(t, srq);

@@ -11,6 +11,7 @@
 #ifndef LEAP_RDMA_TARGET_H
 #define LEAP_RDMA_TARGET_H
 
+#include "core/io/cmdq.h"
 #include "transport/rdma/rdma.h"
 #include "transport/rdma/srq.h"
 
@@ -39,10 +40,6 @@ struct tcmd {
 LEAP_STATIC_ASSERT(sizeof(struct tcmd) <=
 		   sizeof(((struct leap_cmd *)0)->priv));
 
-struct queue {
-	struct leap_cmd *head, **tail;
-};
-
 /* A capsule that waits for a command. */
 struct held {
 	uint32_t slot;
@@ -61,7 +58,6 @@ struct target {
 	uint32_t reads, max_reads;	/* READs of the host's memory */
 	uint32_t nr_bufs;		/* of the poll group, held now */
 	uint32_t max_bufs;		/* of the largest command */
-	uint32_t inline_bytes;
 	uint16_t sqhd;
 	uint8_t live;			/* Connect has succeeded */
 	uint8_t hold;			/* deliver nothing: Connect is out */
@@ -73,7 +69,7 @@ struct target {
 	uint32_t lkey;
 	uint32_t capsule_bytes;		/* of one */
 	uint32_t sends, nr_cqes;
-	struct leap_piece *pieces;	/* (depth + 1) x max_bufs, or NULL */
+	struct leap_piece *pieces;	/* depth x max_bufs, or NULL */
 	uint32_t *free_pieces;		/* stack of lists in pieces */
 	uint32_t nr_free_pieces;
 	struct held *held;		/* ring of depth */
@@ -82,7 +78,7 @@ struct target {
 	uint8_t *aside;
 	uint32_t *free_aside;		/* stack of slots */
 	uint32_t nr_free_aside;
-	struct queue wait, done;
+	struct leap__cmdq wait, done;
 	struct leap_cmd *out;		/* with a READ out or posted, linked */
 };
 
@@ -94,23 +90,6 @@ static inline struct tcmd *priv(struct leap_cmd *cmd)
 static inline struct target *of_conn(struct leap__rdma_conn *c)
 {
 	return (struct target *)((char *)c - offsetof(struct target, c));
-}
-
-static inline void push(struct queue *q, struct leap_cmd *cmd)
-{
-	cmd->link[0] = NULL;
-	*q->tail = cmd;
-	q->tail = &cmd->link[0];
-}
-
-static inline struct leap_cmd *pop(struct queue *q)
-{
-	struct leap_cmd *cmd = q->head;
-
-	q->head = cmd->link[0];
-	if (!q->head)
-		q->tail = &q->head;
-	return cmd;
 }
 
 /* All that is posted, so that the end of the queue pair finds it. */
@@ -163,8 +142,8 @@ void leap__rdma_slot_back(struct target *t, uint32_t slot);
  * takes. */
 int leap__rdma_is_greedy(const struct target *t);
 
-/* Another slot for a capsule in a receive, of which @len bytes of data at @at are
- * of use. Without memory it stays where it is. */
+/* Another slot for a capsule in a receive, of which @len bytes of data at @at
+ * are of use. Without memory it stays where it is. */
 void leap__rdma_put_aside(struct target *t, uint32_t *slot, uint32_t at,
 			  uint32_t len);
 void leap__rdma_aside_free(struct target *t);

@@ -94,10 +94,8 @@ static int get_bufs(struct target *t, struct leap_cmd *cmd)
 {
 	struct leap__dispatch *d = leap__dispatch(t->vqp.pg);
 	uint32_t each = leap_pollgroup_buf_bytes(t->vqp.pg);
-	uint32_t bytes = cmd->data_bytes;
-	uint32_t n = (bytes + each - 1) / each;
+	uint32_t n = (cmd->data_bytes + each - 1) / each;
 	struct tcmd *tc = priv(cmd);
-	struct leap_piece *p;
 
 	if (n > leap__bufs_free(d) ||
 	    (t->nr_bufs && t->nr_bufs + 2 * n > leap__bufs_free(d))) {
@@ -113,16 +111,10 @@ static int get_bufs(struct target *t, struct leap_cmd *cmd)
 	} else {
 		cmd->pieces = cmd->inline_pieces;
 	}
-	for (p = cmd->pieces; bytes; p++) {
-		memset(p, 0, sizeof(*p));
-		p->addr = leap_pollgroup_buf_get(t->vqp.pg);
-		p->len_bytes = bytes < each ? bytes : each;
-		bytes -= p->len_bytes;
-	}
+	cmd->nr_pieces = leap__bufs_take(d, cmd->data_bytes, cmd->pieces);
 	tc->nr_bufs = (uint16_t)n;
 	tc->lkey = t->c.pool->lkey;
 	t->nr_bufs += n;
-	cmd->nr_pieces = n;
 	return 1;
 }
 
@@ -138,8 +130,9 @@ static int may_read(const struct target *t, const struct leap_cmd *cmd)
 }
 
 /* 0 = not now */
-static int start_pull(struct target *t, struct leap_cmd *cmd)
+static int start_pull(struct leap_cmd *cmd)
 {
+	struct target *t = (struct target *)cmd->vqp;
 	struct tcmd *tc = priv(cmd);
 
 	if (tc->dir == LEAP_DIR_TO_CTRL && !may_read(t, cmd))
@@ -162,25 +155,7 @@ static int start_pull(struct target *t, struct leap_cmd *cmd)
 
 void leap__rdma_retry_waiting(struct target *t)
 {
-	struct queue q = t->wait;
-
-	/* What handlers pull meanwhile queues up behind. */
-	t->wait.head = NULL;
-	t->wait.tail = &t->wait.head;
-	while (q.head) {
-		struct leap_cmd *next = q.head->link[0];
-
-		if (!start_pull(t, q.head))
-			break;
-		q.head = next;
-	}
-	if (q.head) {
-		*q.tail = t->wait.head;
-		if (t->wait.head)
-			q.tail = t->wait.tail;
-		t->wait.head = q.head;
-		t->wait.tail = q.tail;
-	}
+	leap__cmdq_retry(&t->wait, start_pull);
 }
 
 static void copy_capsule(struct target *t, struct leap_cmd *cmd)
@@ -268,8 +243,8 @@ void leap__rdma_cmd_pull(struct leap_cmd *cmd, uint32_t len_bytes)
 		status = LEAP_SC_INTERNAL;
 	if (status)
 		leap_cmd_ready(cmd, status | LEAP_STATUS_DNR);
-	else if (t->wait.head || !start_pull(t, cmd))
-		push(&t->wait, cmd);
+	else if (t->wait.head || !start_pull(cmd))
+		leap__cmdq_push(&t->wait, cmd);
 }
 
 static void fill_cqe(const struct target *t, const struct leap_cmd *cmd,
@@ -295,7 +270,7 @@ int leap__rdma_post_answer(struct target *t, struct leap_cmd *cmd)
 	if (leap__rdma_room(c) < 1 + (data ?
 	    leap__rdma_nr_moves(c, LEAP__V_WRITE, cmd->nr_pieces) : 0))
 		return 0;
-	pop(&t->done);
+	leap__cmdq_pop(&t->done);
 	t->inflight--;
 	/* Before the host can know that it may send another. */
 	slot_back(t, tc);

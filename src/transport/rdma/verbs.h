@@ -86,7 +86,8 @@ struct leap__v_caps {
 	uint8_t remote_sink;	/* iWARP: the target of an RDMA READ must be
 				 * registered for remote writing */
 	uint8_t on_demand;	/* memory may be registered unpinned, for RDMA
-				 * READs and WRITEs of the far side */
+				 * READs and WRITEs of the far side and to be
+				 * sent from */
 };
 
 /* In: what is asked; out: what there is. */

@@ -22,12 +22,13 @@ static uint8_t to_u8(int n)
 
 static int has_on_demand(struct ibv_context *ctx)
 {
-	const uint32_t both = IBV_ODP_SUPPORT_READ | IBV_ODP_SUPPORT_WRITE;
+	const uint32_t all = IBV_ODP_SUPPORT_READ | IBV_ODP_SUPPORT_WRITE |
+			     IBV_ODP_SUPPORT_SEND;
 	struct ibv_device_attr_ex a = { .comp_mask = 0 };
 
 	return !ibv_query_device_ex(ctx, NULL, &a) &&
 	       a.odp_caps.general_caps & IBV_ODP_SUPPORT &&
-	       (a.odp_caps.per_transport_caps.rc_odp_caps & both) == both;
+	       (a.odp_caps.per_transport_caps.rc_odp_caps & all) == all;
 }
 
 static int dev_caps(struct leap__v_dev *dev, struct leap__v_caps *caps)

@@ -43,7 +43,8 @@ struct region {
 
 struct slot {
 	struct leap_req *req;	/* NULL = free */
-	uint16_t chunks;	/* first bounce chunk, chained; or LEAP__NO_CHUNK */
+	uint16_t chunks;	/* first bounce chunk, chained;
+				 * or LEAP__NO_CHUNK */
 };
 
 struct host {

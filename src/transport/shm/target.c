@@ -18,6 +18,7 @@
 #include <leapio/dmabuf.h>
 
 #include "core/io/wake.h"
+#include "util/machine.h"
 
 #define FETCH_MAX 64
 
@@ -166,15 +167,18 @@ static int target_poll(struct leap_poller *poller, unsigned int budget)
 		((char *)poller - offsetof(struct target, poller));
 	int n;
 
-	if (t->chan.c.dead || t->starved)
+	if (t->chan.c.dead)
 		return 0;
 	if (t->armed) {
 		t->armed = false;
 		leap__sqc_disarm(&t->sqc);
 		leap__cqp_disarm(&t->cqp);
 	}
+	/* Perhaps it starves because they have all the commands there are. */
 	if (t->blocked)
 		post_blocked(t);
+	if (t->chan.c.dead || t->starved)
+		return 0;
 	n = leap__sqc_poll(&t->sqc);
 	if (n < 0) {
 		bad_ring(t);
@@ -188,14 +192,16 @@ static int target_arm(struct leap_poller *poller)
 	struct target *t = (struct target *)
 		((char *)poller - offsetof(struct target, poller));
 
-	if (t->chan.c.dead || t->starved || t->closing)
+	if (t->chan.c.dead)
+		return 0;
+	t->armed = true;
+	if (t->blocked && leap__cqp_arm(&t->cqp))
+		return 1;
+	if (t->starved || t->closing)
 		return 0;
 	if (!t->vqp.connected && t->vqp.nr_cmds)
 		return 0;	/* its completion is an event */
-	t->armed = true;
-	if (leap__sqc_arm(&t->sqc))
-		return 1;
-	return t->blocked && leap__cqp_arm(&t->cqp);
+	return leap__sqc_arm(&t->sqc) != 0;
 }
 
 void leap__shm_vqp_resume(struct leap_vqp *vqp)
@@ -218,6 +224,14 @@ static int map_region(struct target *t, uint32_t region,
 	return leap_ats_map(t->ats, &range);
 }
 
+/* Of the addresses of this process, which are for others too. */
+static bool has_room(const struct target *t, uint64_t bytes)
+{
+	uint64_t all = leap__machine_bytes();
+
+	return t->mapped <= all && bytes <= all - t->mapped;
+}
+
 static int import_region(struct target *t, uint32_t region, int fd,
 			 uint64_t bytes, struct leap_dmabuf **out)
 {
@@ -226,11 +240,14 @@ static int import_region(struct target *t, uint32_t region, int fd,
 
 	if (!bytes || bytes > 1ull << LEAP__SHM_REGION_SHIFT)
 		return -EINVAL;
+	if (!has_room(t, bytes))
+		return -ENOSPC;
 	err = leap_dmabuf_import(fd, 0, bytes,
 				 LEAP_PERM_READ | LEAP_PERM_WRITE, &buf);
 	if (err)
 		return err;
 	err = map_region(t, region, buf);
+	t->mapped += err ? 0 : bytes;
 	if (err || !out)
 		leap_dmabuf_put(buf);
 	else

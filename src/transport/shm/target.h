@@ -21,6 +21,7 @@ struct target {
 	struct leap__shm_chan chan;
 	struct leap_timer timer;	/* for HELLO */
 	struct leap_dmabuf *mem;
+	uint64_t mapped;		/* bytes of it and of its regions */
 	struct leap_ats *ats;
 	struct leap_ats_view *view;
 	struct leap__sqc sqc;

@@ -145,7 +145,7 @@ void leap__tcp_timer_stop(struct leap__tcp_conn *c);
 
 /* rx.c */
 void leap__tcp_rx_init(struct leap__tcp_conn *c);
-void leap__tcp_rx_start(struct leap__tcp_conn *c);	/* parse, then receive */
+void leap__tcp_rx_start(struct leap__tcp_conn *c);	/* parse, receive */
 
 /* Is @crc what the digest behind @data says? 1 when there is none. */
 int leap__tcp_ddgst_ok(const struct leap__tcp_shape *s, const uint8_t *data,
@@ -170,7 +170,8 @@ static inline int leap__tcp_tx_full(const struct leap__tcp_conn *c)
 void leap__tcp_tx_hdr(struct leap__tcp_conn *c, union leap__tcp_pdu *pdu,
 		      uint32_t head);
 
-/* Its payload follows: set the cursor, then leap__tcp_tx_data till it says 1. */
+/* Its payload follows: set the cursor,
+ * then leap__tcp_tx_data till it says 1. */
 void leap__tcp_tx_begin(struct leap__tcp_conn *c, struct leap__tcp_cursor cur,
 			uint32_t bytes);
 int leap__tcp_tx_data(struct leap__tcp_conn *c);

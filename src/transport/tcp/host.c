@@ -259,7 +259,8 @@ static int qp_connect(struct leap_qp *qp, const char *address)
 	if (err) {
 		free(h->slots);
 		h->slots = NULL;
-		return leap__err(err, "leap_qp_connect: %s: no socket", address);
+		return leap__err(err, "leap_qp_connect: %s: no socket",
+				 address);
 	}
 	for (i = 0; i < h->nr_slots; i++)
 		h->slots[i].next_free = (uint16_t)(i + 1 < h->nr_slots ?

@@ -125,7 +125,7 @@ static int take_cmd(struct target *t, const struct leap_sqe *sqe,
 	cmd->sqhd = t->vqp.sq_flow_off ? 0 : t->sqhd;
 	if (!ok) {
 		cmd->status = LEAP_SC_TRANSIENT_TRANSPORT;
-		push(&t->done, cmd);
+		leap__cmdq_push(&t->done, cmd);
 		leap__tcp_work(&t->c);
 		return 1;
 	}
@@ -233,9 +233,9 @@ static void target_gone(struct leap__tcp_conn *c)
 		leap__tcp_release(t, t->tx_cmd);
 	t->tx_cmd = NULL;
 	while (t->done.head)
-		leap__tcp_release(t, pop(&t->done));
+		leap__tcp_release(t, leap__cmdq_pop(&t->done));
 	while (t->wait.head)
-		leap__tcp_release(t, pop(&t->wait));
+		leap__tcp_release(t, leap__cmdq_pop(&t->wait));
 	for (i = 0; i < t->limits.max_depth; i++) {
 		cmd = t->slots[i].cmd;
 		if (cmd && (priv(cmd)->flags & RECEIVING))
@@ -441,9 +441,9 @@ int leap__tcp_target_start(struct leap_pollgroup *pg,
 		t->c.rx.size = 4 * limits->inline_bytes;
 	leap_vqp_init(&t->vqp, &leap__tcp_transport, pg, listener);
 	t->vqp.max_data_bytes = limits->max_data;
-	t->wait.tail = &t->wait.head;
-	t->r2t.tail = &t->r2t.head;
-	t->done.tail = &t->done.head;
+	leap__cmdq_init(&t->wait);
+	leap__cmdq_init(&t->r2t);
+	leap__cmdq_init(&t->done);
 	t->sqhd = 0;
 	err = leap__tcp_conn_init(&t->c, &target_end, pg, NULL);
 	if (!err)

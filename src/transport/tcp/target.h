@@ -9,6 +9,7 @@
 #ifndef LEAP_TCP_TARGET_H
 #define LEAP_TCP_TARGET_H
 
+#include "core/io/cmdq.h"
 #include "transport/tcp/tcp.h"
 
 #define NO_SLOT 0xffffu
@@ -41,10 +42,6 @@ struct slot {
 	uint16_t next;
 };
 
-struct queue {
-	struct leap_cmd *head, **tail;
-};
-
 /* A capsule that waits for a command; its data follows. */
 struct aside {
 	struct leap_sqe sqe;
@@ -60,7 +57,8 @@ struct target {
 	uint32_t max_open;		/* R2Ts per command: MAXR2T + 1 */
 	uint32_t max_bufs;		/* of the largest command */
 	uint32_t nr_bufs;		/* of the poll group, held now */
-	uint32_t progress;		/* data PDUs seen, for the stall timer */
+	uint32_t progress;		/* data PDUs seen,
+					 * for the stall timer */
 	uint32_t seen[2];
 	uint16_t sqhd;
 	uint16_t free_slot;
@@ -75,9 +73,10 @@ struct target {
 	uint8_t *own;			/* max_data, for one command ... */
 	struct leap_cmd *own_cmd;	/* ... this one, NULL = unused */
 	struct leap_piece *pieces;	/* max_depth x max_bufs */
-	uint8_t *aside;			/* ring of max_depth, made when needed */
+	uint8_t *aside;			/* ring of max_depth,
+					 * made when needed */
 	uint32_t aside_head, nr_aside;
-	struct queue wait, r2t, done;
+	struct leap__cmdq wait, r2t, done;
 	struct leap_cmd *sending;	/* payload is in the pending send */
 	struct leap_cmd *tx_cmd;	/* its payload is being gathered */
 	struct leap_cmd *rx_cmd;	/* its payload is arriving */
@@ -94,23 +93,6 @@ static inline struct tcmd *priv(struct leap_cmd *cmd)
 static inline struct target *of_conn(struct leap__tcp_conn *c)
 {
 	return (struct target *)((char *)c - offsetof(struct target, c));
-}
-
-static inline void push(struct queue *q, struct leap_cmd *cmd)
-{
-	cmd->link[0] = NULL;
-	*q->tail = cmd;
-	q->tail = &cmd->link[0];
-}
-
-static inline struct leap_cmd *pop(struct queue *q)
-{
-	struct leap_cmd *cmd = q->head;
-
-	q->head = cmd->link[0];
-	if (!q->head)
-		q->tail = &q->head;
-	return cmd;
 }
 
 /*

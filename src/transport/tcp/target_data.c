@@ -83,7 +83,7 @@ void leap__tcp_gather_r2t(struct target *t, struct leap_cmd *cmd)
 		tc->open++;
 		t->c.rx.expect += n;
 	}
-	pop(&t->r2t);
+	leap__cmdq_pop(&t->r2t);
 	tc->flags &= (uint8_t)~IN_R2T;
 }
 
@@ -95,28 +95,20 @@ void leap__tcp_gather_r2t(struct target *t, struct leap_cmd *cmd)
  */
 static int get_bufs(struct target *t, struct leap_cmd *cmd)
 {
+	struct leap__dispatch *d = leap__dispatch(t->vqp.pg);
 	uint32_t each = leap_pollgroup_buf_bytes(t->vqp.pg);
-	uint32_t bytes = cmd->data_bytes;
-	uint32_t n = (bytes + each - 1) / each;
+	uint32_t n = (cmd->data_bytes + each - 1) / each;
 	struct tcmd *tc = priv(cmd);
-	struct leap_piece *p;
 
-	if (t->nr_bufs + 2 * n > leap__bufs_free(leap__dispatch(t->vqp.pg))) {
-		leap__dispatch(t->vqp.pg)->pool_empty++;
+	if (t->nr_bufs + 2 * n > leap__bufs_free(d)) {
+		d->pool_empty++;
 		return 0;
 	}
 	cmd->pieces = n > LEAP_CMD_INLINE_PIECES ?
 		t->pieces + (size_t)tc->slot * t->max_bufs : cmd->inline_pieces;
-	for (p = cmd->pieces; bytes; p++) {
-		memset(p, 0, sizeof(*p));
-		p->addr = leap_pollgroup_buf_get(t->vqp.pg);
-		p->buf = leap__dispatch(t->vqp.pg)->bufs_mem;
-		p->len_bytes = bytes < each ? bytes : each;
-		bytes -= p->len_bytes;
-	}
+	cmd->nr_pieces = leap__bufs_take(d, cmd->data_bytes, cmd->pieces);
 	tc->nr_bufs = (uint16_t)n;
 	t->nr_bufs += n;
-	cmd->nr_pieces = n;
 	return 1;
 }
 
@@ -172,7 +164,7 @@ static void start_r2t(struct target *t, struct leap_cmd *cmd)
 	tc->r2t_end = tc->unit;
 	tc->flags |= RECEIVING | IN_R2T;
 	t->receiving++;
-	push(&t->r2t, cmd);
+	leap__cmdq_push(&t->r2t, cmd);
 	/* Before Connect: nothing else is wanted, but this is. */
 	t->c.rx.hold = 0;
 	if (!t->stall_timer) {
@@ -183,8 +175,9 @@ static void start_r2t(struct target *t, struct leap_cmd *cmd)
 }
 
 /* 0 = no buffers or slot now */
-static int start_pull(struct target *t, struct leap_cmd *cmd)
+static int start_pull(struct leap_cmd *cmd)
 {
+	struct target *t = (struct target *)cmd->vqp;
 	uint32_t each = leap_pollgroup_buf_bytes(t->vqp.pg);
 	struct tcmd *tc = priv(cmd);
 
@@ -204,25 +197,7 @@ static int start_pull(struct target *t, struct leap_cmd *cmd)
 
 void leap__tcp_retry_waiting(struct target *t)
 {
-	struct queue q = t->wait;
-
-	/* What handlers pull meanwhile queues up behind. */
-	t->wait.head = NULL;
-	t->wait.tail = &t->wait.head;
-	while (q.head) {
-		struct leap_cmd *next = q.head->link[0];
-
-		if (!start_pull(t, q.head))
-			break;
-		q.head = next;
-	}
-	if (q.head) {
-		*q.tail = t->wait.head;
-		if (t->wait.head)
-			q.tail = t->wait.tail;
-		t->wait.head = q.head;
-		t->wait.tail = q.tail;
-	}
+	leap__cmdq_retry(&t->wait, start_pull);
 }
 
 /* In-capsule data: it is there already. */
@@ -270,8 +245,8 @@ void leap__tcp_cmd_pull(struct leap_cmd *cmd, uint32_t len_bytes)
 	cmd->data_bytes = len_bytes;
 	if (status)
 		leap_cmd_ready(cmd, status | LEAP_STATUS_DNR);
-	else if (t->wait.head || !start_pull(t, cmd))
-		push(&t->wait, cmd);
+	else if (t->wait.head || !start_pull(cmd))
+		leap__cmdq_push(&t->wait, cmd);
 }
 
 /* ---- payload of the host ---- */
@@ -331,7 +306,7 @@ void leap__tcp_data_end(struct leap__tcp_conn *c, int ok)
 		tc->r2t_end += rest < tc->unit ? rest : tc->unit;
 		if (tc->asked < cmd->data_bytes && !(tc->flags & IN_R2T)) {
 			tc->flags |= IN_R2T;
-			push(&t->r2t, cmd);
+			leap__cmdq_push(&t->r2t, cmd);
 		}
 		return;
 	}

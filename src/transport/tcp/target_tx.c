@@ -114,7 +114,7 @@ void leap__tcp_target_gather(struct leap__tcp_conn *c)
 	while (t->r2t.head && !leap__tcp_tx_full(c))
 		leap__tcp_gather_r2t(t, t->r2t.head);
 	while (t->done.head && !leap__tcp_tx_full(c))
-		if (!gather_done(t, pop(&t->done)))
+		if (!gather_done(t, leap__cmdq_pop(&t->done)))
 			return;
 }
 
@@ -158,6 +158,6 @@ void leap__tcp_cmd_complete(struct leap_cmd *cmd)
 		t->c.rx.hold = 0;
 		leap__tcp_resume(&t->c);
 	}
-	push(&t->done, cmd);
+	leap__cmdq_push(&t->done, cmd);
 	leap__tcp_work(&t->c);
 }

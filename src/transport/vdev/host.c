@@ -54,7 +54,7 @@ static void wake(struct vdev_dev *d)
 	leap_pollgroup_send(d->dev.pg, &d->work);
 }
 
-/* ---- operations -------------------------------------------------------------------- */
+/* ---- operations ---- */
 
 static void end_slow(void *arg, int err)
 {
@@ -204,7 +204,7 @@ static void run_all(struct vdev_dev *d)
 	}
 }
 
-/* ---- the end ----------------------------------------------------------------------- */
+/* ---- the end ---- */
 
 static void part_ended(void *arg, int err)
 {
@@ -270,7 +270,7 @@ static void do_work(struct leap_msg *msg)
 	}
 }
 
-/* ---- the table --------------------------------------------------------------------- */
+/* ---- the table ---- */
 
 static int vdev_open(struct leap__regdev *dev, const struct leap_qp_opts *opts,
 		     const char *address)

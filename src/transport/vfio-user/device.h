@@ -78,6 +78,7 @@ struct leap__vfu_dev {
 	struct leap__vfu_map *maps;	/* ascending */
 	uint32_t nr_maps;
 	uint32_t max_maps;
+	uint64_t mapped;		/* bytes of them, here */
 
 	/* What the client is asked for. */
 	struct leap__list dma_wait;	/* for the channel */

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/machine.h"
+
 /* Index of the first range that does not end below @addr. */
 static uint32_t place(const struct leap__vfu_dev *dev, uint64_t addr)
 {
@@ -88,6 +90,19 @@ static int add(struct leap__vfu_dev *dev, struct leap_ats_range *range)
 	return add_by_message(dev, range, why);
 }
 
+/* What it takes of the addresses of this process, which are for others too. */
+static uint64_t takes(const struct leap__vfu_map *m)
+{
+	return m->by_message ? 0 : m->bytes;
+}
+
+static bool has_room(const struct leap__vfu_dev *dev, uint64_t bytes)
+{
+	uint64_t all = leap__machine_bytes();
+
+	return dev->mapped <= all && bytes <= all - dev->mapped;
+}
+
 int leap__vfu_map(struct leap__vfu_dev *dev,
 		  const struct leap__vfu_dma_map *map, int fd)
 {
@@ -98,7 +113,7 @@ int leap__vfu_map(struct leap__vfu_dev *dev,
 	if (at < dev->nr_maps &&
 	    dev->maps[at].addr <= map->addr + (map->bytes - 1))
 		return -EEXIST;
-	err = grow(dev);
+	err = fd < 0 || has_room(dev, map->bytes) ? grow(dev) : -ENOSPC;
 	if (err)
 		return err;
 	range.gpa.addr = map->addr;
@@ -121,6 +136,7 @@ int leap__vfu_map(struct leap__vfu_dev *dev,
 		.addr = map->addr, .bytes = map->bytes, .perm = range.perm,
 		.by_message = range.source == LEAP_ATS_MESSAGE,
 	};
+	dev->mapped += takes(&dev->maps[at]);
 	dev->nr_maps++;
 	return 0;
 }
@@ -140,9 +156,11 @@ int leap__vfu_remap(struct leap__vfu_dev *dev, const struct leap__vfu_map *m)
 		dev->warned = true;	/* by the predecessor */
 		err = add_by_message(dev, &range, "");
 	}
-	if (!err)
-		dev->maps[dev->nr_maps++] = *m;
-	return err;
+	if (err)
+		return err;
+	dev->mapped += takes(m);
+	dev->maps[dev->nr_maps++] = *m;
+	return 0;
 }
 
 /* Index, or -1. */
@@ -164,6 +182,7 @@ void leap__vfu_unmapped(struct leap__vfu_dev *dev,
 
 	if (at < 0)
 		return;
+	dev->mapped -= takes(&dev->maps[at]);
 	dev->nr_maps--;
 	memmove(dev->maps + at, dev->maps + at + 1,
 		(dev->nr_maps - (uint32_t)at) * sizeof(*dev->maps));
@@ -204,6 +223,7 @@ void leap__vfu_unmap_all(struct leap__vfu_dev *dev)
 	uint32_t i, n = dev->nr_maps;
 
 	dev->nr_maps = 0;
+	dev->mapped = 0;
 	for (i = 0; i < n; i++)
 		del(dev, dev->maps[i].addr, dev->maps[i].bytes);
 }

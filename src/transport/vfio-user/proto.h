@@ -19,8 +19,8 @@
 #define LEAP__VFU_MAX_FDS	16	/* of one message */
 #define LEAP__VFU_MAX_DATA	65536u	/* of one access */
 /* Each is a mapping and two descriptors of this process, which serves others as
- * well, and an unmap takes longer the more there are. Virtual machines have some
- * dozens. */
+ * well, and an unmap takes longer the more there are. Virtual machines have
+ * some dozens. */
 #define LEAP__VFU_MAX_MAPS	4096u
 #define LEAP__VFU_MAX_JSON	4096u	/* of a VERSION message */
 #define LEAP__VFU_PAGE		4096u

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * As test-no-memory, over RDMA: a target of two poll groups with shared receives,
- * or a share of memory, and one who connects to it and moves some bytes; and one
- * allocation of the library fails, the first, then the second, and so on; then
- * one of what it wants of the device. What the fabric itself allocates is there.
+ * As test-no-memory, over RDMA: a target of two poll groups with shared
+ * receives, or a share of memory, and one who connects to it and moves some
+ * bytes; and one allocation of the library fails, the first, then the second,
+ * and so on; then one of what it wants of the device; then the connection, at
+ * each operation. What the fabric itself allocates is there.
  */
 #include "fault.h"
 
@@ -236,36 +237,51 @@ static unsigned int finish(void)
 	return fake_fabric_destroy(w.fabric);
 }
 
-/* The @n-th allocation of the library is to fail, or the @n-th thing that it
- * wants of the device; 0 = none. */
-static void fail_one(int of_device, int n)
+/* What fails, the @n-th: an allocation of the library, something that it wants of
+ * the device, or the connection at an operation, without a word or with one. */
+enum { ALLOCATION, CALL, DIES, LEAVES };
+
+static int *countdown(int what)
 {
-	if (of_device)
-		w.fabric->fail_calls = n;
-	else
+	return what == CALL ? &w.fabric->fail_calls :
+	       what == DIES ? &w.fabric->die_after : &w.fabric->leave_after;
+}
+
+static void fail_one(int what, int n)
+{
+	if (what == ALLOCATION)
 		count_fail((uint64_t)n);
+	else
+		*countdown(what) = n;
 }
 
 /* 1 = it has. */
-static int has_failed(int of_device)
+static int has_failed(int what)
 {
-	int left = w.fabric->fail_calls;
+	int left;
 
-	w.fabric->fail_calls = 0;
-	return !(of_device ? (uint64_t)left : count_fail(0));
+	if (what == ALLOCATION)
+		return !count_fail(0);
+	left = *countdown(what);
+	*countdown(what) = 0;
+	return !left;
 }
 
-static void nothing_left(int n, int of_device, int64_t blocks, int fds,
+static void nothing_left(int n, int what, int64_t blocks, int fds,
 			 unsigned int left)
 {
+	static const char *const names[] = {
+		"allocation", "call", "operation", "operation",
+	};
+
 	if (blocks || left || fds)
 		fail_msg("%s %d failed: %lld blocks, %u of the device and %d "
-			 "descriptors are left", of_device ? "call" :
-			 "allocation", n, (long long)blocks, left, fds);
+			 "descriptors are left", names[what], n,
+			 (long long)blocks, left, fds);
 }
 
 static void over(void (*make)(void), void (*use)(void), void (*drop)(void),
-		 int of_device)
+		 int what)
 {
 	int fds = fds_open(), i, failed = 1;
 	int64_t blocks = 0;
@@ -275,14 +291,14 @@ static void over(void (*make)(void), void (*use)(void), void (*drop)(void),
 	for (i = 0; failed; i++) {
 		begin();
 		make();
-		fail_one(of_device, i);
+		fail_one(what, i);
 		use();
-		failed = has_failed(of_device);
+		failed = has_failed(what);
 		drop();
 		left = finish();
 		if (!i)		/* it fills what is kept */
 			blocks = count_blocks();
-		nothing_left(i, of_device, count_blocks() - blocks,
+		nothing_left(i, what, count_blocks() - blocks,
 			     fds_open() - fds, left);
 		assert_true(i < 2000);
 	}
@@ -294,31 +310,23 @@ static void over(void (*make)(void), void (*use)(void), void (*drop)(void),
 
 static void test_target(void **state)
 {
-	over(serve, use_target, stop, 0);
-}
+	int what;
 
-static void test_target_device(void **state)
-{
-	over(serve, use_target, stop, 1);
+	for (what = ALLOCATION; what <= LEAVES; what++)
+		over(serve, use_target, stop, what);
 }
 
 static void test_share(void **state)
 {
-	over(make_memory, use_share, drop_memory, 0);
-}
-
-static void test_share_device(void **state)
-{
-	over(make_memory, use_share, drop_memory, 1);
+	over(make_memory, use_share, drop_memory, ALLOCATION);
+	over(make_memory, use_share, drop_memory, CALL);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_target),
-		cmocka_unit_test(test_target_device),
 		cmocka_unit_test(test_share),
-		cmocka_unit_test(test_share_device),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
