@@ -179,8 +179,10 @@ static void copy_capsule(struct target *t, struct leap_cmd *cmd)
 static int copy_greedy(struct target *t, struct leap_cmd *cmd, uint32_t len)
 {
 	struct tcmd *tc = priv(cmd);
+	/* Others of this queue who wait do so for READs. */
+	int may = !t->wait.head || t->reads >= t->max_reads;
 
-	if (!t->wait.head && pool_holds(t, len) && get_bufs(t, cmd)) {
+	if (may && pool_holds(t, len) && get_bufs(t, cmd)) {
 		copy_capsule(t, cmd);
 		return 1;
 	}
