@@ -71,7 +71,7 @@
 	X(R2T_OVERLAP,		"R2T window accounting off by one") \
 	X(UNREAD_RECONNECT,	"unread write of a dead connection lands") \
 	X(ORPHAN_FORGOTTEN,	"orphan that left its leaf stays listed") \
-	X(CLAIM_UNASKED,	"compare and write beside writes that have begun") \
+	X(CLAIM_UNASKED,	"compare and write beside writes under way") \
 	X(CLAIM_UNSEEN,		"writes begin beside compare and write") \
 	X(FSYNC_UNLATCHED,	"failed flush forgotten by the next") \
 	X(ZEROES_SHORT,		"Write Zeroes leaves out its last block") \

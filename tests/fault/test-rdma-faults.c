@@ -237,8 +237,9 @@ static unsigned int finish(void)
 	return fake_fabric_destroy(w.fabric);
 }
 
-/* What fails, the @n-th: an allocation of the library, something that it wants of
- * the device, or the connection at an operation, without a word or with one. */
+/* What fails, the @n-th: an allocation of the library, something that it wants
+ * of the device, or the connection at an operation, without a word or with
+ * one. */
 enum { ALLOCATION, CALL, DIES, LEAVES };
 
 static int *countdown(int what)

@@ -207,6 +207,39 @@ static void test_other_kind(void **state)
 	pay_one(&fm.pay, 1, fm_run_sqe);
 }
 
+static void refused(const struct leap_farmem_opts *o, const char *why)
+{
+	struct leap_farmem *far;
+
+	assert_int_equal(leap_farmem_open(fm.pg, o, &far), -EINVAL);
+	assert_null(far);
+	assert_string_equal(leap_last_error(), why);
+}
+
+static void never_opened(struct leap_farmem *far, int err, void *arg)
+{
+	(void)far;
+	(void)err;
+	(void)arg;
+	fail();
+}
+
+/* Options that there are not, and why they are refused. */
+static void test_options(void **state)
+{
+	struct leap_farmem_opts o = LEAP_FARMEM_OPTS_INIT;
+
+	(void)state;
+	o.url = fm.url;
+	refused(&o, "leap_farmem_open: opened is not set");
+	o.opened = never_opened;
+	o.depth = 4097;
+	refused(&o, "leap_farmem_open: depth 4097 exceeds 4096");
+	o.depth = 4096;
+	o.url = NULL;
+	refused(&o, "leap_farmem_open: url is empty");
+}
+
 /* Private data cut short, damaged, or impossible. */
 static void test_private_data(void **state)
 {
@@ -262,6 +295,7 @@ int main(void)
 		FM_TEST(test_lists),
 		FM_TEST(test_strangers),
 		FM_TEST(test_other_kind),
+		FM_TEST(test_options),
 		cmocka_unit_test(test_private_data),
 	};
 

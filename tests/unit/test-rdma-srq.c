@@ -3,7 +3,8 @@
  * Receives that the I/O queues of a device share: none is lost with a
  * connection that breaks, whatever its device does with those that it was in
  * the middle of; a host that floods does not keep the others from theirs; and
- * where there are none to be shared, or none can be made, each queue has its own.
+ * where there are none to be shared, or none can be made, each queue has its
+ * own.
  */
 #include "rdma-peer.h"
 
@@ -188,7 +189,8 @@ static void test_drops(void **state)
 		rdma_close(&r);
 		w.fabric->srq_takes = 0;
 		polls(&w);
-		/* The others go on for long enough to see that it is missing. */
+		/* The others go on for long enough to see that it is
+		 * missing. */
 		rdma_ios(&w.stays, 600);
 	}
 	lost = 12;

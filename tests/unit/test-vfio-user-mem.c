@@ -87,7 +87,7 @@ static void test_bad_map(void **state)
 static void test_more_than_there_is(void **state)
 {
 	uint64_t most = leap__machine_bytes() & ~4095ull;
-	int fd = vf_memory(most + 4096, 1);
+	int fd = fds_memory(most + 4096, F_SEAL_SHRINK);
 
 	(void)state;
 	assert_true(most > 1 << 20);

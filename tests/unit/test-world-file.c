@@ -214,7 +214,8 @@ static void test_direct(void **state)
 	if (!st.direct_align && cross && *cross) {
 		w->ops->close(f);
 		remove_file(t);
-		print_message("# no alignment of direct I/O from an emulator\n");
+		print_message("# no alignment of direct I/O from an "
+			      "emulator\n");
 		skip();
 	}
 	assert_true(st.direct_align >= 512 && st.direct_align <= 4096);

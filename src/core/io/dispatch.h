@@ -35,8 +35,9 @@ struct leap__dispatch {
 	uint32_t nr_cmds;	/* shared by all */
 	uint32_t nr_slots;	/* with the spare ones: tags are below */
 	uint32_t nr_fresh;
-	uint32_t cmds_kept;	/* for those who have fewer than CMDS_EACH; 0 in a
-				 * small pool, which has no spare slots either */
+	uint32_t cmds_kept;	/* for those who have fewer than CMDS_EACH; 0
+				 * in a small pool, which has no spare slots
+				 * either */
 	uint32_t cmds_in_use;
 	uint32_t returned;	/* something came back since the last resume */
 	/* Payload buffers, the same way. */

@@ -43,7 +43,8 @@ void leap__slots_detach(struct leap__slots *s)
 	s->shared = NULL;
 }
 
-/* One slot: our own word of it, and its place in the record, if there is one. */
+/* One slot: our own word of it, and its place in the record, if there is
+ * one. */
 struct place {
 	struct leap__slot *own;
 	struct leap_record_slot *shared;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * How the payload of a command is named to a controller behind registers: where
- * it is, if that is a dmabuf which the device knows, by SGLs when the controller
- * takes them and by PRPs otherwise; or as bounce chunks.
+ * it is, if that is a dmabuf which the device knows, by SGLs when the
+ * controller takes them and by PRPs otherwise; or as bounce chunks.
  *
  * SGLs also tell the controller the length. PRPs need pieces that meet at page
  * borders, and carry no length: a command that moves more than its payload has

@@ -298,7 +298,7 @@ static void conn_timer(struct leap_timer *timer)
 	} else if (c->nudging) {
 		nudge(c);
 	} else {
-		c->end->timeout(c);
+		leap__rdma_kill(c, -ETIMEDOUT);
 	}
 }
 
@@ -459,6 +459,15 @@ void leap__rdma_fatal(struct leap__rdma_conn *c, const char *what)
 	leap__pg_log_limited(c->pg, &c->pg->peer_limit, LEAP_LOG_WARN,
 			     "rdma: protocol error of the peer: %s", what);
 	leap__rdma_kill(c, -EPROTO);
+}
+
+void leap__rdma_no_recv(struct leap__rdma_conn *c, uint32_t slot,
+			uint32_t bytes, uint32_t flags)
+{
+	(void)slot;
+	(void)bytes;
+	(void)flags;
+	leap__rdma_fatal(c, "a message where none is expected");
 }
 
 void leap__rdma_close(struct leap__rdma_conn *c)

@@ -60,9 +60,6 @@ struct leap__rdma_end {
 	void (*event)(struct leap__rdma_conn *c, const struct leap__v_cm *cm);
 	/* The queue pair is no more; conn->err says why. */
 	void (*gone)(struct leap__rdma_conn *c);
-	/* conn->timer ran out in state SETUP or READY,
-	 * not after leap__rdma_up. */
-	void (*timeout)(struct leap__rdma_conn *c);
 	/* 1 = somebody waits until what is posted is done: whoever sleeps is
 	 * to be woken for that. NULL = always. */
 	int (*waiting)(struct leap__rdma_conn *c);
@@ -107,7 +104,8 @@ struct leap__rdma_conn {
 	int err;
 	struct leap_poller poller;
 	struct leap__defer defer;
-	struct leap_timer timer;
+	struct leap_timer timer;	/* of what the state waits for:
+					 * the end */
 	struct leap_timer stall;
 	uint32_t stall_head;		/* sq_head when that was started */
 	struct leap__rdma_watch *watch;
@@ -225,6 +223,10 @@ void leap__rdma_unread(struct leap__rdma_conn *c);
 void leap__rdma_push(struct leap__rdma_conn *c);
 void leap__rdma_flush(struct leap__rdma_conn *c);
 
+/* For end->recv, of an end that is sent nothing. */
+void leap__rdma_no_recv(struct leap__rdma_conn *c, uint32_t slot,
+			uint32_t bytes, uint32_t flags);
+
 /* The peer broke a rule. */
 void leap__rdma_fatal(struct leap__rdma_conn *c, const char *what);
 
@@ -237,6 +239,7 @@ void leap__rdma_kill(struct leap__rdma_conn *c, int err);
 /* Read events that nobody has read yet. */
 void leap__rdma_events(struct leap__rdma_conn *c);
 
+/* In so much time the connection is ended, unless the timer is stopped. */
 void leap__rdma_timer(struct leap__rdma_conn *c, uint32_t ms);
 
 /* To another poll group: on the old thread, then on the new one. */

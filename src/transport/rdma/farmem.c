@@ -52,9 +52,13 @@ static int farmem_fill(struct leap_farmem *r, const struct leap_farmem_opts *o)
 {
 	char buf[128];
 
-	if (o->depth > MAX_DEPTH || !o->opened)
-		return leap__err(-EINVAL, "leap_farmem_open: %s",
-				 o->opened ? "depth" : "opened is not set");
+	pthread_mutex_init(&r->lock, NULL);
+	if (!o->opened)
+		return leap__err(-EINVAL, "leap_farmem_open: opened is not "
+				 "set");
+	if (o->depth > MAX_DEPTH)
+		return leap__err(-EINVAL, "leap_farmem_open: depth %u exceeds "
+				 "%u", o->depth, MAX_DEPTH);
 	r->reconnect_ms = o->reconnect_ms ? o->reconnect_ms : RECONNECT_MS;
 	r->loss_ns = (uint64_t)(o->loss_ms ? o->loss_ms : LOSS_MS) * MS;
 	r->depth = o->depth ? o->depth : DEPTH;
@@ -64,7 +68,6 @@ static int farmem_fill(struct leap_farmem *r, const struct leap_farmem_opts *o)
 	r->ops.move = leap__farmem_move;
 	r->nr_left = 1;
 	memcpy(r->token, o->token, sizeof(r->token));
-	pthread_mutex_init(&r->lock, NULL);
 	return leap__farmem_url("leap_farmem_open", o->url, buf, sizeof(buf),
 			       &r->addr);
 }

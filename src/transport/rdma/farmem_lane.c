@@ -342,27 +342,12 @@ static void lane_event(struct leap__rdma_conn *c, const struct leap__v_cm *cm)
 		leap__rdma_kill(c, err);
 }
 
-static void lane_recv(struct leap__rdma_conn *c, uint32_t slot, uint32_t bytes,
-		      uint32_t flags)
-{
-	(void)slot;
-	(void)bytes;
-	(void)flags;
-	leap__rdma_fatal(c, "a message where none is expected");
-}
-
-static void lane_timeout(struct leap__rdma_conn *c)
-{
-	leap__rdma_kill(c, -ETIMEDOUT);
-}
-
 static const struct leap__rdma_end lane_end = {
-	.recv = lane_recv,
+	.recv = leap__rdma_no_recv,
 	.sent = lane_sent,
 	.gather = lane_gather,
 	.event = lane_event,
 	.gone = lane_gone,
-	.timeout = lane_timeout,
 };
 
 int leap__farmem_lane_connect(struct leap__farmem_lane *l)

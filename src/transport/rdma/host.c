@@ -333,11 +333,6 @@ static void host_gone(struct leap__rdma_conn *c)
 	leap_qp_closed(&h->qp);
 }
 
-static void host_timeout(struct leap__rdma_conn *c)
-{
-	leap__rdma_kill(c, -ETIMEDOUT);
-}
-
 /* Fused commands want two slots. */
 static int host_waiting(struct leap__rdma_conn *c)
 {
@@ -353,7 +348,6 @@ static const struct leap__rdma_end host_end = {
 	.gather = host_gather,
 	.event = host_event,
 	.gone = host_gone,
-	.timeout = host_timeout,
 	.waiting = host_waiting,
 };
 

@@ -161,15 +161,6 @@ void leap_share_destroy(struct leap_share *s, void (*done)(void *arg),
 
 /* ---- one that has connected ---- */
 
-static void peer_recv(struct leap__rdma_conn *c, uint32_t slot, uint32_t bytes,
-		      uint32_t flags)
-{
-	(void)slot;
-	(void)bytes;
-	(void)flags;
-	leap__rdma_fatal(c, "a message where none is expected");
-}
-
 static void peer_sent(struct leap__rdma_conn *c, uint32_t kind, void *ptr)
 {
 	(void)c;
@@ -204,18 +195,12 @@ static void peer_gone(struct leap__rdma_conn *c)
 	maybe_done(s);
 }
 
-static void peer_timeout(struct leap__rdma_conn *c)
-{
-	leap__rdma_kill(c, -ETIMEDOUT);
-}
-
 static const struct leap__rdma_end peer_end = {
-	.recv = peer_recv,
+	.recv = leap__rdma_no_recv,
 	.sent = peer_sent,
 	.gather = peer_gather,
 	.event = peer_event,
 	.gone = peer_gone,
-	.timeout = peer_timeout,
 };
 
 static int accept_it(struct leap_share *s, struct peer *p,

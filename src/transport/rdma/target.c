@@ -238,11 +238,6 @@ static void target_gone(struct leap__rdma_conn *c)
 	leap_vqp_lost(&t->vqp, c->err);
 }
 
-static void target_timeout(struct leap__rdma_conn *c)
-{
-	leap__rdma_kill(c, -ETIMEDOUT);
-}
-
 /* Also those of other connections who want its buffers and commands. */
 static int target_waiting(struct leap__rdma_conn *c)
 {
@@ -258,7 +253,6 @@ static const struct leap__rdma_end target_end = {
 	.gather = target_gather,
 	.event = target_event,
 	.gone = target_gone,
-	.timeout = target_timeout,
 	.waiting = target_waiting,
 };
 

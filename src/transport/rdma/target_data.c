@@ -36,7 +36,8 @@ void leap__rdma_describe(struct target *t, struct leap_cmd *cmd, uint32_t slot,
 		tc->data.remote = leap_from_le64(keyed.addr);
 		tc->data.len_bytes = leap_sgl_keyed_len(&keyed);
 		tc->data.key = leap_sgl_keyed_key(&keyed);
-		tc->invalidate = tc->data.len_bytes && LEAP_SGL_ID_SUB(keyed.type) ==
+		tc->invalidate = tc->data.len_bytes &&
+				 LEAP_SGL_ID_SUB(keyed.type) ==
 				 LEAP_SGL_SUB_INVALIDATE;
 		return;
 	}
@@ -179,8 +180,10 @@ static void copy_capsule(struct target *t, struct leap_cmd *cmd)
 static int copy_greedy(struct target *t, struct leap_cmd *cmd, uint32_t len)
 {
 	struct tcmd *tc = priv(cmd);
+	/* Others of this queue who wait do so for READs. */
+	int may = !t->wait.head || t->reads >= t->max_reads;
 
-	if (!t->wait.head && pool_holds(t, len) && get_bufs(t, cmd)) {
+	if (may && pool_holds(t, len) && get_bufs(t, cmd)) {
 		copy_capsule(t, cmd);
 		return 1;
 	}
