@@ -4,8 +4,8 @@
 #
 # In the guest that plays the host: leap-hostd with a drive of a toy guest, whose
 # queue pairs it relays over RDMA to the socp of the other guest. 71-soc.sh starts
-# both and counts the checks. ADDR: of this guest, SOC: of the other; KILLS: how
-# often that socp is killed.
+# both and counts the checks. ADDR: of this guest, SOC: of the other; DRIVER: of the
+# device; KILLS: how often that socp is killed.
 
 BUILD=/nowhere SOCP='' LEAP_PERF=/usr/bin/leap-perf LEAPCTL=/usr/bin/leapctl
 LEAP_HOSTD=/usr/bin/leap-hostd
@@ -24,8 +24,8 @@ soc() {
 
 device() {
 	ip addr add "$ADDR/24" dev eth0 && ip link set eth0 up &&
-		rdma link add rxe0 type rxe netdev eth0 &&
-		rdma link show | grep -q 'rxe0/1 state ACTIVE' &&
+		rdma link add "${DRIVER}0" type "$DRIVER" netdev eth0 &&
+		rdma link show | grep -q "${DRIVER}0/1 state ACTIVE" &&
 		wait_for 20 ping -c 1 -W 1 "$SOC"
 }
 
@@ -48,8 +48,10 @@ has_ns() {
 }
 
 # The toy guest: a driver over vfio-user, with memory of its own.
-toy() {
-	leap-perf --verify --quiet --range 32m --depth 16 --queues 2 "$@" \
+toy() { (exec_toy "$@"); }
+
+exec_toy() {
+	exec leap-perf --verify --quiet --range 32m --depth 16 --queues 2 "$@" \
 		"vfio-user:$VM/$NQN"
 }
 
@@ -63,7 +65,11 @@ untouchable() { grep -c '^registered' /tmp/no-touch.log; }
 # What the agent may do with the memory of the toy guest's payload.
 maps() { awk '/memfd:leap-perf/ { print $2 }' /proc/$hostd/maps; }
 
-hw() { cat "/sys/class/infiniband/rxe0/ports/1/hw_counters/$1"; }
+# siw counts nothing.
+hw() {
+	cat "/sys/class/infiniband/${DRIVER}0/ports/1/hw_counters/$1" 2>/dev/null ||
+		echo 0
+}
 
 zero_copies() {
 	local before sends packets
@@ -85,7 +91,7 @@ zero_copies() {
 killed() {
 	local i=0 perf bad=0
 
-	toy --bs 4k-64k --time $((KILLS * 5 + 5)) >/tmp/perf.log 2>&1 &
+	(exec_toy --bs 4k-64k --time 3600 >/tmp/perf.log 2>&1) &
 	perf=$!
 	while [ $i -lt "$KILLS" ]; do
 		i=$((i + 1))
@@ -97,6 +103,7 @@ killed() {
 	ok $? "socp is killed $KILLS times, and started again"
 	kill -0 $perf
 	ok $? "the guest is still at it"
+	kill $perf
 	wait $perf
 	ok $? "it saw pauses, right bytes and no error"
 	cat /tmp/perf.log

@@ -4,7 +4,8 @@
 #
 # In the guest that plays the SoC: a soft RDMA device, and a socp that is started,
 # killed and stopped as the other guest says over the network. 71-soc.sh starts
-# both. ADDR: of this guest, HOST: of the other.
+# both. ADDR: of this guest, HOST: of the other;
+# DRIVER: of the device.
 
 BUILD=/nowhere SOCP=/usr/bin/socp LEAP_PERF= LEAPCTL= LEAP_HOSTD=
 . /run/commands.sh
@@ -52,7 +53,6 @@ serve() {
 	rping) (rping -s -a "$ADDR" -C 5 >/dev/null 2>&1 &) ;;
 	written) ! cmp -s -n 16777216 /tmp/disk.img /dev/zero ;;
 	log) cat /tmp/socp.log ;;
-	sum) cat /sys/class/infiniband/rxe0/ports/1/hw_counters/rdma_recvs ;;
 	kernel) kernel_log ;;
 	end) kill "$(cat /tmp/nc.pid)" ;;
 	esac
@@ -65,7 +65,7 @@ if [ "${1:-}" = serve ]; then
 fi
 
 ip addr add "$ADDR/24" dev eth0 && ip link set eth0 up &&
-	rdma link add rxe0 type rxe netdev eth0 || exit 1
+	rdma link add "${DRIVER}0" type "$DRIVER" netdev eth0 || exit 1
 truncate -s 64M /tmp/disk.img
 printf '#!/bin/sh\nexec sh /run/main.sh serve\n' >/tmp/serve
 chmod 755 /tmp/serve
