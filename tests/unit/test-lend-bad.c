@@ -329,57 +329,6 @@ static void test_bad_queues(void **state)
 	lx_wait_unlent();
 }
 
-static void say_queue(struct lx_raw *r, uint8_t opc, uint32_t id)
-{
-	struct leap__lend_msg m = leap__lend_msg(LEAP__LEND_ADMIN, id);
-
-	m.sqe.opc = opc;
-	m.sqe.prp1 = leap_to_le64(r->iova);
-	m.sqe.cdw10 = leap_to_le32(1 | 63u << 16);
-	m.sqe.cdw11 = leap_to_le32(1 | 1u << 16);
-	lx_raw_say(r, &m, sizeof(m), -1);
-}
-
-static leap_status_t hear_queue(struct lx_raw *r, uint32_t *id)
-{
-	assert_int_equal(lx_raw_hear(r), LEAP__LEND_DONE);
-	*id = leap_from_le32(r->in.id);
-	return LEAP_STATUS_CODE(leap_from_le16(r->in.done.status));
-}
-
-/* What names a queue while that is being made or deleted might meet another
- * borrower's under the same name, when the drive gets to it. */
-static void test_hasty(void **state)
-{
-	struct lx_raw r;
-	uint32_t id, k;
-
-	lx_raw_hello(&r);
-	lx_raw_mem(&r);
-	lx_raw_queue(&r);
-	for (k = 0; k < 4; k++)
-		say_queue(&r, LEAP_ADM_DELETE_SQ, k);
-	for (k = 0; k < 4; k++) {
-		leap_status_t status = hear_queue(&r, &id);
-
-		assert_int_equal(status, id ? LEAP_SC_CMD_SEQUENCE : 0);
-	}
-	assert_int_equal(lx_lent().nr_queues, 0);
-	say_queue(&r, LEAP_ADM_CREATE_SQ, 0);
-	say_queue(&r, LEAP_ADM_DELETE_SQ, 1);
-	say_queue(&r, LEAP_ADM_CREATE_SQ, 2);
-	for (k = 0; k < 3; k++) {
-		leap_status_t status = hear_queue(&r, &id);
-
-		assert_int_equal(status, id ? LEAP_SC_CMD_SEQUENCE : 0);
-	}
-	assert_int_equal(lx_lent().nr_queues, 1);
-	assert_int_equal(lx_info().nr_sqs, 1);
-	lx_raw_close(&r);
-	lx_wait_unlent();
-	assert_int_equal(lx_lent().resets, 0);
-}
-
 static uint32_t unmap(struct lx_raw *r)
 {
 	struct leap__lend_msg m = leap__lend_msg(LEAP__LEND_MEM_DEL, 3);
@@ -532,7 +481,7 @@ int main(void)
 		LX_T(test_filter, lx_set_up), LX_T(test_opcodes, lx_set_up),
 		LX_T(test_log_fields, lx_set_up),
 		LX_T(test_forgets, lx_set_up),
-		LX_T(test_event_words, lx_set_up), LX_T(test_hasty, lx_set_up),
+		LX_T(test_event_words, lx_set_up),
 		LX_T(test_vast_memory, lx_set_up),
 		LX_T(test_rings_stay, lx_set_up),
 		LX_T(test_no_descriptors, lx_set_up),

@@ -456,6 +456,7 @@ void leap__borrower_lost(struct leap__borrower *b)
 		b->queues[i].sq = b->queues[i].cq = false;
 		b->queues[i].changing = false;
 		b->queues[i].out = 0;
+		b->queues[i].naming = 0;
 	}
 	leap__borrower_mem_lost(b);
 	b->cmds_out = 0;

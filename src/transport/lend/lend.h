@@ -31,6 +31,7 @@ struct leap__lend_queue {
 	bool cq, sq;		/* may exist at the device */
 	bool changing;		/* a Create or Delete of it is out */
 	uint16_t out;		/* commands there that name it */
+	uint16_t naming;	/* Create SQ there that name its CQ */
 	uint64_t cq_at, sq_at;	/* device addresses of its rings */
 };
 
@@ -56,6 +57,7 @@ struct leap__lend_cmd {
 	struct leap__borrower *b;
 	uint32_t id;
 	uint16_t queue;		/* that it names: the borrower's id; 0 = none */
+	uint16_t cq;		/* and whose completion queue, of Create SQ */
 	bool busy;
 	struct leap__list held;
 };

@@ -98,6 +98,7 @@ static void note_result(struct leap__lend_cmd *c, leap_status_t status)
 	struct leap_lender *l = c->b->l;
 
 	q->out--;
+	c->b->queues[c->cq].naming -= c->cq != 0;
 	q->changing &= !changes(&c->cmd.req.sqe);
 	switch (c->cmd.req.sqe.opc) {
 	case LEAP_ADM_CREATE_CQ:
@@ -133,15 +134,17 @@ static void cmd_done(struct leap__regcmd *cmd, leap_status_t status)
 }
 
 /*
- * One change of a queue at a time, and its id stays with it until the last
- * command that names it has been answered: a device takes commands in any
- * order, and might find another borrower's queue behind the id.
+ * One change of a queue at a time, and none of a completion queue that a Create
+ * SQ names; its id stays with it until the last command that names it has been
+ * answered: a device takes commands in any order, and might find another
+ * borrower's queue behind the id.
  */
 static void to_device(struct leap__lend_cmd *c)
 {
 	struct leap__borrower *b = c->b;
 
 	b->queues[c->queue].out++;
+	b->queues[c->cq].naming += c->cq != 0;
 	b->queues[c->queue].changing |= changes(&c->cmd.req.sqe);
 	b->cmds_out++;
 	leap__regctrl_admin(b->l->c, &c->cmd, cmd_done);
@@ -220,6 +223,8 @@ static leap_status_t prepare_sq(struct leap__lend_cmd *c)
 	if (!cqid || cqid > LEAP__LEND_MAX_QUEUES || !b->queues[cqid].cq)
 		return DNR(LEAP_SC_CQ_INVALID);
 	cq = &b->queues[cqid];
+	if (cq->changing)
+		return DNR(LEAP_SC_CMD_SEQUENCE);
 	if (!(cdw11 & 1) ||
 	    !leap__borrower_owns(b, leap_from_le64(sqe->prp1),
 				 (uint64_t)size * LEAP_SQE_SIZE))
@@ -228,6 +233,7 @@ static leap_status_t prepare_sq(struct leap__lend_cmd *c)
 	sqe->cdw11 = leap_to_le32((cdw11 & 7) | (uint32_t)cq->qid << 16);
 	q->sq_at = leap_from_le64(sqe->prp1);
 	q->sq = true;
+	c->cq = (uint16_t)cqid;
 	b->l->nr_queues++;
 	return 0;
 }
@@ -332,7 +338,7 @@ int leap__lend_delete_one(struct leap__borrower *b, uint32_t id,
 		leap__borrower_done(b, id, DNR(LEAP_SC_QID_INVALID), 0, 0);
 		return 0;
 	}
-	if (q->changing) {
+	if (q->changing || (!sq && q->naming)) {
 		leap__borrower_done(b, id, DNR(LEAP_SC_CMD_SEQUENCE), 0, 0);
 		return 0;
 	}
