@@ -246,6 +246,9 @@ int leap__iogroup_create(struct leap_pollgroup *pg, struct leap_pollgroup *home,
 		leap__iogroup_destroy(g);
 		return -ENOMEM;
 	}
+	/* A leaf may leave alone what it finds to be zero, which instruments
+	 * then take for memory that nobody has written. */
+	memset(g->scratch, 0, LEAP__IOC_SCRATCH_BYTES + LEAP__CLAIM_BYTES);
 	for (i = 0; i < LEAP__IOC_NR_ERRORS; i++) {
 		g->errors[i].link.type = LEAP_LINK_ERROR;
 		error_is_back(g, &g->errors[i]);
