@@ -19,7 +19,7 @@
 #include "core/io/ring.h"
 #include "serve.h"
 #include "transport/shm/proto.h"
-#include "util/machine.h"
+#include "util/maplimit.h"
 
 #define NQN	"nqn.2026-01.org.example:limits"
 #define DEPTH	4u
@@ -315,7 +315,7 @@ static uint32_t add(struct w *w, uint32_t region, uint64_t bytes)
 static void test_more_than_there_is(void **state)
 {
 	struct w *w = *state;
-	uint64_t most = leap__machine_bytes() & ~4095ull;
+	uint64_t most = leap__map_limit() & ~4095ull;
 
 	assert_int_equal(add(w, 1, most), ENOSPC);
 	assert_int_equal(add(w, 1, most / 2), 0);

@@ -6,7 +6,7 @@
 #define _GNU_SOURCE
 #include "vfu-fixture.h"
 
-#include "util/machine.h"
+#include "util/maplimit.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -86,7 +86,7 @@ static void test_bad_map(void **state)
 /* Files have any length; addresses of this process are for others too. */
 static void test_more_than_there_is(void **state)
 {
-	uint64_t most = leap__machine_bytes() & ~4095ull;
+	uint64_t most = leap__map_limit() & ~4095ull;
 	int fd = fds_memory(most + 4096, F_SEAL_SHRINK);
 
 	(void)state;

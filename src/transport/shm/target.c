@@ -18,7 +18,7 @@
 #include <leapio/dmabuf.h>
 
 #include "core/io/wake.h"
-#include "util/machine.h"
+#include "util/maplimit.h"
 
 #define FETCH_MAX 64
 
@@ -227,7 +227,7 @@ static int map_region(struct target *t, uint32_t region,
 /* Of the addresses of this process, which are for others too. */
 static bool has_room(const struct target *t, uint64_t bytes)
 {
-	uint64_t all = leap__machine_bytes();
+	uint64_t all = leap__map_limit();
 
 	return t->mapped <= all && bytes <= all - t->mapped;
 }

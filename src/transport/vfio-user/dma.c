@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "util/machine.h"
+#include "util/maplimit.h"
 
 /* Index of the first range that does not end below @addr. */
 static uint32_t place(const struct leap__vfu_dev *dev, uint64_t addr)
@@ -98,7 +98,7 @@ static uint64_t takes(const struct leap__vfu_map *m)
 
 static bool has_room(const struct leap__vfu_dev *dev, uint64_t bytes)
 {
-	uint64_t all = leap__machine_bytes();
+	uint64_t all = leap__map_limit();
 
 	return dev->mapped <= all && bytes <= all - dev->mapped;
 }
