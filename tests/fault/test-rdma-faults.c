@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * As test-no-memory, over RDMA: a target of two poll groups with shared receives,
- * or a share of memory, and one who connects to it and moves some bytes; and one
- * allocation of the library fails, the first, then the second, and so on; then
- * one of what it wants of the device; then the connection, at each operation.
+ * As test-no-memory, over RDMA: a target of two poll groups with shared
+ * receives, or a share of memory, and one who connects to it and moves some
+ * bytes; and one allocation of the library fails, the first, then the second,
+ * and so on; then one of what it wants of the device; then the connection, at
+ * each operation.
  * What the fabric itself allocates is there.
  */
 #include "fault.h"
@@ -237,8 +238,9 @@ static unsigned int finish(void)
 	return fake_fabric_destroy(w.fabric);
 }
 
-/* What fails, the @n-th: an allocation of the library, something that it wants of
- * the device, or the connection at an operation, without a word or with one. */
+/* What fails, the @n-th: an allocation of the library, something that it wants
+ * of the device, or the connection at an operation, without a word or with
+ * one. */
 enum { ALLOCATION, CALL, DIES, LEAVES };
 
 static int *countdown(int what)

@@ -15,7 +15,7 @@ struct world {
 	struct rdma_fixture f;
 	struct leap_qp *qp;
 	int connected, closed;
-	unsigned int named;	/* commands whose payload lies in shared memory */
+	unsigned int named;	/* commands with payload in shared memory */
 	leap_status_t status;
 	int err;
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The send queue of an RDMA connection over completions that the test writes
- * itself: what is done with, in which order, when a device says so out of order.
+ * itself: what is done with, in which order, when a device says so out of
+ * order.
  */
 #include "rdma-fixture.h"
 

@@ -103,7 +103,7 @@ struct leap__rdma_conn {
 	int err;
 	struct leap_poller poller;
 	struct leap__defer defer;
-	struct leap_timer timer;	/* of what the state waits for: the end */
+	struct leap_timer timer;	/* the state waits for no longer */
 	struct leap_timer stall;
 	uint32_t stall_head;		/* sq_head when that was started */
 	struct leap__rdma_watch *watch;
@@ -138,7 +138,7 @@ int leap__rdma_conn_init(struct leap__rdma_conn *c,
 			 const struct leap__rdma_end *end,
 			 struct leap_pollgroup *pg, struct leap__v_id *id);
 
-/* Which device it is, once that is known; leap__rdma_conn_qp does it as well. */
+/* Which device it is, once that is known; leap__rdma_conn_qp does it, too. */
 int leap__rdma_conn_dev(struct leap__rdma_conn *c);
 
 /*

@@ -142,8 +142,8 @@ void leap__rdma_slot_back(struct target *t, uint32_t slot);
  * takes. */
 int leap__rdma_is_greedy(const struct target *t);
 
-/* Another slot for a capsule in a receive, of which @len bytes of data at @at are
- * of use. Without memory it stays where it is. */
+/* Another slot for a capsule in a receive, of which @len bytes of data at @at
+ * are of use. Without memory it stays where it is. */
 void leap__rdma_put_aside(struct target *t, uint32_t *slot, uint32_t at,
 			  uint32_t len);
 void leap__rdma_aside_free(struct target *t);

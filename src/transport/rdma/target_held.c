@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Capsules at the controller end while they wait, and the way back of what they
- * came in.
+ * Capsules at the controller end while they wait, and the way back of what
+ * they came in.
  *
  * Shared receives are for others, too, on other threads: a queue that has more
- * of them than its share and has to wait, for a command or for buffers, puts the
- * capsule aside, in memory of its own that is made when it is first needed. So
- * nothing that one poll group is out of keeps the hosts of another waiting.
+ * of them than its share and has to wait, for a command or for buffers, puts
+ * the capsule aside, in memory of its own that is made when it is first needed.
+ * So nothing that one poll group is out of keeps the hosts of another waiting.
  * Between target.c and target_data.c; knows nothing of commands.
  */
 #include "transport/rdma/target.h"
