@@ -98,14 +98,14 @@ struct leap__rdma_conn {
 	uint8_t linked;			/* connect or accept was called */
 	uint8_t handling;		/* completions: a post follows */
 	uint8_t stalling;		/* stall runs */
-	uint8_t nudging;		/* timer is for that */
+	uint8_t nudging;		/* timer is for the next nudge */
 	uint8_t nudges;			/* how many there were */
 	uint8_t heard;			/* the peer has answered something */
 	int err;
 	struct leap_poller poller;
 	struct leap__defer defer;
-	struct leap_timer timer;	/* of what the state waits for:
-					 * the end */
+	struct leap_timer timer;	/* the state waits for no longer, or
+					 * nudging */
 	struct leap_timer stall;
 	uint32_t stall_head;		/* sq_head when that was started */
 	struct leap__rdma_watch *watch;
@@ -140,8 +140,7 @@ int leap__rdma_conn_init(struct leap__rdma_conn *c,
 			 const struct leap__rdma_end *end,
 			 struct leap_pollgroup *pg, struct leap__v_id *id);
 
-/* Which device it is, once that is known;
- * leap__rdma_conn_qp does it as well. */
+/* Which device it is, once that is known; leap__rdma_conn_qp does it, too. */
 int leap__rdma_conn_dev(struct leap__rdma_conn *c);
 
 /*

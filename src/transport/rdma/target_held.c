@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Capsules at the controller end while they wait, and the way back of what they
- * came in.
+ * Capsules at the controller end while they wait, and the way back of what
+ * they came in.
  *
  * Shared receives are for others, too, on other threads: a queue that has more
  * of them than its share and has to wait, for a command or for buffers, puts
