@@ -312,27 +312,6 @@ static void test_features(void **state)
 	assert_int_equal(m->u.qp.flags, 0);
 }
 
-/* One cannot reach the pages: none uses them. */
-static void test_shadow_refused(void **state)
-{
-	struct w *w = *state;
-	struct far *f = w->far;
-	const struct leap_link_msg *m;
-	uint32_t at;
-
-	make_queues(w);
-	at = f->nr;
-	f->err_of[LEAP_LINK_SHADOW] = -EFAULT;
-	assert_int_equal(gd_dbbuf(w->g), LEAP_SC_DATA_TRANSFER);
-	f->err_of[LEAP_LINK_SHADOW] = 0;
-	settle(w);
-	m = said(f, &at, LEAP_LINK_SHADOW);
-	assert_int_not_equal(m->u.shadow.doorbells.addr, 0);
-	m = said(f, &at, LEAP_LINK_SHADOW);
-	assert_int_equal(m->u.shadow.doorbells.addr, 0);
-	assert_int_equal(at, f->nr);
-}
-
 static void test_replay(void **state)
 {
 	struct w *w = *state;
@@ -609,7 +588,6 @@ int main(void)
 		T(test_life),
 		T(test_refused),
 		T(test_features),
-		T(test_shadow_refused),
 		T(test_replay),
 		T(test_mem_sync),
 		T(test_mem_del),

@@ -413,83 +413,6 @@ static void test_bus_master(void **state)
 	assert_int_equal(gd_wait(g, &w->sq, cid), 0);
 }
 
-/* Doorbell Buffer Config, with which @turns later something else is done. */
-static uint16_t ask_config(struct vx *w, int turns, uint64_t *db, uint64_t *ei)
-{
-	struct leap_sqe config = { .opc = LEAP_ADM_DBBUF_CONFIG };
-	uint16_t cid;
-
-	*db = gd_alloc(w->g, GD_PAGE);
-	*ei = gd_alloc(w->g, GD_PAGE);
-	config.prp1 = leap_to_le64(*db);
-	config.prp2 = leap_to_le64(*ei);
-	cid = gd_submit(w->g, &w->g->asq, &config);
-	while (turns--)
-		vx_poll(w);
-	return cid;
-}
-
-static void has_shadow(struct gd *g, uint64_t db, uint64_t ei)
-{
-	g->shadow = db;
-	g->eventidx = ei;
-}
-
-/*
- * It is on its way, and another processor of the guest rings as before, because
- * it may: the words hold that when the answer is there.
- */
-static void test_rung_meanwhile(void **state)
-{
-	struct leap_sqe flush = gd_sqe_rw(LEAP_NVM_FLUSH, 1, 0, 1);
-	struct vx *w = *state;
-	struct gd *g = w->g;
-	uint16_t asked, cid;
-	uint64_t db, ei;
-	int turns;
-
-	for (turns = 0; turns < 10; turns++) {
-		gd_up(g, &w->cq, &w->sq, 8);
-		asked = ask_config(w, turns, &db, &ei);
-		cid = gd_submit(g, &w->sq, &flush);
-		assert_int_equal(gd_wait(g, &g->asq, asked), 0);
-		has_shadow(g, db, ei);
-		assert_int_equal(gd_wait(g, &w->sq, cid), 0);
-		gd_disable(g);
-		has_shadow(g, 0, 0);
-	}
-}
-
-/* Or makes a queue, which has such words like all others. */
-static void test_made_meanwhile(void **state)
-{
-	struct leap_sqe flush = gd_sqe_rw(LEAP_NVM_FLUSH, 1, 0, 1);
-	struct vx *w = *state;
-	struct gd *g = w->g;
-	uint16_t asked, cid;
-	uint64_t db, ei;
-	struct leap_sqe create;
-	struct gd_sq sq2;
-	int turns, i;
-
-	for (turns = 0; turns < 10; turns++) {
-		gd_up(g, &w->cq, &w->sq, 8);
-		gd_sq_init(g, &sq2, 2, 8, &w->cq);
-		create = gd_sqe_create_sq(&sq2);
-		asked = ask_config(w, turns, &db, &ei);
-		cid = gd_submit(g, &g->asq, &create);
-		assert_int_equal(gd_wait(g, &g->asq, asked), 0);
-		has_shadow(g, db, ei);
-		assert_int_equal(gd_wait(g, &g->asq, cid), 0);
-		for (i = 0; i < 20; i++) {
-			assert_int_equal(gd_cmd(g, &sq2, &flush), 0);
-			assert_int_equal(gd_cmd(g, &w->sq, &flush), 0);
-		}
-		gd_disable(g);
-		has_shadow(g, 0, 0);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -503,8 +426,6 @@ int main(void)
 		VX_T(test_many),
 		VX_T(test_bad_doorbells),
 		VX_T(test_bus_master),
-		VX_T(test_rung_meanwhile),
-		VX_T(test_made_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

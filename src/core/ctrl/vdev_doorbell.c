@@ -64,8 +64,6 @@ void leap__vdev_sq_doorbell(struct leap_vdev *v, uint32_t qid, uint32_t v32)
 		bad_doorbell(v, qid, LEAP__EVENT_BAD_DB_VALUE);
 		return;
 	}
-	if (v->shadow_fresh && sq)
-		leap__vdev_shadow_rung(v, 2 * qid, *last, value);
 	*last = value;
 	ring(v, sq ? sq->io.group : v->target->groups[0],
 	     leap__vdev_db(v, qid, 0), value);
@@ -91,11 +89,6 @@ void leap__vdev_cq_doorbell(struct leap_vdev *v, uint32_t qid, uint32_t v32)
 		bad_doorbell(v, qid, LEAP__EVENT_BAD_DB_VALUE);
 		return;
 	}
-	/* The answer was taken out of the admin queue. */
-	if (!qid)
-		v->shadow_fresh = 0;
-	if (v->shadow_fresh)
-		leap__vdev_shadow_rung(v, 2 * qid + 1, cq->head, value);
 	cq->head = value;
 	ring(v, qid ? cq->io.group : v->target->groups[0],
 	     leap__vdev_db(v, qid, 1), value);
