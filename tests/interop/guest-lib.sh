@@ -171,8 +171,11 @@ kernel_log() {
 		sed 's/^\[ *[0-9.]*\] //' | grep -v -x -E -f /run/dmesg.allow \
 		>/tmp/dmesg.bad
 	[ ! -s /tmp/dmesg.bad ]
-	ok $? "the kernel log has only expected lines"
+	ok $? "the kernel log has only expected lines" && return
 	head -n 20 /tmp/dmesg.bad
+	# When that was, and what came before it.
+	dmesg | sed '1,/leapio: test starts/d' | tail -n 60
+	return 1
 }
 
 # Namespaces come, grow and go while fio is busy on another one.
