@@ -269,7 +269,8 @@ static void nudge(struct leap__rdma_conn *c)
 			     "rdma: no answer yet: a WRITE of no bytes");
 		wr = leap__rdma_post(c, LEAP__V_WRITE, 0, &none, 0);
 		wr->remote = 0;
-		wr->key = 0;
+		/* Of no bytes none is looked at, but 0 is often special. */
+		wr->key = 1;
 		leap__rdma_flush(c);
 		c->nudges++;
 	}
