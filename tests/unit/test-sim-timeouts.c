@@ -378,13 +378,14 @@ static void quiet_done(struct leap_req *req)
 	quiet->done++;
 }
 
-static void start_quiet(struct rig *r, struct end *e, uint32_t kato_ms)
+static void start_quiet_at(struct rig *r, struct end *e, const char *url,
+			   uint32_t kato_ms)
 {
 	struct leap_host_opts ho = LEAP_HOST_OPTS_INIT;
 
 	memset(e, 0, sizeof(*e));
 	e->pg = rig_process(r->sim, GOOD);
-	ho.url = URL;
+	ho.url = url;
 	ho.hostid[0] = 1;
 	ho.kato_ms = kato_ms;
 	ho.reconnect_ms = 10;
@@ -394,6 +395,11 @@ static void start_quiet(struct rig *r, struct end *e, uint32_t kato_ms)
 	assert_int_equal(leap_sim_run(r->sim, end_is_live, e, 10 * SECOND), 1);
 	/* Its requests for events are there. */
 	leap_sim_run(r->sim, NULL, NULL, 10 * MS);
+}
+
+static void start_quiet(struct rig *r, struct end *e, uint32_t kato_ms)
+{
+	start_quiet_at(r, e, URL, kato_ms);
 }
 
 static bool good_is_done(void *arg)
@@ -446,6 +452,35 @@ static void test_stalled_r2t(void **state)
 	}
 }
 
+/* A target that has stood still hears what came meanwhile before it calls a
+ * host silent. */
+static void stopped_target(const char *url)
+{
+	struct leap_target_stats st = { sizeof(st) };
+	static struct rig r;
+	struct end *e = &r.good;
+
+	rig_open(&r, 8);
+	quiet = e;
+	start_quiet_at(&r, e, url, 4000);
+	leap_sim_stop(r.sim, TARGET);
+	assert_int_equal(leap_sim_run(r.sim, NULL, NULL, 4500 * MS), -ETIME);
+	leap_sim_continue(r.sim, TARGET);
+	assert_int_equal(leap_sim_run(r.sim, NULL, NULL, 10 * SECOND), -ETIME);
+	assert_int_equal(leap_target_stats(r.target, &st), 0);
+	assert_int_equal(st.keep_alive_expired, 0);
+	assert_int_equal(e->live, 1);
+	end_stop(&r, e);
+	rig_close(&r);
+}
+
+static void test_stopped_target(void **state)
+{
+	stopped_target(URL);
+	/* Without I/O queues. */
+	stopped_target("tcp://127.0.0.1:4420/" LEAP_NQN_DISCOVERY);
+}
+
 /* Nothing comes from the other side any more, in either direction. */
 static void test_vanished(void **state)
 {
@@ -489,6 +524,7 @@ int main(void)
 		cmocka_unit_test(test_host_hello),
 		cmocka_unit_test(test_host_linger),
 		cmocka_unit_test(test_stalled_r2t),
+		cmocka_unit_test(test_stopped_target),
 		cmocka_unit_test(test_vanished),
 	};
 

@@ -209,6 +209,7 @@ struct leap__ctrl {
 	/* Keep alive. */
 	uint32_t kato_ms;
 	uint32_t kato_connect_ms;
+	uint8_t kato_late;		/* the second look comes next */
 	struct leap_timer kato_timer;
 	uint64_t seen_ns;
 	struct leap__round kato_round;

@@ -17,6 +17,8 @@
 
 #include "util/plant.h"
 
+#define KATO_LOOK_NS	10000000u	/* to the second look */
+
 /* ---- references ---- */
 
 static void free_ctrl(struct leap__ctrl *c)
@@ -257,6 +259,7 @@ void leap__ctrl_add_ioq(struct leap__ctrl *c, struct leap__ioqp *q)
  */
 static void kato_start(struct leap__ctrl *c)
 {
+	c->kato_late = 0;
 	leap_timer_start(c->target->home, &c->kato_timer,
 			 (uint64_t)c->kato_ms * 1000000 / 2);
 }
@@ -275,11 +278,19 @@ static void kato_check(struct leap__ctrl *c)
 {
 	uint64_t silent = leap_pollgroup_now_ns(c->target->home) - c->seen_ns;
 
-	if (silent >= ((uint64_t)c->kato_ms + LEAP__KAS_MS) * 1000000 &&
-	    !LEAP_PLANT(KEEP_ALIVE_NEVER))
-		kato_expired(c);
-	else
+	if (silent < ((uint64_t)c->kato_ms + LEAP__KAS_MS) * 1000000 ||
+	    LEAP_PLANT(KEEP_ALIVE_NEVER)) {
 		kato_start(c);
+		return;
+	}
+	if (c->kato_late) {
+		kato_expired(c);
+		return;
+	}
+	/* Timers come first: after a time in which this process stood still,
+	 * what the host has sent meanwhile is read before the second look. */
+	c->kato_late = 1;
+	leap_timer_start(c->target->home, &c->kato_timer, KATO_LOOK_NS);
 }
 
 static void kato_answered(struct leap__round *r)
