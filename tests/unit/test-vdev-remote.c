@@ -312,6 +312,62 @@ static void test_features(void **state)
 	assert_int_equal(m->u.qp.flags, 0);
 }
 
+/* One cannot reach the pages: none uses them. */
+static void test_shadow_refused(void **state)
+{
+	struct w *w = *state;
+	struct far *f = w->far;
+	const struct leap_link_msg *m;
+	uint32_t at;
+
+	make_queues(w);
+	at = f->nr;
+	f->err_of[LEAP_LINK_SHADOW] = -EFAULT;
+	assert_int_equal(gd_dbbuf(w->g), LEAP_SC_DATA_TRANSFER);
+	f->err_of[LEAP_LINK_SHADOW] = 0;
+	settle(w);
+	m = said(f, &at, LEAP_LINK_SHADOW);
+	assert_int_not_equal(m->u.shadow.doorbells.addr, 0);
+	m = said(f, &at, LEAP_LINK_SHADOW);
+	assert_int_equal(m->u.shadow.doorbells.addr, 0);
+	assert_int_equal(at, f->nr);
+}
+
+/* Its successor is told as well, before the guest may ring there. */
+static void test_shadow_missed(void **state)
+{
+	struct w *w = *state;
+	struct far *f = w->far;
+	struct leap_sqe sqe = { .opc = LEAP_ADM_DBBUF_CONFIG };
+	const struct leap_link_msg *m;
+	struct leap__lmsg *held;
+	uint64_t db = gd_alloc(w->g, GD_PAGE);
+	uint32_t at;
+	uint16_t cid;
+	int done = 0;
+
+	make_queues(w);
+	sqe.prp1 = leap_to_le64(db);
+	sqe.prp2 = leap_to_le64(gd_alloc(w->g, GD_PAGE));
+	f->mute = LEAP_LINK_SHADOW;
+	cid = gd_submit(w->g, &w->g->asq, &sqe);
+	settle(w);
+	held = f->held;
+	leap__vdev_replay(w->v, &f->g, set_err, &done);
+	serve_await(w->pg, &done);
+	at = f->nr;
+	leap__link_answer(held, 0);
+	settle(w);
+	m = said(f, &at, LEAP_LINK_SHADOW);
+	assert_int_equal(m->u.shadow.doorbells.addr, db);
+	gd_reap(w->g, &w->g->acq, &w->g->asq);
+	assert_false(w->g->done[cid]);
+	leap__link_answer(f->held, 0);
+	f->mute = 0;
+	assert_int_equal(gd_wait(w->g, &w->g->asq, cid), 0);
+	assert_int_equal(at, f->nr);
+}
+
 static void test_replay(void **state)
 {
 	struct w *w = *state;
@@ -588,6 +644,8 @@ int main(void)
 		T(test_life),
 		T(test_refused),
 		T(test_features),
+		T(test_shadow_refused),
+		T(test_shadow_missed),
 		T(test_replay),
 		T(test_mem_sync),
 		T(test_mem_del),
