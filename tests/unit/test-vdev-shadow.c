@@ -86,6 +86,41 @@ static void test_made_meanwhile(void **state)
 	}
 }
 
+/* One that does not wait for the answer before it rings in the page: that is not
+ * taken back. Kernels do it. */
+static void test_rung_early(void **state)
+{
+	struct leap_sqe flush = gd_sqe_rw(LEAP_NVM_FLUSH, 1, 0, 1);
+	struct leap_vdev_info info = { .size = sizeof(info) };
+	struct vx *w = *state;
+	struct gd *g = w->g;
+	uint16_t asked, cid[3];
+	uint64_t db, ei, before;
+	int turns, i;
+
+	for (turns = 0; turns < 10; turns++) {
+		gd_up(g, &w->cq, &w->sq, 8);
+		assert_int_equal(leap_vdev_info(w->v, &info), 0);
+		before = info.commands;
+		asked = ask_config(w, turns, &db, &ei);
+		has_shadow(g, db, ei);
+		/* The second one's doorbell is the page alone. */
+		cid[0] = gd_submit(g, &w->sq, &flush);
+		cid[1] = gd_submit(g, &w->sq, &flush);
+		assert_int_equal(gd_wait(g, &g->asq, asked), 0);
+		cid[2] = gd_submit(g, &w->sq, &flush);
+		for (i = 0; i < 3; i++)
+			assert_int_equal(gd_wait(g, &w->sq, cid[i]), 0);
+		for (i = 0; i < 20; i++)
+			assert_int_equal(gd_cmd(g, &w->sq, &flush), 0);
+		vx_settle(w);
+		assert_int_equal(leap_vdev_info(w->v, &info), 0);
+		assert_int_equal(info.commands - before, 23);
+		gd_disable(g);
+		has_shadow(g, 0, 0);
+	}
+}
+
 /* What is stored in the page for doorbell @index. */
 static uint32_t word(struct gd *g, uint64_t db, uint32_t index)
 {
@@ -193,6 +228,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		VX_T(test_rung_meanwhile),
 		VX_T(test_made_meanwhile),
+		VX_T(test_rung_early),
 		VX_T(test_rung_late),
 		VX_T(test_rung_too_late),
 		VX_T(test_configured_again),

@@ -6,10 +6,10 @@
  *
  *	SHADOW to all groups --> (queues came: once more) --> words --> answer
  *
- * A word that the guest has not stored to yet bears a mark that no guest
- * stores. As long as it does, what is trapped goes there too; then never again,
- * since a doorbell that was posted may be older than the word by any time. How
- * a queue looks at its words is core/guest's; it takes no notice of the mark.
+ * A word bears the mark of who has set it up until the guest stores there, be
+ * it before the answer, as kernels may. As long as it does, what is trapped goes
+ * there too; then never again, since a doorbell that was posted may be older
+ * than the word by any time. How a queue looks at its words is core/guest's.
  *
  * Spec: NVMe Base 2.0 s5.8 (Doorbell Buffer Config)
  */
@@ -17,11 +17,11 @@
 
 #include <errno.h>
 
+#include "core/io/ring.h"
 #include "util/endian.h"
 
 #define PAGE	4096u
-/* Bits 31:16 of a doorbell are reserved. */
-#define OURS	0x10000u
+#define OURS	LEAP__RING_UNRUNG
 /* A guest that stores there all the time wants to be taken for one that has. */
 #define TRIES	64
 
@@ -59,24 +59,18 @@ void leap__vdev_shadow_rung(struct leap_vdev *v, uint32_t index,
 
 /*
  * A group has set it to what it knew when it was told, and looks nowhere else
- * since: from there on, all that was trapped.
+ * since: here is all that was trapped.
  */
 static void begin_word(struct leap_vdev *v, struct leap__iogroup *g,
 		       uint32_t qid, uint32_t cq)
 {
 	struct leap_doorbell *db = leap__vdev_db(v, qid, cq);
 	uint32_t value = leap_from_le32(leap__load_relaxed(&db->value));
-	struct leap_pins pins = { 0 };
-	leap_le32 *word = find_word(v, 2 * qid + cq, &pins);
 
-	if (word)
-		leap__store_release(word, leap_to_le32((value & 0xffff) |
-						       OURS));
-	leap_ats_release(v->view, &pins);
+	leap__vdev_shadow_rung(v, 2 * qid + cq, value & 0xffff);
 	leap__iogroup_kick(g, db);
 }
 
-/* The guest does not know of them yet: nobody else stores there. */
 static void begin_words(struct leap_vdev *v)
 {
 	uint32_t i;
