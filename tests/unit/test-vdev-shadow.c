@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Doorbell Buffer Config while the guest goes on: what it rings and which queues
- * it makes before it has the answer, doorbells that come later than they were
+ * Doorbell Buffer Config while the guest goes on: what it rings and which
+ * queues it makes before it has the answer, doorbells that come later than they were
  * rung, the command a second time. That shadow doorbells spare accesses is
  * test-vdev-irq's and test-vdev-doorbells'.
  */
@@ -86,8 +86,8 @@ static void test_made_meanwhile(void **state)
 	}
 }
 
-/* One that does not wait for the answer before it rings in the page: that is not
- * taken back. Kernels do it. */
+/* One that rings in the page before it has the answer, as kernels do: that is
+ * not taken back. */
 static void test_rung_early(void **state)
 {
 	struct leap_sqe flush = gd_sqe_rw(LEAP_NVM_FLUSH, 1, 0, 1);
