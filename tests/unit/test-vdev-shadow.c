@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Doorbell Buffer Config while the guest goes on: what it rings and which
- * queues it makes before it has the answer, doorbells that come later than they were
- * rung, the command a second time. That shadow doorbells spare accesses is
+ * queues it makes before it has the answer, doorbells that come later than they
+ * were rung, the command a second time. That shadow doorbells spare accesses is
  * test-vdev-irq's and test-vdev-doorbells'.
  */
 #include "vdev-fixture.h"

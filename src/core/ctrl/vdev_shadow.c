@@ -8,8 +8,9 @@
  *
  * A word bears the mark of who has set it up until the guest stores there, be
  * it before the answer, as kernels may. As long as it does, what is trapped
- * goes there too; then never again, since a doorbell that was posted may be older
- * than the word by any time. How a queue looks at its words is core/guest's.
+ * goes there too; then never again, since a doorbell that was posted may be
+ * older than the word by any time. How a queue looks at its words is
+ * core/guest's.
  *
  * Spec: NVMe Base 2.0 s5.8 (Doorbell Buffer Config)
  */
