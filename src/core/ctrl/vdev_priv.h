@@ -7,7 +7,8 @@
  *	vdev_pci.c       config space, BAR 0
  *	vdev_msix.c      interrupts
  *	vdev_admin.c     the admin queue pair
- *	vdev_queues.c    I/O queues, Doorbell Buffer Config, their state memory
+ *	vdev_queues.c    I/O queues, their state memory
+ *	vdev_shadow.c    Doorbell Buffer Config
  *	vdev_doorbell.c  doorbells, and how full completion queues are
  *	vdev_link.c      groups in other processes
  *	vdev_save.c      all of it in a box, for a successor
@@ -149,6 +150,8 @@ struct leap_vdev {
 	leap_gpa_t shadow_new_db, shadow_new_ei;
 	uint32_t shadow;
 	uint32_t shadow_stale;		/* asked for before a reset */
+	uint32_t shadow_missed;		/* queues, or a process, that came since
+					 * it was sent */
 	/* What groups remember of us. */
 	uint32_t told_shadow;
 	uint32_t told_coalesce;
@@ -248,6 +251,17 @@ int leap__vdev_place_record(struct leap_vdev *v, struct leap_qp_desc *d);
  * SQ say where they are, and are ours then: 0, or -EINVAL and they are not. */
 int leap__vdev_resume_cq(struct leap_vdev *v, struct leap__vcq *cq);
 int leap__vdev_resume_sq(struct leap_vdev *v, struct leap__vsq *sq);
+
+/* What became of a Create, or of another command that groups were asked for. */
+void leap__vdev_answer(struct leap_vdev *v, struct leap_cmd *cmd, int err);
+
+/* vdev_shadow.c */
+void leap__vdev_dbbuf_config(struct leap__ctrl *c, struct leap_cmd *cmd);
+/* A doorbell was trapped, of word @index. */
+void leap__vdev_shadow_rung(struct leap_vdev *v, uint32_t index,
+			    uint32_t value);
+/* The controller is disabled. */
+void leap__vdev_forget_shadow(struct leap_vdev *v);
 
 /* vdev_doorbell.c */
 void leap__vdev_sq_doorbell(struct leap_vdev *v, uint32_t qid, uint32_t v32);

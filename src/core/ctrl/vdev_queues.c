@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * I/O queues of a virtual function: Create and Delete I/O Queue, Doorbell Buffer
- * Config, and where all queues are in the state memory. The queues themselves
- * are core/guest's on some poll group, or those of another process; here is what
- * the guest was promised about them, and in which order they come and go:
+ * I/O queues of a virtual function: Create and Delete I/O Queue, and where all
+ * queues are in the state memory. The queues themselves are core/guest's on
+ * some poll group, or those of another process; here is what the guest was
+ * promised about them, and in which order they come and go:
  *
  *	CQ_ADD --> QP_ADD ... QP_DEL, gone --> CQ_DEL --> the group is free
  *
- * Spec: NVMe Base 2.0 s5.4 to s5.8 (queues), s5.8 (Doorbell Buffer Config)
+ * Spec: NVMe Base 2.0 s5.4 to s5.7 (queues)
  */
 #include "core/ctrl/vdev_priv.h"
 
@@ -128,7 +128,7 @@ static leap_status_t refused(int err)
 			 LEAP_SC_INVALID_FIELD);
 }
 
-static void answer(struct leap_vdev *v, struct leap_cmd *cmd, int err)
+void leap__vdev_answer(struct leap_vdev *v, struct leap_cmd *cmd, int err)
 {
 	if (!cmd && err)
 		leap__vdev_fatal(v, 0, err);
@@ -148,7 +148,7 @@ static void cq_added(struct leap__lmsg *m)
 
 	cq->cmd = NULL;
 	cq->state = LEAP__VCQ_LIVE;
-	answer(v, cmd, err);
+	leap__vdev_answer(v, cmd, err);
 	/* Those that resume on it fail as well, and are waited for. */
 	if (err && cq->io.nr_sqs)
 		cq->state = LEAP__VCQ_FAILED;
@@ -287,7 +287,7 @@ static void front_ioq_added(struct leap__ctrl *c, void *arg,
 		return;
 	sq->cmd = NULL;
 	leap__vdev_tell_cache(arg, q->group);
-	answer(arg, cmd, 0);
+	leap__vdev_answer(arg, cmd, 0);
 	(void)c;
 }
 
@@ -302,7 +302,7 @@ static void front_ioq_gone(struct leap__ctrl *c, void *arg,
 	sq->cq->io.desc.seq = leap__vdev_cq_posted(v, sq->cq);
 	/* One that a predecessor left has no command: then it is CFS. */
 	if (sq->cmd || sq->err)
-		answer(v, sq->cmd, sq->err);
+		leap__vdev_answer(v, sq->cmd, sq->err);
 	if (sq->cq->state == LEAP__VCQ_FAILED && !sq->cq->io.nr_sqs)
 		cq_free(v, sq->cq);
 	else if (cq_going(v))
@@ -369,6 +369,7 @@ static void sq_add(struct leap_vdev *v, struct leap__vsq *sq)
 	struct leap__ioqp *q = &sq->io;
 
 	sq->cq->io.nr_sqs++;
+	v->shadow_missed |= v->shadow_cmd != NULL;
 	v->target->connections++;
 	leap__ctrl_add_ioq(c, q);
 	q->add.ctrl = c;
@@ -416,78 +417,7 @@ static void delete_sq(struct leap__ctrl *c, struct leap_cmd *cmd)
 	leap__ctrl_delete_ioq(&sq->io);
 }
 
-/* ---- Doorbell Buffer Config ---- */
-
-static void shadow_answered(struct leap__round *r)
-{
-	struct leap_vdev *v = r->arg;
-	struct leap__ctrl *c = v->c;
-	struct leap_cmd *cmd = v->shadow_cmd;
-
-	v->shadow_cmd = NULL;
-	if (!r->err && !v->shadow_stale) {
-		v->shadow = 1;
-		v->shadow_db = v->shadow_new_db;
-		v->shadow_ei = v->shadow_new_ei;
-	}
-	answer(v, cmd, r->err);
-	leap__ctrl_put(c);
-	leap__vdev_settle(v);
-}
-
-/*
- * The home looks at shadow heads for the pin. Attached before any queue uses
- * the pages; without it the pin would be stuck, so then there is no shadow.
- */
-static int shadow_view(struct leap_vdev *v)
-{
-	return v->view ? 0 : leap_ats_attach(v->guest.ats, v->home, &v->view);
-}
-
-static void dbbuf_config(struct leap__ctrl *c, struct leap_cmd *cmd)
-{
-	struct leap_vdev *v = leap__vdev_of(c);
-	struct leap__round *r = &v->shadow_round;
-	uint64_t db = leap_from_le64(cmd->sqe.prp1);
-	uint64_t ei = leap_from_le64(cmd->sqe.prp2);
-	uint32_t i;
-
-	/* One page each, and both: nothing here switches it off. */
-	if (!db || !ei || db % 4096 || ei % 4096 || db == ei) {
-		leap__admin_fail(c, cmd, LEAP__DNR(LEAP_SC_INVALID_FIELD));
-		return;
-	}
-	if (v->shadow_cmd || shadow_view(v) ||
-	    !leap__round_prepare(v->target, r, LEAP_LINK_SHADOW)) {
-		leap__admin_fail(c, cmd, LEAP_SC_INTERNAL);
-		return;
-	}
-	v->shadow_new_db.addr = db;
-	v->shadow_new_ei.addr = ei;
-	for (i = 0; i < r->nr; i++) {
-		r->m[i].ctrl = c;
-		r->m[i].subject = &v->guest;
-		r->m[i].fd = -1;
-		r->m[i].link.cntlid = c->cntlid;
-		r->m[i].link.u.shadow.doorbells = v->shadow_new_db;
-		r->m[i].link.u.shadow.eventidx = v->shadow_new_ei;
-	}
-	r->done = shadow_answered;
-	r->arg = v;
-	v->shadow_cmd = cmd;
-	v->shadow_stale = 0;
-	c->refs++;
-	v->told_shadow = 1;
-	leap__round_send(v->target, r);
-}
-
-static void forget_shadow(struct leap_vdev *v)
-{
-	v->shadow = 0;
-	v->shadow_stale = 1;
-	if (v->view && !leap_ats_detach(v->view))
-		v->view = NULL;
-}
+/* ---- resets, the end ---- */
 
 static void doom_all(struct leap_vdev *v)
 {
@@ -503,7 +433,7 @@ static void front_stop(struct leap__ctrl *c, void *arg)
 	struct leap_vdev *v = arg;
 
 	v->started = 0;
-	forget_shadow(v);
+	leap__vdev_forget_shadow(v);
 	/* Unless it has ended itself: rings that lie. */
 	if (c->conn && c->conn->vqp)
 		leap_vqp_close(c->conn->vqp);
@@ -574,6 +504,6 @@ void leap__vdev_front_init(struct leap_vdev *v)
 	v->front.create_sq = create_sq;
 	v->front.delete_sq = delete_sq;
 	if (!v->opts.no_shadow)
-		v->front.dbbuf_config = dbbuf_config;
+		v->front.dbbuf_config = leap__vdev_dbbuf_config;
 	v->front.nr_vectors = v->nr_vectors;
 }

@@ -24,11 +24,14 @@ static int check_opts(const struct leap__ring_opts *opts)
 	return check_words(opts->doorbell, opts->eventidx);
 }
 
-/* Controller side: both words start at the index that is known now. */
+/* Controller side: both words start at the index that is known now, the shadow
+ * doorbell with the mark that a host's first store wipes off. */
 static void seed_words(leap_le32 *doorbell, leap_le32 *eventidx, uint16_t seen)
 {
 	if (doorbell)
-		leap__store_relaxed(doorbell, leap__cpu_to_le32(seen));
+		leap__store_relaxed(doorbell,
+				    leap__cpu_to_le32(seen |
+						      LEAP__RING_UNRUNG));
 	if (eventidx)
 		leap__store_relaxed(eventidx, leap__cpu_to_le32(seen));
 }

@@ -221,10 +221,14 @@ int leap__sqc_init(struct leap__sqc *sqc, const struct leap__ring_opts *opts);
  */
 void leap__sqc_restore(struct leap__sqc *sqc, uint64_t seq);
 
+/* In reserved bits of a shadow doorbell: no host stores that. */
+#define LEAP__RING_UNRUNG	0x10000u
+
 /*
  * leap__sqc_shadow - go over from trapped to shadow doorbells, or back (NULL)
  * The controller's duty on Doorbell Buffer Config: both words are set to the
- * tail known now before the host starts to use them.
+ * tail known now before the host starts to use them. Until it stores there the
+ * doorbell bears LEAP__RING_UNRUNG, of which no consumer takes notice.
  * Errors: -EINVAL alignment, or @eventidx without @doorbell
  */
 int leap__sqc_shadow(struct leap__sqc *sqc, leap_le32 *doorbell,
