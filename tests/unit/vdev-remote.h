@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * vdev-remote.h - a virtual drive whose other group is in another process, which
- * is a script here: it writes down what it is told, answers as it is bidden, or
- * not yet
+ * vdev-remote.h - a virtual drive whose other group is in another process,
+ * which is a script here: it writes down what it is told, answers as it is
+ * bidden, or not yet
  */
 #ifndef LEAP_TESTS_VDEV_REMOTE_H
 #define LEAP_TESTS_VDEV_REMOTE_H
