@@ -137,7 +137,10 @@ tally() {
 	failed=$((failed + f))
 	[ "$f" = 0 ] || failures="$failures\n  $name: $f of its tests"
 	say "$name: $p passed, $f failed, $((skipped - s)) skipped"
-	grep -E '^(FAIL|ERROR|not ok)' "$log" | sed 's/^/         /'
+	# With what a check that failed has said, for the log's end may be far off.
+	awk '/^(FAIL|ERROR|not ok)/ { print; n = 15; next }
+		/^#/ && n-- > 0 { print; next } { n = 0 }' "$log" |
+		sed 's/^/         /'
 	[ $((p + f)) -gt 0 ] || fail "$name: no test ran"
 }
 

@@ -165,16 +165,20 @@ keep() {	# NAME COMMAND...: its output becomes an expectation
 	ok $? "$name answers" || head -n 5 /tmp/keep.out
 }
 
-# Everything that the kernel said since the start is on the list, or is shown.
+# Everything that the kernel said since the start is on the list, or is shown,
+# the first of it in the check's own line.
 kernel_log() {
-	dmesg | sed '1,/leapio: test starts/d' |
-		sed 's/^\[ *[0-9.]*\] //' | grep -v -x -E -f /run/dmesg.allow \
-		>/tmp/dmesg.bad
-	[ ! -s /tmp/dmesg.bad ]
-	ok $? "the kernel log has only expected lines" && return
+	local line
+
+	dmesg | sed '1,/leapio: test starts/d' >/tmp/dmesg.all
+	sed 's/^\[ *[0-9.]*\] //' /tmp/dmesg.all |
+		grep -v -x -E -f /run/dmesg.allow >/tmp/dmesg.bad ||
+		{ ok 0 "the kernel log has only expected lines"; return; }
+	line=$(head -n 1 /tmp/dmesg.bad)
+	ok 1 "the kernel log has only expected lines: $line"
 	head -n 20 /tmp/dmesg.bad
 	# When that was, and what came before it.
-	dmesg | sed '1,/leapio: test starts/d' | tail -n 60
+	grep -F -B 30 -A 5 -m 1 "$line" /tmp/dmesg.all
 	return 1
 }
 

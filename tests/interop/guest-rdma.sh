@@ -155,15 +155,24 @@ shared_start() {	# HOW-MANY
 	wait_for 10 grep -qs 'listening on rdma' /tmp/shared.log
 }
 
+shared_queues() {	# HOW-MANY: of leap-perf, since socp was started
+	[ "$(grep -c 'of 33 takes part in 640' /tmp/shared.log)" = "$1" ]
+}
+
 # Their queue pairs break in the middle of whatever they receive.
 killed_hosts() {
-	local i
+	local i host
 
 	for i in 1 2 3 4 5 6; do
-		timeout -s KILL 1 $LEAP_PERF --bs 4k --mix 50 --time 20 --queues 4 \
-			--quiet "rdma://$ADDR:$PORT/$NQN"
+		$LEAP_PERF --bs 4k --mix 50 --time 60 --queues 4 --quiet \
+			"rdma://$ADDR:$PORT/$NQN" &
+		host=$!
+		wait_for 30 shared_queues $((4 * i)) || return
+		sleep 0.5
+		kill -KILL $host || return
+		wait $host
 	done
-	[ "$i" = 6 ] && kill -0 $target
+	kill -0 $target
 }
 
 rnr_sent() {
