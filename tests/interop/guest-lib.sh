@@ -20,8 +20,10 @@ check() {
 	return $rc
 }
 
-wait_for() {	# SECONDS COMMAND...
-	local tries=$(($1 * 5))
+# wait_for SECONDS COMMAND...: as long as a machine may take that has nothing else
+# to do. One that is slow or busy gets six times that.
+wait_for() {
+	local tries=$(($1 * 30))
 
 	shift
 	until "$@" >/dev/null 2>&1; do
@@ -139,15 +141,30 @@ filesystem() {
 	check "fsck -f after deleting half" e2fsck -f -n "$dev"
 }
 
-# busy NSID: verified I/O, again and again until busy_end, which has its result
+# busy NSID [FIO-ARGUMENT...]: verified I/O, again and again until busy_end, which
+# has its result. No round writes what the one before has left.
 busy() {
+	local nsid=$1 n=0 before
+
+	shift
 	rm -f /tmp/busy.end
+	before=$(written)
 	until [ -e /tmp/busy.end ]; do
-		fio_verify busy "$(ns "$1")" --rw=randwrite --bs=8k --size=4m ||
-			return 1
+		n=$((n + 1))
+		fio_verify busy "$(ns "$nsid")" --rw=randwrite --bs=8k \
+			--size=4m --randseed=$n "$@" || return 1
 	done &
 	busy=$!
+	wait_for 10 written_since "$before"
 	sleep 1
+}
+
+written() {	# writes that NVMe devices have done
+	cat /sys/block/nvme*/stat | awk '{ n += $5 } END { print n + 0 }'
+}
+
+written_since() {	# BEFORE
+	[ "$(written)" -gt "$1" ]
 }
 
 busy_end() {
