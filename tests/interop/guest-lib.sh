@@ -33,6 +33,14 @@ wait_for() {
 	done
 }
 
+# has_ended PID: a zombie has; whoever started it reaps it in its own time
+has_ended() {
+	case $(awk '/^State:/ { print $2 }' "/proc/$1/status" 2>/dev/null) in
+	'' | Z) return 0 ;;
+	esac
+	return 1
+}
+
 # ctrl: the controller of $NQN, as nvme0
 ctrl() {
 	local c

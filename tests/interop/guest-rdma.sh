@@ -42,16 +42,25 @@ rc_ping_pong() {
 
 # ---- socp ----
 
-target_start() {
+# Again while it ends at once: the kernel keeps the lock of a killed process on its
+# file until its last write has landed.
+target_start() { wait_for 10 target_try; }
+
+target_try() {
 	rdma_socp_run $ADDR $PORT /tmp/ctl.sock memory:48M file:/tmp/ns2.img \
 		>>/tmp/socp.log 2>&1 &
 	target=$!
-	wait_for 10 listening
+	wait_for 10 listens_or_ended
+	listening && return
+	target_kill
+	return 1
 }
+
+listens_or_ended() { listening || has_ended $target; }
 
 # Its last line since it was started.
 listening() {
-	kill -0 $target && tail -n 1 /tmp/socp.log | grep -q 'listening on rdma'
+	! has_ended $target && tail -n 1 /tmp/socp.log | grep -q 'listening on rdma'
 }
 
 target_kill() {
@@ -140,14 +149,22 @@ ours_on_socp() {
 
 # ---- shared receives ----
 
-shared_start() {	# HOW-MANY
+shared_start() { wait_for 10 shared_try "$1"; }
+
+shared_try() {	# HOW-MANY
 	# What the one before has said is not to be taken for this one's.
 	rm -f /tmp/shared.log
 	rdma_socp_run $ADDR "$PORT,srq=$1" /tmp/ctl.sock memory:48M \
 		file:/tmp/ns2.img >/tmp/shared.log 2>&1 &
 	target=$!
-	wait_for 10 grep -qs 'listening on rdma' /tmp/shared.log
+	wait_for 10 shared_listens_or_ended
+	shared_listens && return
+	target_kill
+	return 1
 }
+
+shared_listens() { grep -qs 'listening on rdma' /tmp/shared.log; }
+shared_listens_or_ended() { shared_listens || has_ended $target; }
 
 # Their queue pairs break in the middle of whatever they receive.
 killed_hosts() {
