@@ -25,7 +25,7 @@
 #   --qmp DIR            QEMU's control channel, for qmp.sh
 #   --make-disk FILE     start nothing: write a disk that firmware boots this from
 #   --boot bios|efi      start what firmware finds on the guest's drives
-#   --timeout SECONDS    end the guest after that (default 120)
+#   --timeout SECONDS    end the guest after that (default 900)
 #   --pidfile FILE       QEMU's process id goes here
 #
 # Boots a guest from the lab's cache (run setup.sh first), prints its console,
@@ -35,7 +35,7 @@
 set -euo pipefail
 . "$(dirname "$(realpath "$0")")/lab.sh"
 
-mem=1024 smp=2 machine=pc append='' limit=120 pidfile='' hook=false
+mem=1024 smp=2 machine=pc append='' limit=900 pidfile='' hook=false
 shared=0 reboot=-no-reboot qmp='' disk='' boot='' port=0
 net=0 net_args='' ip=10.0.2.15/24 script='' cmd=''
 pieces=() files=() progs=() modules=() envs=() qemu=() devices=()
@@ -380,7 +380,7 @@ main() {
 	# The signal may come as late as this.
 	until wait $TEE || [ $? -le 128 ]; do :; done
 	# the guest's last word is in the pipe; a hook that hangs is not waited for
-	for _ in $(seq 50); do
+	for _ in $(seq 300); do
 		kill -0 $CHANNEL 2>/dev/null || break
 		sleep 0.1
 	done

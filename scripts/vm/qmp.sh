@@ -7,7 +7,7 @@
 #                                                -device and for device_add
 #
 # DIR is the one that guest.sh --qmp was given. Exit code 1: QEMU refused, or did
-# not answer within 30 s.
+# not answer within two minutes.
 
 set -u
 
@@ -23,7 +23,7 @@ say() {
 answer() {
 	local line
 
-	while IFS= read -r -t 30 line <&8; do
+	while IFS= read -r -t 120 line <&8; do
 		case $line in
 		'{"return"'*) return 0 ;;
 		'{"error"'*) echo "$line"; return 1 ;;
@@ -55,7 +55,7 @@ wait_event() {
 		rm -f "$dir/qmp.events"
 		return 0
 	fi
-	while IFS= read -r -t 30 line <&8; do
+	while IFS= read -r -t 120 line <&8; do
 		case $line in *"\"$1\""*"${2:-}"*) return 0 ;; esac
 	done
 	echo "no $1 came"

@@ -56,7 +56,8 @@ guest "kernel host" --script "$HERE/guest-kernel-host.sh" \
 	--env "FEATURES=$FEATURES" --env "LONG=$long" \
 	--env "REFUSAL=$REFUSAL" --env "NQN=$NQN" \
 	--env ADDR=10.0.2.2 --env "PORT=$PORT" \
-	--with nvme --with fio --with e2fs --smp 4 --mem 1536 --timeout 900 \
+	--with nvme --with fio --with e2fs --smp 4 --mem 1536 \
+	--timeout $((long ? 2700 : 900)) \
 	--module nvme-tcp --module ext4 --module crc32c_generic --net \
 	--hook "$HERE/hook.sh"
 if [ "$TARGET" = socp ]; then

@@ -26,11 +26,11 @@ silent() { ! target_answers; }
 
 lab_checks() {
 	tap_cmd "nvmet starts" target_start
-	tap_cmd "it answers" target_answers
+	tap_cmd "it answers" wait_for 10 target_answers
 	tap_cmd "its port closes" target_port_down
-	tap_cmd "it is silent" wait_for 5 silent
+	tap_cmd "it is silent" wait_for 10 silent
 	tap_cmd "its port opens" target_port_up
-	tap_cmd "it answers again" wait_for 5 target_answers
+	tap_cmd "it answers again" wait_for 10 target_answers
 }
 
 # load COMMAND...: verified I/O before, while and after COMMAND upsets the target

@@ -27,7 +27,7 @@ fi
 work_open
 lab_ready
 truncate -s 64M "$WORK/a.img" "$WORK/b.img"
-guest flush --script "$HERE/guest-flush.sh" --timeout 180 \
+guest flush --script "$HERE/guest-flush.sh" \
 	--file "$HERE/guest-lib.sh:/run/guest-lib.sh" \
 	--file "$HERE/commands.sh:/run/commands.sh" \
 	--env "TARGET=$TARGET" --env SOCP=/usr/bin/socp --env "NQN=$NQN" \

@@ -25,16 +25,23 @@ done
 . "$HERE/target-$TARGET.sh"
 
 capture_start() {
-	tshark -i lo -f "tcp port $PORT" -B 64 -w "$WORK/cap" \
+	tshark -i lo -f "tcp port $PORT" -B 128 -w "$WORK/cap" \
 		>"$WORK/tshark.log" 2>&1 &
 	echo $! >"$WORK/tshark.pid"
 	wait_for 20 grep -q "Capturing on" "$WORK/tshark.log" &&
-		wait_for 5 test -s "$WORK/cap"
+		wait_for 20 test -s "$WORK/cap"
+}
+
+# A connection that nobody takes, to an address that none of the others has: what
+# was sent before it is in the file when that is.
+marked() {
+	(exec 5<>"/dev/tcp/127.77.99.77/$PORT") 2>/dev/null
+	LC_ALL=C grep -qaP '\x7f\x4d\x63\x4d' "$WORK/cap"
 }
 
 # The capture is complete when the kernel dropped none of it.
 capture_stop() {
-	sleep 1
+	wait_for 20 marked || return
 	stop_pid INT "$WORK/tshark.pid" && [ -s "$WORK/cap" ] &&
 		! grep -i "dropped" "$WORK/tshark.log"
 }
@@ -100,7 +107,7 @@ terminate() {
 	"$BAD_PEER" target "$PORT" >"$WORK/bad-target" 2>&1 &
 	pid=$!
 	echo $pid >"$WORK/bad-target.pid"
-	wait_for 5 grep -q listening "$WORK/bad-target" || return
+	wait_for 10 grep -q listening "$WORK/bad-target" || return
 	# it gives up: exit 4 is "no connection"
 	perf_verify --count 1 --loss 1 || rc=$?
 	wait $pid || { cat "$WORK/bad-target"; return 1; }

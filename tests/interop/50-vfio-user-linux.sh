@@ -47,8 +47,8 @@ guest_of() {
 		--env "FEATURES=$FEATURES" --env "NQN=$NQN" \
 		--env "LAB_ONLY=$lab_only" \
 		--with nvme --with fio --with e2fs --smp 4 --mem 1024 \
-		--timeout 300 --module nvme --module ext4 \
-		--module crc32c_generic --qmp "$WORK" --hook "$HERE/hook.sh" "$@"
+		--module nvme --module ext4 --module crc32c_generic \
+		--qmp "$WORK" --hook "$HERE/hook.sh" "$@"
 }
 
 chosen() {

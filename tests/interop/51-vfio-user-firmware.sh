@@ -33,7 +33,7 @@ firmware() {
 		tap_cmd "$1: the drive is served" target_start
 	fi
 	mapfile -t device < <(drive_args | tr ' ' '\n')
-	guest "$1" --boot "$1" --timeout 120 "${device[@]}" -- "${qemu[@]}"
+	guest "$1" --boot "$1" "${device[@]}" -- "${qemu[@]}"
 	[ "$TARGET" = qemu ] ||
 		tap_cmd "$1: the server stops when told to" target_stop
 	[ "$(cksum <"$WORK/ns1.img")" = "$before" ]

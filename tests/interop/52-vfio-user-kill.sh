@@ -38,7 +38,7 @@ one() {
 		--env "PART=$PART" --env "MEM=$1" \
 		--file "$HERE/guest-lib.sh:/run/guest-lib.sh" --env "NQN=$NQN" \
 		--with nvme --with fio --with e2fs --smp 2 --mem "$1" \
-		--timeout 400 --module nvme --module ext4 \
+		--timeout $((600 + KILLS * 60)) --module nvme --module ext4 \
 		--module crc32c_generic --reboot --hook "$HERE/hook.sh" \
 		"${device[@]}"
 	tap_cmd "$1 MiB: both stop when told to" target_stop

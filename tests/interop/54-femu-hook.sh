@@ -38,7 +38,7 @@ started() {
 		*"@not "*) tap 1 "$name: ${line#*@not }" ;;
 		*) printf '# %s\n' "$line" ;;
 		esac
-	done < <(timeout 120 "$HOOK" --qemu "$WORK/qemu" \
+	done < <(timeout 600 "$HOOK" --qemu "$WORK/qemu" \
 		--drive "$WORK/$name.sock" --ns "file:$WORK/disk.img" \
 		--socp "$SOCP" --hostd "$LEAP_HOSTD" \
 		--control "$WORK/$name.ctl" "$@" --run -- \

@@ -36,7 +36,7 @@ with_iommu() {
 	iommu_guest pcie --env "NQN=$NQN" --env "LONG=$long" \
 		--env "BENCH=$bench" --with nvme --with e2fs \
 		${bench:+--with fio} --mem 1024 \
-		--timeout $((long ? 1200 : 400)) --module ext4 \
+		--timeout $((long ? 2700 : 900)) --module ext4 \
 		--module crc32c_generic
 }
 
@@ -47,7 +47,7 @@ without_iommu() {
 	# shellcheck disable=SC2046 # words
 	guest no-iommu --kernel built --script "$HERE/guest-noiommu.sh" \
 		--file "$HERE/guest-lib.sh:/run/guest-lib.sh" --env "NQN=$NQN" \
-		--with nvme --with e2fs --smp 2 --mem 1024 --timeout 400 \
+		--with nvme --with e2fs --smp 2 --mem 1024 \
 		--module nvme --module ext4 --module crc32c_generic \
 		--module 'vfio enable_unsafe_noiommu_mode=1' \
 		--module vfio-pci "${PROGS[@]}" --plug port0 --qmp "$WORK" \

@@ -21,5 +21,5 @@ lab_ready
 target_start
 KILLS=$((long ? 20 : 5))
 iommu_guest lend --env "NQN=$NQN" --env "KILLS=$KILLS" --with nvme \
-	--mem 1024 --timeout $((long ? 600 : 300))
+	--mem 1024 --timeout $((600 + KILLS * 60))
 tap_done $((18 + KILLS))

@@ -20,6 +20,6 @@ prog_args leap-perf leap-hostd socp drive
 lab_ready
 target_start
 iommu_guest leaves --env "NQN=nqn.2026-01.org.example:leaves" \
-	--with nvme --with e2fs --mem 768 --timeout 300 --module ext4 \
+	--with nvme --with e2fs --mem 768 --module ext4 \
 	--module crc32c_generic
 tap_done 24

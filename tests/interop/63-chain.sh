@@ -21,6 +21,6 @@ prog_args leap-perf leap-hostd socp leapctl
 lab_ready
 target_start
 iommu_guest chain --env "DRIVE_NQN=$NQN" --env "LONG=$long" \
-	--with nvme --with fio --mem 1024 --timeout $((long ? 600 : 300)) \
+	--with nvme --with fio --mem 1024 \
 	--module nvme-tcp --module crc32c_generic
 tap_done 25

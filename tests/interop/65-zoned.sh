@@ -25,7 +25,7 @@ guest "zoned" --script "$HERE/guest-zoned.sh" \
 	--file "$HERE/guest-lib.sh:/run/guest-lib.sh" \
 	--file "$WORK/dmesg.allow:/run/dmesg.allow" \
 	--env "TCP_NQN=$NQN" --env ADDR=10.0.2.2 --env "PORT=$PORT" \
-	--with nvme --with fio --smp 2 --mem 768 --timeout 240 \
+	--with nvme --with fio --smp 2 --mem 768 \
 	--module nvme --module nvme-tcp --module zonefs \
 	--module crc32c_generic --net --hook "$HERE/hook.sh" $(drive_args)
 tap_cmd "the targets stop when told to" target_stop

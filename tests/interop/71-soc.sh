@@ -57,7 +57,8 @@ on() {
 		--env "HOST=$HOST" "${WIRE[@]}" >"$log" 2>&1 &
 	pid=$!
 	echo $pid >"$WORK/soc.pid"
-	tap_cmd "$1: the SoC is up" wait_for 60 grep -q '^the SoC is up' "$log"
+	tap_cmd "$1: the SoC is up" wait_for 60 up_or_gone $pid \
+		grep -q '^the SoC is up' "$log"
 	machine $HOST 2 off "$@"
 	guest "$1" "${MACHINE[@]}" --script "$HERE/guest-soc-host.sh" \
 		--env "SOC=$SOC" --env "KILLS=$KILLS" \
@@ -85,7 +86,7 @@ cat "$HERE/expect/dmesg.allow" "$HERE/expect/dmesg-rdma.allow" - \
 	>"$WORK/dmesg.allow" <<-ALLOW
 	rxe0: qp#[0-9]+ (make_send_cqe|do_complete): non-flush error status = [0-9]+
 ALLOW
-LIMIT=$((200 + KILLS * 10))
+LIMIT=$((600 + KILLS * 60))
 trap 'stop_pid TERM "$WORK/soc.pid"; work_close' EXIT
 on rxe --module rdma_rxe
 cat "$HERE/expect/dmesg-siw.allow" >>"$WORK/dmesg.allow"

@@ -67,12 +67,15 @@ rdma_socp_run() {
 }
 
 # $1 address, $2 port, then more options
-rdma_perf_verify() {
+rdma_perf_verify() { (exec_rdma_perf_verify "$@"); }
+
+exec_rdma_perf_verify() {
 	local url=rdma://$1:$2/$NQN
 
 	shift 2
 	# shellcheck disable=SC2086
-	$LEAP_PERF --verify --bs 4k-128k --reconnect 500 --quiet "$@" "$url"
+	exec $LEAP_PERF --verify --bs 4k-128k --reconnect 500 --quiet "$@" \
+		"$url"
 }
 
 # $1 vfio-user socket, $2 control socket, $3 microseconds of polling, then a stack

@@ -30,7 +30,7 @@ start() {
 		--ns nsid=2,block_bytes=4096,stack=memory:64M "${@:3}" \
 		>"$WORK/socp.out" 2>"$WORK/socp.err" &
 	pid=$!
-	for _ in $(seq 200); do
+	for _ in $(seq 1200); do
 		grep -q '^socp: listening' "$WORK/socp.out" && return 0
 		sleep 0.05
 	done
@@ -48,16 +48,16 @@ direction() {
 	tap_cmd "$name: the target starts" start "$trun" "$tgt/socp/socp" \
 		--threads 1 --spin-us 0
 	tap_cmd "$name: verified, deep, 512 B to 128 KiB, two queues" \
-		timeout 100 $perf --time 2 --queues 2 --bs 512-128k \
+		timeout 600 $perf --time 2 --queues 2 --bs 512-128k \
 		"shm:$WORK/s/$NQN"
 	# The target sleeps between any two commands. Blocks of 4 KiB.
-	tap_cmd "$name: verified, one at a time" timeout 100 $perf \
+	tap_cmd "$name: verified, one at a time" timeout 600 $perf \
 		--count 2000 --depth 1 --nsid 2 --range 4m "shm:$WORK/s/$NQN"
 	# A host of each kind at once, on a namespace each.
-	timeout 100 "$BUILD/examples/leap-perf/leap-perf" --verify --quiet \
+	timeout 600 "$BUILD/examples/leap-perf/leap-perf" --verify --quiet \
 		--time 2 "shm:$WORK/s/$NQN" >"$WORK/native" 2>&1 &
 	p1=$!
-	timeout 100 $RUN "$CROSS/examples/leap-perf/leap-perf" --verify \
+	timeout 600 $RUN "$CROSS/examples/leap-perf/leap-perf" --verify \
 		--quiet --time 2 --nsid 2 "shm:$WORK/s/$NQN" \
 		>"$WORK/cross" 2>&1
 	rc2=$?

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# shellcheck disable=SC1091
+# shellcheck disable=SC1091,SC2154
 #
 # In a guest: the Linux kernel as NVMe/TCP host of the target at $ADDR:$PORT.
 # 10-kernel-host-tcp.sh starts it, counts its checks and answers its host calls.
@@ -73,19 +73,15 @@ resets() {
 
 # A target that is killed loses nothing that it has acknowledged.
 killed_target() {
-	local writer
-
-	fio_verify killed "$(ns 2)" --rw=randwrite --bssplit=4k/70:64k/30 \
-		--size=24m --rate=3m &
-	writer=$!
-	sleep 3
+	busy 2 --bssplit=4k/70:64k/30 --size=24m --rate=3m
+	sleep 2
 	check "host: SIGKILL the target" host target-kill
 	check "the kernel notices" wait_for 20 state_is connecting
-	kill -0 $writer
+	kill -0 $busy
 	ok $? "fio is still at it"
 	check "host: start the target again" host target-start
 	check "the kernel reconnects" wait_for 40 state_is live
-	wait $writer
+	busy_end
 	ok $? "fio finishes and every acknowledged write is there"
 }
 

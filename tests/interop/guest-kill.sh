@@ -94,7 +94,7 @@ handed_over() {
 
 stopped() {
 	load
-	check "stopped by SIGSTOP" host runtime-freeze
+	check "stopped by SIGSTOP" host freeze-busy
 	sleep 1
 	check "then killed and started" host kill
 	sleep 1

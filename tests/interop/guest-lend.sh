@@ -24,6 +24,10 @@ verify() {	# NAME URL ARGUMENTS...
 
 listens() { grep -q '^socp: listening' /tmp/socp.out; }
 
+# What has come over lo, in KiB.
+traffic() { awk '$1 == "lo:" { print int($2 / 1024) }' /proc/net/dev; }
+at_work_since() { [ "$(traffic)" -gt $(($1 + 8192)) ]; }
+
 serve() {
 	rm -f /tmp/socp.out
 	socp --listen tcp://127.0.0.1:4420 --subsystem "$NEAR" --threads 2 --ns \
@@ -62,23 +66,29 @@ borrowed() {
 }
 
 killed() {
-	local k=0 perf
+	local k=0 perf from
 
 	check "socp borrows" serve
 	leap-perf --verify --quiet --range 16m --queues 2 --depth 16 --json \
-		--reconnect 200 --time $((KILLS * 5 + 5)) \
+		--reconnect 200 --time 3600 \
 		"tcp://127.0.0.1:4420/$NEAR" >/tmp/perf.out 2>&1 &
 	perf=$!
+	from=$(traffic)
 	while [ $k -lt "$KILLS" ]; do
 		k=$((k + 1))
-		sleep 3		# the host has to be back, and at work
+		# the host has to be back, and at work
+		wait_for 20 at_work_since "$from"
+		sleep 1
 		kill -9 $socp_pid
 		wait $socp_pid 2>/dev/null
 		t=$(cut -d' ' -f1 /proc/uptime)
 		serve
 		ok $? "killed, round $k: the next one borrows"
 		echo "from $t to $(cut -d' ' -f1 /proc/uptime)"
+		from=$(traffic)
 	done
+	wait_for 20 at_work_since "$from"
+	kill -INT $perf
 	wait $perf
 	ok $? "the host saw pauses, and its data" || cat /tmp/perf.out
 	tail -n 3 /tmp/perf.out
@@ -94,13 +104,17 @@ killed() {
 
 # The device under all of them: leap-hostd takes it up again, they go on.
 reset_under() {
-	local perf
+	local perf n
 
-	leap-perf --verify --quiet --nsid 1 --range 16m --queues 2 --time 10 \
+	leap-perf --verify --quiet --nsid 1 --range 16m --queues 2 --time 3600 \
 		--reconnect 300 "$LENT" >/tmp/perf.out 2>&1 &
 	perf=$!
-	sleep 2
+	sleep 4
+	n=$(grep -c '^leap-hostd: lends' /tmp/hostd.out)
 	echo 1 >"/sys/bus/pci/devices/$D/reset"
+	wait_for 20 lends $((n + 1))
+	sleep 2
+	kill -INT $perf
 	wait $perf
 	ok $? "reset under I/O: the borrower goes on" || {
 		cat /tmp/perf.out /tmp/hostd.err; }

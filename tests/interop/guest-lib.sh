@@ -20,8 +20,10 @@ check() {
 	return $rc
 }
 
-wait_for() {	# SECONDS COMMAND...
-	local tries=$(($1 * 5))
+# wait_for SECONDS COMMAND...: as long as a machine may take that has nothing else
+# to do. One that is slow or busy gets six times that.
+wait_for() {
+	local tries=$(($1 * 30))
 
 	shift
 	until "$@" >/dev/null 2>&1; do
@@ -29,6 +31,14 @@ wait_for() {	# SECONDS COMMAND...
 		[ $tries -gt 0 ] || { echo "waited in vain: $*"; return 1; }
 		sleep 0.2
 	done
+}
+
+# has_ended PID: a zombie has; whoever started it reaps it in its own time
+has_ended() {
+	case $(awk '/^State:/ { print $2 }' "/proc/$1/status" 2>/dev/null) in
+	'' | Z) return 0 ;;
+	esac
+	return 1
 }
 
 # ctrl: the controller of $NQN, as nvme0
@@ -139,15 +149,30 @@ filesystem() {
 	check "fsck -f after deleting half" e2fsck -f -n "$dev"
 }
 
-# busy NSID: verified I/O, again and again until busy_end, which has its result
+# busy NSID [FIO-ARGUMENT...]: verified I/O, again and again until busy_end, which
+# has its result. No round writes what the one before has left.
 busy() {
+	local nsid=$1 n=0 before
+
+	shift
 	rm -f /tmp/busy.end
+	before=$(written)
 	until [ -e /tmp/busy.end ]; do
-		fio_verify busy "$(ns "$1")" --rw=randwrite --bs=8k --size=4m ||
-			return 1
+		n=$((n + 1))
+		fio_verify busy "$(ns "$nsid")" --rw=randwrite --bs=8k \
+			--size=4m --randseed=$n "$@" || return 1
 	done &
 	busy=$!
+	wait_for 10 written_since "$before"
 	sleep 1
+}
+
+written() {	# writes that NVMe devices have done
+	cat /sys/block/nvme*/stat | awk '{ n += $5 } END { print n + 0 }'
+}
+
+written_since() {	# BEFORE
+	[ "$(written)" -gt "$1" ]
 }
 
 busy_end() {

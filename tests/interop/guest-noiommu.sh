@@ -80,21 +80,33 @@ data() {
 		--queues 2 --count 600 --depth 120
 }
 
-disturbed() {
-	local perf
+queues_since() {	# COUNT: the drive has made more than so many
+	[ "$(host admin-commands CREATE_SQ)" -gt "$1" ]
+}
 
+disturbed() {
+	local perf before
+
+	before=$(host admin-commands CREATE_SQ)
 	leap-perf --verify --quiet --range 16m --queues 2 --reconnect 300 \
-		--time 8 --json "$URL" >/tmp/load.out 2>&1 &
+		--time 3600 --json "$URL" >/tmp/load.out 2>&1 &
 	perf=$!
+	wait_for 10 queues_since "$before"
 	sleep 2
+	before=$(host admin-commands CREATE_SQ)
 	echo 1 >"/sys/bus/pci/devices/$D/reset"
+	wait_for 20 queues_since "$before"
+	sleep 2
+	kill -INT $perf
 	wait $perf
 	ok $? "verified I/O goes on over a reset" || tail -n 5 /tmp/load.out
 	grep -q '"reconnects": *[1-9]' /tmp/load.out
 	ok $? "... which the driver has noticed" || cat /tmp/load.out
-	leap-perf --quiet --time 30 "$URL" >/dev/null 2>&1 &
+	before=$(host admin-commands CREATE_SQ)
+	leap-perf --quiet --time 3600 "$URL" >/dev/null 2>&1 &
 	perf=$!
-	sleep 3
+	wait_for 10 queues_since "$before"
+	sleep 2
 	kill -9 $perf
 	wait $perf
 	verify "one that was killed leaves a drive that works" --bs 4k-64k \

@@ -101,22 +101,35 @@ data() {
 	ok $? "the IOMMU has seen no fault"
 }
 
+# perf_at_work ARGUMENT...: leap-perf with two queues, until SIGINT, as $perf; it
+# drives the device when this returns.
+perf_at_work() {
+	local before
+
+	before=$(host admin-commands CREATE_SQ)
+	leap-perf --queues 2 --quiet --time 3600 "$@" "$URL" >/tmp/load.out 2>&1 &
+	perf=$!
+	wait_for 10 commands_since CREATE_SQ "$before"
+}
+
+commands_since() {	# NAME COUNT: the drive has had more than so many of that name
+	[ "$(host admin-commands "$1")" -gt "$2" ]
+}
+
 # load NAME SECONDS COMMAND...: verified I/O goes on over COMMAND, and SECONDS more
 load() {
-	local name=$1 seconds=$2 rc pid
+	local name=$1 seconds=$2 rc
 
 	shift 2
-	leap-perf --verify --bs 512-64k --range 16m --queues 2 --reconnect 300 \
-		--quiet --time 600 --json "$URL" >/tmp/load.out 2>&1 &
-	pid=$!
+	perf_at_work --verify --bs 512-64k --range 16m --reconnect 300 --json
 	sleep 2
 	"$@"
 	rc=$?
-	[ $rc = 0 ] && kill -0 $pid
+	[ $rc = 0 ] && kill -0 $perf
 	ok $? "$name"
 	sleep "$seconds"
-	kill -INT $pid
-	wait $pid
+	kill -INT $perf
+	wait $perf
 	ok $? "verified I/O goes on: $name" || tail -n 5 /tmp/load.out
 	# Once for each controller that came: else nothing has been disturbed.
 	grep -q '"reconnects": *[1-9]' /tmp/load.out
@@ -130,30 +143,28 @@ function_reset() {
 # Namespace 1 does a command a second, and two are out. Both may be done when the
 # Abort comes, which then says of one that it has ended it.
 too_slow() {
-	local pid rc aborts
+	local rc aborts queues
 
-	leap-perf --verify --bs 512-16k --range 4m --nsid 1 --queues 1 \
-		--depth 2 --timeout 1000 --reconnect 300 --quiet --time 9 \
-		--json "$URL" >/tmp/load.out 2>&1 &
-	pid=$!
+	perf_at_work --verify --bs 512-16k --range 4m --nsid 1 --queues 1 \
+		--depth 2 --timeout 1000 --reconnect 300 --json
 	sleep 2
 	aborts=$(host admin-commands ABORT)
+	queues=$(host admin-commands CREATE_SQ)
 	host drive-speed 1
-	wait_for 20 aborted_since "$aborts"
+	wait_for 20 commands_since ABORT "$aborts"
 	ok $? "commands take too long: the drive is told to abort one"
-	sleep 2
+	wait_for 5 commands_since CREATE_SQ "$queues"
 	host drive-speed 0
-	wait $pid
+	wait_for 20 commands_since CREATE_SQ "$queues"
+	sleep 1
+	kill -INT $perf
+	wait $perf
 	rc=$?
 	grep -q '"reconnects":[1-9].*"redriven":[1-9]' /tmp/load.out
 	ok $? "... then it is reset, and commands are sent again" ||
 		cat /tmp/load.out
 	[ $rc -le 1 ] && grep -q '"bad":0' /tmp/load.out
 	ok $? "... and what is read is what was written" || cat /tmp/load.out
-}
-
-aborted_since() {
-	[ "$(host admin-commands ABORT)" -gt "$1" ]
 }
 
 # The kernel's driver takes what is plugged in; it is bound again by hand.
@@ -170,11 +181,10 @@ disturbed() {
 	load "reset under I/O" $((LONG ? 25 : 2)) function_reset
 	too_slow
 	load "unplugged under I/O and plugged in again" 2 replug
-	leap-perf --quiet --time 600 "$URL" >/dev/null 2>&1 &
-	sleep 1.5
+	perf_at_work
 	refused "not released while it is driven" "is driven by a process" \
 		devices release "$D"
-	kill -INT $!
+	kill -INT $perf
 	wait
 }
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# shellcheck disable=SC1091,SC2034
+# shellcheck disable=SC1091,SC2034,SC2154
 #
 # In a guest: NVMe over soft RDMA, ours and Linux', each as host and as target.
 # 70-rdma.sh starts it and counts its checks.
@@ -32,28 +32,35 @@ link_add() {
 
 ping_pong() {
 	(rping -s -a $ADDR -C 5 >/dev/null 2>&1 &)
-	sleep 1
-	rping -c -a $ADDR -C 5
+	wait_for 10 timeout 60 rping -c -a $ADDR -C 5
 }
 
 rc_ping_pong() {
 	(ibv_rc_pingpong -d rxe0 -g 1 -n 50 >/dev/null 2>&1 &)
-	sleep 1
-	ibv_rc_pingpong -d rxe0 -g 1 -n 50 $ADDR
+	wait_for 10 timeout 60 ibv_rc_pingpong -d rxe0 -g 1 -n 50 $ADDR
 }
 
 # ---- socp ----
 
-target_start() {
+# Again while it ends at once: the kernel keeps the lock of a killed process on its
+# file until its last write has landed.
+target_start() { wait_for 10 target_try; }
+
+target_try() {
 	rdma_socp_run $ADDR $PORT /tmp/ctl.sock memory:48M file:/tmp/ns2.img \
 		>>/tmp/socp.log 2>&1 &
 	target=$!
-	wait_for 10 listening
+	wait_for 10 listens_or_ended
+	listening && return
+	target_kill
+	return 1
 }
+
+listens_or_ended() { listening || has_ended $target; }
 
 # Its last line since it was started.
 listening() {
-	kill -0 $target && tail -n 1 /tmp/socp.log | grep -q 'listening on rdma'
+	! has_ended $target && tail -n 1 /tmp/socp.log | grep -q 'listening on rdma'
 }
 
 target_kill() {
@@ -101,19 +108,15 @@ resets() {
 
 # A target that is killed loses nothing that it has acknowledged.
 killed_target() {
-	local writer
-
-	fio_verify killed "$(ns 2)" --rw=randwrite --bssplit=4k/70:64k/30 \
-		--size=12m --rate=1500k &
-	writer=$!
-	sleep 3
+	busy 2 --bssplit=4k/70:64k/30 --size=12m --rate=1500k
+	sleep 2
 	check "SIGKILL the target" target_kill
 	check "the kernel notices" wait_for 20 state_is connecting
-	kill -0 $writer
+	kill -0 $busy
 	ok $? "fio is still at it"
 	check "start the target again" target_start
 	check "the kernel reconnects" wait_for 40 state_is live
-	wait $writer
+	busy_end
 	ok $? "fio finishes and every acknowledged write is there"
 }
 
@@ -146,14 +149,22 @@ ours_on_socp() {
 
 # ---- shared receives ----
 
-shared_start() {	# HOW-MANY
+shared_start() { wait_for 10 shared_try "$1"; }
+
+shared_try() {	# HOW-MANY
 	# What the one before has said is not to be taken for this one's.
 	rm -f /tmp/shared.log
 	rdma_socp_run $ADDR "$PORT,srq=$1" /tmp/ctl.sock memory:48M \
 		file:/tmp/ns2.img >/tmp/shared.log 2>&1 &
 	target=$!
-	wait_for 10 grep -qs 'listening on rdma' /tmp/shared.log
+	wait_for 10 shared_listens_or_ended
+	shared_listens && return
+	target_kill
+	return 1
 }
+
+shared_listens() { grep -qs 'listening on rdma' /tmp/shared.log; }
+shared_listens_or_ended() { shared_listens || has_ended $target; }
 
 shared_queues() {	# HOW-MANY: of leap-perf, since socp was started
 	[ "$(grep -c 'of 33 takes part in 640' /tmp/shared.log)" = "$1" ]
@@ -164,7 +175,7 @@ killed_hosts() {
 	local i host
 
 	for i in 1 2 3 4 5 6; do
-		$LEAP_PERF --bs 4k --mix 50 --time 60 --queues 4 --quiet \
+		$LEAP_PERF --bs 4k --mix 50 --time 3600 --queues 4 --quiet \
 			"rdma://$ADDR:$PORT/$NQN" &
 		host=$!
 		wait_for 30 shared_queues $((4 * i)) || return
@@ -243,17 +254,26 @@ nvmet_bounce() {
 		insmod /modules/nvmet-rdma.ko && nvmet_up
 }
 
+written_by_nvmet() { awk '{ print $5 }' /sys/block/loop1/stat; }
+nvmet_wrote_since() { [ "$(written_by_nvmet)" -gt "$1" ]; }
+
 # bounce NAME COMMAND: verified I/O goes on over it
 bounce() {
-	local perf
+	local perf before
 
-	rdma_perf_verify $ADDR 4421 --range 16M --time 12 --queues 2 \
-		--bs "$BOUNCE_BS" >/tmp/perf.log 2>&1 &
+	before=$(written_by_nvmet)
+	(exec_rdma_perf_verify $ADDR 4421 --range 16M --time 3600 --queues 2 \
+		--bs "$BOUNCE_BS") >/tmp/perf.log 2>&1 &
 	perf=$!
-	sleep 3
+	wait_for 10 nvmet_wrote_since "$before"
+	sleep 2
 	check "$1" "$2"
 	kill -0 $perf
 	ok $? "leap-perf is still at it"
+	before=$(written_by_nvmet)
+	wait_for 20 nvmet_wrote_since "$before"
+	sleep 2
+	kill -INT $perf
 	wait $perf
 	ok $? "it finishes, and nothing was lost" || cat /tmp/perf.log
 }

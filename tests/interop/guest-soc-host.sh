@@ -17,7 +17,7 @@ VM=/tmp/vm.sock CTL=/tmp/hostd.sock
 
 # soc WORD: have the other guest do it; its output, and whether it went well
 soc() {
-	echo "$1" | timeout 40 nc "$SOC" 900 >/tmp/soc.out || return 1
+	echo "$1" | timeout 300 nc "$SOC" 900 >/tmp/soc.out || return 1
 	grep -v '^@rc ' /tmp/soc.out
 	grep -qx '@rc 0' /tmp/soc.out
 }
@@ -30,7 +30,7 @@ device() {
 }
 
 ping_pong() {
-	soc rping && sleep 1 && rping -c -a "$SOC" -C 5
+	soc rping && wait_for 10 timeout 60 rping -c -a "$SOC" -C 5
 }
 
 hostd_start() {
@@ -124,7 +124,7 @@ busy() {
 stopped() {
 	local perf from
 
-	leap-perf --quiet --verify --range 32m --bs 64k --depth 16 --time 60 \
+	leap-perf --quiet --verify --range 32m --bs 64k --depth 16 --time 3600 \
 		"vfio-user:$VM/$NQN" >/dev/null 2>&1 &
 	perf=$!
 	sleep 2

@@ -16,17 +16,26 @@ pid() { cat /tmp/socp.pid; }
 
 # Its last line since it was started.
 listening() {
-	kill -0 "$(pid)" && tail -n 1 /tmp/socp.log | grep -q 'listening on rdma'
+	! has_ended "$(pid)" && tail -n 1 /tmp/socp.log | grep -q 'listening on rdma'
 }
 
-start() {
+# Again while it ends at once: the kernel keeps the lock of a killed process on its
+# file until its last write has landed.
+start() { wait_for 10 start_one; }
+
+start_one() {
 	(
 		echo starting
 		rdma_socp_run "$ADDR" 4420 /tmp/ctl.sock file:/tmp/disk.img
 	) </dev/null >>/tmp/socp.log 2>&1 &
 	echo $! >/tmp/socp.pid
-	wait_for 10 listening
+	wait_for 10 listens_or_ended
+	listening && return
+	kill -KILL "$(pid)"
+	return 1
 }
+
+listens_or_ended() { listening || has_ended "$(pid)"; }
 
 # One word from the other guest.
 serve() {

@@ -52,11 +52,13 @@ kill-in)	# OPERATION: stopped now; killed and started in the middle of it
 	;;
 was-hit) wait_for 10 grep -qx "$2" "$WORK/hits" ;;
 runtime-freeze) runtime_freeze ;;
+freeze-busy) runtime_freeze_busy ;;
 handoff) runtime_handoff && slots_were "handed over" ;;
-wakeups)	# of the drive's processes, all threads, since they began
+wakeups)	# of the drive's processes, all threads, since they began; and when
 	for pid in $(cat "$WORK/hostd.pid" "$WORK/target.pid"); do
 		cat /proc/"$pid"/task/*/status
-	done | awk '/^voluntary_ctxt/ { n += $2 } END { print n }'
+	done | awk -v now="$(date +%s)" '/^voluntary_ctxt/ { n += $2 }
+		END { print n, now }'
 	;;
 next)	# the nvmet guest asks for work; an empty line is none
 	exec 6<>"$WORK/ask"

@@ -67,13 +67,13 @@ work_close() {
 	rm -rf "$WORK"
 }
 
-# stop_pid SIGNAL PIDFILE: send it and wait, at most 10 s, until it is gone.
+# stop_pid SIGNAL PIDFILE: send it and wait, a minute or more, until it is gone.
 stop_pid() {
 	local pid i
 
 	pid=$(cat "$2" 2>/dev/null) || return 0
 	kill "-$1" "$pid" 2>/dev/null || true
-	for i in $(seq 100); do
+	for i in $(seq 600); do
 		gone "$pid" && { rm -f "$2"; return 0; }
 		sleep 0.1
 	done
@@ -89,15 +89,23 @@ gone() {
 	[ -z "$state" ] || [ "$state" = Z ]
 }
 
-# wait_for SECONDS COMMAND...
+# wait_for SECONDS COMMAND...: as long as a machine may take that has nothing else
+# to do. One that is slow or busy gets six times that.
 wait_for() {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + $1 * 6))
 
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $end ] || return 1
 		sleep 0.2
 	done
+}
+
+# up_or_gone PID COMMAND...: COMMAND passes, or that process has ended
+up_or_gone() {
+	gone "$1" && return
+	shift
+	"$@"
 }
 
 # An NVMe/TCP target answers the initialisation request with a PDU of type 1.

@@ -24,41 +24,55 @@ target_stop() {
 	stop_pid TERM "$WORK/target.pid" && stop_pid TERM "$WORK/hostd.pid"
 }
 
-# runtime_run OPTION...: with a control socket of its own, there when it returns
+# runtime_run OPTION...: with a control socket of its own, there when it returns.
+# Fails as soon as it has ended.
 runtime_run() {
-	local ctl
+	local ctl pid
 
 	echo . >>"$WORK/runtimes"
 	ctl=$WORK/ctl$(wc -l <"$WORK/runtimes").sock
 	(socp_agent_run "$WORK/agent.sock" "$ctl" \
 		"${DELAY:+$DELAY -> }file:$WORK/ns2.img" "$@") \
 		>>"$WORK/target.log" 2>&1 &
-	echo $! >"$WORK/target.pid"
-	disown $!
-	wait_for 5 test -S "$ctl"
+	pid=$!
+	echo $pid >"$WORK/target.pid"
+	disown $pid
+	wait_for 10 up_or_gone $pid test -S "$ctl" && ! gone $pid
 }
 
 # Like a service manager, starts it again while it ends at once: the kernel keeps
 # the lock of a killed process on its file until its last write has landed.
-runtime_start() {
-	local i
+runtime_start() { wait_for 15 runtime_try; }
 
-	for i in 1 2 3; do
-		runtime_run && return
-		stop_pid KILL "$WORK/target.pid"
-	done
+runtime_try() {
+	runtime_run && return
+	stop_pid KILL "$WORK/target.pid"
 	return 1
 }
 
 runtime_kill() { stop_pid KILL "$WORK/target.pid"; }
 runtime_freeze() { kill -STOP "$(cat "$WORK/target.pid")"; }
+runtime_thaw() { kill -CONT "$(cat "$WORK/target.pid")"; }
+
+# While it has commands, if the guest gives it any in a while. What is stopped
+# ends none of them between the look and what follows.
+runtime_freeze_busy() {
+	local i
+
+	for i in $(seq 300); do
+		runtime_freeze
+		io_is_under_way && return
+		runtime_thaw
+	done
+	runtime_freeze
+}
 
 # A standby takes over, and the one before drains and ends.
 runtime_handoff() {
 	local old
 
 	old=$(cat "$WORK/target.pid")
-	runtime_run --standby && wait_for 5 ctl_handoff "$WORK/hostd.sock" &&
+	runtime_run --standby && wait_for 10 ctl_handoff "$WORK/hostd.sock" &&
 		wait_for 10 gone "$old"
 }
 

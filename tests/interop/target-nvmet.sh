@@ -23,7 +23,7 @@ target_start() {
 		-- -drive "file=$WORK/ns2.img,if=none,id=d0,format=raw,discard=unmap" \
 		-device virtio-blk-pci,drive=d0 \
 		>>"$WORK/target.log" 2>&1 </dev/null &
-	wait_for 60 target_answers
+	wait_for 60 up_or_gone $! target_answers && ! gone $!
 }
 
 target_freeze() { kill -STOP "$(cat "$WORK/target.pid")"; }
@@ -42,7 +42,7 @@ nvmet_do() {
 	# both opened for reading too: neither side may find the other gone
 	exec 6<>"$WORK/answer" 7<>"$WORK/ask"
 	echo "$*" >&7
-	read -r -t 20 rc <&6 || { echo "the nvmet guest did not answer"; return 1; }
+	read -r -t 120 rc <&6 || { echo "the nvmet guest did not answer"; return 1; }
 	exec 6>&- 7>&-
 	[ "$rc" = 0 ]
 }

@@ -12,19 +12,21 @@ target_program() {
 # Like a service manager, starts it again while it ends at once: the kernel keeps
 # the lock of a killed process on its file until its last write has landed.
 target_start() {
-	local end=$((SECONDS + 15))
-
 	[ -e "$WORK/ns2.img" ] || truncate -s 256M "$WORK/ns2.img"
-	while :; do
-		(socp_run "$PORT" "10.0.2.2:$PORT" "$WORK/ctl.sock" \
-			memory:64M "file:$WORK/ns2.img") \
-			>>"$WORK/target.log" 2>&1 &
-		echo $! >"$WORK/target.pid"
-		disown $!
-		wait_for 5 target_answers && return
-		[ $SECONDS -lt $end ] || return 1
-		stop_pid KILL "$WORK/target.pid"
-	done
+	wait_for 15 target_try
+}
+
+target_try() {
+	local pid
+
+	(socp_run "$PORT" "10.0.2.2:$PORT" "$WORK/ctl.sock" \
+		memory:64M "file:$WORK/ns2.img") >>"$WORK/target.log" 2>&1 &
+	pid=$!
+	echo $pid >"$WORK/target.pid"
+	disown $pid
+	wait_for 10 up_or_gone $pid target_answers && ! gone $pid && return
+	stop_pid KILL "$WORK/target.pid"
+	return 1
 }
 
 target_freeze() { kill -STOP "$(cat "$WORK/target.pid")"; }

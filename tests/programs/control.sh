@@ -109,9 +109,9 @@ perf_pid=$!
 ok "a connection shows" wait_for 10 sh -c \
 	"'$leapctl' --control '$ctl' connections | grep -q 127.0.0.1"
 has "stacks count" "$(ask stacks)" "read"
-ok "top shows rates" sh -c \
+ok "top shows rates" wait_for 10 sh -c \
 	"'$leapctl' --control '$ctl' top 0.3 1 | grep -Eq 'read +[1-9]'"
-ok "top as JSON" sh -c "'$leapctl' --control '$ctl' --json top 0.3 1 |
+ok "top as JSON" wait_for 10 sh -c "'$leapctl' --control '$ctl' --json top 0.3 1 |
 	python3 -c 'import json,sys; assert json.load(sys.stdin)[0][\"iops\"] > 0'"
 for what in subsystems connections stacks stats info listeners; do
 	ok "$what --json is JSON" sh -c \
@@ -133,9 +133,9 @@ ask ns resize "$nqn" 1 big >/dev/null 2>&1
 is "not a size: 2" $? 2
 ask top nan >/dev/null 2>&1
 is "not so many seconds: 2" $? 2
-for n in -1 99999999999g 1x; do
-	"$perf" --count $n "$url/$nqn" >/dev/null 2>&1
-	is "leap-perf --count $n: 2" $? 2
+for count in -1 99999999999g 1x; do
+	"$perf" --count $count "$url/$nqn" >/dev/null 2>&1
+	is "leap-perf --count $count: 2" $? 2
 done
 for prog in "$socp" "$leapctl" "$perf" "$hostd"; do
 	has "$(basename "$prog") --version" "$("$prog" --version)" \

@@ -99,7 +99,7 @@ if "$perf" --help 2>&1 | grep -q vfio-user; then
 	ok "handoff" host handoff
 	wait "$serving" 2>/dev/null
 	serving=$next
-	ok "... to it" is_pid "$serving"
+	ok "... to it" wait_for 10 is_pid "$serving"
 	host status | sed -n 's/^\(pause\|slots\)/# \1/p'
 	kill -STOP "$serving"
 	serve
@@ -115,7 +115,6 @@ fi
 ends socp "$serving"
 serving=
 ok "leap-hostd waits for the next" wait_for 5 is_state waiting
-sleep 0.3
 is_idle "and sleeps" "$hostd_pid"
 ends leap-hostd "$hostd_pid"
 hostd_pid=
