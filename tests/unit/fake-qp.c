@@ -62,6 +62,7 @@ static int qp_create(struct leap__v_id *id, struct leap__v_pd *pd,
 			caps->max_inline = FAKE_INLINE;
 		id->qp = qp;
 		f->nr_qps++;
+		f->nr_qps_made++;
 		pd->users++;
 		*out = qp;
 	}

@@ -193,7 +193,7 @@ struct fake_fabric {
 		 nr_srqs;
 	/* What happened. */
 	uint64_t nr_posts, nr_sends, nr_reads, nr_writes, nr_invalidated,
-		 nr_polls, nr_arms, nr_refused, nr_srq_empty;
+		 nr_polls, nr_arms, nr_refused, nr_srq_empty, nr_qps_made;
 	/* Given back after the device was closed: a use after free. */
 	uint64_t nr_late;
 };

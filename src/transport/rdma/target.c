@@ -538,10 +538,14 @@ int leap__rdma_target_start(struct leap_pollgroup *pg,
 			    struct leap_listener *listener, uint32_t srq,
 			    const struct leap__v_cm *cm, struct leap_vqp **out)
 {
-	struct target *t = calloc(1, sizeof(*t));
+	int err = listener ? leap_listener_room(listener) : 0;
 	struct sockaddr_storage addr;
-	int err;
+	struct target *t;
 
+	/* A device takes long to make a queue pair: not for nothing. */
+	if (err)
+		return refuse(pg, cm, err);
+	t = calloc(1, sizeof(*t));
 	if (!t)
 		return refuse(pg, cm, -ENOMEM);
 	err = set_limits(t, pg, opts, cm);
