@@ -57,6 +57,7 @@ struct leap__v_id {
 	struct leap__v_qp *qp;
 	struct sockaddr_storage local, remote;
 	uint8_t rnr_retries;
+	uint8_t ird, ord;		/* as connect or accept said */
 	struct leap__v_id *next;	/* of the fabric */
 };
 
