@@ -386,6 +386,8 @@ static void ask(struct leap__v_id *id, struct leap__v_id *listener,
 	id->peer = in;
 	id->state = FAKE_ASKED;
 	id->rnr_retries = p->rnr_retries;
+	id->ird = p->ird;
+	id->ord = p->ord;
 	cm.id = in;
 	cm.ctx = listener->ctx;
 	cm.ird = f->no_ird ? 0 : f->max_ird ? f->max_ird : p->ird;
@@ -427,6 +429,8 @@ static int v_accept(struct leap__v_id *id, const struct leap__v_param *p)
 		err = -EINVAL;
 	} else {
 		id->rnr_retries = p->rnr_retries;
+		id->ird = p->ird;
+		id->ord = p->ord;
 		id->state = FAKE_LINKED;
 		id->peer->state = FAKE_LINKED;
 		fake_tell(id->peer, LEAP__V_ESTABLISHED, 0, p->priv,

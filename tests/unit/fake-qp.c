@@ -62,6 +62,7 @@ static int qp_create(struct leap__v_id *id, struct leap__v_pd *pd,
 			caps->max_inline = FAKE_INLINE;
 		id->qp = qp;
 		f->nr_qps++;
+		f->nr_qps_made++;
 		pd->users++;
 		*out = qp;
 	}
@@ -193,6 +194,9 @@ static int do_rdma(struct leap__v_qp *qp, struct leap__v_qp *to,
 				  read ? LEAP__V_REMOTE_READ :
 				  LEAP__V_REMOTE_WRITE);
 
+	/* One who answers no READs refuses any. */
+	if (read && !qp->id->peer->ird)
+		return LEAP__V_REMOTE;
 	/* No key is looked at for no bytes. */
 	if (len && !far)
 		return LEAP__V_ACCESS;

@@ -2,6 +2,7 @@
 #include "config.h"
 #include "fake-target.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,12 +101,20 @@ void fake_target_init(struct leap_target *t, struct leap_pollgroup *home)
 	t->opts.max_io_queues = 64;
 }
 
+int leap_listener_room(const struct leap_listener *l)
+{
+	const struct leap_target *t = l->target;
+	uint32_t max = t->opts.max_connections;
+
+	return max && t->accepted - t->gone >= max ? -EBUSY : 0;
+}
+
 int leap_listener_accepted(struct leap_listener *l, struct leap_vqp *vqp)
 {
 	struct leap_target *t = l->target;
 
-	if (t->refuse)
-		return t->refuse;
+	if (t->refuse || leap_listener_room(l))
+		return t->refuse ? t->refuse : -EBUSY;
 	t->accepted++;
 	t->vqp = vqp;
 	vqp->handler = &handler;

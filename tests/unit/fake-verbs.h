@@ -57,6 +57,7 @@ struct leap__v_id {
 	struct leap__v_qp *qp;
 	struct sockaddr_storage local, remote;
 	uint8_t rnr_retries;
+	uint8_t ird, ord;		/* as connect or accept said */
 	struct leap__v_id *next;	/* of the fabric */
 };
 
@@ -193,7 +194,7 @@ struct fake_fabric {
 		 nr_srqs;
 	/* What happened. */
 	uint64_t nr_posts, nr_sends, nr_reads, nr_writes, nr_invalidated,
-		 nr_polls, nr_arms, nr_refused, nr_srq_empty;
+		 nr_polls, nr_arms, nr_refused, nr_srq_empty, nr_qps_made;
 	/* Given back after the device was closed: a use after free. */
 	uint64_t nr_late;
 };

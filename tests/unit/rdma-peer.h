@@ -141,7 +141,7 @@ static inline void peer_ask(struct peer *p, const char *url, const void *priv,
 {
 	struct sockaddr_in sin = { .sin_family = AF_INET };
 	struct leap__v_param param = {
-		.priv = priv, .priv_len = (uint8_t)len, .ird = ird,
+		.priv = priv, .priv_len = (uint8_t)len, .ird = ird, .ord = 16,
 		.rnr_retries = 7,
 	};
 

@@ -153,6 +153,56 @@ static void test_request_flood(void **state)
 	finish(&w);
 }
 
+static unsigned int is_refused(struct peer *p)
+{
+	struct leap_rdma_cm_rej rej;
+
+	if (!peer_event(p))
+		return 0;
+	assert_int_equal(p->cm.type, LEAP__V_REJECTED);
+	memcpy(&rej, p->cm.priv, sizeof(rej));
+	assert_int_equal(leap_from_le16(rej.recfmt), 0);
+	assert_int_equal(leap_from_le16(rej.sts), LEAP_RDMA_REJ_RESOURCES);
+	return 1;
+}
+
+/* More than a target may have: nothing is made for them, and when one has left
+ * the next is served. */
+static void test_full(void **state)
+{
+	struct leap_rdma_cm_req req = peer_req(1, DEPTH);
+	unsigned int i, refused = 0;
+	struct peer p[20];
+	struct world w;
+	uint64_t made;
+
+	begin(&w);
+	w.f.target.opts.max_connections = 1;
+	request(&w, 1, LEAP__V_ESTABLISHED);
+	for (i = 0; i < COUNT(p); i++) {
+		peer_init(&p[i], w.fabric);
+		peer_ask(&p[i], w.f.url, &req, 32, 16, 1);
+	}
+	made = w.fabric->nr_qps_made;
+	/* Whatever is made counts it down. */
+	w.fabric->fail_calls = 1000;
+	polls(&w);
+	assert_int_equal(w.fabric->fail_calls, 1000);
+	assert_int_equal(w.fabric->nr_qps_made, made);
+	for (i = 0; i < COUNT(p); i++)
+		refused += is_refused(&p[i]);
+	assert_int_equal(refused, COUNT(p));
+	w.fabric->fail_calls = 0;
+	for (i = 0; i < COUNT(p); i++)
+		peer_fini(&p[i]);
+	assert_int_equal(w.f.target.accepted, 1);
+	peer_fini(&w.p);
+	RDMA_WAIT(w.f.target.gone == 1, rdma_poll(&w.f));
+	peer_init(&w.p, w.fabric);
+	request(&w, 1, LEAP__V_ESTABLISHED);
+	finish(&w);
+}
+
 /* Requests that nobody has looked at when the listener stops. */
 static void test_unlisten(void **state)
 {
@@ -170,6 +220,7 @@ int main(void)
 		cmocka_unit_test(test_events),
 		cmocka_unit_test(test_listener_events),
 		cmocka_unit_test(test_request_flood),
+		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_unlisten),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);

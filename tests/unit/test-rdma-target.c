@@ -285,6 +285,32 @@ static void test_wrong_keys(void **state)
 	}
 }
 
+/* READs of the host's memory as many as it and our device allow; and of ours
+ * none, whatever it asks for. */
+static void test_nr_reads(void **state)
+{
+	static const uint8_t ird[] = { 1, 15, 16, 17, 255 };
+	struct leap_rdma_cm_req req = peer_req(1, DEPTH);
+	const struct leap__v_id *id;
+	unsigned int i, n;
+	struct world w;
+
+	for (i = 0; i < COUNT(ird); i++) {
+		begin(&w);
+		peer_ask(&w.p, w.f.url, &req, 32, ird[i], DEPTH);
+		polls(&w);
+		assert_int_equal(peer_event(&w.p), 1);
+		assert_int_equal(w.p.cm.type, LEAP__V_ESTABLISHED);
+		n = ird[i] < 16 ? ird[i] : 16;
+		id = fake_id(w.fabric, 1, 0);
+		assert_int_equal(id->ord, n);
+		assert_int_equal(id->ird, 0);
+		assert_int_equal(((struct target *)w.f.target.vqp)->max_reads,
+				 n);
+		finish(&w);
+	}
+}
+
 /* A host that posts no receive for its answer: it waits, and gets it. */
 static void test_slow_peer(void **state)
 {
@@ -431,6 +457,7 @@ int main(void)
 		cmocka_unit_test(test_invalidate),
 		cmocka_unit_test(test_late_read),
 		cmocka_unit_test(test_wrong_keys),
+		cmocka_unit_test(test_nr_reads),
 		cmocka_unit_test(test_slow_peer),
 		cmocka_unit_test(test_stalled_peer),
 		cmocka_unit_test(test_slow_not_stalled),

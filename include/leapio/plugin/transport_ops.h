@@ -220,6 +220,10 @@ LEAP_API void leap_vqp_init(struct leap_vqp *vqp,
 			    struct leap_pollgroup *pg,
 			    struct leap_listener *listener);
 
+/* leap_listener_room - before anything is made for a connection that is asked
+ * for: 0, or -EBUSY: leap_listener_accepted would refuse it. Context: owner */
+LEAP_API int leap_listener_room(const struct leap_listener *listener);
+
 /* leap_listener_accepted - a new vqp awaits its Connect command. 0, or -errno:
  * the target refuses, destroy it. Context: owner */
 LEAP_API int leap_listener_accepted(struct leap_listener *listener,

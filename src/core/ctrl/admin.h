@@ -315,6 +315,7 @@ void leap__runtime_ns_closed(struct leap_runtime *rt,
 			     const struct leap__ns *ns);
 
 /* connect.c */
+int leap__conn_room(const struct leap_target *t);
 int leap__conn_accept(struct leap_listener *l, struct leap_vqp *vqp);
 void leap__conn_free(struct leap__conn *conn);
 

@@ -346,13 +346,20 @@ static const struct leap_vqp_handler conn_handler = {
 	.gone = conn_gone,
 };
 
+int leap__conn_room(const struct leap_target *t)
+{
+	return t->draining || t->connections >= t->opts.max_connections ?
+	       -EBUSY : 0;
+}
+
 int leap__conn_accept(struct leap_listener *l, struct leap_vqp *vqp)
 {
 	struct leap_target *t = l->target;
+	int err = leap__conn_room(t);
 	struct leap__conn *conn;
 
-	if (t->draining || t->connections >= t->opts.max_connections)
-		return -EBUSY;
+	if (err)
+		return err;
 	conn = calloc(1, sizeof(*conn));
 	if (!conn)
 		return -ENOMEM;

@@ -172,6 +172,11 @@ struct leap_listener *leap_listener_next(const struct leap_target *t,
 
 /* ---- for transports ---- */
 
+int leap_listener_room(const struct leap_listener *l)
+{
+	return leap__conn_room(l->target);
+}
+
 int leap_listener_accepted(struct leap_listener *l, struct leap_vqp *vqp)
 {
 	return leap__conn_accept(l, vqp);

@@ -46,6 +46,14 @@ enum leap__rdma_state {
 	LEAP__RDMA_GONE,
 };
 
+/* How far one that connects has come. */
+enum leap__rdma_step {
+	LEAP__RDMA_ADDR,
+	LEAP__RDMA_ROUTE,
+	LEAP__RDMA_ASKED,
+	LEAP__RDMA_LINKED,
+};
+
 struct leap__rdma_conn;
 
 struct leap__rdma_end {
@@ -56,8 +64,17 @@ struct leap__rdma_end {
 	void (*sent)(struct leap__rdma_conn *c, uint32_t kind, void *ptr);
 	/* Post what there is. */
 	void (*gather)(struct leap__rdma_conn *c);
-	/* An event that is not the end of the connection. */
+	/* An event that is not the end of the connection; those who connect
+	 * have leap__rdma_connecting. */
 	void (*event)(struct leap__rdma_conn *c, const struct leap__v_cm *cm);
+	/* The way is known: make the queues and connect. 0, negative errno.
+	 * This and the next two: of those who connect. */
+	int (*ask)(struct leap__rdma_conn *c);
+	/* The peer has accepted: leap__rdma_up or leap__rdma_kill. */
+	void (*accepted)(struct leap__rdma_conn *c,
+			 const struct leap__v_cm *cm);
+	/* It has refused. Negative errno. */
+	int (*refused)(struct leap__rdma_conn *c, const struct leap__v_cm *cm);
 	/* The queue pair is no more; conn->err says why. */
 	void (*gone)(struct leap__rdma_conn *c);
 	/* 1 = somebody waits until what is posted is done: whoever sleeps is
@@ -97,6 +114,7 @@ struct leap__rdma_conn {
 	uint8_t armed_sends;		/* send_cq will */
 	uint8_t linked;			/* connect or accept was called */
 	uint8_t handling;		/* completions: a post follows */
+	uint8_t step;			/* enum leap__rdma_step */
 	uint8_t stalling;		/* stall runs */
 	uint8_t nudging;		/* timer is for the next nudge */
 	uint8_t nudges;			/* how many there were */
@@ -156,7 +174,27 @@ int leap__rdma_conn_qp(struct leap__rdma_conn *c, uint32_t sends,
 /* Frees all but what the end owns, now; no callback. */
 void leap__rdma_conn_fini(struct leap__rdma_conn *c);
 
-/* The peer has accepted what we asked for: READY. */
+/* connect.c */
+
+/*
+ * leap__rdma_connect - begin to connect to @addr; @c is zeroed
+ *
+ * @ms: until it is accepted
+ * Returns: 0; or negative errno, and nothing is left of it
+ */
+int leap__rdma_connect(struct leap__rdma_conn *c,
+		       const struct leap__rdma_end *end,
+		       struct leap_pollgroup *pg,
+		       const struct sockaddr_storage *addr, uint32_t ms);
+
+/* For end->ask: the connection manager's part. 0, negative errno. */
+int leap__rdma_ask(struct leap__rdma_conn *c, const struct leap__v_param *p);
+
+/* For end->event of those who connect. */
+void leap__rdma_connecting(struct leap__rdma_conn *c,
+			   const struct leap__v_cm *cm);
+
+/* conn.c: the peer has accepted what we asked for: READY. */
 void leap__rdma_up(struct leap__rdma_conn *c);
 
 /* Something is to be posted or ended: look at the end of this poll. */

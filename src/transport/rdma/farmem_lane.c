@@ -24,8 +24,6 @@
 #define MS		1000000u
 #define SENT_MOVE	1u		/* for end->sent */
 
-enum { RESOLVE_ADDR, RESOLVE_ROUTE, CONNECTING, CONNECTED };
-
 static struct leap__farmem_lane *of_conn(struct leap__rdma_conn *c)
 {
 	return (struct leap__farmem_lane *)c;
@@ -263,9 +261,9 @@ static void lane_gone(struct leap__rdma_conn *c)
 
 /* ---- connecting ---- */
 
-static int start_connect(struct leap__farmem_lane *l)
+static int lane_ask(struct leap__rdma_conn *c)
 {
-	struct leap__rdma_conn *c = &l->c;
+	struct leap__farmem_lane *l = of_conn(c);
 	struct leap__farmem_req req;
 	struct leap__v_param p = {
 		.priv = &req, .priv_len = sizeof(req),
@@ -280,9 +278,7 @@ static int start_connect(struct leap__farmem_lane *l)
 	if (err)
 		return err;
 	p.ord = c->dev->caps.max_ord;
-	err = c->v->connect(c->id, &p);
-	c->linked = !err;
-	return err;
+	return leap__rdma_ask(c, &p);
 }
 
 static int same(const struct leap__farmem_mem *a,
@@ -291,28 +287,28 @@ static int same(const struct leap__farmem_mem *a,
 	return a->bytes == b->bytes && a->perm == b->perm;
 }
 
-static void established(struct leap__farmem_lane *l,
-			const struct leap__v_cm *cm)
+static void lane_accepted(struct leap__rdma_conn *c,
+			  const struct leap__v_cm *cm)
 {
+	struct leap__farmem_lane *l = of_conn(c);
 	struct leap_farmem *r = l->far;
 	struct leap__farmem_mem mem;
 
 	if (leap__farmem_rep_parse(cm->priv, cm->priv_len, &mem)) {
-		leap__rdma_fatal(&l->c, "its accept is not that of a share");
+		leap__rdma_fatal(c, "its accept is not that of a share");
 		return;
 	}
 	if (r->known && !same(&mem, &r->mem)) {
 		leap__pg_log(l->pg, LEAP_LOG_WARN, "rdma: shared memory is not "
 			     "what it was: its ranges are of no use now");
 		leap__store_relaxed(&r->stale, 1u);
-		leap__rdma_kill(&l->c, -ESTALE);
+		leap__rdma_kill(c, -ESTALE);
 		return;
 	}
 	l->mem = mem;
-	l->step = CONNECTED;
-	leap__rdma_up(&l->c);
+	leap__rdma_up(c);
 	add(&l->count.connections, 1);
-	leap__rdma_work(&l->c);
+	leap__rdma_work(c);
 	if (r->known)
 		return;
 	r->mem = mem;
@@ -320,33 +316,21 @@ static void established(struct leap__farmem_lane *l,
 	told(r, 0);
 }
 
-static void lane_event(struct leap__rdma_conn *c, const struct leap__v_cm *cm)
+static int lane_refused(struct leap__rdma_conn *c, const struct leap__v_cm *cm)
 {
-	struct leap__farmem_lane *l = of_conn(c);
-	int err = -EPROTO;
-
-	if (cm->type == LEAP__V_ADDR_RESOLVED && l->step == RESOLVE_ADDR) {
-		l->step = RESOLVE_ROUTE;
-		err = c->v->resolve_route(c->id, LEAP__RDMA_RESOLVE_MS);
-	} else if (cm->type == LEAP__V_ROUTE_RESOLVED &&
-		   l->step == RESOLVE_ROUTE) {
-		l->step = CONNECTING;
-		err = start_connect(l);
-	} else if (cm->type == LEAP__V_ESTABLISHED && l->step == CONNECTING) {
-		established(l, cm);
-		return;
-	} else if (cm->type == LEAP__V_REJECTED && l->step == CONNECTING) {
-		err = -ECONNREFUSED;
-	}
-	if (err)
-		leap__rdma_kill(c, err);
+	(void)c;
+	(void)cm;
+	return -ECONNREFUSED;
 }
 
 static const struct leap__rdma_end lane_end = {
 	.recv = leap__rdma_no_recv,
 	.sent = lane_sent,
 	.gather = lane_gather,
-	.event = lane_event,
+	.event = leap__rdma_connecting,
+	.ask = lane_ask,
+	.accepted = lane_accepted,
+	.refused = lane_refused,
 	.gone = lane_gone,
 };
 
@@ -356,21 +340,10 @@ int leap__farmem_lane_connect(struct leap__farmem_lane *l)
 	int err;
 
 	memset(c, 0, sizeof(*c));
-	l->step = RESOLVE_ADDR;
-	err = leap__rdma_conn_init(c, &lane_end, l->pg, NULL);
-	if (!err)
-		err = c->v->resolve_addr(c->id,
-					 (struct sockaddr *)&l->far->addr,
-					 LEAP__RDMA_RESOLVE_MS);
-	if (err) {
-		if (c->v)
-			leap__rdma_conn_fini(c);
-		c->state = LEAP__RDMA_GONE;
-		return err;
-	}
-	l->busy = 1;
-	leap__rdma_timer(c, LEAP__RDMA_HELLO_MS);
-	return 0;
+	err = leap__rdma_connect(c, &lane_end, l->pg, &l->far->addr,
+				 LEAP__RDMA_HELLO_MS);
+	l->busy = !err;
+	return err;
 }
 
 static void retry_run(struct leap_timer *timer)

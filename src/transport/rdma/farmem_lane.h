@@ -26,7 +26,6 @@ struct leap__farmem_lane {
 	/* As the share said to this connection; ranges have r->mem, and what
 	 * they say is translated. */
 	struct leap__farmem_mem mem;
-	uint8_t step;
 	uint8_t busy;			/* c is in use */
 	uint8_t closing;
 	/* When something moved last, or the first of what waits came. A new

@@ -31,9 +31,6 @@
 
 #define SENT_CAPSULE	1u	/* for end->sent */
 
-/* host.step */
-enum { RESOLVE_ADDR, RESOLVE_ROUTE, CONNECTING, CONNECTED };
-
 static struct host *of_conn(struct leap__rdma_conn *c)
 {
 	return (struct host *)((char *)c - offsetof(struct host, c));
@@ -223,8 +220,9 @@ static void host_recv(struct leap__rdma_conn *c, uint32_t slot, uint32_t bytes,
 
 /* ---- connecting ---- */
 
-static int start_connect(struct host *h)
+static int host_ask(struct leap__rdma_conn *c)
 {
+	struct host *h = of_conn(c);
 	struct leap_qp *qp = &h->qp;
 	struct leap_rdma_cm_req req = {
 		.qid = leap_to_le16(qp->opts.qid),
@@ -237,7 +235,6 @@ static int start_connect(struct host *h)
 		.retries = LEAP__RDMA_RETRIES,
 		.rnr_retries = LEAP__RDMA_RNR_RETRIES,
 	};
-	struct leap__rdma_conn *c = &h->c;
 	uint32_t i;
 	int err;
 
@@ -252,55 +249,29 @@ static int start_connect(struct host *h)
 	if (c->state == LEAP__RDMA_DEAD)
 		return c->err;
 	p.ird = c->dev->caps.max_ird;
-	err = c->v->connect(c->id, &p);
-	c->linked = !err;
-	return err;
+	return leap__rdma_ask(c, &p);
 }
 
-static void established(struct host *h, const struct leap__v_cm *cm)
+static void host_accepted(struct leap__rdma_conn *c,
+			  const struct leap__v_cm *cm)
 {
 	uint32_t crqsize;
 
 	if (leap__rdma_parse_rep(cm->priv, cm->priv_len, &crqsize)) {
-		leap__rdma_fatal(&h->c, "RECFMT of its accept");
+		leap__rdma_fatal(c, "RECFMT of its accept");
 		return;
 	}
-	h->step = CONNECTED;
-	leap__rdma_up(&h->c);
-	leap_qp_transport_up(&h->qp);
+	leap__rdma_up(c);
+	leap_qp_transport_up(&of_conn(c)->qp);
 }
 
-static void rejected(struct host *h, const struct leap__v_cm *cm)
+static int host_refused(struct leap__rdma_conn *c, const struct leap__v_cm *cm)
 {
 	unsigned int sts = leap__rdma_parse_rej(cm->priv, cm->priv_len);
 
-	leap__pg_log(h->c.pg, LEAP_LOG_WARN, "rdma: the controller refuses the "
+	leap__pg_log(c->pg, LEAP_LOG_WARN, "rdma: the controller refuses the "
 		     "connection: %s", leap__rdma_rej_str(sts));
-	leap__rdma_kill(&h->c, sts == LEAP_RDMA_REJ_RESOURCES ? -EBUSY :
-			-ECONNREFUSED);
-}
-
-static void host_event(struct leap__rdma_conn *c, const struct leap__v_cm *cm)
-{
-	struct host *h = of_conn(c);
-	int err = -EPROTO;
-
-	if (cm->type == LEAP__V_ADDR_RESOLVED && h->step == RESOLVE_ADDR) {
-		h->step = RESOLVE_ROUTE;
-		err = c->v->resolve_route(c->id, LEAP__RDMA_RESOLVE_MS);
-	} else if (cm->type == LEAP__V_ROUTE_RESOLVED &&
-		   h->step == RESOLVE_ROUTE) {
-		h->step = CONNECTING;
-		err = start_connect(h);
-	} else if (cm->type == LEAP__V_ESTABLISHED && h->step == CONNECTING) {
-		established(h, cm);
-		return;
-	} else if (cm->type == LEAP__V_REJECTED && h->step == CONNECTING) {
-		rejected(h, cm);
-		return;
-	}
-	if (err)
-		leap__rdma_kill(c, err);
+	return sts == LEAP_RDMA_REJ_RESOURCES ? -EBUSY : -ECONNREFUSED;
 }
 
 /* ---- the life of it ---- */
@@ -346,7 +317,10 @@ static const struct leap__rdma_end host_end = {
 	.recv = host_recv,
 	.sent = host_sent,
 	.gather = host_gather,
-	.event = host_event,
+	.event = leap__rdma_connecting,
+	.ask = host_ask,
+	.accepted = host_accepted,
+	.refused = host_refused,
 	.gone = host_gone,
 	.waiting = host_waiting,
 };
@@ -385,22 +359,16 @@ static int qp_connect(struct leap_qp *qp, const char *address)
 	qp->max_data_bytes = LEAP__RDMA_MAX_DATA;
 	err = make_slots(h);
 	if (!err)
-		err = leap__rdma_conn_init(&h->c, &host_end, qp->pg, NULL);
+		err = leap__rdma_connect(&h->c, &host_end, qp->pg, &h->addr,
+					 qp->opts.connect_timeout_ms ?
+					 qp->opts.connect_timeout_ms :
+					 LEAP__RDMA_HELLO_MS);
 	if (!err)
-		err = h->c.v->resolve_addr(h->c.id,
-					   (struct sockaddr *)&h->addr,
-					   LEAP__RDMA_RESOLVE_MS);
-	if (err) {
-		if (h->c.v)
-			leap__rdma_conn_fini(&h->c);
-		leap__rdma_host_memory_free(h);
-		free(h->slots);
-		return leap__err(err, "leap_qp_connect: rdma: %s: %s", address,
-				 strerror(-err));
-	}
-	leap__rdma_timer(&h->c, qp->opts.connect_timeout_ms ?
-			 qp->opts.connect_timeout_ms : LEAP__RDMA_HELLO_MS);
-	return 0;
+		return 0;
+	leap__rdma_host_memory_free(h);
+	free(h->slots);
+	return leap__err(err, "leap_qp_connect: rdma: %s: %s", address,
+			 strerror(-err));
 }
 
 static void qp_close(struct leap_qp *qp)

@@ -35,7 +35,6 @@ struct host {
 	uint16_t free_slot;
 	uint8_t slot_bits;
 	uint8_t closing;		/* leap_qp_closed is awaited */
-	uint8_t step;			/* of connecting */
 	struct hslot *txq, **txq_tail;
 	/* Local memory: CQEs that come, SQEs that go. */
 	uint8_t *mem;

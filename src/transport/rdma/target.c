@@ -438,20 +438,18 @@ static int accept_it(struct target *t, const struct leap__v_cm *cm)
 	struct leap_rdma_cm_rep rep = {
 		.crqsize = leap__rdma_cm_recvs(t->depth),
 	};
+	/* No memory here is a host's to read, however many READs it wants. */
 	struct leap__v_param p = {
 		.priv = &rep, .priv_len = sizeof(rep),
-		.ird = cm->ord, .ord = cm->ird,
+		.ird = 0, .ord = cm->ird,
 		.retries = LEAP__RDMA_RETRIES,
 		.rnr_retries = LEAP__RDMA_RNR_RETRIES,
 		.rnr_timer = t->srq ? LEAP__RDMA_RNR_TIMER : 0,
 	};
-	const struct leap__v_caps *caps = &t->c.dev->caps;
 	int err;
 
-	if (p.ord > caps->max_ord)
-		p.ord = caps->max_ord;
-	if (p.ird > caps->max_ird)
-		p.ird = caps->max_ird;
+	if (p.ord > t->c.dev->caps.max_ord)
+		p.ord = t->c.dev->caps.max_ord;
 	t->max_reads = p.ord;
 	err = t->c.v->accept(t->c.id, &p);
 	t->c.linked = !err;
@@ -538,10 +536,14 @@ int leap__rdma_target_start(struct leap_pollgroup *pg,
 			    struct leap_listener *listener, uint32_t srq,
 			    const struct leap__v_cm *cm, struct leap_vqp **out)
 {
-	struct target *t = calloc(1, sizeof(*t));
+	int err = listener ? leap_listener_room(listener) : 0;
 	struct sockaddr_storage addr;
-	int err;
+	struct target *t;
 
+	/* A device takes long to make a queue pair: not for nothing. */
+	if (err)
+		return refuse(pg, cm, err);
+	t = calloc(1, sizeof(*t));
 	if (!t)
 		return refuse(pg, cm, -ENOMEM);
 	err = set_limits(t, pg, opts, cm);
