@@ -41,6 +41,17 @@ static bool catch_up(struct leap__rctrl *c, struct leap__rvector *x)
 	return false;
 }
 
+/*
+ * The guest has masked it: the agent is told, who knows when that is over. It
+ * may be by now, and the agent looks at that when it hears of this.
+ */
+static void hand_over(struct leap__rctrl *c, struct leap__rvector *x)
+{
+	leap__exchange(&x->pending, 1u);
+	if (!LEAP_PLANT(IRQ_MASKED_UNTOLD) || leap__guest_wants_irq(&c->guest))
+		poke(c);
+}
+
 static void raise_vector(struct leap__guest *guest, uint32_t vector)
 {
 	struct leap__rctrl *c = leap__rctrl_of(guest);
@@ -50,6 +61,10 @@ static void raise_vector(struct leap__guest *guest, uint32_t vector)
 		return;
 	x = &c->vector[vector];
 	leap__guest_before_irq();
+	if (leap__guest_masks_irq(guest, vector)) {
+		hand_over(c, x);
+		return;
+	}
 	if (!leap__load_acquire(&x->has_fd) && !catch_up(c, x))
 		return;
 	leap__wake_signal(x->fd);
@@ -149,7 +164,9 @@ int leap__rctrl_irq_fd(struct leap__rctrl *c, uint32_t vector, int fd)
 		leap__store_release(&x->has_fd, 1u);
 		/* Partner: the fence in catch_up(). */
 		leap__full_fence();
-		if (leap__exchange(&x->pending, 0u))
+		if (leap__guest_masks_irq(&c->guest, vector))
+			poke(c);
+		else if (leap__exchange(&x->pending, 0u))
 			leap__wake_signal(x->fd);
 		return 0;
 	}

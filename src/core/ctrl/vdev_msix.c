@@ -8,9 +8,13 @@
  *	raise --> masked? pending --unmask--> fire --> eventfd, or opts.raise
  *	      '-> MSI-X is off: message to the home --> level of the pin
  *
+ * INTMS and INTMC mask MSI and the pin; of MSI-X they are to be left alone, and
+ * change nothing.
+ *
  * Knows of queues only whether entries wait in them.
  *
- * Spec: PCI Local Bus 3.0 s6.8.2 (MSI-X); NVMe PCIe Transport 1.0 s3.5
+ * Spec: PCI Local Bus 3.0 s6.8.2 (MSI-X); NVMe PCIe Transport 1.0 s3.1.1
+ * (INTMS, INTMC), s3.5
  */
 #define _GNU_SOURCE	/* dup3 */
 #include "core/ctrl/vdev_priv.h"
@@ -89,10 +93,17 @@ static void fire(struct leap_vdev *v, uint32_t i)
 		v->opts.raise(v->opts.arg, i);
 }
 
-static int is_masked(const struct leap_vdev *v, uint32_t i)
+static int table_masks(const struct leap_vdev *v, uint32_t i)
 {
 	return (leap__load_relaxed(&v->msix_ctrl) & MSIX_MASK_ALL) ||
 	       (leap__load_relaxed(&v->vector[i].ctrl) & VECTOR_MASKED);
+}
+
+/* The table is the client's, if it says so; registers are never. */
+static int is_masked(const struct leap_vdev *v, uint32_t i)
+{
+	return (!v->opts.client_msix && table_masks(v, i)) ||
+	       leap__guest_masks_irq(&v->guest, i);
 }
 
 /*
@@ -102,7 +113,8 @@ static int is_masked(const struct leap_vdev *v, uint32_t i)
  */
 static void fire_pending(struct leap_vdev *v, uint32_t i)
 {
-	leap__full_fence();
+	if (!LEAP_PLANT(IRQ_MASK_UNFENCED))
+		leap__full_fence();
 	if (!is_masked(v, i) && leap__exchange(&v->vector[i].pending, 0u))
 		fire(v, i);
 }
@@ -125,7 +137,8 @@ void leap__vdev_raise(struct leap__guest *guest, uint32_t vector)
 	}
 	if (vector >= v->nr_vectors)
 		return;
-	if (v->opts.client_msix) {
+	/* Nothing but a client masks it then. */
+	if (v->opts.client_msix && v->opts.irqs != LEAP_VDEV_HAS_MSI) {
 		fire(v, vector);
 		return;
 	}
@@ -240,10 +253,29 @@ void leap__vdev_msi_control(struct leap_vdev *v, int on, uint32_t nr,
 		fire_unmasked(v);
 }
 
+void leap__vdev_irq_mask(struct leap_vdev *v)
+{
+	struct leap_doorbell *first = leap__vdev_db(v, 0, 0);
+	leap_le32 mask = v->c && v->opts.irqs == LEAP_VDEV_HAS_MSI ?
+			 leap_to_le32(v->c->intm) : leap_to_le32(0);
+	uint32_t i;
+
+	if (leap__load_relaxed(&first->irq_mask) == mask)
+		return;
+	/* A reset: what was held back belongs to queues that go. */
+	if (v->c && !(v->c->cc & LEAP_CC_EN))
+		for (i = 0; i < v->nr_vectors; i++)
+			leap__exchange(&v->vector[i].pending, 0u);
+	leap__store_relaxed(&first->irq_mask, mask);
+	if (leap__load_relaxed(&v->msix_on))
+		fire_unmasked(v);
+}
+
 void leap__vdev_irq_reset(struct leap_vdev *v)
 {
 	uint32_t i;
 
+	leap__vdev_irq_mask(v);
 	for (i = 0; i < v->nr_vectors; i++) {
 		struct leap__vvector *x = &v->vector[i];
 
@@ -321,7 +353,8 @@ int leap_vdev_msix(const struct leap_vdev *v, uint32_t vector, uint64_t *addr,
 	*addr = (uint64_t)leap__load_relaxed(&x->addr_hi) << 32 |
 		leap__load_relaxed(&x->addr_lo);
 	*data = leap__load_relaxed(&x->data);
-	return is_masked(v, vector);
+	return table_masks(v, vector) ||
+	       leap__guest_masks_irq(&v->guest, vector);
 }
 
 /* ---- eventfds ---- */

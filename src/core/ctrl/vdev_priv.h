@@ -214,6 +214,8 @@ int leap__vdev_intx_allowed(const struct leap_vdev *v);
 int leap__vdev_irq_init(struct leap_vdev *v);
 void leap__vdev_irq_fini(struct leap_vdev *v);
 void leap__vdev_irq_reset(struct leap_vdev *v);
+/* INTMS or INTMC may have been written. */
+void leap__vdev_irq_mask(struct leap_vdev *v);
 /* No thread can raise anything: let go of descriptors without use. */
 void leap__vdev_irq_trim(struct leap_vdev *v);
 void leap__vdev_msix_control(struct leap_vdev *v, uint32_t ctrl);

@@ -379,6 +379,7 @@ static int carry_on(struct leap_vdev *v, const struct leap__saved *s,
 	err = check_ctrl(v->c);
 	if (err)
 		return err;
+	leap__vdev_irq_mask(v);
 	leap__vdev_msix_control(v, h->msix_ctrl);
 	v->commands = h->commands;
 	v->doorbells = h->doorbells;
