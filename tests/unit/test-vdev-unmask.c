@@ -35,11 +35,6 @@ struct w {
 	uint32_t stop;		/* atomic */
 };
 
-static void poll_home(void *arg)
-{
-	leap_pollgroup_poll(((struct w *)arg)->pg, 0);
-}
-
 static void on_raise(void *arg, uint32_t vector)
 {
 	(void)vector;
@@ -57,7 +52,7 @@ static int set_up(void **state, uint32_t irqs)
 	vo.arg = w;
 	vo.irqs = irqs;
 	assert_int_equal(leap_vdev_create(w->ss, &vo, &w->v), 0);
-	w->g = gd_new(w->v, 1 << 20, poll_home, w);
+	w->g = gd_new(w->v, 1 << 20, serve_poll, w->pg);
 	*state = w;
 	return 0;
 }
