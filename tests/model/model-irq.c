@@ -310,7 +310,7 @@ static void build_far(struct world *w)
 	free(w->c.vector);
 	w->c.vector = w->vector;
 	w->c.nr_vectors = 1;
-	w->vector[0].fd = -1;
+	w->vector[0].irqfd = LEAP__IRQFD_NONE;
 }
 
 static void setup_messages(void *arg)

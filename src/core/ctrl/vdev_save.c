@@ -112,7 +112,7 @@ static void put_vectors(struct box *b, const struct leap_vdev *v)
 		struct vector o = {
 			i, x->addr_lo, x->addr_hi, x->data, x->ctrl,
 			leap__load_relaxed(&x->pending),
-			put_fd(b, x->has_fd ? x->fd : -1), 0,
+			put_fd(b, x->irqfd.has_fd ? x->irqfd.fd : -1), 0,
 		};
 
 		put(b, T_VECTOR, &o, sizeof(o));
