@@ -111,7 +111,11 @@ struct leap_doorbell {
 	/* The admin half's, in the first one, of the whole controller. Not 0:
 	 * nobody wants an interrupt that has no eventfd, so none is told. */
 	leap_le32 no_irq;
-	leap_le32 reserved[2];
+	/* The same: vectors that the guest has masked in registers (INTMS, with
+	 * MSI). Whoever raises one of them tells the admin half instead,
+	 * whatever eventfd it has, and no_irq says. */
+	leap_le32 irq_mask;
+	leap_le32 reserved;
 	/* The I/O half's. Not 0: it sleeps, kick it after a change of value;
 	 * who takes it off kicks. */
 	leap_le32 wake;

@@ -43,6 +43,8 @@
 	X(IRQ_MODE_UNFENCED,	"who wants to hear not fenced from a look") \
 	X(IRQ_NOT_KEPT,		"raised before its eventfd is there: dropped") \
 	X(IRQ_END_UNSEEN,	"no look when an eventfd has gone") \
+	X(IRQ_MASK_UNFENCED,	"pending not fenced from a look at the mask") \
+	X(IRQ_MASKED_UNTOLD,	"masked elsewhere: kept there for ever") \
 	/* message queue */ \
 	X(MSGQ_MISSING_RELEASE,	"message published without release") \
 	/* in-flight record */ \

@@ -50,7 +50,9 @@ struct world {
 };
 
 static struct world world;
-static struct leap__ctrl ctrl;		/* nothing of it changes */
+/* Nothing of them changes: with INTMS as after a reset, and vector 0 masked. */
+static struct leap__ctrl ctrl = { .cc = LEAP_CC_EN };
+static struct leap__ctrl masked = { .cc = LEAP_CC_EN, .intm = 1 };
 static struct leap_pollgroup groups[2];
 
 /* ---- what the halves stand on ---- */
@@ -260,6 +262,25 @@ static void take_eventfd(void *arg)
 	run_home(w);
 }
 
+/* INTMC; eventfds and messages of the other process are as they were. */
+static void unmask(void *arg)
+{
+	struct world *w = arg;
+
+	w->v.c = &ctrl;
+	leap__vdev_irq_mask(&w->v);
+	run_home(w);
+}
+
+static void mask_and_unmask(void *arg)
+{
+	struct world *w = arg;
+
+	w->v.c = &masked;
+	leap__vdev_irq_mask(&w->v);
+	unmask(w);
+}
+
 /* ---- models ---- */
 
 /* A queue with vector 0, messages that are on and have no mask. */
@@ -289,7 +310,7 @@ static void build_far(struct world *w)
 	free(w->c.vector);
 	w->c.vector = w->vector;
 	w->c.nr_vectors = 1;
-	w->vector[0].fd = -1;
+	w->vector[0].irqfd = LEAP__IRQFD_NONE;
 }
 
 static void setup_messages(void *arg)
@@ -327,6 +348,40 @@ static void setup_client_fd(void *arg)
 	leap__rctrl_irq_fd(&w->c, 0, GUEST_FD);
 	explore_check(leap__exchange(&w->mail[FAR_HOME], 0u) == ASKED);
 	leap__store_relaxed(&w->go, 1u);
+}
+
+static void setup_mask(struct world *w)
+{
+	w->v.opts.irqs = LEAP_VDEV_HAS_MSI;
+	w->v.c = &masked;
+	leap__vdev_irq_mask(&w->v);
+}
+
+static void setup_masked(void *arg)
+{
+	struct world *w = arg;
+
+	build(w);
+	leap_vdev_irq_fd(&w->v, LEAP_VDEV_MSIX, 0, GUEST_FD);
+	setup_mask(w);
+}
+
+/* Served elsewhere, by one that has the eventfd. */
+static void setup_far_masked(void *arg)
+{
+	struct world *w = arg;
+
+	setup_client_fd(w);
+	setup_mask(w);
+}
+
+static void setup_far_unmasked(void *arg)
+{
+	struct world *w = arg;
+
+	setup_far_masked(w);
+	w->v.c = &ctrl;
+	leap__vdev_irq_mask(&w->v);
 }
 
 static void pin_final(void *arg, unsigned int stuck)
@@ -373,6 +428,26 @@ static const struct explore_model eventfd_goes = {
 	.final = pin_final,
 };
 
+static const struct explore_model message_unmasked = {
+	.name = "message-unmasked", .world = &world,
+	.world_bytes = sizeof(world), .setup = setup_masked,
+	.thread = { unmask, serve, guest }, .final = eventfd_final,
+};
+
+static const struct explore_model far_unmasked = {
+	.name = "far-unmasked", .world = &world,
+	.world_bytes = sizeof(world), .setup = setup_far_masked,
+	.thread = { unmask, far_home, far_serve, guest },
+	.final = eventfd_final,
+};
+
+static const struct explore_model far_masked = {
+	.name = "far-masked-and-unmasked", .world = &world,
+	.world_bytes = sizeof(world), .setup = setup_far_unmasked,
+	.thread = { mask_and_unmask, far_home, far_serve, guest },
+	.final = eventfd_final,
+};
+
 static const struct explore_case cases[] = {
 	{ &messages_to_pin, { LEAP_PLANT_IRQ_UNFENCED,
 			      LEAP_PLANT_IRQ_MODE_UNFENCED } },
@@ -381,6 +456,9 @@ static const struct explore_case cases[] = {
 	{ &eventfd_comes, { LEAP_PLANT_IRQ_NOT_KEPT } },
 	{ &eventfd_goes, { LEAP_PLANT_IRQ_UNFENCED,
 			   LEAP_PLANT_IRQ_END_UNSEEN } },
+	{ &message_unmasked, { LEAP_PLANT_IRQ_MASK_UNFENCED } },
+	{ &far_unmasked, { LEAP_PLANT_IRQ_MASKED_UNTOLD } },
+	{ &far_masked, { LEAP_PLANT_IRQ_MASKED_UNTOLD } },
 };
 
 int main(int argc, char **argv)

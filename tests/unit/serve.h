@@ -29,6 +29,21 @@ static inline void ns_done(int err, void *arg)
 	set_err(arg, err);
 }
 
+/* For those who take a function to poll with, and its argument. */
+static inline void serve_poll(void *pg)
+{
+	leap_pollgroup_poll(pg, 0);
+}
+
+/* Poll until nothing has happened for a while. */
+static inline void serve_settle(struct leap_pollgroup *pg)
+{
+	int idle = 0;
+
+	while (idle < 20)
+		idle = leap_pollgroup_poll(pg, 0) > 0 ? 0 : idle + 1;
+}
+
 /* Poll until *@flag, or fail the test after 20 s of its life. */
 static inline void serve_await(struct leap_pollgroup *pg, const int *flag)
 {

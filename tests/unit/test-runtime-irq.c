@@ -90,13 +90,21 @@ static int tear_down(void **state)
 	return 0;
 }
 
+/* The batch is over, and a message to the home would have come. */
+static void settle(struct w *w)
+{
+	int i;
+
+	for (i = 0; i < 20; i++)
+		leap_pollgroup_poll(w->f->pg, 0);
+}
+
 /* A command, and its answer: of a namespace that is not there, so an error. */
 static void one_command(struct w *w)
 {
 	struct leap_sqe *sqe = (struct leap_sqe *)(void *)(w->ram + SQ_AT);
 	struct leap_cqe *cqe = (struct leap_cqe *)(void *)(w->ram + CQ_AT);
 	struct unit_lived lived = { 0 };
-	int i;
 
 	memset(&sqe[w->tail], 0, sizeof(*sqe));
 	sqe[w->tail].nsid = leap_to_le32(1);
@@ -110,9 +118,7 @@ static void one_command(struct w *w)
 		assert_true(af_lives(&lived, 5000));
 	}
 	w->head++;
-	/* The batch is over, and a message to the home would have come. */
-	for (i = 0; i < 20; i++)
-		leap_pollgroup_poll(w->f->pg, 0);
+	settle(w);
 }
 
 static void want_irqs(struct w *w, int wanted)
@@ -142,6 +148,7 @@ static int told(struct w *w)
 	struct leap_link_msg m;
 	int n = 0;
 
+	settle(w);
 	while (liar_hear(&w->f->l, &m) > 0) {
 		/* The command failed: so there is an error to be told. */
 		if (m.type != LEAP_LINK_IRQ)
@@ -204,12 +211,46 @@ static void test_eventfd_on_its_way(void **state)
 	assert_int_equal(signals(w), 1);
 }
 
+static void mask(struct w *w, uint32_t vectors)
+{
+	__atomic_store_n((uint32_t *)&w->db[0].irq_mask,
+			 (uint32_t)leap_to_le32(vectors), __ATOMIC_SEQ_CST);
+}
+
+/* INTMS: no eventfd is signalled, and the agent, who knows when that is over,
+ * is told, even if it has said that it wants no interrupts. */
+static void test_masked(void **state)
+{
+	struct w *w = *state;
+
+	set_eventfd(w, w->efd);
+	want_irqs(w, 0);
+	mask(w, 1u << VECTOR);
+	one_command(w);
+	assert_int_equal(signals(w), 0);
+	assert_int_equal(told(w), 1);
+	mask(w, ~(1u << VECTOR));
+	one_command(w);
+	assert_int_equal(signals(w), 1);
+	assert_int_equal(told(w), 0);
+	/* Kept for an eventfd that finds the mask when it comes. */
+	mask(w, 0);
+	set_eventfd(w, -1);
+	one_command(w);
+	assert_int_equal(told(w), 0);
+	mask(w, 1u << VECTOR);
+	set_eventfd(w, w->efd);
+	assert_int_equal(signals(w), 0);
+	assert_int_equal(told(w), 1);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_told), T(test_not_wanted), T(test_eventfd_on_its_way),
+		T(test_masked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

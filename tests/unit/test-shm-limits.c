@@ -34,6 +34,7 @@ struct w {
 	struct leap__sqp sqp;
 	struct leap__cqc cqc;
 	uint32_t sent, answered;
+	int quiet;		/* nothing is said on the socket */
 };
 
 static void polls(struct w *w)
@@ -163,13 +164,13 @@ static void push(struct w *w, const void *sqe)
 {
 	w->sqp.head = w->sqp.tail;
 	assert_int_equal(leap__sqp_push(&w->sqp, sqe), 0);
-	if (leap__sqp_ring(&w->sqp))
+	if (leap__sqp_ring(&w->sqp) && !w->quiet)
 		kick(w);
 	w->sent++;
 	polls(w);
 }
 
-static void connect_queue(struct w *w)
+static void send_connect(struct w *w)
 {
 	uint64_t at = leap__shm_chunk(DEPTH, 0);
 	struct leap_connect_data *data =
@@ -188,6 +189,11 @@ static void connect_queue(struct w *w)
 	strcpy(data->subnqn, NQN);
 	strcpy(data->hostnqn, "nqn.2026-01.org.example:host");
 	push(w, &c);
+}
+
+static void connect_queue(struct w *w)
+{
+	send_connect(w);
 	while (!w->answered) {
 		polls(w);
 		if (reap(w))
@@ -210,7 +216,7 @@ static void send_one(struct w *w)
 	push(w, raw);
 }
 
-static int set_up(void **state)
+static int set_up_attached(void **state)
 {
 	struct leap_pollgroup_opts po = LEAP_POLLGROUP_OPTS_INIT;
 	struct w *w = calloc(1, sizeof(*w));
@@ -225,8 +231,14 @@ static int set_up(void **state)
 	snprintf(url, sizeof(url), "shm:%s", w->path);
 	serve_at(w->target, url);
 	attach(w);
-	connect_queue(w);
 	*state = w;
+	return 0;
+}
+
+static int set_up(void **state)
+{
+	set_up_attached(state);
+	connect_queue(*state);
 	return 0;
 }
 
@@ -327,6 +339,46 @@ static void test_more_than_there_is(void **state)
 	assert_int_equal(w->answered, w->sent);
 }
 
+/* Polls until it would sleep, if it ever would. */
+static uint32_t polls_to_sleep(struct w *w)
+{
+	uint32_t n;
+
+	for (n = 0; n < 100 && leap_pollgroup_arm(w->pg); n++)
+		leap_pollgroup_poll(w->pg, 0);
+	return n;
+}
+
+/*
+ * Connect, while the socket has half a message: the queue cannot be moved to
+ * another poll group before the rest is there. Nobody polls for that.
+ */
+static void test_half_a_message(void **state)
+{
+	const struct leap__shm_msg msg = message(LEAP__SHM_KICK);
+	struct w *w = *state;
+	const char *bytes = (const char *)&msg;
+	uint32_t i;
+
+	assert_int_equal(send(w->fd, bytes, 20, MSG_NOSIGNAL), 20);
+	polls(w);
+	w->quiet = 1;	/* or it would be the rest */
+	send_connect(w);
+	assert_true(polls_to_sleep(w) < 10);
+	/* One wake-up for more of it, and no end yet. */
+	assert_int_equal(send(w->fd, bytes + 20, 20, MSG_NOSIGNAL), 20);
+	assert_true(polls_to_sleep(w) < 10);
+	reap(w);
+	assert_int_equal(w->answered, 0);
+	assert_int_equal(send(w->fd, bytes + 40, 24, MSG_NOSIGNAL), 24);
+	/* It is woken by that alone: no entry is announced again. */
+	for (i = 0; i < 100 && !w->answered; i++) {
+		leap_pollgroup_wait(w->pg, 100000000);
+		reap(w);
+	}
+	assert_int_equal(w->answered, 1);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -334,6 +386,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_full), T(test_full_and_starved),
 		T(test_full_and_asleep), T(test_more_than_there_is),
+		cmocka_unit_test_setup_teardown(test_half_a_message,
+						set_up_attached, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

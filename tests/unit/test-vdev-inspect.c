@@ -154,18 +154,13 @@ struct w {
 	uint64_t buf;
 };
 
-static void poll_home(void *arg)
-{
-	leap_pollgroup_poll(((struct w *)arg)->pg, 0);
-}
-
 /* Until the held commands have gone through. */
 static void wait_ms(struct w *w, uint64_t ms)
 {
 	uint64_t from = af_ms();
 
 	while (af_ms() - from < ms)
-		poll_home(w);
+		serve_poll(w->pg);
 }
 
 static int set_up(void **state)
@@ -176,7 +171,7 @@ static int set_up(void **state)
 	w->target = serve_target(w->pg, AF_NQN, &w->ss);
 	serve_ns(w->pg, w->ss, "delay[write_us=300000] -> memory:1M", 1);
 	assert_int_equal(leap_vdev_create(w->ss, NULL, &w->v), 0);
-	w->g = gd_new(w->v, AF_RAM, poll_home, w);
+	w->g = gd_new(w->v, AF_RAM, serve_poll, w->pg);
 	*state = w;
 	return 0;
 }
@@ -230,7 +225,7 @@ static void test_live(void **state)
 	int i;
 
 	/* Nothing is set up: only its memory is there. */
-	look(w->v, poll_home, w);
+	look(w->v, serve_poll, w->pg);
 	assert_int_equal(seen.nr_mem, 1);
 	assert_int_equal(seen.mem[0].gpa.addr, GD_BASE);
 	assert_int_equal(seen.mem[0].bytes, AF_RAM);
@@ -240,7 +235,7 @@ static void test_live(void **state)
 	gd_up(w->g, &w->cq, &w->sq, 64);
 	w->buf = gd_alloc(w->g, GD_PAGE);
 	submit(w->g, &w->sq, w->buf, cid);
-	look(w->v, poll_home, w);
+	look(w->v, serve_poll, w->pg);
 	check_held(cid, LEAP_RECORD_ISSUED);
 	check_rings(w);
 	/* Both rings; payload is looked up when the delay is over. */
@@ -250,7 +245,7 @@ static void test_live(void **state)
 	wait_ms(w, 400);
 	for (i = 0; i < NR; i++)
 		assert_int_equal(gd_wait(w->g, &w->sq, cid[i]), 0);
-	look(w->v, poll_home, w);
+	look(w->v, serve_poll, w->pg);
 	assert_true(seen.cq[1].view.hits + seen.cq[1].view.misses >=
 		    before + NR);
 	assert_int_equal(seen.cq[1].view.pins, 2);
@@ -261,7 +256,7 @@ static void test_live(void **state)
 	assert_int_equal(seen.cq[1].head, w->cq.head);
 	assert_int_equal(seen.cq[1].db.posted, NR);
 	gd_disable(w->g);
-	look(w->v, poll_home, w);
+	look(w->v, serve_poll, w->pg);
 	assert_int_equal(seen.nr_cq + seen.nr_sq, 0);
 }
 
@@ -276,8 +271,8 @@ static void test_shadow(void **state)
 	assert_int_equal(gd_dbbuf(w->g), 0);
 	submit(w->g, &w->sq, w->buf, cid);
 	for (i = 0; i < 4; i++)
-		poll_home(w);
-	look(w->v, poll_home, w);
+		serve_poll(w->pg);
+	look(w->v, serve_poll, w->pg);
 	check_held(cid, LEAP_RECORD_ISSUED);
 	assert_true(seen.sq[1].db.has_shadow);
 	assert_int_equal(seen.sq[1].db.shadow, NR);
@@ -286,7 +281,7 @@ static void test_shadow(void **state)
 	wait_ms(w, 400);
 	for (i = 0; i < NR; i++)
 		assert_int_equal(gd_wait(w->g, &w->sq, cid[i]), 0);
-	look(w->v, poll_home, w);
+	look(w->v, serve_poll, w->pg);
 	assert_int_equal(seen.cq[1].head, w->cq.head);
 	gd_disable(w->g);
 }
@@ -351,14 +346,14 @@ static void test_damage(void **state)
 	slot[0].control = leap_to_le64(5ull << 3 | 7);
 	slot[1].control = leap_to_le64(UINT64_MAX);
 	slot[2].control = leap_to_le64(LEAP_RECORD_ISSUED);
-	look(w->v, poll_home, w);
+	look(w->v, serve_poll, w->pg);
 	assert_int_equal(seen.sq[1].bad_slots, 3);
 	assert_int_equal(seen.sq[1].slots[LEAP_RECORD_FREE], 60);
 	assert_int_equal(seen.sq[1].fetched, 0);
 	assert_int_equal(seen.nr_slot, 0);
 	memcpy(slot, kept, sizeof(kept));
 	*nr = leap_to_le32(UINT32_MAX);
-	look(w->v, poll_home, w);
+	look(w->v, serve_poll, w->pg);
 	assert_int_equal(seen.sq[1].nr_slots, 0);
 	assert_int_equal(seen.nr_slot, 0);
 	*nr = leap_to_le32(63);

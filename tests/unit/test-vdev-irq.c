@@ -282,6 +282,120 @@ static void test_msi(void **state)
 	assert_int_equal(addr, 0);
 }
 
+/* One read, on a queue with vector 2: how many interrupts that makes. */
+static uint32_t more_of(struct vx *w, uint32_t lba)
+{
+	uint32_t was = w->raised[2];
+
+	vx_check_io(w, &w->sq, 8, lba);
+	vx_settle(w);
+	return w->raised[2] - was;
+}
+
+static void up_with_vector_2(struct vx *w)
+{
+	assert_int_equal(gd_enable(w->g, 32, 32), LEAP_CSTS_RDY);
+	gd_cq_init(w->g, &w->cq, 1, 16);
+	gd_sq_init(w->g, &w->sq, 1, 16, &w->cq);
+	assert_int_equal(gd_create_cq(w->g, &w->cq, 2, 1), 0);
+	assert_int_equal(gd_create_sq(w->g, &w->sq), 0);
+	vx_settle(w);
+}
+
+/* INTMS and INTMC mask messages of MSI: one that comes meanwhile waits. */
+static void test_msi_masked(void **state)
+{
+	struct vx *w = *state;
+	struct leap_vdev_opts o = vx_opts(w);
+	struct leap_sqe get = {
+		.opc = LEAP_ADM_GET_FEATURES,
+		.cdw10 = leap_to_le32(LEAP_FID_NUM_QUEUES),
+	};
+	uint32_t data, admin;
+	uint64_t addr;
+	struct gd *g;
+
+	o.irqs = LEAP_VDEV_HAS_MSI;
+	o.nr_vectors = 4;
+	vx_make(w, &o);
+	g = w->g;
+	msi_write(g, MSI_ON);
+	up_with_vector_2(w);
+	gd_wr4(g, LEAP_REG_INTMS, 1u << 2);
+	assert_int_equal(leap_vdev_msix(w->v, 2, &addr, &data), 1);
+	assert_int_equal(more_of(w, 1), 0);
+	/* Another one's mask comes and goes. */
+	gd_wr4(g, LEAP_REG_INTMS, 1);
+	admin = w->raised[0];
+	assert_int_equal(gd_cmd(g, &g->asq, &get), 0);
+	vx_settle(w);
+	assert_int_equal(w->raised[0], admin);
+	gd_wr4(g, LEAP_REG_INTMC, 1);
+	assert_int_equal(w->raised[0], admin + 1);
+	assert_int_equal(w->raised[2], 0);
+	gd_wr4(g, LEAP_REG_INTMC, 1u << 2);
+	assert_int_equal(w->raised[2], 1);
+	assert_int_equal(leap_vdev_msix(w->v, 2, &addr, &data), 0);
+	assert_int_equal(more_of(w, 2), 2);
+	/* A reset takes the mask off, and what it held back is nobody's. */
+	gd_wr4(g, LEAP_REG_INTMS, ~0u);
+	assert_int_equal(more_of(w, 3), 0);
+	gd_disable(g);
+	assert_int_equal(gd_rd4(g, LEAP_REG_INTMS), 0);
+	assert_int_equal(w->raised[2], 3);
+	up_with_vector_2(w);
+	assert_int_equal(more_of(w, 4), 2);
+	gd_wr4(g, LEAP_REG_INTMS, ~0u);
+	assert_int_equal(more_of(w, 5), 0);
+	leap_vdev_reset(w->v, NULL, NULL);
+	vx_settle(w);
+	assert_int_equal(w->raised[2], 5);
+	gd_cfg_wr(g, 0x04, 0x0006, 2);
+	msi_write(g, MSI_ON);
+	up_with_vector_2(w);
+	assert_int_equal(more_of(w, 6), 2);
+}
+
+/* With MSI-X they are to be left alone, and change nothing. */
+static void test_msix_intms(void **state)
+{
+	struct vx *w = *state;
+	struct gd *g = w->g;
+
+	gd_msix_enable(g, 1);
+	vx_unmask(g, 0, 0);
+	vx_unmask(g, 2, 0);
+	up_with_vector_2(w);
+	gd_wr4(g, LEAP_REG_INTMS, ~0u);
+	assert_int_equal(more_of(w, 1), 2);
+	gd_wr4(g, LEAP_REG_INTMC, ~0u);
+	assert_int_equal(more_of(w, 2), 2);
+}
+
+/* Registers mask what the client's eventfds would be told, too. */
+static void test_client_msi_masked(void **state)
+{
+	struct vx *w = *state;
+	struct leap_vdev_opts o = vx_opts(w);
+	int fd = eventfd(0, EFD_NONBLOCK);
+
+	o.client_msix = 1;
+	o.irqs = LEAP_VDEV_HAS_MSI;
+	vx_make(w, &o);
+	assert_int_equal(leap_vdev_irq_fd(w->v, LEAP_VDEV_MSIX, 2, fd), 0);
+	up_with_vector_2(w);
+	gd_wr4(w->g, LEAP_REG_INTMS, 1u << 2);
+	vx_check_io(w, &w->sq, 8, 1);
+	vx_settle(w);
+	assert_int_equal(vx_taken(fd), 0);
+	gd_wr4(w->g, LEAP_REG_INTMC, 1u << 2);
+	assert_int_equal(vx_taken(fd), 1);
+	vx_check_io(w, &w->sq, 8, 2);
+	vx_settle(w);
+	assert_int_equal(vx_taken(fd), 2);
+	close(fd);
+}
+
 static void test_client_msi(void **state)
 {
 	struct vx *w = *state;
@@ -479,7 +593,10 @@ int main(void)
 		VX_T(test_eventfd),
 		VX_B(test_client_msix),
 		VX_B(test_msi),
+		VX_B(test_msi_masked),
+		VX_T(test_msix_intms),
 		VX_B(test_client_msi),
+		VX_B(test_client_msi_masked),
 		VX_B(test_pin_alone),
 		VX_T(test_intx),
 		VX_T(test_shadow),

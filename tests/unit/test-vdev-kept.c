@@ -29,19 +29,6 @@ struct w {
 	int over;
 };
 
-static void poll_home(void *arg)
-{
-	leap_pollgroup_poll(((struct w *)arg)->pg, 0);
-}
-
-static void settle(struct w *w)
-{
-	int idle = 0;
-
-	while (idle < 20)
-		idle = leap_pollgroup_poll(w->pg, 0) > 0 ? 0 : idle + 1;
-}
-
 static int set_up(void **state)
 {
 	struct w *w = calloc(1, sizeof(*w));
@@ -50,7 +37,7 @@ static int set_up(void **state)
 	w->target = serve_target(w->pg, NQN, &w->ss);
 	serve_ns(w->pg, w->ss, "memory:1M", 1);
 	assert_int_equal(leap_vdev_create(w->ss, NULL, &w->v), 0);
-	w->g = gd_new(w->v, RAM_BYTES, poll_home, w);
+	w->g = gd_new(w->v, RAM_BYTES, serve_poll, w->pg);
 	*state = w;
 	return 0;
 }
@@ -74,7 +61,7 @@ static void replace(struct w *w, void (*harm)(struct w *w))
 	int err;
 
 	while ((err = leap__vdev_save(w->v, &s)) == -EAGAIN)
-		poll_home(w);
+		serve_poll(w->pg);
 	assert_int_equal(err, 0);
 	gd_unplug(w->pg, w->v);
 	if (harm) {
@@ -173,7 +160,7 @@ static void test_damaged(void **state)
 
 	gd_up(w->g, &w->cq, &w->sq, 16);
 	replace(w, spoil_record);
-	settle(w);
+	serve_settle(w->pg);
 	assert_int_equal(gd_rd4(w->g, LEAP_REG_CSTS),
 			 LEAP_CSTS_RDY | LEAP_CSTS_CFS);
 	gd_disable(w->g);
@@ -194,7 +181,7 @@ static void test_pin_head(void **state)
 	assert_int_equal(gd_dbbuf(g), 0);
 	sqe.cdw12 = leap_to_le32(0);
 	gd_cmd(g, &w->sq, &sqe);
-	settle(w);
+	serve_settle(w->pg);
 	assert_int_equal(leap_vdev_intx_level(w->v), 0);
 	head = (leap_le32 *)gd_at(g, g->shadow) + 3;
 	assert_int_equal(leap_from_le32(*head), 1);
@@ -242,7 +229,7 @@ static void test_asked_again(void **state)
 	done = 0;
 	assert_int_equal(leap_vdev_mem_del(w->v, gpa, r.bytes, set_done,
 					   &done), 0);
-	settle(w);
+	serve_settle(w->pg);
 	assert_int_equal(done, 0);
 	serve_await(w->pg, &done);
 	assert_int_equal(done, -ETIMEDOUT);
@@ -280,7 +267,7 @@ static void test_reset_again(void **state)
 	while (!w->over) {
 		uint32_t before = w->resets;
 
-		poll_home(w);
+		serve_poll(w->pg);
 		assert_in_range(w->resets, before, before + 1);
 	}
 	gd_up(w->g, &w->cq, &w->sq, 16);

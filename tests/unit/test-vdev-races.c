@@ -45,11 +45,6 @@ static void *run_group(void *arg)
 	return NULL;
 }
 
-static void poll_home(void *arg)
-{
-	leap_pollgroup_poll(((struct w *)arg)->home, 0);
-}
-
 static int set_up(void **state)
 {
 	struct w *w = calloc(1, sizeof(*w));
@@ -62,7 +57,7 @@ static int set_up(void **state)
 	w->ss = serve_subsystem(w->target, NQN);
 	serve_ns(w->home, w->ss, "memory:1M", 1);
 	assert_int_equal(leap_vdev_create(w->ss, NULL, &w->v), 0);
-	w->g = gd_new(w->v, RAM_BYTES, poll_home, w);
+	w->g = gd_new(w->v, RAM_BYTES, serve_poll, w->home);
 	w->r.s = 7;
 	*state = w;
 	return 0;
@@ -123,7 +118,7 @@ static void some_polls(struct w *w)
 	uint32_t n = test_rand_below(&w->r, 6);
 
 	while (n--)
-		poll_home(w);
+		serve_poll(w->home);
 }
 
 static void new_rings(struct w *w)

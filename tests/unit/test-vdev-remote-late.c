@@ -22,7 +22,7 @@ static void test_shadow_refused(void **state)
 	f->err_of[LEAP_LINK_SHADOW] = -EFAULT;
 	assert_int_equal(gd_dbbuf(w->g), LEAP_SC_DATA_TRANSFER);
 	f->err_of[LEAP_LINK_SHADOW] = 0;
-	settle(w);
+	serve_settle(w->pg);
 	m = said(f, &at, LEAP_LINK_SHADOW);
 	assert_int_not_equal(m->u.shadow.doorbells.addr, 0);
 	m = said(f, &at, LEAP_LINK_SHADOW);
@@ -48,13 +48,13 @@ static void test_shadow_missed(void **state)
 	sqe.prp2 = leap_to_le64(gd_alloc(w->g, GD_PAGE));
 	f->mute = LEAP_LINK_SHADOW;
 	cid = gd_submit(w->g, &w->g->asq, &sqe);
-	settle(w);
+	serve_settle(w->pg);
 	held = f->held;
 	leap__vdev_replay(w->v, &f->g, set_err, &done);
 	serve_await(w->pg, &done);
 	at = f->nr;
 	leap__link_answer(held, 0);
-	settle(w);
+	serve_settle(w->pg);
 	m = said(f, &at, LEAP_LINK_SHADOW);
 	assert_int_equal(m->u.shadow.doorbells.addr, db);
 	gd_reap(w->g, &w->g->acq, &w->g->asq);
@@ -83,7 +83,7 @@ static void test_shadow_words(void **state)
 	sqe.prp2 = leap_to_le64(gd_alloc(w->g, GD_PAGE));
 	w->far->mute = LEAP_LINK_SHADOW;
 	cid = gd_submit(w->g, &w->g->asq, &sqe);
-	settle(w);
+	serve_settle(w->pg);
 	page[2] = page[3] = fresh;
 	gd_wr4(w->g, LEAP_REG_SQTDBL(1, 0), 3);
 	gd_wr4(w->g, LEAP_REG_CQHDBL(1, 0), 1);
@@ -131,11 +131,11 @@ static void test_eventfd_goes(void **state)
 	make_queues(w);
 	f->mute = LEAP_LINK_IRQ;
 	assert_int_equal(leap_vdev_irq_fd(w->v, LEAP_VDEV_MSIX, 0, -1), 0);
-	settle(w);
+	serve_settle(w->pg);
 	assert_false(pin_is_up(w));
 	leap__vdev_db(w->v, 1, 1)->posted = leap_to_le32(1);
 	leap__link_answer(f->held, 0);
-	settle(w);
+	serve_settle(w->pg);
 	assert_true(pin_is_up(w));
 	gd_disable(w->g);
 	assert_false(pin_is_up(w));
@@ -150,17 +150,17 @@ static void test_eventfd_refused(void **state)
 	int fd = eventfd(0, EFD_NONBLOCK);
 
 	assert_int_equal(leap_vdev_irq_fd(w->v, LEAP_VDEV_MSIX, 1, fd), 0);
-	settle(w);
+	serve_settle(w->pg);
 	make_queues(w);
 	/* Those that it has are its own. */
 	assert_false(leap__guest_wants_irq(&w->v->guest));
 	assert_int_equal(signals(fd), 0);
 	f->mute = LEAP_LINK_IRQ;
 	assert_int_equal(leap_vdev_irq_fd(w->v, LEAP_VDEV_MSIX, 0, fd), 0);
-	settle(w);
+	serve_settle(w->pg);
 	assert_int_equal(signals(fd), 0);
 	leap__link_answer(f->held, -EMFILE);
-	settle(w);
+	serve_settle(w->pg);
 	assert_true(leap__guest_wants_irq(&w->v->guest));
 	/* What was raised before it knew that is not known to anybody. */
 	assert_int_equal(signals(fd), 1);

@@ -169,7 +169,7 @@ static void test_replay(void **state)
 	/* One that was asked to go is not told again. */
 	f->mute = LEAP_LINK_QP_DEL;
 	gd_submit(w->g, &w->g->asq, &del);
-	settle(w);
+	serve_settle(w->pg);
 	assert_non_null(f->held);
 	f->mute = 0;
 	/* The predecessor posted 5 entries, and another queue's are lost. */
@@ -195,14 +195,14 @@ static void test_replay(void **state)
 	assert_int_equal(at, f->nr);
 	/* It goes, and what it posted is remembered with the ring. */
 	answer(f, f->held);
-	settle(w);
+	serve_settle(w->pg);
 	assert_int_equal(w->v->cq[1]->io.desc.seq, 5);
 	/* An error is told; the rest was said all the same. */
 	f->err_of[LEAP_LINK_QP_ADD] = -EPROTO;
 	done = 0;
 	f->mute = LEAP_LINK_RESUME;
 	leap__vdev_replay(w->v, &f->g, set_err, &done);
-	settle(w);
+	serve_settle(w->pg);
 	assert_int_equal(done, 0);
 	leap__link_answer(f->held, 0);
 	serve_await(w->pg, &done);
@@ -230,7 +230,7 @@ static void test_mem_sync(void **state)
 	done = 0;
 	leap_vdev_mem_sync(w->v, set_err, &done);
 	leap_vdev_mem_sync(w->v, set_err, &late);
-	settle(w);
+	serve_settle(w->pg);
 	assert_int_equal(done, 0);
 	leap__link_answer(f->held, 0);
 	serve_await(w->pg, &done);
@@ -266,7 +266,7 @@ static void test_mem_del(void **state)
 	f->mute = LEAP_LINK_MEM_DEL;
 	assert_int_equal(leap_vdev_mem_del(w->v, base, RAM_BYTES, set_err,
 					   &done), 0);
-	settle(w);
+	serve_settle(w->pg);
 	assert_false(done);
 	m = said(f, &at, LEAP_LINK_MEM_DEL);
 	assert_int_equal(m->u.mem.gpa.addr, GD_BASE);
@@ -285,7 +285,7 @@ static void test_mem_del(void **state)
 	assert_true(gd_rd4(w->g, LEAP_REG_CSTS) & LEAP_CSTS_CFS);
 	/* Late, and nobody cares. */
 	leap__link_answer(f->held, -ECONNRESET);
-	settle(w);
+	serve_settle(w->pg);
 	assert_int_equal(done, -ETIMEDOUT);
 	/* Who cannot be fenced says so. */
 	f->mute = 0;
@@ -321,7 +321,7 @@ static void test_mem_offset(void **state)
 	assert_int_equal(m->u.mem.source, LEAP_ATS_FD);
 	assert_int_equal(m->u.mem.offset, (2 << 20) + (1 << 16));
 	leap_dmabuf_put(part);
-	settle(w);
+	serve_settle(w->pg);
 }
 
 /* A reset is over when the other process has let go. */
@@ -334,7 +334,7 @@ static void test_reset(void **state)
 	make_queues(w);
 	f->mute = LEAP_LINK_QP_DEL;
 	leap_vdev_reset(w->v, set_err, &done);
-	settle(w);
+	serve_settle(w->pg);
 	assert_false(done);
 	assert_int_equal(gd_rd4(w->g, LEAP_REG_CSTS), 0);
 	answer(f, f->held);

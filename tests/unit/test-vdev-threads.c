@@ -57,11 +57,6 @@ static void *run_group(void *arg)
 	return NULL;
 }
 
-static void poll_home(void *arg)
-{
-	leap_pollgroup_poll(((struct world *)arg)->home, 0);
-}
-
 static int set_up(void **state)
 {
 	struct leap_subsystem_opts ss = LEAP_SUBSYSTEM_OPTS_INIT;
@@ -124,7 +119,7 @@ static void plug_in(struct guest *x)
 	o.raise = on_raise;
 	o.arg = x;
 	assert_int_equal(leap_vdev_create(x->w->ss, &o, &x->v), 0);
-	x->g = gd_new(x->v, RAM_BYTES, poll_home, x->w);
+	x->g = gd_new(x->v, RAM_BYTES, serve_poll, x->w->home);
 }
 
 static void bring_up(struct guest *x, int shadow)
@@ -242,7 +237,7 @@ static void test_masks(void **state)
 		for (turns = 0; atomic_load(&x.raised[1]) == before; turns++) {
 			gd_wr4(x.g, at, 1);
 			if (turns % 3)
-				poll_home(w);
+				serve_poll(w->home);
 			gd_wr4(x.g, at, 0);
 			assert_true(turns < 20000000);
 		}

@@ -15,6 +15,7 @@
 
 #define NQN	"nqn.2026-01.org.example:unmask"
 #define MSIX_CAP	0x11
+#define MSI_CAP		0x05
 #define ENABLE		0x8000u
 #define MASK_ALL	0x4000u
 #define ROUNDS		100000u
@@ -34,18 +35,13 @@ struct w {
 	uint32_t stop;		/* atomic */
 };
 
-static void poll_home(void *arg)
-{
-	leap_pollgroup_poll(((struct w *)arg)->pg, 0);
-}
-
 static void on_raise(void *arg, uint32_t vector)
 {
 	(void)vector;
 	__atomic_fetch_add(&((struct w *)arg)->fired, 1, __ATOMIC_SEQ_CST);
 }
 
-static int set_up(void **state)
+static int set_up(void **state, uint32_t irqs)
 {
 	struct leap_vdev_opts vo = LEAP_VDEV_OPTS_INIT;
 	struct w *w = calloc(1, sizeof(*w));
@@ -54,11 +50,33 @@ static int set_up(void **state)
 	w->target = serve_target(w->pg, NQN, &w->ss);
 	vo.raise = on_raise;
 	vo.arg = w;
+	vo.irqs = irqs;
 	assert_int_equal(leap_vdev_create(w->ss, &vo, &w->v), 0);
-	w->g = gd_new(w->v, 1 << 20, poll_home, w);
+	w->g = gd_new(w->v, 1 << 20, serve_poll, w->pg);
+	*state = w;
+	return 0;
+}
+
+static int set_up_msix(void **state)
+{
+	struct w *w;
+
+	set_up(state, LEAP_VDEV_HAS_MSIX);
+	w = *state;
 	w->cap = gd_cap(w->g, MSIX_CAP);
 	gd_msix_enable(w->g, 1);
-	*state = w;
+	return 0;
+}
+
+static int set_up_msi(void **state)
+{
+	struct w *w;
+
+	set_up(state, LEAP_VDEV_HAS_MSI);
+	w = *state;
+	gd_cfg_wr(w->g, gd_cap(w->g, MSI_CAP) + 2, 1, 2);
+	/* So that what is held back is not for queues that go. */
+	assert_int_equal(gd_enable(w->g, 32, 32), LEAP_CSTS_RDY);
 	return 0;
 }
 
@@ -152,12 +170,24 @@ static void test_function(void **state)
 	rounds(w, all_vectors);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+static void by_register(struct w *w, int on)
+{
+	gd_wr4(w->g, on ? LEAP_REG_INTMS : LEAP_REG_INTMC, 1);
+}
+
+static void test_register(void **state)
+{
+	rounds(*state, by_register);
+}
+
+#define T(f, irqs) \
+	cmocka_unit_test_setup_teardown(f, set_up_##irqs, tear_down)
 
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_vector), T(test_function),
+		T(test_vector, msix), T(test_function, msix),
+		T(test_register, msi),
 	};
 
 	if (argc > 1)

@@ -13,15 +13,12 @@
 
 void vx_poll(void *arg)
 {
-	leap_pollgroup_poll(((struct vx *)arg)->pg, 0);
+	serve_poll(((struct vx *)arg)->pg);
 }
 
 void vx_settle(struct vx *w)
 {
-	int idle = 0;
-
-	while (idle < 20)
-		idle = leap_pollgroup_poll(w->pg, 0) > 0 ? 0 : idle + 1;
+	serve_settle(w->pg);
 }
 
 static void on_raise(void *arg, uint32_t vector)

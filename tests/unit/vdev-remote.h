@@ -43,19 +43,6 @@ struct w {
 	struct far *far;
 };
 
-static inline void poll_home(void *arg)
-{
-	leap_pollgroup_poll(((struct w *)arg)->pg, 0);
-}
-
-static inline void settle(struct w *w)
-{
-	int idle = 0;
-
-	while (idle < 20)
-		idle = leap_pollgroup_poll(w->pg, 0) > 0 ? 0 : idle + 1;
-}
-
 /* ---- the other process ---- */
 
 static inline void gone(struct far *f, struct leap__ioqp *q)
@@ -144,7 +131,7 @@ static inline int set_up(void **state)
 	serve_ns(w->pg, w->ss, "memory:1M", 1);
 	o.client_msix = 1;
 	assert_int_equal(leap_vdev_create(w->ss, &o, &w->v), 0);
-	w->g = gd_new(w->v, RAM_BYTES, poll_home, w);
+	w->g = gd_new(w->v, RAM_BYTES, serve_poll, w->pg);
 	*state = w;
 	return 0;
 }

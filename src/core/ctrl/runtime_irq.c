@@ -4,11 +4,9 @@
  * that the agent has one for, else a message to the agent, sent by the home.
  * Raised by the threads that serve queues.
  */
-#define _GNU_SOURCE	/* dup3 */
 #include "core/ctrl/runtime_priv.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -34,11 +32,22 @@ static bool catch_up(struct leap__rctrl *c, struct leap__rvector *x)
 		leap__exchange(&x->pending, 1u);
 		leap__full_fence();
 	}
-	if (leap__load_acquire(&x->has_fd))
+	if (leap__load_acquire(&x->irqfd.has_fd))
 		return leap__exchange(&x->pending, 0u);
 	if (leap__guest_wants_irq(&c->guest))
 		poke(c);
 	return false;
+}
+
+/*
+ * The guest has masked it: the agent is told, who knows when that is over. It
+ * may be by now, and the agent looks at that when it hears of this.
+ */
+static void hand_over(struct leap__rctrl *c, struct leap__rvector *x)
+{
+	leap__exchange(&x->pending, 1u);
+	if (!LEAP_PLANT(IRQ_MASKED_UNTOLD) || leap__guest_wants_irq(&c->guest))
+		poke(c);
 }
 
 static void raise_vector(struct leap__guest *guest, uint32_t vector)
@@ -50,9 +59,13 @@ static void raise_vector(struct leap__guest *guest, uint32_t vector)
 		return;
 	x = &c->vector[vector];
 	leap__guest_before_irq();
-	if (!leap__load_acquire(&x->has_fd) && !catch_up(c, x))
+	if (leap__guest_masks_irq(guest, vector)) {
+		hand_over(c, x);
 		return;
-	leap__wake_signal(x->fd);
+	}
+	if (!leap__load_acquire(&x->irqfd.has_fd) && !catch_up(c, x))
+		return;
+	leap__wake_signal(x->irqfd.fd);
 }
 
 static void fatal(struct leap__guest *guest, uint16_t qid, int err)
@@ -105,7 +118,7 @@ int leap__rctrl_irq_init(struct leap__rctrl *c)
 	if (!c->vector)
 		return -ENOMEM;
 	for (i = 0; i < LEAP__RT_VECTORS; i++)
-		c->vector[i].fd = -1;
+		c->vector[i].irqfd = LEAP__IRQFD_NONE;
 	return 0;
 }
 
@@ -114,22 +127,12 @@ void leap__rctrl_irq_fini(struct leap__rctrl *c)
 	uint32_t i;
 
 	for (i = 0; c->vector && i < LEAP__RT_VECTORS; i++)
-		if (c->vector[i].fd >= 0)
-			close(c->vector[i].fd);
+		leap__irqfd_close(&c->vector[i].irqfd);
 	free(c->vector);
 	c->vector = NULL;
 	if (c->sink_fd >= 0)
 		close(c->sink_fd);
 	c->sink_fd = -1;
-}
-
-/* What is written to is an eventfd, whoever sent it. */
-static int put_fd(struct leap__rvector *x, int fd)
-{
-	if (x->fd >= 0)
-		return dup3(fd, x->fd, O_CLOEXEC) < 0 ? -errno : 0;
-	x->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	return x->fd < 0 ? -errno : 0;
 }
 
 int leap__rctrl_irq_fd(struct leap__rctrl *c, uint32_t vector, int fd)
@@ -140,22 +143,17 @@ int leap__rctrl_irq_fd(struct leap__rctrl *c, uint32_t vector, int fd)
 	if (vector >= LEAP__RT_VECTORS)
 		return -EINVAL;
 	x = &c->vector[vector];
-	if (fd >= 0) {
-		if (!leap__is_eventfd(fd))
-			return -EINVAL;
-		err = put_fd(x, fd);
-		if (err)
-			return err;
-		leap__store_release(&x->has_fd, 1u);
-		/* Partner: the fence in catch_up(). */
-		leap__full_fence();
-		if (leap__exchange(&x->pending, 0u))
-			leap__wake_signal(x->fd);
-		return 0;
-	}
-	if (!leap__load_relaxed(&x->has_fd))
-		return 0;
-	leap__store_release(&x->has_fd, 0u);
-	/* A thread may be about to write: to nobody. */
-	return put_fd(x, c->sink_fd);
+	/* What is written to is an eventfd, whoever sent it. */
+	if (fd >= 0 && !leap__is_eventfd(fd))
+		return -EINVAL;
+	err = leap__irqfd_set(&x->irqfd, fd, c->sink_fd);
+	if (err || fd < 0)
+		return err;
+	/* Partner: the fence in catch_up(). */
+	leap__full_fence();
+	if (leap__guest_masks_irq(&c->guest, vector))
+		poke(c);
+	else if (leap__exchange(&x->pending, 0u))
+		leap__wake_signal(x->irqfd.fd);
+	return 0;
 }

@@ -21,16 +21,14 @@
 #include <leapio/dmabuf.h>
 
 #include "core/ctrl/admin.h"
+#include "core/ctrl/irqfd.h"
 #include "core/ctrl/lchan.h"
 
 #define LEAP__RT_VECTORS	LEAP__MAX_VECTORS
 
 /* One vector. Threads of groups read it. */
 struct leap__rvector {
-	/* A number that stays ours once it is; what is behind it is replaced,
-	 * so that no thread writes to somebody else's. -1 = none yet. */
-	int fd;
-	uint32_t has_fd;
+	struct leap__irqfd irqfd;
 	uint32_t pending;	/* exchanged: raised, and there was no
 				 * eventfd */
 };

@@ -251,7 +251,6 @@ static void init_fields(struct leap_vdev *v, struct leap_target *t)
 	v->target = t;
 	v->home = t->home;
 	v->sink_fd = -1;
-	v->pin.fd = -1;
 	v->nr_queues = t->opts.max_io_queues + 1;
 	v->nr_vectors = v->opts.nr_vectors;
 	v->msix_ctrl = v->nr_vectors - 1;

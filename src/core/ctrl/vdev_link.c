@@ -427,8 +427,8 @@ void leap__vdev_replay(struct leap_vdev *v, struct leap__iogroup *g,
 		replay_send(r, say_mem(v, leap__list_entry(pos,
 					struct leap__vrange, link)));
 	for (i = 0; v->opts.client_msix && i < v->nr_vectors; i++)
-		if (v->vector[i].has_fd)
-			replay_send(r, say_irq(v, i, v->vector[i].fd));
+		if (v->vector[i].irqfd.has_fd)
+			replay_send(r, say_irq(v, i, v->vector[i].irqfd.fd));
 	replay_queues(r);
 	replay_features(r);
 	replay_send(r, note_make(v, LEAP_LINK_RESUME));

@@ -8,15 +8,17 @@
  *	raise --> masked? pending --unmask--> fire --> eventfd, or opts.raise
  *	      '-> MSI-X is off: message to the home --> level of the pin
  *
+ * INTMS and INTMC mask MSI and the pin; of MSI-X they are to be left alone, and
+ * change nothing.
+ *
  * Knows of queues only whether entries wait in them.
  *
- * Spec: PCI Local Bus 3.0 s6.8.2 (MSI-X); NVMe PCIe Transport 1.0 s3.5
+ * Spec: PCI Local Bus 3.0 s6.8.2 (MSI-X); NVMe PCIe Transport 1.0 s3.1.1
+ * (INTMS, INTMC), s3.5
  */
-#define _GNU_SOURCE	/* dup3 */
 #include "core/ctrl/vdev_priv.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -38,20 +40,12 @@ int leap__vdev_irq_init(struct leap_vdev *v)
 	v->poke.run = poked;
 	v->intx_timer.run = intx_look;
 	for (i = 0; i < LEAP__VDEV_VECTORS; i++) {
-		v->vector[i].fd = -1;
+		v->vector[i].irqfd = LEAP__IRQFD_NONE;
 		v->vector[i].ctrl = VECTOR_MASKED;
 	}
-	v->pin.fd = -1;
+	v->pin = LEAP__IRQFD_NONE;
 	v->sink_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return v->sink_fd < 0 ? -EMFILE : 0;
-}
-
-static void close_fd(struct leap__vvector *x)
-{
-	if (x->fd >= 0)
-		close(x->fd);
-	x->fd = -1;
-	x->has_fd = 0;
 }
 
 void leap__vdev_irq_fini(struct leap_vdev *v)
@@ -62,8 +56,8 @@ void leap__vdev_irq_fini(struct leap_vdev *v)
 		return;	/* init was not */
 	leap_timer_stop(v->home, &v->intx_timer);
 	for (i = 0; i < LEAP__VDEV_VECTORS; i++)
-		close_fd(&v->vector[i]);
-	close_fd(&v->pin);
+		leap__irqfd_close(&v->vector[i].irqfd);
+	leap__irqfd_close(&v->pin);
 	if (v->sink_fd >= 0)
 		close(v->sink_fd);
 }
@@ -73,15 +67,15 @@ void leap__vdev_irq_trim(struct leap_vdev *v)
 	uint32_t i;
 
 	for (i = 0; i < v->nr_vectors; i++)
-		if (!v->vector[i].has_fd)
-			close_fd(&v->vector[i]);
+		if (!v->vector[i].irqfd.has_fd)
+			leap__irqfd_close(&v->vector[i].irqfd);
 }
 
 /* ---- firing ---- */
 
 static void fire(struct leap_vdev *v, uint32_t i)
 {
-	struct leap__vvector *x = &v->vector[i];
+	struct leap__irqfd *x = &v->vector[i].irqfd;
 
 	if (leap__load_acquire(&x->has_fd))
 		(void)leap__eventfd_signal(x->fd);
@@ -89,10 +83,17 @@ static void fire(struct leap_vdev *v, uint32_t i)
 		v->opts.raise(v->opts.arg, i);
 }
 
-static int is_masked(const struct leap_vdev *v, uint32_t i)
+static int table_masks(const struct leap_vdev *v, uint32_t i)
 {
 	return (leap__load_relaxed(&v->msix_ctrl) & MSIX_MASK_ALL) ||
 	       (leap__load_relaxed(&v->vector[i].ctrl) & VECTOR_MASKED);
+}
+
+/* The table is the client's, if it says so; registers are never. */
+static int is_masked(const struct leap_vdev *v, uint32_t i)
+{
+	return (!v->opts.client_msix && table_masks(v, i)) ||
+	       leap__guest_masks_irq(&v->guest, i);
 }
 
 /*
@@ -102,7 +103,8 @@ static int is_masked(const struct leap_vdev *v, uint32_t i)
  */
 static void fire_pending(struct leap_vdev *v, uint32_t i)
 {
-	leap__full_fence();
+	if (!LEAP_PLANT(IRQ_MASK_UNFENCED))
+		leap__full_fence();
 	if (!is_masked(v, i) && leap__exchange(&v->vector[i].pending, 0u))
 		fire(v, i);
 }
@@ -125,7 +127,8 @@ void leap__vdev_raise(struct leap__guest *guest, uint32_t vector)
 	}
 	if (vector >= v->nr_vectors)
 		return;
-	if (v->opts.client_msix) {
+	/* Nothing but a client masks it then. */
+	if (v->opts.client_msix && v->opts.irqs != LEAP_VDEV_HAS_MSI) {
 		fire(v, vector);
 		return;
 	}
@@ -240,10 +243,29 @@ void leap__vdev_msi_control(struct leap_vdev *v, int on, uint32_t nr,
 		fire_unmasked(v);
 }
 
+void leap__vdev_irq_mask(struct leap_vdev *v)
+{
+	struct leap_doorbell *first = leap__vdev_db(v, 0, 0);
+	leap_le32 mask = v->c && v->opts.irqs == LEAP_VDEV_HAS_MSI ?
+			 leap_to_le32(v->c->intm) : leap_to_le32(0);
+	uint32_t i;
+
+	if (leap__load_relaxed(&first->irq_mask) == mask)
+		return;
+	/* A reset: what was held back belongs to queues that go. */
+	if (v->c && !(v->c->cc & LEAP_CC_EN))
+		for (i = 0; i < v->nr_vectors; i++)
+			leap__exchange(&v->vector[i].pending, 0u);
+	leap__store_relaxed(&first->irq_mask, mask);
+	if (leap__load_relaxed(&v->msix_on))
+		fire_unmasked(v);
+}
+
 void leap__vdev_irq_reset(struct leap_vdev *v)
 {
 	uint32_t i;
 
+	leap__vdev_irq_mask(v);
 	for (i = 0; i < v->nr_vectors; i++) {
 		struct leap__vvector *x = &v->vector[i];
 
@@ -321,33 +343,16 @@ int leap_vdev_msix(const struct leap_vdev *v, uint32_t vector, uint64_t *addr,
 	*addr = (uint64_t)leap__load_relaxed(&x->addr_hi) << 32 |
 		leap__load_relaxed(&x->addr_lo);
 	*data = leap__load_relaxed(&x->data);
-	return is_masked(v, vector);
+	return table_masks(v, vector) ||
+	       leap__guest_masks_irq(&v->guest, vector);
 }
 
 /* ---- eventfds ---- */
 
-/* @fd behind the number that threads use, or the sink that nobody reads. */
-static int put_fd(struct leap_vdev *v, struct leap__vvector *x, int fd)
-{
-	int from = fd >= 0 ? fd : v->sink_fd;
-
-	if (x->fd < 0) {
-		if (fd < 0)
-			return 0;
-		x->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-		if (x->fd < 0)
-			return -errno;
-	} else if (dup3(from, x->fd, O_CLOEXEC) < 0) {
-		return -errno;
-	}
-	leap__store_release(&x->has_fd, fd >= 0);
-	return 0;
-}
-
 int leap_vdev_irq_fd(struct leap_vdev *v, uint32_t irq, uint32_t vector,
 		     int fd)
 {
-	struct leap__vvector *x;
+	struct leap__irqfd *x;
 	int err, had;
 
 	if (irq > LEAP_VDEV_MSIX ||
@@ -355,9 +360,9 @@ int leap_vdev_irq_fd(struct leap_vdev *v, uint32_t irq, uint32_t vector,
 		return leap__err(-EINVAL,
 			"leap_vdev_irq_fd: no vector %u of kind %u", vector,
 			irq);
-	x = irq == LEAP_VDEV_MSIX ? &v->vector[vector] : &v->pin;
+	x = irq == LEAP_VDEV_MSIX ? &v->vector[vector].irqfd : &v->pin;
 	had = (int)leap__load_relaxed(&x->has_fd);
-	err = put_fd(v, x, fd);
+	err = leap__irqfd_set(x, fd, v->sink_fd);
 	if (err)
 		return leap__err(err, "leap_vdev_irq_fd: fd %d: %s", fd,
 				 strerror(-err));

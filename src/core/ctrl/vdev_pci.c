@@ -333,6 +333,7 @@ void leap_vdev_bar_write(struct leap_vdev *v, uint64_t offset, const void *buf,
 		return;
 	if (offset < LEAP_REG_DBL) {
 		leap__ctrl_reg_write(v->c, offset, buf, bytes);
+		leap__vdev_irq_mask(v);
 		leap__vdev_intx_update(v);
 		return;
 	}

@@ -22,6 +22,7 @@
 #include <leapio/dmabuf.h>
 #include <leapio/record.h>
 
+#include "core/ctrl/irqfd.h"
 #include "core/ctrl/vdev.h"
 #include "dmabuf/region.h"
 #include "util/atomic.h"
@@ -73,11 +74,7 @@ struct leap__vvector {
 	uint32_t addr_lo, addr_hi, data;	/* as the guest wrote them */
 	uint32_t ctrl;		/* bit 0: masked */
 	uint32_t pending;	/* exchanged */
-	/* A descriptor number that stays ours once it is: what is behind it is
-	 * replaced, so that no thread writes to a number that has become
-	 * somebody else's. -1 = none yet. */
-	int fd;
-	uint32_t has_fd;
+	struct leap__irqfd irqfd;
 };
 
 /* A range of the guest's memory, for those that have to be told again. */
@@ -167,7 +164,7 @@ struct leap_vdev {
 	uint32_t irq_refused;		/* another process has not got one of
 					 * the eventfds */
 	struct leap__vvector vector[LEAP__VDEV_VECTORS];
-	struct leap__vvector pin;	/* INTx: fd and has_fd */
+	struct leap__irqfd pin;		/* INTx */
 	int sink_fd;
 	int level;
 	struct leap_timer intx_timer;
@@ -214,6 +211,8 @@ int leap__vdev_intx_allowed(const struct leap_vdev *v);
 int leap__vdev_irq_init(struct leap_vdev *v);
 void leap__vdev_irq_fini(struct leap_vdev *v);
 void leap__vdev_irq_reset(struct leap_vdev *v);
+/* INTMS or INTMC may have been written. */
+void leap__vdev_irq_mask(struct leap_vdev *v);
 /* No thread can raise anything: let go of descriptors without use. */
 void leap__vdev_irq_trim(struct leap_vdev *v);
 void leap__vdev_msix_control(struct leap_vdev *v, uint32_t ctrl);

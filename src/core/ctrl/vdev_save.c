@@ -112,7 +112,7 @@ static void put_vectors(struct box *b, const struct leap_vdev *v)
 		struct vector o = {
 			i, x->addr_lo, x->addr_hi, x->data, x->ctrl,
 			leap__load_relaxed(&x->pending),
-			put_fd(b, x->has_fd ? x->fd : -1), 0,
+			put_fd(b, x->irqfd.has_fd ? x->irqfd.fd : -1), 0,
 		};
 
 		put(b, T_VECTOR, &o, sizeof(o));
@@ -379,6 +379,7 @@ static int carry_on(struct leap_vdev *v, const struct leap__saved *s,
 	err = check_ctrl(v->c);
 	if (err)
 		return err;
+	leap__vdev_irq_mask(v);
 	leap__vdev_msix_control(v, h->msix_ctrl);
 	v->commands = h->commands;
 	v->doorbells = h->doorbells;

@@ -68,6 +68,18 @@ static inline bool leap__guest_wants_irq(const struct leap__guest *guest)
 	return !leap__load_relaxed(&first->no_irq);
 }
 
+/* The same, for one that the guest has masked in registers: the admin half is
+ * told, and keeps it. */
+static inline bool leap__guest_masks_irq(const struct leap__guest *guest,
+					 uint32_t vector)
+{
+	const struct leap_doorbell *first =
+		(const struct leap_doorbell *)(const void *)guest->state;
+
+	return vector < 32 && (leap_from_le32(leap__load_relaxed(
+				&first->irq_mask)) >> vector & 1);
+}
+
 struct leap__guest_cq;
 
 /*

@@ -187,10 +187,18 @@ static int target_poll(struct leap_poller *poller, unsigned int budget)
 	return n ? fetch(t, may_fetch(t, n)) : 0;
 }
 
+/* What is under way on the socket has to end first, which is an event. */
+static bool waits_for_socket(const struct target *t)
+{
+	return !t->vqp.connected && t->chan.c.paused &&
+	       !leap__fdchan_is_paused(&t->chan.c);
+}
+
 static int target_arm(struct leap_poller *poller)
 {
 	struct target *t = (struct target *)
 		((char *)poller - offsetof(struct target, poller));
+	int n;
 
 	if (t->chan.c.dead)
 		return 0;
@@ -201,7 +209,8 @@ static int target_arm(struct leap_poller *poller)
 		return 0;
 	if (!t->vqp.connected && t->vqp.nr_cmds)
 		return 0;	/* its completion is an event */
-	return leap__sqc_arm(&t->sqc) != 0;
+	n = leap__sqc_arm(&t->sqc);
+	return n > 0 ? !waits_for_socket(t) : n < 0;
 }
 
 void leap__shm_vqp_resume(struct leap_vqp *vqp)
