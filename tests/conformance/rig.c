@@ -323,7 +323,7 @@ static int wait_flag(struct rig *rig, const int *flag)
 
 	while (!*flag) {
 		leap_pollgroup_wait(rig->pg, 1000000);
-		if (leap_pollgroup_now_ns(rig->pg) - from > 20000000000ull)
+		if (leap_pollgroup_now_ns(rig->pg) - from > 120000000000ull)
 			return -ETIMEDOUT;
 	}
 	return 0;

@@ -26,7 +26,7 @@
 
 #define QD		24
 #define BLOCKS		(AF_BLOCKS / 8)
-#define STUCK_MS	20000
+#define STUCK_MS	120000
 
 struct slot {
 	uint64_t page;

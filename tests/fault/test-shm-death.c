@@ -55,7 +55,7 @@ static void doubt(void)
 
 static void work(struct fault_host *h, uint32_t n)
 {
-	uint64_t until = fault_now_ns() + 20000000000ull, from = h->verified;
+	uint64_t until = fault_now_ns() + 120000000000ull, from = h->verified;
 
 	while (h->verified < from + n) {
 		leap_pollgroup_wait(h->pg, 1000000);
@@ -69,7 +69,7 @@ static void work(struct fault_host *h, uint32_t n)
 static void one_round(struct fault_server *s, struct fault_host *good,
 		      uint32_t round)
 {
-	uint64_t until = fault_now_ns() + 20000000000ull;
+	uint64_t until = fault_now_ns() + 120000000000ull;
 	volatile uint64_t *seen = &victim->verified;
 	uint64_t from = *seen;
 	int status;

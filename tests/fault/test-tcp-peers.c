@@ -206,7 +206,7 @@ static void work(uint32_t n, uint32_t ms)
 
 static void close_good(void)
 {
-	uint64_t until = fault_now_ns() + 20000000000ull;
+	uint64_t until = fault_now_ns() + 120000000000ull;
 	uint32_t i;
 
 	for (i = 0; i < NR_GOOD; i++)

@@ -244,7 +244,7 @@ void script_close(struct script *s)
 void script_end(struct script *s)
 {
 	struct leap_pollgroup_stats stats = { sizeof(stats) };
-	uint64_t until = leap_pollgroup_now_ns(s->pg) + 10000000000ull;
+	uint64_t until = leap_pollgroup_now_ns(s->pg) + 60000000000ull;
 	int i;
 
 	if (!s->closing)

@@ -62,7 +62,7 @@ void script_drop_aers(struct script *s);
 void script_release(struct script *s);
 
 #define WAIT(s, cond) do { \
-	uint64_t until = leap_pollgroup_now_ns((s)->pg) + 10000000000ull; \
+	uint64_t until = leap_pollgroup_now_ns((s)->pg) + 60000000000ull; \
 	while (!(cond) && leap_pollgroup_now_ns((s)->pg) < until) \
 		leap_pollgroup_wait((s)->pg, 1000000); \
 	assert_true(cond); \

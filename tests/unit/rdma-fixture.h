@@ -123,7 +123,7 @@ uint64_t rdma_now_ns(void);
 
 /* Poll until it is so, for 20 s at most. */
 #define RDMA_WAIT(cond, poll) do { \
-	uint64_t end_ns_ = rdma_now_ns() + 20000000000u; \
+	uint64_t end_ns_ = rdma_now_ns() + 120000000000u; \
 	while (!(cond) && rdma_now_ns() < end_ns_) \
 		poll; \
 	assert_true(cond); \

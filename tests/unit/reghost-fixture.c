@@ -38,7 +38,7 @@ int rh_turn(const int *flag)
 {
 	uint64_t from = leap_pollgroup_now_ns(rh.pg);
 
-	while (!*flag && leap_pollgroup_now_ns(rh.pg) - from < 8000000000ull) {
+	while (!*flag && leap_pollgroup_now_ns(rh.pg) - from < 60000000000ull) {
 		leap_pollgroup_poll(rh.pg, 0);
 		fake_poll();
 	}

@@ -16,7 +16,7 @@ void rx_set_err(int err, void *arg)
 
 void rx_wait_flag(struct world *w)
 {
-	uint64_t end = leap_pollgroup_now_ns(w->pg) + 20000000000u;
+	uint64_t end = leap_pollgroup_now_ns(w->pg) + 120000000000u;
 
 	while (!w->flag) {
 		leap_pollgroup_wait(w->pg, 10000000);

@@ -229,7 +229,7 @@ void shm_wait_for_fds(int n)
 {
 	int i;
 
-	for (i = 0; i < 500 && fds_open() > n; i++)
+	for (i = 0; i < 6000 && fds_open() > n; i++)
 		usleep(10000);
 	assert_true(fds_open() <= n);
 }

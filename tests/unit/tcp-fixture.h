@@ -51,7 +51,7 @@ void tcp_fixture_stop(struct tcp_fixture *f);
 
 /* Poll until it is so, for 20 s at most: loopback TCP may take its time. */
 #define TCP_WAIT(cond, poll) do { \
-	uint64_t end_ns_ = tcp_now_ns() + 20000000000u; \
+	uint64_t end_ns_ = tcp_now_ns() + 120000000000u; \
 	while (!(cond) && tcp_now_ns() < end_ns_) \
 		poll; \
 	assert_true(cond); \

@@ -51,7 +51,7 @@ static inline void peer_start(struct peer *p, int fd,
 static inline void peer_send(struct peer *p, const void *bytes, size_t n)
 {
 	const uint8_t *at = bytes;
-	uint64_t end_ns = tcp_now_ns() + 20000000000u;
+	uint64_t end_ns = tcp_now_ns() + 120000000000u;
 
 	while (n && tcp_now_ns() < end_ns) {
 		ssize_t did = send(p->fd, at, n, MSG_NOSIGNAL);
@@ -114,7 +114,7 @@ static inline void peer_pdu(struct peer *p, union leap__tcp_pdu *pdu,
 static inline int peer_recv(struct peer *p)
 {
 	uint32_t plen = 0, head;
-	uint64_t end_ns = tcp_now_ns() + 20000000000u;
+	uint64_t end_ns = tcp_now_ns() + 120000000000u;
 	uint8_t *pdu;
 
 	while (tcp_now_ns() < end_ns) {

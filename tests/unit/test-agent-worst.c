@@ -226,11 +226,12 @@ static int fencing(struct af *f)
 	return af_info(f).state == LEAP_AGENT_FENCING;
 }
 
+/* And as many times as that are milliseconds, where a process stands still. */
 static void poll_for(struct af *f, uint64_t ms)
 {
-	uint64_t from = af_ms();
+	uint64_t from = af_ms(), looks = 0;
 
-	while (af_ms() - from < ms)
+	while (af_ms() - from < ms || looks++ < ms)
 		af_poll(f);
 }
 

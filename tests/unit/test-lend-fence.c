@@ -69,7 +69,7 @@ static void wait_side(struct lx_side *s, int state)
 	while (s->state != state) {
 		leap_pollgroup_wait(s->pg, 1000000);
 		assert_true(leap_pollgroup_now_ns(lx.pg) - from <
-			    LX_SECONDS(20));
+			    LX_SECONDS(120));
 	}
 }
 

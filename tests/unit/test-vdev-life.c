@@ -106,7 +106,7 @@ static void test_mem(void **state)
 	assert_int_equal(leap_vdev_mem_add(w->v, &r), -EEXIST);
 	assert_int_equal(leap_vdev_mem_del(w->v, base, 4096, set_err, &done),
 			 -ENOENT);
-	serve_ns(w->pg, w->ss, "delay[read_us=50000] -> memory:16M", 2);
+	serve_ns(w->pg, w->ss, "delay[read_us=500000] -> memory:16M", 2);
 	gd_up(g, &w->cq, &w->sq, 32);
 	vx_start_slow(w, 10);
 	/* Not before the reads have landed. */
@@ -179,7 +179,7 @@ static void test_save(void **state)
 	int fd = eventfd(0, EFD_NONBLOCK);
 	uint32_t turn, i, cmd;
 
-	serve_ns(w->pg, w->ss, "delay[read_us=20000] -> memory:16M", 2);
+	serve_ns(w->pg, w->ss, "delay[read_us=200000] -> memory:16M", 2);
 	gd_msix_enable(g, 1);
 	vx_unmask(g, 0, 0x4030);
 	vx_unmask(g, 7, 0x4037);

@@ -270,7 +270,7 @@ static void turn(const int *flag)
 {
 	uint64_t from = leap_pollgroup_now_ns(t.pg);
 
-	while (!*flag && leap_pollgroup_now_ns(t.pg) - from < 8000000000ull) {
+	while (!*flag && leap_pollgroup_now_ns(t.pg) - from < 60000000000ull) {
 		leap_pollgroup_poll(t.pg, 0);
 		serve();
 	}

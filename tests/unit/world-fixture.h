@@ -86,7 +86,7 @@ static inline int fd_readable(struct world_test *t, int timeout_ms)
 
 static inline void io_wait_any(struct world_test *t, struct test_io *x)
 {
-	uint64_t until = leap_pollgroup_now_ns(t->pg) + 20000000000u;
+	uint64_t until = leap_pollgroup_now_ns(t->pg) + 120000000000u;
 
 	while (!x->nr_done) {
 		leap_pollgroup_wait(t->pg, 1000000000);
