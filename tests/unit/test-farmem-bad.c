@@ -109,6 +109,42 @@ static void test_bounds(void **state)
 	pay_one(&fm.pay, 1, fm_run_sqe);
 }
 
+/* Who is connected to one share has no way to another, or to what others are
+ * given: not even with the right key. */
+static void test_other_share(void **state)
+{
+	uint64_t at = (uintptr_t)leap_dmabuf_addr(fm.pay.buf);
+	struct leap_share *share = fm.share;
+	struct leap_farmem *far = fm.far;
+	const struct leap__v_mr *mr;
+	struct leap__v_pd *pd[2];
+	uint32_t i, k, n = 0;
+
+	(void)state;
+	snprintf(fm.url, sizeof(fm.url), "rdma://127.0.0.1:0");
+	fm_share(FM_RW);
+	fm_open(TOKEN, 1);
+	for (k = 0; k < 2; k++)
+		pd[k] = fake_id(fm.fabric, 1, k)->qp->pd;
+	fake_lock(fm.fabric);
+	for (i = 0; i < FAKE_MRS; i++) {
+		mr = fm.fabric->mrs[i];
+		if (!mr || mr->addr != at)
+			continue;
+		for (k = 0; k < 2; k++)
+			n += fake_reach(fm.fabric, pd[k], mr->key, at, 4096,
+					LEAP__V_REMOTE_READ) != NULL;
+	}
+	fake_unlock(fm.fabric);
+	fm_close();
+	fm_unshare();
+	fm.far = far;
+	fm.share = share;
+	/* Each its own. */
+	assert_int_equal(n, 2);
+	pay_one(&fm.pay, 1, fm_run_sqe);
+}
+
 /* What is given for reading is read; the rest is refused on this side. */
 static void test_permission(void **state)
 {
@@ -291,6 +327,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		FM_TEST(test_wrong_key),
 		FM_TEST(test_bounds),
+		FM_TEST(test_other_share),
 		FM_TEST(test_permission),
 		FM_TEST(test_lists),
 		FM_TEST(test_strangers),

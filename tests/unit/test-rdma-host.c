@@ -478,7 +478,8 @@ static void test_answered_early(void **state)
 	assert_int_equal(b.r.done, RDMA_DEPTH - 2);
 	/* Other queues of this poll group stay. */
 	assert_int_equal(leap__rdma_pool_get(b.pg, fake_id(b.fabric, 0, 0)->dev,
-					     NULL, &pool), 0);
+					     NULL, LEAP__RDMA_HOSTS, &pool),
+			 0);
 	fake_break(fake_id(b.fabric, 0, 0));
 	RDMA_WAIT(b.r.lost, rdma_run_poll(&b.r));
 	leap__dmabuf_recall(b.buf, &recall);

@@ -311,6 +311,56 @@ static void test_nr_reads(void **state)
 	}
 }
 
+/* What others of this process give keys of, on the same device. */
+static const struct leap__v_mr *given(const struct world *w)
+{
+	const struct leap__v_mr *mr;
+	uint32_t i;
+
+	for (i = 0; i < FAKE_MRS; i++) {
+		mr = w->fabric->mrs[i];
+		if (mr && mr->access & LEAP__V_REMOTE_WRITE &&
+		    mr->pd != w->p.pd)
+			return mr;
+	}
+	return NULL;
+}
+
+/* A host that guesses the key of what a host end here has given a controller
+ * gets at nothing. */
+static void test_guessed_key(void **state)
+{
+	const struct leap__v_mr *mr;
+	struct leap__v_sge sge;
+	struct rdma_run r = { 0 };
+	struct leap__v_wr wr = {
+		.id = 7, .sge = &sge, .nr_sge = 1, .op = LEAP__V_WRITE,
+		.flags = LEAP__V_SIGNALED,
+	};
+	struct world w;
+
+	live(&w);
+	rdma_open(&r, &w.f, w.pg, 1, 0, 8192);
+	rdma_connect(&r);
+	mr = given(&w);
+	assert_non_null(mr);
+	sge.addr = (uintptr_t)w.p.data;
+	sge.len = 4096;
+	sge.lkey = w.p.data_keys.lkey;
+	wr.key = mr->key;
+	wr.remote = mr->addr;
+	memset(w.p.data, 0x77, 4096);
+	assert_int_equal(w.p.v->post_send(w.p.qp, &wr, 1), 0);
+	while (peer_completion(&w.p) && w.p.wc.id != 7)
+		;
+	assert_int_equal(w.p.wc.id, 7);
+	assert_int_equal(w.p.wc.status, LEAP__V_ACCESS);
+	/* The other queue has nothing to do with it. */
+	rdma_ios(&r, 20);
+	rdma_close(&r);
+	finish(&w);
+}
+
 /* A host that posts no receive for its answer: it waits, and gets it. */
 static void test_slow_peer(void **state)
 {
@@ -458,6 +508,7 @@ int main(void)
 		cmocka_unit_test(test_late_read),
 		cmocka_unit_test(test_wrong_keys),
 		cmocka_unit_test(test_nr_reads),
+		cmocka_unit_test(test_guessed_key),
 		cmocka_unit_test(test_slow_peer),
 		cmocka_unit_test(test_stalled_peer),
 		cmocka_unit_test(test_slow_not_stalled),

@@ -361,7 +361,8 @@ int leap__rdma_conn_dev(struct leap__rdma_conn *c)
 
 	if (c->pool)
 		return 0;
-	err = leap__rdma_pool_get(c->pg, c->v->id_dev(c->id), c->dev, &c->pool);
+	err = leap__rdma_pool_get(c->pg, c->v->id_dev(c->id), c->dev,
+				  c->realm, &c->pool);
 	if (!err && !c->dev) {
 		c->dev = c->pool->dev;
 		leap__rdma_dev_join(c->dev);
@@ -515,7 +516,7 @@ int leap__rdma_conn_attach(struct leap__rdma_conn *c,
 		leap__rdma_work(c);
 		return 0;
 	}
-	err = leap__rdma_pool_get(pg, c->dev->dev, c->dev, &c->pool);
+	err = leap__rdma_pool_get(pg, c->dev->dev, c->dev, c->realm, &c->pool);
 	if (!err)
 		err = leap__rdma_pool_bufs(pg, c->pool);
 	if (!err)

@@ -257,6 +257,7 @@ static void peer_start(struct leap__rdma_door *d, const struct leap__v_cm *cm)
 	}
 	if (!err) {
 		p->share = s;
+		p->c.realm = s;
 		err = leap__rdma_conn_init(&p->c, &peer_end, s->pg, cm->id);
 	}
 	if (!err)
