@@ -188,6 +188,58 @@ static void test_lists(void **state)
 	pay_one(&fm.pay, 1, fm_run_sqe);
 }
 
+static uint64_t nr_peers(void)
+{
+	struct leap_share_info si = { sizeof(si) };
+
+	assert_int_equal(leap_share_info(fm.share, &si), 0);
+	return si.peers;
+}
+
+/* A share for one peer, whose machine goes without a word: the next one finds
+ * it full, which is when the owner looks who is still there. */
+static void test_vanished(void **state)
+{
+	struct leap_share_opts o = LEAP_SHARE_OPTS_INIT;
+	struct leap_farmem *far;
+	uint64_t from;
+
+	(void)state;
+	fm_mem_del(BYTES);
+	fm_close();
+	fm_unshare();
+	o.url = fm.url;
+	o.buf = fm.pay.buf;
+	o.perm = FM_RW;
+	o.max_peers = 1;
+	memset(o.token, TOKEN, sizeof(o.token));
+	assert_int_equal(leap_share_create(fm.owner, &o, &fm.share), 0);
+	fm_open(TOKEN, 1);
+	fm_mem_add(FM_RW);
+	/* One who is there does not notice. */
+	far = fm.far;
+	fm_open(TOKEN, -ECONNREFUSED);
+	fm_close();
+	fm.far = far;
+	pay_one(&fm.pay, 1, fm_run_sqe);
+	assert_int_equal(fm_info().connections, 1);
+	fm_mem_del(BYTES);
+	fm.fabric->mute = 1;
+	fm_close();
+	fm.fabric->mute = 0;
+	fm_poll(NULL);
+	assert_int_equal(nr_peers(), 1);
+	fm_open(TOKEN, -ECONNREFUSED);
+	fm_close();
+	from = fm_lived_ns();
+	while (nr_peers() && fm_lived_ns() - from < SECONDS(20))
+		fm_poll(NULL);
+	assert_int_equal(nr_peers(), 0);
+	fm_open(TOKEN, 1);
+	fm_mem_add(FM_RW);
+	pay_one(&fm.pay, 2, fm_run_sqe);
+}
+
 /* Those who do not know the token, and those who are no share. */
 static void test_strangers(void **state)
 {
@@ -330,6 +382,7 @@ int main(void)
 		FM_TEST(test_other_share),
 		FM_TEST(test_permission),
 		FM_TEST(test_lists),
+		FM_TEST(test_vanished),
 		FM_TEST(test_strangers),
 		FM_TEST(test_other_kind),
 		FM_TEST(test_options),
