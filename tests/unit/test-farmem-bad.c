@@ -109,6 +109,42 @@ static void test_bounds(void **state)
 	pay_one(&fm.pay, 1, fm_run_sqe);
 }
 
+/* Who is connected to one share has no way to another, or to what others are
+ * given: not even with the right key. */
+static void test_other_share(void **state)
+{
+	uint64_t at = (uintptr_t)leap_dmabuf_addr(fm.pay.buf);
+	struct leap_share *share = fm.share;
+	struct leap_farmem *far = fm.far;
+	const struct leap__v_mr *mr;
+	struct leap__v_pd *pd[2];
+	uint32_t i, k, n = 0;
+
+	(void)state;
+	snprintf(fm.url, sizeof(fm.url), "rdma://127.0.0.1:0");
+	fm_share(FM_RW);
+	fm_open(TOKEN, 1);
+	for (k = 0; k < 2; k++)
+		pd[k] = fake_id(fm.fabric, 1, k)->qp->pd;
+	fake_lock(fm.fabric);
+	for (i = 0; i < FAKE_MRS; i++) {
+		mr = fm.fabric->mrs[i];
+		if (!mr || mr->addr != at)
+			continue;
+		for (k = 0; k < 2; k++)
+			n += fake_reach(fm.fabric, pd[k], mr->key, at, 4096,
+					LEAP__V_REMOTE_READ) != NULL;
+	}
+	fake_unlock(fm.fabric);
+	fm_close();
+	fm_unshare();
+	fm.far = far;
+	fm.share = share;
+	/* Each its own. */
+	assert_int_equal(n, 2);
+	pay_one(&fm.pay, 1, fm_run_sqe);
+}
+
 /* What is given for reading is read; the rest is refused on this side. */
 static void test_permission(void **state)
 {
@@ -150,6 +186,58 @@ static void test_lists(void **state)
 	sqe.prp2 = leap_to_le64(PAYLOAD + 65536);
 	assert_int_equal(gd_cmd(fm.g, &fm.sq, &sqe), LEAP_SC_DATA_TRANSFER);
 	pay_one(&fm.pay, 1, fm_run_sqe);
+}
+
+static uint64_t nr_peers(void)
+{
+	struct leap_share_info si = { sizeof(si) };
+
+	assert_int_equal(leap_share_info(fm.share, &si), 0);
+	return si.peers;
+}
+
+/* A share for one peer, whose machine goes without a word: the next one finds
+ * it full, which is when the owner looks who is still there. */
+static void test_vanished(void **state)
+{
+	struct leap_share_opts o = LEAP_SHARE_OPTS_INIT;
+	struct leap_farmem *far;
+	uint64_t from;
+
+	(void)state;
+	fm_mem_del(BYTES);
+	fm_close();
+	fm_unshare();
+	o.url = fm.url;
+	o.buf = fm.pay.buf;
+	o.perm = FM_RW;
+	o.max_peers = 1;
+	memset(o.token, TOKEN, sizeof(o.token));
+	assert_int_equal(leap_share_create(fm.owner, &o, &fm.share), 0);
+	fm_open(TOKEN, 1);
+	fm_mem_add(FM_RW);
+	/* One who is there does not notice. */
+	far = fm.far;
+	fm_open(TOKEN, -ECONNREFUSED);
+	fm_close();
+	fm.far = far;
+	pay_one(&fm.pay, 1, fm_run_sqe);
+	assert_int_equal(fm_info().connections, 1);
+	fm_mem_del(BYTES);
+	fm.fabric->mute = 1;
+	fm_close();
+	fm.fabric->mute = 0;
+	fm_poll(NULL);
+	assert_int_equal(nr_peers(), 1);
+	fm_open(TOKEN, -ECONNREFUSED);
+	fm_close();
+	from = fm_lived_ns();
+	while (nr_peers() && fm_lived_ns() - from < SECONDS(20))
+		fm_poll(NULL);
+	assert_int_equal(nr_peers(), 0);
+	fm_open(TOKEN, 1);
+	fm_mem_add(FM_RW);
+	pay_one(&fm.pay, 2, fm_run_sqe);
 }
 
 /* Those who do not know the token, and those who are no share. */
@@ -291,8 +379,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		FM_TEST(test_wrong_key),
 		FM_TEST(test_bounds),
+		FM_TEST(test_other_share),
 		FM_TEST(test_permission),
 		FM_TEST(test_lists),
+		FM_TEST(test_vanished),
 		FM_TEST(test_strangers),
 		FM_TEST(test_other_kind),
 		FM_TEST(test_options),

@@ -128,6 +128,9 @@ static void test_largest_data(void **state)
 	connect_at(&w, 128);
 	assert_int_equal(w.err, 0);
 	assert_int_equal(w.status, 0);
+	/* MDTS comes from this, and a keyed descriptor has 24 bits. */
+	assert_in_range(w.f.target.vqp->max_data_bytes, 1u << 23,
+			(1u << 24) - 1);
 	close_it(&w);
 	finish(&w);
 }

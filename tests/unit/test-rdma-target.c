@@ -173,6 +173,10 @@ static void test_descriptors(void **state)
 	      w.p.data_keys.rkey, 0);
 	peer_send(&w.p, LEAP_SQE_SIZE);
 	status_is(&w, 4, LEAP_SC_SGL_DATA_LEN);
+	keyed(io(&w.p, LEAP_NVM_WRITE, 0, 512, 4), (uintptr_t)w.p.data, 0,
+	      w.p.data_keys.rkey, LEAP_SGL_SUB_INVALIDATE);
+	peer_send(&w.p, LEAP_SQE_SIZE);
+	status_is(&w, 4, LEAP_SC_SGL_DATA_LEN);
 	/* In-capsule data that reads, that is not there, or not all there. */
 	in_capsule(io(&w.p, LEAP_NVM_READ, 0, 512, 5), 0, 512);
 	peer_send(&w.p, LEAP_SQE_SIZE + 512);
@@ -183,6 +187,9 @@ static void test_descriptors(void **state)
 	in_capsule(io(&w.p, LEAP_NVM_WRITE, 0, 512, 7), 1, 512);
 	peer_send(&w.p, LEAP_SQE_SIZE + 512);
 	status_is(&w, 7, LEAP_SC_SGL_OFFSET);
+	in_capsule(io(&w.p, LEAP_NVM_WRITE, 0, 512, 8), 256, UINT32_MAX);
+	peer_send(&w.p, LEAP_SQE_SIZE + 512);
+	status_is(&w, 8, LEAP_SC_SGL_OFFSET);
 	in_capsule(io(&w.p, LEAP_NVM_WRITE, 0, 512, 8), UINT64_MAX, 512);
 	peer_send(&w.p, LEAP_SQE_SIZE + 512);
 	status_is(&w, 8, LEAP_SC_SGL_OFFSET);
@@ -230,6 +237,65 @@ static void test_invalidate(void **state)
 {
 	invalidate(0);
 	invalidate(1);
+}
+
+/* Two at once with one CID, which is the host's business: each is executed, and
+ * answered once. */
+static void test_same_cid(void **state)
+{
+	struct world w;
+	unsigned int i;
+
+	live(&w);
+	w.f.delay = 4;
+	memset(w.p.data, 0x31, 512);
+	memset(w.p.data + 512, 0x32, 512);
+	for (i = 0; i < 2; i++) {
+		keyed(io(&w.p, LEAP_NVM_WRITE, 512 * i, 512, 9),
+		      (uintptr_t)w.p.data + 512 * i, 512, w.p.data_keys.rkey,
+		      0);
+		peer_send(&w.p, LEAP_SQE_SIZE);
+	}
+	status_is(&w, 9, 0);
+	status_is(&w, 9, 0);
+	assert_null(answer(&w));
+	assert_memory_equal(w.f.disk, w.p.data, 1024);
+	finish(&w);
+}
+
+/* A message that invalidates a key of ours, which was never given. */
+static void test_invalidates_ours(void **state)
+{
+	struct leap__rdma_conn *c;
+	struct leap__v_sge sge;
+	struct leap__v_wr wr = {
+		.id = 7, .sge = &sge, .nr_sge = 1, .op = LEAP__V_SEND_INV,
+		.flags = LEAP__V_SIGNALED,
+	};
+	struct world w;
+	uint32_t n;
+
+	for (n = 0; n < 2; n++) {
+		live(&w);
+		c = &((struct target *)w.f.target.vqp)->c;
+		wr.key = c->pool->lkey;
+		/* A device that lets it, and one that does not. */
+		if (n)
+			fake_may_invalidate(w.fabric, wr.key);
+		sge.addr = (uintptr_t)w.p.data;
+		sge.len = LEAP_SQE_SIZE;
+		sge.lkey = w.p.data_keys.lkey;
+		memset(w.p.data, 0, LEAP_SQE_SIZE);
+		assert_int_equal(w.p.v->post_send(w.p.qp, &wr, 1), 0);
+		polls(&w);
+		/* Without receives of its own it learns of it from the host. */
+		if (rdma_srq && !n)
+			assert_int_equal(w.p.v->disconnect(w.p.id), 0);
+		gone(&w);
+		assert_null(answer(&w));
+		assert_int_equal(w.f.executed, 0);
+		finish(&w);
+	}
 }
 
 /* A device that says that an answer is out while a READ before it is not: the
@@ -309,6 +375,56 @@ static void test_nr_reads(void **state)
 				 n);
 		finish(&w);
 	}
+}
+
+/* What others of this process give keys of, on the same device. */
+static const struct leap__v_mr *given(const struct world *w)
+{
+	const struct leap__v_mr *mr;
+	uint32_t i;
+
+	for (i = 0; i < FAKE_MRS; i++) {
+		mr = w->fabric->mrs[i];
+		if (mr && mr->access & LEAP__V_REMOTE_WRITE &&
+		    mr->pd != w->p.pd)
+			return mr;
+	}
+	return NULL;
+}
+
+/* A host that guesses the key of what a host end here has given a controller
+ * gets at nothing. */
+static void test_guessed_key(void **state)
+{
+	const struct leap__v_mr *mr;
+	struct leap__v_sge sge;
+	struct rdma_run r = { 0 };
+	struct leap__v_wr wr = {
+		.id = 7, .sge = &sge, .nr_sge = 1, .op = LEAP__V_WRITE,
+		.flags = LEAP__V_SIGNALED,
+	};
+	struct world w;
+
+	live(&w);
+	rdma_open(&r, &w.f, w.pg, 1, 0, 8192);
+	rdma_connect(&r);
+	mr = given(&w);
+	assert_non_null(mr);
+	sge.addr = (uintptr_t)w.p.data;
+	sge.len = 4096;
+	sge.lkey = w.p.data_keys.lkey;
+	wr.key = mr->key;
+	wr.remote = mr->addr;
+	memset(w.p.data, 0x77, 4096);
+	assert_int_equal(w.p.v->post_send(w.p.qp, &wr, 1), 0);
+	while (peer_completion(&w.p) && w.p.wc.id != 7)
+		;
+	assert_int_equal(w.p.wc.id, 7);
+	assert_int_equal(w.p.wc.status, LEAP__V_ACCESS);
+	/* The other queue has nothing to do with it. */
+	rdma_ios(&r, 20);
+	rdma_close(&r);
+	finish(&w);
 }
 
 /* A host that posts no receive for its answer: it waits, and gets it. */
@@ -455,9 +571,12 @@ int main(void)
 		cmocka_unit_test(test_flood),
 		cmocka_unit_test(test_descriptors),
 		cmocka_unit_test(test_invalidate),
+		cmocka_unit_test(test_same_cid),
+		cmocka_unit_test(test_invalidates_ours),
 		cmocka_unit_test(test_late_read),
 		cmocka_unit_test(test_wrong_keys),
 		cmocka_unit_test(test_nr_reads),
+		cmocka_unit_test(test_guessed_key),
 		cmocka_unit_test(test_slow_peer),
 		cmocka_unit_test(test_stalled_peer),
 		cmocka_unit_test(test_slow_not_stalled),

@@ -252,6 +252,18 @@ static void nudge_later(struct leap__rdma_conn *c)
 		leap__rdma_timer(c, LEAP__RDMA_NUDGE_MS << c->nudges);
 }
 
+void leap__rdma_touch(struct leap__rdma_conn *c)
+{
+	struct leap__v_sge *none;
+	struct leap__v_wr *wr;
+
+	wr = leap__rdma_post(c, LEAP__V_WRITE, 0, &none, 0);
+	wr->remote = 0;
+	/* Of no bytes none is looked at, but 0 is often special. */
+	wr->key = 1;
+	leap__rdma_flush(c);
+}
+
 /*
  * While siw accepts, it does not look at what comes, and later only when more
  * comes: our first message could wait there for ever. So a peer of iWARP that
@@ -259,19 +271,12 @@ static void nudge_later(struct leap__rdma_conn *c)
  */
 static void nudge(struct leap__rdma_conn *c)
 {
-	struct leap__v_sge *none;
-	struct leap__v_wr *wr;
-
 	if (c->heard)
 		return;
 	if (leap__rdma_room(c)) {
 		leap__pg_log(c->pg, LEAP_LOG_DEBUG,
 			     "rdma: no answer yet: a WRITE of no bytes");
-		wr = leap__rdma_post(c, LEAP__V_WRITE, 0, &none, 0);
-		wr->remote = 0;
-		/* Of no bytes none is looked at, but 0 is often special. */
-		wr->key = 1;
-		leap__rdma_flush(c);
+		leap__rdma_touch(c);
 		c->nudges++;
 	}
 	nudge_later(c);
@@ -361,7 +366,8 @@ int leap__rdma_conn_dev(struct leap__rdma_conn *c)
 
 	if (c->pool)
 		return 0;
-	err = leap__rdma_pool_get(c->pg, c->v->id_dev(c->id), c->dev, &c->pool);
+	err = leap__rdma_pool_get(c->pg, c->v->id_dev(c->id), c->dev,
+				  c->realm, &c->pool);
 	if (!err && !c->dev) {
 		c->dev = c->pool->dev;
 		leap__rdma_dev_join(c->dev);
@@ -515,7 +521,7 @@ int leap__rdma_conn_attach(struct leap__rdma_conn *c,
 		leap__rdma_work(c);
 		return 0;
 	}
-	err = leap__rdma_pool_get(pg, c->dev->dev, c->dev, &c->pool);
+	err = leap__rdma_pool_get(pg, c->dev->dev, c->dev, c->realm, &c->pool);
 	if (!err)
 		err = leap__rdma_pool_bufs(pg, c->pool);
 	if (!err)

@@ -98,6 +98,7 @@ struct leap__rdma_conn {
 	const struct leap__rdma_end *end;
 	const struct leap__verbs *v;
 	struct leap_pollgroup *pg;
+	const void *realm;		/* of the end, before it has a device */
 	struct leap__rdma_dev *dev;
 	struct leap__rdma_pool *pool;
 	struct leap__v_chan *chan;
@@ -196,6 +197,10 @@ void leap__rdma_connecting(struct leap__rdma_conn *c,
 
 /* conn.c: the peer has accepted what we asked for: READY. */
 void leap__rdma_up(struct leap__rdma_conn *c);
+
+/* A WRITE of no bytes, when there is room: of a peer that is not there any more
+ * the device then says so. */
+void leap__rdma_touch(struct leap__rdma_conn *c);
 
 /* Something is to be posted or ended: look at the end of this poll. */
 static inline void leap__rdma_work(struct leap__rdma_conn *c)

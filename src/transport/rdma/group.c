@@ -9,7 +9,6 @@
 #include "transport/rdma/group.h"
 
 #include "core/io/dispatch.h"
-#include "core/io/transport.h"
 #include "util/atomic.h"
 #include "util/err.h"
 #include "util/list.h"
@@ -194,7 +193,7 @@ const struct leap__verbs *leap__rdma_verbs(struct leap_pollgroup *pg,
 }
 
 static int dev_create(const struct leap__verbs *v, struct leap__v_dev *dev,
-		      struct leap__rdma_dev **out)
+		      const void *realm, struct leap__rdma_dev **out)
 {
 	struct leap__rdma_dev *d = calloc(1, sizeof(*d));
 	int err;
@@ -203,6 +202,7 @@ static int dev_create(const struct leap__verbs *v, struct leap__v_dev *dev,
 		return -ENOMEM;
 	d->v = v;
 	d->dev = dev;
+	d->realm = realm;
 	d->refs = 1;
 	pthread_mutex_init(&d->lock, NULL);
 	err = v->dev_caps(dev, &d->caps);
@@ -216,8 +216,16 @@ static int dev_create(const struct leap__verbs *v, struct leap__v_dev *dev,
 	return 0;
 }
 
+static int is_dev(const struct leap__rdma_dev *d,
+		  const struct leap__v_dev *dev, const void *realm)
+{
+	return d->dev == dev && d->realm == realm &&
+	       !leap__load_relaxed(&d->gone);
+}
+
 int leap__rdma_pool_get(struct leap_pollgroup *pg, struct leap__v_dev *dev,
-			struct leap__rdma_dev *d, struct leap__rdma_pool **out)
+			struct leap__rdma_dev *d, const void *realm,
+			struct leap__rdma_pool **out)
 {
 	struct leap__rdma_group *g = leap__rdma_group(pg);
 	struct leap__rdma_pool *pool;
@@ -226,8 +234,7 @@ int leap__rdma_pool_get(struct leap_pollgroup *pg, struct leap__v_dev *dev,
 	if (!g || !dev)
 		return g ? -ENODEV : -ENOMEM;
 	for (pool = g->pools; pool; pool = pool->next)
-		if (d ? pool->dev == d : pool->dev->dev == dev &&
-		    !leap__load_relaxed(&pool->dev->gone)) {
+		if (d ? pool->dev == d : is_dev(pool->dev, dev, realm)) {
 			pool->users++;
 			*out = pool;
 			return 0;
@@ -238,7 +245,7 @@ int leap__rdma_pool_get(struct leap_pollgroup *pg, struct leap__v_dev *dev,
 	if (d)
 		leap__fetch_add(&d->refs, 1u);
 	else
-		err = dev_create(g->v, dev, &d);
+		err = dev_create(g->v, dev, realm, &d);
 	if (err) {
 		free(pool);
 		return err;

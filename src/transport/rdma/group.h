@@ -9,6 +9,7 @@
 #include <leapio/plugin/transport_ops.h>
 
 #include "core/io/pollgroup.h"
+#include "core/io/transport.h"
 #include "transport/rdma/verbs.h"
 
 #include <pthread.h>
@@ -17,6 +18,11 @@
  * A protection domain, and what its device can do. Queue pairs of one target
  * move between threads, so it counts its users across threads.
  *
+ * Peers can guess keys, so whoever is given any is in a realm of its own, with
+ * a domain of its own: what is given in one is out of reach in all others. The
+ * realm of NULL is for those who are given none, LEAP__RDMA_HOSTS for host
+ * ends, and each share is one.
+ *
  * Nobody tells a poll group without connections that a device has gone, so
  * the last connection, in whichever group, takes the pools of all of them
  * along.
@@ -24,6 +30,7 @@
 struct leap__rdma_dev {
 	const struct leap__verbs *v;
 	struct leap__v_dev *dev;
+	const void *realm;
 	struct leap__v_pd *pd;
 	struct leap__v_caps caps;
 	uint32_t refs;
@@ -60,6 +67,8 @@ struct leap__rdma_group {
 	struct leap__farmem_lane *lanes;	/* farmem.c's */
 };
 
+#define LEAP__RDMA_HOSTS	((const void *)&leap__rdma_transport)
+
 /* leap__rdma_group - of @pg, made when it is not there; NULL = no memory.
  * Context: owner */
 struct leap__rdma_group *leap__rdma_group(struct leap_pollgroup *pg);
@@ -95,11 +104,13 @@ void leap__rdma_dev_gone(struct leap__rdma_dev *d);
  * leap__rdma_pool_get - @dev as this poll group uses it
  *
  * @d: its domain when that is made already, in another group; or NULL
+ * @realm: of that domain, if it is not
  * Context: owner
  * Returns: 0; -ENOMEM, -ENODEV and what the device answers
  */
 int leap__rdma_pool_get(struct leap_pollgroup *pg, struct leap__v_dev *dev,
-			struct leap__rdma_dev *d, struct leap__rdma_pool **out);
+			struct leap__rdma_dev *d, const void *realm,
+			struct leap__rdma_pool **out);
 void leap__rdma_pool_put(struct leap_pollgroup *pg,
 			 struct leap__rdma_pool *pool);
 

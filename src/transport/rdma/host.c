@@ -357,6 +357,7 @@ static int qp_connect(struct leap_qp *qp, const char *address)
 		return err;
 	h->txq_tail = &h->txq;
 	qp->max_data_bytes = LEAP__RDMA_MAX_DATA;
+	h->c.realm = LEAP__RDMA_HOSTS;
 	err = make_slots(h);
 	if (!err)
 		err = leap__rdma_connect(&h->c, &host_end, qp->pg, &h->addr,

@@ -242,6 +242,23 @@ static void refuse(struct leap_share *s, struct peer *p,
 			     "%s", strerror(-err));
 }
 
+/*
+ * A machine that has gone does not say so, and we post nothing that its device
+ * could fail to answer: it would have its place for ever.
+ */
+static void ask_who_is_there(struct leap_share *s)
+{
+	struct leap__list *pos;
+
+	leap__list_for_each(pos, &s->peers) {
+		struct leap__rdma_conn *c =
+			&leap__list_entry(pos, struct peer, link)->c;
+
+		if (c->state == LEAP__RDMA_READY && leap__rdma_room(c))
+			leap__rdma_touch(c);
+	}
+}
+
 static void peer_start(struct leap__rdma_door *d, const struct leap__v_cm *cm)
 {
 	struct leap_share *s = (struct leap_share *)d;
@@ -249,14 +266,17 @@ static void peer_start(struct leap__rdma_door *d, const struct leap__v_cm *cm)
 	int err;
 
 	err = leap__farmem_req_parse(cm->priv, cm->priv_len, s->token);
-	if (!err && s->info.peers >= s->max_peers)
+	if (!err && s->info.peers >= s->max_peers) {
+		ask_who_is_there(s);
 		err = -EUSERS;
+	}
 	if (!err) {
 		p = calloc(1, sizeof(*p));
 		err = p ? 0 : -ENOMEM;
 	}
 	if (!err) {
 		p->share = s;
+		p->c.realm = s;
 		err = leap__rdma_conn_init(&p->c, &peer_end, s->pg, cm->id);
 	}
 	if (!err)

@@ -494,10 +494,10 @@ static int set_limits(struct target *t, struct leap_pollgroup *pg,
 		limits.max_depth = LEAP__RDMA_ADMIN_DEPTH;
 	t->vqp.max_data_bytes = opts->mdts_bytes < 4096 ? 4096 :
 				opts->mdts_bytes;
-	/* What a descriptor could never say, and what the pool could never
-	 * hold. */
-	if (t->vqp.max_data_bytes > 1u << 24)
-		t->vqp.max_data_bytes = 1u << 24;
+	/* What the 24 bits of a descriptor could never say, and what the pool
+	 * could never hold. */
+	if (t->vqp.max_data_bytes >= 1u << 24)
+		t->vqp.max_data_bytes = (1u << 24) - 1;
 	if (pool < t->vqp.max_data_bytes)
 		t->vqp.max_data_bytes = (uint32_t)pool;
 	err = (int)leap__rdma_parse_req(cm->priv, cm->priv_len, cm->ird,
