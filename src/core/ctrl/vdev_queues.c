@@ -26,6 +26,8 @@ void leap__vdev_fresh_doorbell(struct leap_vdev *v, uint32_t qid, uint32_t cq)
 	leap__store_relaxed(&db->value, leap_to_le32(0));
 	leap__store_relaxed(&db->wake, leap_to_le32(0));
 	leap__store_relaxed(&db->posted, leap_to_le32(0));
+	if (qid)
+		leap__vdev_shadow_fresh(v, qid, cq);
 }
 
 uint64_t leap__vdev_db_offset(const struct leap_vdev *v, uint32_t qid,
