@@ -116,6 +116,31 @@ static void test_shadow_reset(void **state)
 		assert_int_equal(*(uint8_t *)gd_at(w->g, db[0] + i), 0xa5);
 }
 
+/* A log page that waits for the other process when the guest resets: once that
+ * is over the memory is the guest's for anything. */
+static void test_log_reset(void **state)
+{
+	struct w *w = *state;
+	struct leap_sqe get = { .opc = LEAP_ADM_GET_LOG };
+	uint64_t buf = gd_alloc(w->g, GD_PAGE), i;
+
+	make_queues(w);
+	get.nsid = leap_to_le32(LEAP_NSID_ALL);
+	get.cdw10 = leap_to_le32(127u << 16 | LEAP_LID_SMART);
+	gd_prp(w->g, &get, buf, 512);
+	w->far->mute = LEAP_LINK_STATS;
+	gd_submit(w->g, &w->g->asq, &get);
+	serve_settle(w->pg);
+	assert_non_null(w->far->held);
+	gd_disable(w->g);
+	memset(gd_at(w->g, buf), 0xa5, GD_PAGE);
+	leap__link_answer(w->far->held, 0);
+	w->far->mute = 0;
+	serve_settle(w->pg);
+	for (i = 0; i < GD_PAGE; i++)
+		assert_int_equal(*(uint8_t *)gd_at(w->g, buf + i), 0xa5);
+}
+
 /*
  * What was trapped before the answer, and after it, goes into a word that is as
  * the other process has set it up; never into one that the guest has stored to.
@@ -227,6 +252,7 @@ int main(void)
 		T(test_shadow_refused),
 		T(test_shadow_missed),
 		T(test_shadow_reset),
+		T(test_log_reset),
 		T(test_shadow_words),
 		T(test_eventfd_goes),
 		T(test_eventfd_refused),

@@ -435,10 +435,10 @@ static void front_stop(struct leap__ctrl *c, void *arg)
 	struct leap_vdev *v = arg;
 
 	v->started = 0;
-	leap__vdev_forget_shadow(v);
 	/* Unless it has ended itself: rings that lie. */
 	if (c->conn && c->conn->vqp)
 		leap_vqp_close(c->conn->vqp);
+	leap__vdev_forget_shadow(v);
 	doom_all(v);
 	leap__vdev_intx_update(v);
 }
