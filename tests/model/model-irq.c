@@ -146,10 +146,12 @@ void leap_timer_stop(struct leap_pollgroup *pg, struct leap_timer *timer)
 	(void)timer;
 }
 
-void leap__pg_log(struct leap_pollgroup *pg, enum leap_log_level level,
-		  const char *fmt, ...)
+void leap__pg_log_limited(struct leap_pollgroup *pg,
+			  struct leap__log_limit *limit,
+			  enum leap_log_level level, const char *fmt, ...)
 {
 	(void)pg;
+	(void)limit;
 	(void)level;
 	(void)fmt;
 }

@@ -154,6 +154,81 @@ static void test_without(void **state)
 	af_free(f);
 }
 
+static uint64_t commands(struct af *f)
+{
+	struct leap_vdev_info info = { .size = sizeof(info) };
+
+	assert_int_equal(leap_vdev_info(f->v, &info), 0);
+	return info.commands;
+}
+
+static void lose_runtime(struct af *f)
+{
+	af_kill(f, f->pid, SIGKILL);
+	af_until(f, af_none, 10000);
+}
+
+/* A runtime comes, and finds nothing to do but what the guest has rung. */
+static void serve_again(struct af *f, uint64_t so_far)
+{
+	int i;
+
+	af_start(f, 0, 0);
+	af_until(f, af_served, 10000);
+	for (i = 0; i < 50; i++)
+		af_poll(f);
+	assert_int_equal(commands(f), so_far);
+}
+
+/*
+ * Doorbell Buffer Config while nobody serves: who comes then finds words that
+ * say how far the queues were, not pages as the guest gave them.
+ */
+static void test_shadow_without(void **state)
+{
+	struct af *f = af_new(0);
+	struct leap_sqe sqe;
+	struct gd_sq sq2;
+	uint64_t n;
+	uint16_t cid;
+	int i;
+
+	(void)state;
+	af_start(f, 0, 0);
+	af_until(f, af_served, 10000);
+	up(f);
+	for (i = 0; i < 5; i++)
+		check_block(f, 0, 0);
+	n = commands(f);
+	lose_runtime(f);
+	assert_int_equal(gd_dbbuf(f->g), 0);
+	serve_again(f, n);
+	for (i = 0; i < 5; i++)
+		check_block(f, 0, 0);
+	assert_int_equal(commands(f), n + 5);
+	/* A queue that is made then, whose words were used before. */
+	lose_runtime(f);
+	gd_sq_init(f->g, &sq2, 2, 64, &f->cq);
+	((leap_le32 *)gd_at(f->g, f->g->shadow))[4] = leap_to_le32(7);
+	assert_int_equal(gd_create_sq(f->g, &sq2), 0);
+	serve_again(f, n + 5);
+	/* And what was rung while nobody listened. */
+	lose_runtime(f);
+	gd_disable(f->g);
+	f->g->shadow = 0;
+	up(f);
+	sqe = gd_sqe_rw(LEAP_NVM_READ, 1, 0, 8);
+	gd_prp(f->g, &sqe, buf, GD_PAGE);
+	gd_submit(f->g, &f->sq, &sqe);
+	assert_int_equal(gd_dbbuf(f->g), 0);
+	cid = gd_submit(f->g, &f->sq, &sqe);
+	af_start(f, 0, 0);
+	assert_int_equal(gd_wait(f->g, &f->sq, cid), 0);
+	check_block(f, 0, 0);
+	assert_int_equal(commands(f), n + 5 + 3);
+	af_free(f);
+}
+
 static int has_failed(struct af *f)
 {
 	return (gd_rd4(f->g, LEAP_REG_CSTS) & LEAP_CSTS_CFS) != 0;
@@ -391,6 +466,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_io),
 		cmocka_unit_test(test_bystander),
 		cmocka_unit_test(test_without),
+		cmocka_unit_test(test_shadow_without),
 		cmocka_unit_test(test_bound),
 		cmocka_unit_test(test_in_time),
 		cmocka_unit_test(test_probe),

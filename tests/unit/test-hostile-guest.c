@@ -44,6 +44,9 @@ struct w {
 	struct test_rand r;
 	pthread_t scribbler;
 	atomic_int stop;
+	uint32_t raised;
+	/* Of the second half of its memory: is there; 1 it has gone. */
+	int half_there, half_gone;
 };
 
 static void poll_home(void *arg)
@@ -115,7 +118,20 @@ static void check_guards(struct w *w)
 		assert_int_equal(rom[i], guard_at(i));
 }
 
-static int set_up(void **state)
+static void add_half(struct w *w)
+{
+	map(w, GD_BASE + BAD_RAM / 2, BAD_RAM / 2,
+	    LEAP_PERM_READ | LEAP_PERM_WRITE, w->mem, GUARD + BAD_RAM / 2);
+	w->half_there = 1;
+}
+
+static void on_raise(void *arg, uint32_t vector)
+{
+	assert_true(vector < 65);
+	((struct w *)arg)->raised++;
+}
+
+static int set_up(void **state, uint32_t irqs)
 {
 	struct leap_vdev_opts o = LEAP_VDEV_OPTS_INIT;
 	struct w *w = calloc(1, sizeof(*w));
@@ -125,6 +141,9 @@ static int set_up(void **state)
 	assert_int_equal(leap_target_create(w->pg, NULL, &w->target), 0);
 	w->ss = add_ss(w, NQN);
 	w->ss2 = add_ss(w, NQN2);
+	o.raise = on_raise;
+	o.arg = w;
+	o.irqs = irqs;
 	assert_int_equal(leap_vdev_create(w->ss, &o, &w->bad), 0);
 	w->mem = make_mem(2 * GUARD + BAD_RAM);
 	w->rom = make_mem(ROM_BYTES);
@@ -133,8 +152,7 @@ static int set_up(void **state)
 	fill_guards(w);
 	/* In two halves, so that rings may lie across. */
 	map(w, GD_BASE, BAD_RAM / 2, rw, w->mem, GUARD);
-	map(w, GD_BASE + BAD_RAM / 2, BAD_RAM / 2, rw, w->mem,
-	    GUARD + BAD_RAM / 2);
+	add_half(w);
 	map(w, ROM_GPA, ROM_BYTES, LEAP_PERM_READ, w->rom, 0);
 	map(w, MMIO_GPA, MMIO_BYTES, rw, NULL, 0);
 	assert_int_equal(leap_vdev_create(w->ss2, &o, &w->v2), 0);
@@ -143,6 +161,21 @@ static int set_up(void **state)
 	w->r.s = 2026;
 	*state = w;
 	return 0;
+}
+
+static int set_up_msix(void **state)
+{
+	return set_up(state, LEAP_VDEV_HAS_MSIX);
+}
+
+static int set_up_msi(void **state)
+{
+	return set_up(state, LEAP_VDEV_HAS_MSI);
+}
+
+static int set_up_pin(void **state)
+{
+	return set_up(state, LEAP_VDEV_HAS_PIN);
 }
 
 static int tear_down(void **state)
@@ -390,12 +423,43 @@ static void storm_of_resets(struct w *w)
 	bring_up(w);
 }
 
+/* Messages on and off, their masks, and who gets them. */
+static void bad_messages(struct w *w)
+{
+	leap_le16 ctrl = leap_to_le16((uint16_t)(below(w, 4) << 14 |
+						 below(w, 8) << 4 |
+						 below(w, 2)));
+
+	if (!below(w, 8))
+		leap_vdev_config_write(w->bad, 0x52, &ctrl, sizeof(ctrl));
+	if (below(w, 2))
+		wr4(w, LEAP_REG_INTMS + 4ull * below(w, 2), below(w, 32));
+	else
+		wr4(w, LEAP_VDEV_MSIX_TABLE + 4ull * below(w, 32),
+		    below(w, 2));
+}
+
+/* The hypervisor moves half of the memory about. */
+static void move_half(struct w *w)
+{
+	const leap_gpa_t half = { GD_BASE + BAD_RAM / 2 };
+
+	if (w->half_there) {
+		w->half_there = w->half_gone = 0;
+		assert_int_equal(leap_vdev_mem_del(w->bad, half, BAD_RAM / 2,
+						   set_err, &w->half_gone), 0);
+	} else if (w->half_gone) {
+		assert_int_equal(w->half_gone, 1);
+		add_half(w);
+	}
+}
+
 static void one_harm(struct w *w)
 {
 	uint32_t qid = below(w, 5), i;
 	uint8_t noise[16];
 
-	switch (below(w, 12)) {
+	switch (below(w, 14)) {
 	case 0: case 1: case 2: case 3:
 		bad_ring(w, qid);
 		break;
@@ -427,6 +491,13 @@ static void one_harm(struct w *w)
 		if (!below(w, 100))
 			leap_vdev_config_write(w->bad, below(w, 256), noise,
 					       below(w, 5));
+		break;
+	case 11:
+		bad_messages(w);
+		break;
+	case 12:
+		if (!below(w, 40))
+			move_half(w);
 		break;
 	default:
 		if (!below(w, 200))
@@ -462,6 +533,10 @@ static void check_reformed(struct w *w)
 	struct gd_sq sq;
 	int done = 0;
 
+	if (!w->half_there && !w->half_gone)
+		serve_await(w->pg, &w->half_gone);
+	if (!w->half_there)
+		move_half(w);
 	leap_vdev_reset(w->bad, set_err, &done);
 	serve_await(w->pg, &done);
 	assert_int_equal(done, 1);
@@ -575,14 +650,18 @@ static void test_one_cid(void **state)
 	check_reformed(w);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define T(f, irqs) \
+	cmocka_unit_test_setup_teardown(f, set_up_##irqs, tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_noise),
-		T(test_scribble),
-		T(test_one_cid),
+		T(test_noise, msix),
+		T(test_noise, msi),
+		T(test_noise, pin),
+		T(test_scribble, msix),
+		T(test_scribble, msi),
+		T(test_one_cid, msix),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -248,7 +248,8 @@ static int tear_down(void **state)
 
 	close(w->fd);
 	munmap(w->base, leap__shm_bytes(DEPTH));
-	serve_stop(w->pg, w->target);
+	if (w->target)
+		serve_stop(w->pg, w->target);
 	while (leap_pollgroup_destroy(w->pg))
 		leap_pollgroup_poll(w->pg, 0);
 	unlink(w->path);
@@ -379,6 +380,22 @@ static void test_half_a_message(void **state)
 	assert_int_equal(w->answered, 1);
 }
 
+/* The target goes; the ring of this host is full, and stays so. */
+static void test_end_while_full(void **state)
+{
+	struct w *w = *state;
+	int gone = 0;
+	char byte;
+
+	send_many(w, DEPTH - 1 + 2);
+	leap_target_destroy(w->target, set_flag, &gone);
+	serve_await(w->pg, &gone);
+	while (recv(w->fd, &byte, 1, MSG_DONTWAIT) == 1)
+		;
+	assert_int_equal(recv(w->fd, &byte, 1, 0), 0);
+	w->target = NULL;
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -386,6 +403,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_full), T(test_full_and_starved),
 		T(test_full_and_asleep), T(test_more_than_there_is),
+		T(test_end_while_full),
 		cmocka_unit_test_setup_teardown(test_half_a_message,
 						set_up_attached, tear_down),
 	};

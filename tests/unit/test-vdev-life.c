@@ -69,6 +69,30 @@ static void test_flr(void **state)
 	vx_check_io(w, &w->sq, 8, 5);
 }
 
+/* A guest may ask for a keep alive timer, and then be silent. That fails its
+ * controller, which a reset brings back: no other connection will. */
+static void test_silent(void **state)
+{
+	struct vx *w = *state;
+	struct gd *g = w->g;
+	struct leap_sqe set = { .opc = LEAP_ADM_SET_FEATURES };
+	struct unit_lived lived = { 0 };
+
+	gd_up(g, &w->cq, &w->sq, 16);
+	set.cdw10 = leap_to_le32(LEAP_FID_KATO);
+	set.cdw11 = leap_to_le32(1);
+	assert_int_equal(gd_cmd(g, &g->asq, &set), 0);
+	while (!(gd_rd4(g, LEAP_REG_CSTS) & LEAP_CSTS_CFS)) {
+		leap_pollgroup_wait(w->pg, 10000000);
+		assert_true(unit_lived_ns(&lived, leap_pollgroup_now_ns(w->pg))
+			    < 20000000000ull);
+	}
+	assert_int_equal(gd_rd4(g, LEAP_REG_VS), LEAP_VS_2_0);
+	gd_disable(g);
+	gd_up(g, &w->cq, &w->sq, 16);
+	vx_check_io(w, &w->sq, 8, 1);
+}
+
 static void test_reset_timeout(void **state)
 {
 	struct vx *w = *state;
@@ -541,6 +565,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		VX_T(test_flr),
+		VX_T(test_silent),
 		VX_T(test_reset_timeout),
 		VX_T(test_mem),
 		VX_T(test_save), VX_B(test_save_msi),

@@ -30,24 +30,32 @@ static void test_shadow_refused(void **state)
 	assert_int_equal(at, f->nr);
 }
 
+/* Doorbell Buffer Config; @db is where it has its first page. */
+static uint16_t ask_config(struct w *w, uint64_t *db)
+{
+	struct leap_sqe sqe = { .opc = LEAP_ADM_DBBUF_CONFIG };
+
+	*db = gd_alloc(w->g, GD_PAGE);
+	sqe.prp1 = leap_to_le64(*db);
+	sqe.prp2 = leap_to_le64(gd_alloc(w->g, GD_PAGE));
+	return gd_submit(w->g, &w->g->asq, &sqe);
+}
+
 /* Its successor is told as well, before the guest may ring there. */
 static void test_shadow_missed(void **state)
 {
 	struct w *w = *state;
 	struct far *f = w->far;
-	struct leap_sqe sqe = { .opc = LEAP_ADM_DBBUF_CONFIG };
 	const struct leap_link_msg *m;
 	struct leap__lmsg *held;
-	uint64_t db = gd_alloc(w->g, GD_PAGE);
+	uint64_t db;
 	uint32_t at;
 	uint16_t cid;
 	int done = 0;
 
 	make_queues(w);
-	sqe.prp1 = leap_to_le64(db);
-	sqe.prp2 = leap_to_le64(gd_alloc(w->g, GD_PAGE));
 	f->mute = LEAP_LINK_SHADOW;
-	cid = gd_submit(w->g, &w->g->asq, &sqe);
+	cid = ask_config(w, &db);
 	serve_settle(w->pg);
 	held = f->held;
 	leap__vdev_replay(w->v, &f->g, set_err, &done);
@@ -66,24 +74,93 @@ static void test_shadow_missed(void **state)
 }
 
 /*
+ * A reset, and the answer from before it is not there: it is sent again, with
+ * other pages, and waits for that. Those of before are left alone.
+ */
+static void test_shadow_reset(void **state)
+{
+	struct w *w = *state;
+	struct far *f = w->far;
+	const struct leap_link_msg *m;
+	struct leap__lmsg *held;
+	uint64_t db[3], i;
+	uint16_t cid;
+	uint32_t at;
+
+	make_queues(w);
+	f->mute = LEAP_LINK_SHADOW;
+	ask_config(w, &db[0]);
+	serve_settle(w->pg);
+	held = f->held;
+	gd_disable(w->g);
+	memset(gd_at(w->g, db[0]), 0xa5, GD_PAGE);
+	f->mute = 0;
+	make_queues(w);
+	ask_config(w, &db[1]);
+	serve_settle(w->pg);
+	/* It goes with the next one. */
+	gd_disable(w->g);
+	make_queues(w);
+	at = f->nr;
+	cid = ask_config(w, &db[2]);
+	serve_settle(w->pg);
+	gd_reap(w->g, &w->g->acq, &w->g->asq);
+	assert_false(w->g->done[cid]);
+	assert_int_equal(at, f->nr);
+	leap__link_answer(held, 0);
+	assert_int_equal(gd_wait(w->g, &w->g->asq, cid), 0);
+	m = said(f, &at, LEAP_LINK_SHADOW);
+	assert_int_equal(m->u.shadow.doorbells.addr, db[2]);
+	assert_int_equal(at, f->nr);
+	for (i = 0; i < GD_PAGE; i++)
+		assert_int_equal(*(uint8_t *)gd_at(w->g, db[0] + i), 0xa5);
+}
+
+/* A log page that waits for the other process when the guest resets: once that
+ * is over the memory is the guest's for anything. */
+static void test_log_reset(void **state)
+{
+	struct w *w = *state;
+	struct leap_sqe get = { .opc = LEAP_ADM_GET_LOG };
+	uint64_t buf = gd_alloc(w->g, GD_PAGE), i;
+
+	make_queues(w);
+	get.nsid = leap_to_le32(LEAP_NSID_ALL);
+	get.cdw10 = leap_to_le32(127u << 16 | LEAP_LID_SMART);
+	gd_prp(w->g, &get, buf, 512);
+	w->far->mute = LEAP_LINK_STATS;
+	gd_submit(w->g, &w->g->asq, &get);
+	serve_settle(w->pg);
+	assert_non_null(w->far->held);
+	gd_disable(w->g);
+	memset(gd_at(w->g, buf), 0xa5, GD_PAGE);
+	leap__link_answer(w->far->held, 0);
+	w->far->mute = 0;
+	serve_settle(w->pg);
+	for (i = 0; i < GD_PAGE; i++)
+		assert_int_equal(*(uint8_t *)gd_at(w->g, buf + i), 0xa5);
+}
+
+/*
  * What was trapped before the answer, and after it, goes into a word that is as
  * the other process has set it up; never into one that the guest has stored to.
  */
 static void test_shadow_words(void **state)
 {
 	struct w *w = *state;
-	struct leap_sqe sqe = { .opc = LEAP_ADM_DBBUF_CONFIG };
-	uint64_t db = gd_alloc(w->g, GD_PAGE);
-	leap_le32 *page = gd_at(w->g, db);
+	leap_le32 *page;
 	const leap_le32 fresh = leap_to_le32(LEAP__RING_UNRUNG);
+	uint64_t db;
 	uint16_t cid;
 
 	make_queues(w);
-	sqe.prp1 = leap_to_le64(db);
-	sqe.prp2 = leap_to_le64(gd_alloc(w->g, GD_PAGE));
 	w->far->mute = LEAP_LINK_SHADOW;
-	cid = gd_submit(w->g, &w->g->asq, &sqe);
+	cid = ask_config(w, &db);
+	page = gd_at(w->g, db);
 	serve_settle(w->pg);
+	/* Set up, whether anybody there does it or not. */
+	assert_int_equal(leap_from_le32(page[2]), LEAP__RING_UNRUNG);
+	assert_int_equal(leap_from_le32(page[3]), LEAP__RING_UNRUNG);
 	page[2] = page[3] = fresh;
 	gd_wr4(w->g, LEAP_REG_SQTDBL(1, 0), 3);
 	gd_wr4(w->g, LEAP_REG_CQHDBL(1, 0), 1);
@@ -174,6 +251,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_shadow_refused),
 		T(test_shadow_missed),
+		T(test_shadow_reset),
+		T(test_log_reset),
 		T(test_shadow_words),
 		T(test_eventfd_goes),
 		T(test_eventfd_refused),

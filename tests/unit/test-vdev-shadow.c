@@ -223,6 +223,50 @@ static void test_configured_again(void **state)
 	}
 }
 
+/*
+ * After a reset it is sent again, as kernels do, and the pages may be others:
+ * those of before are the guest's for anything.
+ */
+static void test_after_reset(void **state)
+{
+	struct leap_sqe flush = gd_sqe_rw(LEAP_NVM_FLUSH, 1, 0, 1);
+	struct vx *w = *state;
+	struct gd *g = w->g;
+	uint64_t db, ei, k;
+	uint32_t i, n;
+
+	for (n = 0; n < 6; n++) {
+		gd_up(g, &w->cq, &w->sq, 8);
+		assert_int_equal(gd_dbbuf(g), 0);
+		for (i = 0; i < 5; i++)
+			assert_int_equal(gd_cmd(g, &w->sq, &flush), 0);
+		db = g->shadow;
+		ei = g->eventidx;
+		has_shadow(g, 0, 0);
+		if (n % 2) {
+			leap_vdev_reset(w->v, NULL, NULL);
+			gd_bus_master(g);
+		} else {
+			gd_disable(g);
+		}
+		memset(gd_at(g, db), 0xa5, GD_PAGE);
+		memset(gd_at(g, ei), 0xa5, GD_PAGE);
+		gd_up(g, &w->cq, &w->sq, 8);
+		for (i = 0; i < 5; i++)
+			assert_int_equal(gd_cmd(g, &w->sq, &flush), 0);
+		assert_int_equal(gd_dbbuf(g), 0);
+		assert_int_not_equal(g->shadow, db);
+		for (i = 0; i < 20; i++)
+			assert_int_equal(gd_cmd(g, &w->sq, &flush), 0);
+		for (k = 0; k < GD_PAGE; k++)
+			if (*(uint8_t *)gd_at(g, db + k) != 0xa5 ||
+			    *(uint8_t *)gd_at(g, ei + k) != 0xa5)
+				fail_msg("byte %u was written", (unsigned)k);
+		gd_disable(g);
+		has_shadow(g, 0, 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -232,6 +276,7 @@ int main(void)
 		VX_T(test_rung_late),
 		VX_T(test_rung_too_late),
 		VX_T(test_configured_again),
+		VX_T(test_after_reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

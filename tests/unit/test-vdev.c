@@ -126,7 +126,46 @@ static void test_bar_accesses(void **state)
 	assert_int_equal(gd_rd4(g, LEAP_REG_CSTS), 0);
 }
 
+/* Where addresses end, nothing begins again. */
+static void test_wrapped_accesses(void **state)
+{
+	const uint64_t at = UINT64_MAX - 15;
+	struct vx *w = *state;
+	uint8_t ones[64], buf[64];
+	uint32_t command = gd_cfg(w->g, 0x04, 2);
+
+	memset(ones, 0xff, sizeof(ones));
+	leap_vdev_config_write(w->v, at, ones, sizeof(ones));
+	leap_vdev_bar_write(w->v, at, ones, 8);
+	assert_int_equal(gd_cfg(w->g, 0x04, 2), command);
+	memset(buf, 0, sizeof(buf));
+	leap_vdev_config_read(w->v, at, buf, sizeof(buf));
+	assert_memory_equal(buf, ones, sizeof(buf));
+	memset(buf, 0, sizeof(buf));
+	leap_vdev_bar_read(w->v, at, buf, sizeof(buf));
+	assert_memory_equal(buf, ones, sizeof(buf));
+}
+
 /* ---- the state machine ---- */
+
+/* What a guest can do for ever does not fill a log. */
+static void test_log_flood(void **state)
+{
+	struct vx *w = *state;
+	struct gd *g = w->g;
+	uint32_t i;
+
+	gd_bus_master(g);
+	gd_wr4(g, LEAP_REG_AQA, 0x000f000f);
+	gd_wr8(g, LEAP_REG_ASQ, 0x1000);	/* no memory there */
+	gd_wr8(g, LEAP_REG_ACQ, 0x2000);
+	for (i = 0; i < 5000; i++) {
+		gd_wr4(g, LEAP_REG_CC, GD_CC_ENABLE);
+		assert_int_equal(gd_rd4(g, LEAP_REG_CSTS), LEAP_CSTS_CFS);
+		gd_wr4(g, LEAP_REG_CC, 0);
+	}
+	assert_true(w->logged && w->logged < 1000);
+}
 
 static void test_enable(void **state)
 {
@@ -418,7 +457,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		VX_T(test_header),
 		VX_T(test_caps),
-		VX_T(test_bar_accesses),
+		VX_T(test_bar_accesses), VX_T(test_wrapped_accesses),
+		VX_T(test_log_flood),
 		VX_T(test_enable),
 		VX_T(test_io),
 		VX_T(test_refused),

@@ -35,6 +35,13 @@ static void on_intx(void *arg, int level)
 	w->intx_changes++;
 }
 
+static void on_log(void *arg, enum leap_log_level level, const char *text)
+{
+	(void)level;
+	(void)text;
+	((struct vx *)arg)->logged++;
+}
+
 struct leap_vdev_opts vx_opts(struct vx *w)
 {
 	struct leap_vdev_opts o = LEAP_VDEV_OPTS_INIT;
@@ -61,10 +68,13 @@ void vx_drop(struct vx *w)
 
 int vx_set_up_bare(void **state)
 {
+	struct leap_pollgroup_opts po = LEAP_POLLGROUP_OPTS_INIT;
 	struct leap_subsystem_opts ss = LEAP_SUBSYSTEM_OPTS_INIT;
 	struct vx *w = calloc(1, sizeof(*w));
 
-	assert_int_equal(leap_pollgroup_create(NULL, &w->pg), 0);
+	po.log = on_log;
+	po.log_arg = w;
+	assert_int_equal(leap_pollgroup_create(&po, &w->pg), 0);
 	assert_int_equal(leap_target_create(w->pg, NULL, &w->target), 0);
 	ss.nqn = NQN;
 	ss.allow_any_host = 1;

@@ -21,6 +21,7 @@ struct vx {
 	struct gd_sq sq;
 	unsigned int raised[128];
 	unsigned int intx_changes;
+	unsigned int logged;		/* lines */
 	int level;
 };
 

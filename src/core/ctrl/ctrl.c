@@ -271,7 +271,9 @@ static void kato_expired(struct leap__ctrl *c)
 	leap__pg_log(c->target->home, LEAP_LOG_WARN,
 		     "controller %u of %s: keep alive expired after %u ms",
 		     c->cntlid, c->hostnqn, c->kato_ms);
-	leap__ctrl_end(c);
+	/* Registers stay, for the reset that takes CFS off. */
+	if (!c->front)
+		leap__ctrl_end(c);
 }
 
 static void kato_check(struct leap__ctrl *c)

@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+#include "core/io/vqp.h"
+
 #define IO	1u	/* I/O controllers have it */
 #define DISC	2u	/* discovery controllers have it */
 
@@ -175,6 +177,11 @@ static void smart_counted(struct leap__round *r)
 	c->stats_cmds = NULL;
 	for (; cmd; cmd = next) {
 		next = cmd->link[0];
+		/* A reset does not wait for the groups. */
+		if (leap__vqp_is_ending(cmd->vqp)) {
+			leap_cmd_complete(cmd, LEAP_SC_ABORT_SQ_DELETED);
+			continue;
+		}
 		buf = leap__target_scratch(c->target,
 					   sizeof(struct leap_log_smart));
 		build_smart(c, buf);

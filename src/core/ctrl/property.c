@@ -189,9 +189,10 @@ static void flushed(struct leap__lmsg *m)
 		return;
 	}
 	if (m->link.err)
-		leap__pg_log(c->target->home, LEAP_LOG_ERROR,
-			     "controller %u: flush at shutdown failed",
-			     c->cntlid);
+		leap__pg_log_limited(c->target->home,
+				     &c->target->home->peer_limit,
+				     LEAP_LOG_ERROR, "controller %u: flush at "
+				     "shutdown failed", c->cntlid);
 	if (LEAP_GET(c->cc, LEAP_CC_SHN) &&
 	    LEAP_GET(c->csts, LEAP_CSTS_SHST) == LEAP_CSTS_SHST_BUSY)
 		set_shst(c, LEAP_CSTS_SHST_DONE);

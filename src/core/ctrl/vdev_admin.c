@@ -115,10 +115,12 @@ static int admin_start(struct leap_vdev *v, uint32_t flags)
 	a->v = v;
 	err = admin_create(v, a, flags);
 	if (err) {
-		leap__pg_log(v->home, LEAP_LOG_WARN,
-			     "controller %u: admin queues at %llx and %llx: %s",
-			     c->cntlid, (unsigned long long)c->asq,
-			     (unsigned long long)c->acq, strerror(-err));
+		leap__pg_log_limited(v->home, &v->home->peer_limit,
+				     LEAP_LOG_WARN, "controller %u: admin "
+				     "queues at %llx and %llx: %s", c->cntlid,
+				     (unsigned long long)c->asq,
+				     (unsigned long long)c->acq,
+				     strerror(-err));
 		free(a);
 		return err;
 	}

@@ -158,9 +158,9 @@ void leap__vdev_fatal(struct leap_vdev *v, uint16_t qid, int err)
 	/* One that has been reset meanwhile starts anew. */
 	if (!(v->c->cc & LEAP_CC_EN) || (v->c->csts & LEAP_CSTS_CFS))
 		return;
-	leap__pg_log(v->home, LEAP_LOG_ERROR,
-		     "controller %u: queue %u is beyond use: %s",
-		     v->c->cntlid, qid, strerror(-err));
+	leap__pg_log_limited(v->home, &v->home->peer_limit, LEAP_LOG_ERROR,
+			     "controller %u: queue %u is beyond use: %s",
+			     v->c->cntlid, qid, strerror(-err));
 	v->c->csts |= LEAP_CSTS_CFS;
 }
 

@@ -195,7 +195,12 @@ void leap_vdev_config_read(struct leap_vdev *v, uint64_t offset, void *buf,
 	for (i = 0; i < bytes; i++) {
 		uint64_t at = offset + i;
 
-		to[i] = at < sizeof(v->config) ? v->config[at] : 0xff;
+		/* Where addresses end, nothing begins again. */
+		if (at < offset || at >= sizeof(v->config)) {
+			to[i] = 0xff;
+			continue;
+		}
+		to[i] = v->config[at];
 		if (at == PCI_STATUS && v->level)
 			to[i] |= STATUS_INTX;
 	}
@@ -300,7 +305,8 @@ void leap_vdev_bar_read(struct leap_vdev *v, uint64_t offset, void *buf,
 	for (i = 0; i < bytes; i++) {
 		uint64_t at = offset + i;
 
-		if (!v->c || v->c->dead || at >= LEAP_VDEV_BAR_BYTES) {
+		if (!v->c || v->c->dead || at < offset ||
+		    at >= LEAP_VDEV_BAR_BYTES) {
 			to[i] = 0xff;
 			continue;
 		}

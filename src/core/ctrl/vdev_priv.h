@@ -143,8 +143,8 @@ struct leap_vdev {
 	/* Shadow doorbells. */
 	struct leap__round shadow_round;
 	struct leap_cmd *shadow_cmd;
+	struct leap_cmd *shadow_next;	/* for when a stale one is answered */
 	leap_gpa_t shadow_db, shadow_ei;
-	leap_gpa_t shadow_new_db, shadow_new_ei;
 	uint32_t shadow;
 	uint32_t shadow_stale;		/* asked for before a reset */
 	uint32_t shadow_missed;		/* queues, or a process, that came since
@@ -259,6 +259,9 @@ void leap__vdev_dbbuf_config(struct leap__ctrl *c, struct leap_cmd *cmd);
 /* A doorbell was trapped, of word @index. */
 void leap__vdev_shadow_rung(struct leap_vdev *v, uint32_t index,
 			    uint32_t value);
+/* A queue is new, and where its doorbells are trapped: before anybody is told
+ * of it. */
+void leap__vdev_shadow_fresh(struct leap_vdev *v, uint32_t qid, uint32_t cq);
 /* The controller is disabled. */
 void leap__vdev_forget_shadow(struct leap_vdev *v);
 

@@ -26,6 +26,8 @@ void leap__vdev_fresh_doorbell(struct leap_vdev *v, uint32_t qid, uint32_t cq)
 	leap__store_relaxed(&db->value, leap_to_le32(0));
 	leap__store_relaxed(&db->wake, leap_to_le32(0));
 	leap__store_relaxed(&db->posted, leap_to_le32(0));
+	if (qid)
+		leap__vdev_shadow_fresh(v, qid, cq);
 }
 
 uint64_t leap__vdev_db_offset(const struct leap_vdev *v, uint32_t qid,
@@ -433,10 +435,10 @@ static void front_stop(struct leap__ctrl *c, void *arg)
 	struct leap_vdev *v = arg;
 
 	v->started = 0;
-	leap__vdev_forget_shadow(v);
 	/* Unless it has ended itself: rings that lie. */
 	if (c->conn && c->conn->vqp)
 		leap_vqp_close(c->conn->vqp);
+	leap__vdev_forget_shadow(v);
 	doom_all(v);
 	leap__vdev_intx_update(v);
 }

@@ -221,9 +221,14 @@ void leap_vqp_lost(struct leap_vqp *vqp, int err)
 		tell_lost(vqp, err);
 }
 
+int leap__vqp_is_ending(const struct leap_vqp *vqp)
+{
+	return vqp->dead || (vqp->starved & LEAP__VQP_CLOSING);
+}
+
 void leap_vqp_close(struct leap_vqp *vqp)
 {
-	if (vqp->dead || (vqp->starved & LEAP__VQP_CLOSING))
+	if (leap__vqp_is_ending(vqp))
 		return;
 	vqp->starved |= LEAP__VQP_CLOSING;
 	vqp->ops->vqp_close(vqp);

@@ -46,4 +46,8 @@ void leap__vqp_move(struct leap__vqp_move *move);
  * owner */
 int leap__vqp_is_moving(const struct leap_vqp *vqp);
 
+/* leap__vqp_is_ending - it was closed, or is lost: whoever is at its other end
+ * may use the memory of its commands for something else. Context: owner */
+int leap__vqp_is_ending(const struct leap_vqp *vqp);
+
 #endif

@@ -21,6 +21,8 @@
 #include "util/maplimit.h"
 
 #define FETCH_MAX 64
+#define HELLO_NS	10000000000ull
+#define LINGER_NS	1000000000ull	/* to take the last answers */
 
 static struct target *of_chan(struct leap__shm_chan *chan)
 {
@@ -368,12 +370,25 @@ static const struct leap__shm_chan_end target_end = {
 	.gone = target_gone,
 };
 
+static void linger_over(struct leap_timer *timer)
+{
+	struct target *t = (struct target *)
+		((char *)timer - offsetof(struct target, timer));
+
+	leap__shm_chan_kill(&t->chan, 0);
+}
+
 void leap__shm_vqp_close(struct leap_vqp *vqp)
 {
 	struct target *t = of_vqp(vqp);
 
 	t->closing = true;
 	leap__pollgroup_defer(vqp->pg, &t->end_of_batch);
+	if (t->chan.c.dead)
+		return;
+	/* For one that never makes room. */
+	t->timer.run = linger_over;
+	leap_timer_start(vqp->pg, &t->timer, LINGER_NS);
 }
 
 int leap__shm_vqp_peer_closed(struct leap_vqp *vqp)
@@ -404,6 +419,7 @@ void leap__shm_vqp_detach(struct leap_vqp *vqp)
 	t->moved = NULL;
 	leap_pollgroup_del_poller(vqp->pg, &t->poller);
 	leap__pollgroup_undefer(vqp->pg, &t->end_of_batch);
+	leap_timer_stop(vqp->pg, &t->timer);
 	leap__fdchan_detach(&t->chan.c);
 	leap_ats_detach(t->view);
 	t->view = NULL;
@@ -424,7 +440,10 @@ int leap__shm_vqp_attach(struct leap_vqp *vqp)
 		return err;
 	}
 	leap_pollgroup_add_poller(vqp->pg, &t->poller);
-	leap__pollgroup_defer(vqp->pg, &t->end_of_batch);
+	if (t->closing)
+		leap__shm_vqp_close(vqp);
+	else
+		leap__pollgroup_defer(vqp->pg, &t->end_of_batch);
 	return 0;
 }
 
@@ -469,6 +488,6 @@ int leap__shm_target_start(struct leap_listener *listener,
 		return err;
 	}
 	leap__shm_chan_start(&t->chan, &target_end, pg, wfd);
-	leap_timer_start(pg, &t->timer, 10000000000ull);
+	leap_timer_start(pg, &t->timer, HELLO_NS);
 	return 0;
 }

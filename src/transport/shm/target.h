@@ -19,7 +19,7 @@ struct array;
 struct target {
 	struct leap_vqp vqp;		/* first */
 	struct leap__shm_chan chan;
-	struct leap_timer timer;	/* for HELLO */
+	struct leap_timer timer;	/* for HELLO; then for the end */
 	struct leap_dmabuf *mem;
 	uint64_t mapped;		/* bytes of it and of its regions */
 	struct leap_ats *ats;
