@@ -156,6 +156,8 @@ int discover_run(const struct opts *o)
 	ho.hostnqn = o->hostnqn;
 	ho.flags = o->qp_flags;
 	ho.loss_ms = UINT32_MAX;
+	ho.state = say_state;
+	ho.arg = (void *)o;
 	if (leap_pollgroup_create(NULL, &pg) ||
 	    leap_host_connect(pg, &ho, &host)) {
 		fprintf(stderr, "leap-perf: %s\n", leap_last_error());

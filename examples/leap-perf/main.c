@@ -90,8 +90,12 @@ uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+/* The first one ends the load when what is out has come back; over a connection
+ * that is lost that may take as long as --loss; the second does not wait. */
 static void on_signal(int sig)
 {
+	if (perf_stop)
+		_exit(PERF_NO_CONNECTION);
 	perf_stop = 1;
 }
 
@@ -123,13 +127,28 @@ static uint64_t size_of(const char *text, char **end)
 	return n << bits;
 }
 
-static uint64_t number(const char *text, uint64_t min, uint64_t max)
+static uint64_t number(const char *option, const char *text, uint64_t min,
+		       uint64_t max)
 {
+	char what[96];
 	char *end;
 	uint64_t n = size_of(text, &end);
 
-	if (*end || n < min || n > max)
-		usage("out of range:", text);
+	if (!*end && n >= min && n <= max)
+		return n;
+	snprintf(what, sizeof(what), "--%s takes %llu to %llu, not", option,
+		 (unsigned long long)min, (unsigned long long)max);
+	usage(what, text);
+	return 0;
+}
+
+static double seconds_of(const char *text)
+{
+	char *end;
+	double n = strtod(text, &end);
+
+	if (end == text || *end || !(n > 0))
+		usage("--time takes seconds, more than 0, not", text);
 	return n;
 }
 
@@ -141,7 +160,7 @@ static void parse_bs(struct opts *o, const char *text)
 	if (*end == '-')
 		hi = size_of(end + 1, &end);
 	if (*end || lo < 512 || hi < lo || hi > 64u << 20)
-		usage("not a block size:", text);
+		usage("--bs takes 512 to 64m, or a range of them, not", text);
 	o->bs_min = (uint32_t)lo;
 	o->bs_max = (uint32_t)hi;
 }
@@ -158,23 +177,27 @@ static void parse_one(struct opts *o, int c, const char *arg)
 {
 	switch (c) {
 	case OPT_ZONED: parse_zoned(o, arg); break;
-	case 'm': o->read_percent = (uint32_t)number(arg, 0, 100); break;
+	case 'm': o->read_percent = (uint32_t)number("mix", arg, 0, 100); break;
 	case 's': o->sequential = 1; break;
 	case 'b': parse_bs(o, arg); break;
-	case 'd': o->depth = (uint32_t)number(arg, 1, 65535); break;
-	case 'q': o->queues = (uint32_t)number(arg, 1, 1024); break;
-	case 't': o->seconds = atof(arg); break;
-	case 'c': o->count = number(arg, 1, UINT64_MAX); break;
-	case 'r': o->range = number(arg, 512, UINT64_MAX); break;
-	case 'n': o->nsid = (uint32_t)number(arg, 1, 0xfffffffe); break;
+	case 'd': o->depth = (uint32_t)number("depth", arg, 1, 65535); break;
+	case 'q': o->queues = (uint32_t)number("queues", arg, 1, 1024); break;
+	case 't': o->seconds = seconds_of(arg); break;
+	case 'c': o->count = number("count", arg, 1, UINT64_MAX); break;
+	case 'r': o->range = number("range", arg, 512, UINT64_MAX); break;
+	case 'n': o->nsid = (uint32_t)number("nsid", arg, 1, 0xfffffffe); break;
 	case OPT_VERIFY: o->verify = 1; break;
-	case OPT_SEED: o->seed = number(arg, 0, UINT64_MAX); break;
-	case OPT_LOSS: o->loss_ms = (uint32_t)number(arg, 1, UINT32_MAX); break;
+	case OPT_SEED: o->seed = number("seed", arg, 0, UINT64_MAX); break;
+	case OPT_LOSS:
+		o->loss_ms = (uint32_t)number("loss", arg, 1, UINT32_MAX);
+		break;
 	case OPT_RECONNECT:
-		o->reconnect_ms = (uint32_t)number(arg, 1, UINT32_MAX);
+		o->reconnect_ms = (uint32_t)number("reconnect", arg, 1,
+						   UINT32_MAX);
 		break;
 	case OPT_TIMEOUT:
-		o->timeout_ms = (uint32_t)number(arg, 1, UINT32_MAX - 1);
+		o->timeout_ms = (uint32_t)number("timeout", arg, 1,
+						 UINT32_MAX - 1);
 		break;
 	case OPT_HOSTNQN: o->hostnqn = arg; break;
 	case OPT_DIGEST:
@@ -189,7 +212,8 @@ static void parse_one(struct opts *o, int c, const char *arg)
 	case OPT_PRP: o->qp_flags |= LEAP_QP_PRP; break;
 	case OPT_MISALIGN: o->misalign = 1; break;
 	case OPT_SPIN:
-		o->spin_ns = (int64_t)number(arg, 0, 1u << 30) * 1000;
+		o->spin_ns = (int64_t)number("spin-us", arg, 0, 1u << 30) *
+			     1000;
 		if (!o->spin_ns)
 			o->spin_ns = -1;
 		break;
@@ -218,8 +242,6 @@ static void parse(struct opts *o, int argc, char **argv)
 		parse_one(o, c, optarg);
 	if (o->read_percent == UINT32_MAX)
 		o->read_percent = o->verify ? 50 : 100;
-	if (!(o->seconds > 0))
-		usage("--time must be more than 0", NULL);
 	if (o->discover && optind == argc)
 		return;
 	if (o->discover || optind != argc - 1)
@@ -293,20 +315,24 @@ int wait_live(struct leap_pollgroup *pg, struct leap_host *host)
 	return leap_host_state(host) == LEAP_HOST_LIVE ? 0 : -1;
 }
 
-static void on_state(struct leap_host *host, enum leap_host_state state,
-		     leap_status_t status, int sys_errno, void *arg)
+void say_state(struct leap_host *host, enum leap_host_state state,
+	       leap_status_t status, int sys_errno, void *arg)
 {
 	static const char *const what[] = {
 		"connecting", "connected", "lost the connection", "gave up",
 	};
 	const struct opts *o = arg;
+	const char *why = leap_status_str(status);
 
-	if (state == LEAP_HOST_LIVE && o->quiet)
+	if (state == LEAP_HOST_LIVE)
 		return;
-	if (state != LEAP_HOST_LIVE)
-		fprintf(stderr, "%sleap-perf: %s: %s\n", o->quiet ? "" : "\n",
-			what[state], sys_errno ? strerror(-sys_errno) :
-			leap_status_str(status));
+	/* As an answer to Connect; for that there is one meaning. */
+	if (LEAP_STATUS_CODE(status) == LEAP_SC_FAB_PARAM)
+		why = "Connect Invalid Parameters: is there such a subsystem?";
+	else if (LEAP_STATUS_CODE(status) == LEAP_SC_FAB_HOST)
+		why = "Connect Invalid Host: does the subsystem let it in?";
+	fprintf(stderr, "%sleap-perf: %s: %s\n", o->quiet ? "" : "\n",
+		what[state], sys_errno ? strerror(-sys_errno) : why);
 }
 
 static int find_ns(struct leap_host *host, struct opts *o, struct ns_info *out,
@@ -411,11 +437,13 @@ static int run(struct opts *o)
 	ho.reconnect_ms = o->reconnect_ms;
 	ho.timeout_ms = o->timeout_ms;
 	ho.target = target;
-	ho.state = on_state;
+	ho.state = say_state;
 	ho.arg = o;
-	if (leap_host_connect(pg, &ho, &host)) {
+	rc = leap_host_connect(pg, &ho, &host);
+	if (rc) {
 		fprintf(stderr, "leap-perf: %s\n", leap_last_error());
-		return PERF_USAGE;
+		return rc == -EINVAL || rc == -EPROTONOSUPPORT ? PERF_USAGE :
+			PERF_NO_CONNECTION;
 	}
 	rc = wait_live(pg, host) ? PERF_NO_CONNECTION : load(pg, host, o);
 	leap_host_close(host, set_flag, &closed);

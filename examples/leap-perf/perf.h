@@ -150,6 +150,9 @@ void report(const struct opts *o, const struct ns_info *ns,
 uint64_t now_ns(void);
 /* Poll until live or failed. 0, or -1 with a line on stderr. */
 int wait_live(struct leap_pollgroup *pg, struct leap_host *host);
+/* opts.state of a host: says on stderr what went wrong; @arg: struct opts */
+void say_state(struct leap_host *host, enum leap_host_state state,
+	       leap_status_t status, int sys_errno, void *arg);
 extern volatile int perf_stop;	/* a signal asked to end */
 
 #endif

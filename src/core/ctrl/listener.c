@@ -102,6 +102,10 @@ int leap_listener_create(struct leap_target *t,
 	if (!err)
 		err = leap__url_split("leap_listener_create", o.url, 0, buf,
 				      sizeof(buf), &ops, &address, &nqn);
+	if (!err && !ops->listen)
+		err = leap__err(-EINVAL, "leap_listener_create: %s: is for "
+				"hosts alone, nothing listens there",
+				ops->name);
 	if (!err)
 		err = check_advertise(o.advertise);
 	if (err)
