@@ -60,7 +60,7 @@ static void cycle(struct load *l, struct fault_server *s)
 static void run_cycles(struct load *l, struct fault_server *s,
 		       struct leap_pollgroup *pg)
 {
-	uint64_t until = fault_now_ns() + 200000000000ull;
+	uint64_t until = fault_now_ns() + 1200000000000ull;
 
 	while (l->ended < l->cycles) {
 		assert_true(fault_now_ns() < until);

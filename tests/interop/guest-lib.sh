@@ -90,7 +90,7 @@ ns_is() {	# NSID MB
 }
 
 connect() {	# ARGUMENTS...
-	nvme connect -t "${TRTYPE:-tcp}" -a "$ADDR" -s "$PORT" -n "$NQN" -c 1 -l 120 "$@" &&
+	nvme connect -t "${TRTYPE:-tcp}" -a "$ADDR" -s "$PORT" -n "$NQN" -c 1 -l 600 "$@" &&
 		wait_for 10 state_is live && wait_for 10 ns 1
 }
 

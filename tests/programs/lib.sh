@@ -175,7 +175,7 @@ raw() {
 	printf '%s\n' "$@" | python3 -c '
 import socket, sys
 s = socket.socket(socket.AF_UNIX)
-s.settimeout(20)
+s.settimeout(120)
 s.connect(sys.argv[1])
 s.sendall(sys.stdin.buffer.read())
 s.shutdown(socket.SHUT_WR)

@@ -187,8 +187,8 @@ void liar_answer(struct liar *l, const struct leap_link_msg *m)
 }
 
 /*
- * Until the link ends (-1) or, after @ms, nothing more is asked (0). That is a look
- * for each of them, or more: what stands still meanwhile has not been served.
+ * Until the link ends (-1) or, after @ms, nothing more is asked (0). That is a
+ * look for each of them, or more: who stands still meanwhile serves nobody.
  */
 int liar_serve(struct af *f, struct liar *l, uint64_t ms)
 {
