@@ -6,6 +6,8 @@
  */
 #include "rdma-world.h"
 
+#include <errno.h>
+
 /* What a connection may be in the middle of. */
 enum stage {
 	AT_ACCEPT,	/* nothing has come */
@@ -88,6 +90,11 @@ static void event_in(unsigned int type, enum stage stage)
 	if (type == LEAP__V_TIMEWAIT_EXIT || type == LEAP__V_OTHER ||
 	    type == LEAP__V_ESTABLISHED)
 		assert_int_equal(w.f.target.lost, stage == AT_CLOSE);
+	/* Which a host may say to our accept. */
+	if (type == LEAP__V_REJECTED && stage != AT_CLOSE) {
+		assert_int_equal(w.f.target.lost, 1);
+		assert_int_equal(w.f.target.lost_err, -ECONNREFUSED);
+	}
 	/* The next one. */
 	peer_fini(&w.p);
 	peer_init(&w.p, w.fabric);
