@@ -27,6 +27,9 @@
 #define LEAP__RDMA_RESOLVE_MS	2000u	/* address and route, each */
 #define LEAP__RDMA_LINGER_MS	1000u	/* for the last answers to get out */
 #define LEAP__RDMA_STALL_MS	15000u	/* nothing posted gets done; close */
+/* A queue may wait for its own slow reads of a peer that is slow, too. */
+#define LEAP__RDMA_RETRIES	7u
+#define LEAP__RDMA_RNR_RETRIES	7u	/* a peer that posts no receive: wait */
 #define LEAP__RDMA_BATCH	64u	/* descriptors of one post */
 #define LEAP__RDMA_SGES		256u	/* of them all */
 #define LEAP__RDMA_MAX_SGE	16u	/* of one */
