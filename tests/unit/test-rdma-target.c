@@ -207,7 +207,8 @@ static void test_descriptors(void **state)
 }
 
 /* The head of the host's queue, in each answer, as often as it goes round; a
- * queue may be shorter than what was asked for. None when the host wants none. */
+ * queue may be shorter than what was asked for. None for a host that wants
+ * none. */
 static void heads(uint16_t entries, uint8_t cattr)
 {
 	struct leap_fab_connect *con;

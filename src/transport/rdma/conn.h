@@ -101,7 +101,7 @@ struct leap__rdma_conn {
 	const struct leap__rdma_end *end;
 	const struct leap__verbs *v;
 	struct leap_pollgroup *pg;
-	const void *realm;		/* of the end, before it has a device */
+	const void *realm;		/* group.h; the end sets it first */
 	struct leap__rdma_dev *dev;
 	struct leap__rdma_pool *pool;
 	struct leap__v_chan *chan;
