@@ -76,6 +76,7 @@ static void fake_execute(struct leap_vqp *vqp, struct leap_cmd *cmd)
 static void fake_lost(struct leap_vqp *vqp, int err)
 {
 	target_of(vqp)->lost++;
+	target_of(vqp)->lost_err = err;
 }
 
 static void fake_gone(struct leap_vqp *vqp)

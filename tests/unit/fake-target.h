@@ -33,6 +33,7 @@ struct leap_target {
 	void (*execute)(struct leap_target *t, struct leap_cmd *cmd);
 	struct leap_vqp *vqp;		/* the last one accepted */
 	unsigned int accepted, lost, gone;
+	int lost_err;			/* why, the last time */
 	struct leap_connect_data data;	/* of the last Connect */
 	void *arg;
 };

@@ -6,8 +6,11 @@
  */
 #include "rdma-world.h"
 
+#include <errno.h>
+
 /* What a connection may be in the middle of. */
 enum stage {
+	AT_SETUP,	/* accepted, but not told that it is there */
 	AT_ACCEPT,	/* nothing has come */
 	AT_CONNECT,	/* Connect waits */
 	AT_IDLE,
@@ -19,6 +22,17 @@ enum stage {
 
 static void bring_to(struct world *w, enum stage stage)
 {
+	struct leap_rdma_cm_req req = peer_req(1, DEPTH);
+
+	if (stage == AT_SETUP) {
+		begin(w);
+		peer_ask(&w->p, w->f.url, &req, 32, 16, DEPTH);
+		w->fabric->mute = 1;
+		polls(w);
+		w->fabric->mute = 0;
+		assert_int_equal(w->f.target.accepted, 1);
+		return;
+	}
 	if (stage < AT_IDLE) {
 		link_up(w, DEPTH);
 		if (stage == AT_ACCEPT)
@@ -88,6 +102,11 @@ static void event_in(unsigned int type, enum stage stage)
 	if (type == LEAP__V_TIMEWAIT_EXIT || type == LEAP__V_OTHER ||
 	    type == LEAP__V_ESTABLISHED)
 		assert_int_equal(w.f.target.lost, stage == AT_CLOSE);
+	/* Which a host may say to our accept. */
+	if (type == LEAP__V_REJECTED && stage != AT_CLOSE) {
+		assert_int_equal(w.f.target.lost, 1);
+		assert_int_equal(w.f.target.lost_err, -ECONNREFUSED);
+	}
 	/* The next one. */
 	peer_fini(&w.p);
 	peer_init(&w.p, w.fabric);

@@ -37,20 +37,16 @@ unsigned int leap__rdma_parse_req(const void *priv, uint32_t len, uint8_t ird,
 	return 0;
 }
 
-int leap__rdma_parse_rep(const void *priv, uint32_t len, uint32_t *crqsize)
+int leap__rdma_parse_rep(const void *priv, uint32_t len)
 {
 	struct leap_rdma_cm_rep rep;
 
-	*crqsize = 0;
 	/* Not all controllers say anything, and nothing depends on it. */
 	if (len < offsetof(struct leap_rdma_cm_rep, rsvd4))
 		return 0;
 	memset(&rep, 0, sizeof(rep));
 	memcpy(&rep, priv, len < sizeof(rep) ? len : sizeof(rep));
-	if (leap_from_le16(rep.recfmt))
-		return -EPROTO;
-	*crqsize = leap_from_le16(rep.crqsize);
-	return 0;
+	return leap_from_le16(rep.recfmt) ? -EPROTO : 0;
 }
 
 unsigned int leap__rdma_parse_rej(const void *priv, uint32_t len)

@@ -36,8 +36,10 @@ unsigned int leap__rdma_parse_req(const void *priv, uint32_t len, uint8_t ird,
 				  const struct leap__rdma_limits *limits,
 				  struct leap__rdma_ask *ask);
 
-/* leap__rdma_parse_rep - 0 and *@crqsize (0 = not said), or -EPROTO */
-int leap__rdma_parse_rep(const void *priv, uint32_t len, uint32_t *crqsize);
+/* leap__rdma_parse_rep - 0, or -EPROTO. How many receives it speaks of does not
+ * matter: a host has no more commands out than it asked for, and where a
+ * controller posts fewer receives its device has ours wait. */
+int leap__rdma_parse_rep(const void *priv, uint32_t len);
 
 /* leap__rdma_parse_rej - LEAP_RDMA_REJ_x, or 0: none of ours */
 unsigned int leap__rdma_parse_rej(const void *priv, uint32_t len);

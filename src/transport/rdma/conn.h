@@ -27,6 +27,9 @@
 #define LEAP__RDMA_RESOLVE_MS	2000u	/* address and route, each */
 #define LEAP__RDMA_LINGER_MS	1000u	/* for the last answers to get out */
 #define LEAP__RDMA_STALL_MS	15000u	/* nothing posted gets done; close */
+/* A queue may wait for its own slow reads of a peer that is slow, too. */
+#define LEAP__RDMA_RETRIES	7u
+#define LEAP__RDMA_RNR_RETRIES	7u	/* a peer that posts no receive: wait */
 #define LEAP__RDMA_BATCH	64u	/* descriptors of one post */
 #define LEAP__RDMA_SGES		256u	/* of them all */
 #define LEAP__RDMA_MAX_SGE	16u	/* of one */
@@ -98,7 +101,7 @@ struct leap__rdma_conn {
 	const struct leap__rdma_end *end;
 	const struct leap__verbs *v;
 	struct leap_pollgroup *pg;
-	const void *realm;		/* of the end, before it has a device */
+	const void *realm;		/* group.h; the end sets it first */
 	struct leap__rdma_dev *dev;
 	struct leap__rdma_pool *pool;
 	struct leap__v_chan *chan;

@@ -267,7 +267,8 @@ static int lane_ask(struct leap__rdma_conn *c)
 	struct leap__farmem_req req;
 	struct leap__v_param p = {
 		.priv = &req, .priv_len = sizeof(req),
-		.retries = 7, .rnr_retries = 7,
+		.retries = LEAP__RDMA_RETRIES,
+		.rnr_retries = LEAP__RDMA_RNR_RETRIES,
 	};
 	int err;
 

@@ -255,9 +255,7 @@ static int host_ask(struct leap__rdma_conn *c)
 static void host_accepted(struct leap__rdma_conn *c,
 			  const struct leap__v_cm *cm)
 {
-	uint32_t crqsize;
-
-	if (leap__rdma_parse_rep(cm->priv, cm->priv_len, &crqsize)) {
+	if (leap__rdma_parse_rep(cm->priv, cm->priv_len)) {
 		leap__rdma_fatal(c, "RECFMT of its accept");
 		return;
 	}

@@ -11,9 +11,6 @@
 #include "transport/rdma/conn.h"
 
 #define LEAP__RDMA_ADMIN_DEPTH	128u	/* entries of an admin queue, at most */
-/* A queue may wait for its own slow reads of a host that is slow, too. */
-#define LEAP__RDMA_RETRIES	7u
-#define LEAP__RDMA_RNR_RETRIES	7u	/* a peer that posts no receive: wait */
 #define LEAP__RDMA_RNR_TIMER	8u	/* where we may have none: 160 us */
 
 struct leap__rdma_listener {

@@ -214,7 +214,8 @@ static int accept_it(struct leap_share *s, struct peer *p,
 	struct leap__farmem_rep rep;
 	struct leap__v_param param = {
 		.priv = &rep, .priv_len = sizeof(rep), .ird = cm->ord,
-		.retries = 7, .rnr_retries = 7,
+		.retries = LEAP__RDMA_RETRIES,
+		.rnr_retries = LEAP__RDMA_RNR_RETRIES,
 	};
 	int err;
 

@@ -211,6 +211,9 @@ static void target_event(struct leap__rdma_conn *c,
 {
 	if (cm->type == LEAP__V_ESTABLISHED && c->state == LEAP__RDMA_SETUP)
 		c->state = LEAP__RDMA_READY;
+	/* Our accept: the host has changed its mind, which is its right. */
+	else if (cm->type == LEAP__V_REJECTED)
+		leap__rdma_kill(c, -ECONNREFUSED);
 	/* The others are for those who connect: a connection manager that
 	 * sends us one is not to be believed. */
 	else if (cm->type != LEAP__V_ESTABLISHED)
