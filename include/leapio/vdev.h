@@ -65,7 +65,8 @@ struct leap_vdev_opts {
 	/*
 	 * 0: the vdev keeps the MSI-X table that the guest writes to BAR 0,
 	 * with masks and pending bits; raise is called for vectors that may
-	 * fire, see leap_vdev_msix. 1: the client does (vfio-user).
+	 * fire, see leap_vdev_msix. 1: the client does (vfio-user). What INTMS
+	 * masks, with MSI, is kept by the vdev in any case.
 	 */
 	uint32_t client_msix;
 	const char *hostnqn;	/* whose drive; NULL = derived from a UUID */

@@ -211,6 +211,15 @@ static void test_shutdown(void **state)
 	assert_int_equal(LEAP_GET(rd4(f, LEAP_REG_CSTS), LEAP_CSTS_SHST),
 			 LEAP_CSTS_SHST_DONE);
 	disable(f);
+	/* And then not after all. */
+	enable(f);
+	wr4(f, LEAP_REG_CC, CC_ENABLE | 1u << LEAP_CC_SHN_SHIFT);
+	wr4(f, LEAP_REG_CC, CC_ENABLE);
+	wr4(f, LEAP_REG_CC, CC_ENABLE | 1u << LEAP_CC_SHN_SHIFT);
+	wr4(f, LEAP_REG_CC, CC_ENABLE);
+	fx_settle(f->fx);
+	assert_int_equal(rd4(f, LEAP_REG_CSTS), LEAP_CSTS_RDY);
+	disable(f);
 }
 
 static void test_others(void **state)

@@ -182,7 +182,7 @@ static void flushed(struct leap__lmsg *m)
 	struct leap__ctrl *c = m->arg;
 
 	c->flush_out = 0;
-	if (c->flush_again && !c->dead) {
+	if (c->flush_again && !c->dead && LEAP_GET(c->cc, LEAP_CC_SHN)) {
 		c->flush_again = 0;
 		shut_down(c);
 		leap__ctrl_put(c);

@@ -168,6 +168,7 @@ struct leap_vdev {
 	int sink_fd;
 	int level;
 	struct leap_timer intx_timer;
+	uint32_t intx_look_ns;
 	/* From threads of groups to the home. */
 	struct leap_msg poke;
 	uint32_t poked;			/* exchanged */
