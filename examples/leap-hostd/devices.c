@@ -169,7 +169,7 @@ static int list(struct ask *ask)
 	json_t *array = json_array();
 	const char *after = NULL;
 	struct table t;
-	int err;
+	int err, wanted = !!ask->pci.address;
 
 	table_begin(&t, "llrrllll", heads);
 	while (!(err = leap_pci_next(&ask->pci, after, &info))) {
@@ -179,9 +179,15 @@ static int list(struct ask *ask)
 			print_row(&t, &info);
 		after = info.address;
 	}
-	if (err != -ENOENT) {
-		fprintf(stderr, "leap-hostd: %s\n", leap_last_error());
+	if (err != -ENOENT || (wanted && !after)) {
+		if (err != -ENOENT)
+			fprintf(stderr, "leap-hostd: %s\n", leap_last_error());
+		else
+			fprintf(stderr, "leap-hostd: %s: no such NVMe drive; "
+				"--all has every PCI function\n",
+				ask->pci.address);
 		free(t.cells);
+		err = -ENODEV;
 	} else if (ask->json) {
 		json_dumpf(array, stdout, JSON_INDENT(2));
 		printf("\n");

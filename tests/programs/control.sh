@@ -150,9 +150,9 @@ ask ns resize "$nqn" 1 big >/dev/null 2>&1
 is "not a size: 2" $? 2
 ask top nan >/dev/null 2>&1
 is "not so many seconds: 2" $? 2
-for n in -1 99999999999g 1x; do
-	"$perf" --count $n "$url/$nqn" >/dev/null 2>&1
-	is "leap-perf --count $n: 2" $? 2
+for count in -1 99999999999g 1x; do
+	"$perf" --count $count "$url/$nqn" >/dev/null 2>&1
+	is "leap-perf --count $count: 2" $? 2
 done
 for prog in "$socp" "$leapctl" "$perf" "$hostd"; do
 	has "$(basename "$prog") --version" "$("$prog" --version)" \
