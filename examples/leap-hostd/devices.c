@@ -40,7 +40,7 @@ static const char help[] =
 "  --root DIR            look there instead of at /\n"
 "  --help\n"
 "\n"
-"Exit: 0 done, 1 a device was refused, 2 usage.\n";
+"Exit: 0 done, 1 a device was refused or is not there, 2 usage.\n";
 
 enum {
 	OPT_ALL = 256, OPT_JSON, OPT_NUMA, OPT_DRIVER, OPT_OWNER, OPT_STATE,
@@ -183,9 +183,10 @@ static int list(struct ask *ask)
 		if (err != -ENOENT)
 			fprintf(stderr, "leap-hostd: %s\n", leap_last_error());
 		else
-			fprintf(stderr, "leap-hostd: %s: no such NVMe drive; "
-				"--all has every PCI function\n",
-				ask->pci.address);
+			fprintf(stderr, "leap-hostd: %s: no such %s\n",
+				ask->pci.address, ask->pci.any_class ?
+				"PCI function" : "NVMe drive (--all has every "
+				"PCI function)");
 		free(t.cells);
 		err = -ENODEV;
 	} else if (ask->json) {

@@ -49,6 +49,8 @@ perf_pid=
 wrong 1 "--listen: leap_listener_create: pcie: is for hosts alone" \
 	"$socp" --listen pcie:0000:01:00.0/"$nqn" $disk
 wrong 1 "--listen: \"irq\": only vfio-user" "$socp" --listen "$at,irq=msi" $disk
+wrong 1 "\"irq\": only vfio-user" "$socp" --check-config \
+	--listen "$at,irq=msi" $disk
 wrong 1 "only shm and vfio-user" "$socp" --listen "$at,mode=0600" $disk
 wrong 1 "--vfio-user: \"irq\": expected msix, msi or intx" \
 	"$socp" --vfio-user "$tmp/vm,irq=pin" $disk
