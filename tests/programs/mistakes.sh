@@ -71,6 +71,26 @@ wrong 1 "--ns: leap_" "$hostd" --subsystem "$nqn" --ns stack=relay:disk \
 [ -d /sys/bus/pci ] && wrong 1 "ffff:00:00.0: no such NVMe drive" \
 	"$hostd" devices list ffff:00:00.0
 wrong 2 "--irq takes" "$hook" --irq pin --drive "$tmp/vm"
+# What may come yet is waited for, and that is said once, however often it is
+# tried.
+waits() {	# NAME LINE COMMAND...
+	name=$1
+	line=$2
+	shift 2
+	"$@" >"$tmp/out" 2>"$tmp/err" &
+	pid=$!
+	wait_for 10 grep -q "trying again" "$tmp/err"
+	sleep 2.2
+	stop_socp TERM
+	is "$name" "$(cat "$tmp/err")" "$line; trying again"
+	is "$name: and at SIGTERM: 0" "$rc" 0
+}
+waits "leap-hostd: a device that is not there yet" "leap-hostd: \
+vfio-user:$tmp/none/$nqn: cannot be used: No such file or directory" \
+	"$hostd" --lend "vfio-user:$tmp/none/$nqn=$tmp/lend"
+waits "socp: an agent that is not there yet" \
+	"socp: --agent $tmp/none: No such file or directory" \
+	"$socp" --agent "$tmp/none" $disk
 
 # --- leapctl ---
 start_socp --listen "$at" $disk
