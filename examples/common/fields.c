@@ -246,6 +246,19 @@ static json_t *text_value(const struct field *f, const char *text, size_t len)
 	return json_stringn(text, len);
 }
 
+static int bad_pair(struct field_error *err, const char *text, int len,
+		    const char *last)
+{
+	err->key = NULL;
+	snprintf(err->text, sizeof(err->text), "\"%.*s\": expected key=value "
+		 "pairs%s%s", len < 64 ? len : 64, text,
+		 last ? ", at the end " : "", last ? last : "");
+	if (last)
+		strncat(err->text, "=...",
+			sizeof(err->text) - strlen(err->text) - 1);
+	return -EINVAL;
+}
+
 static int text_pair(json_t *object, const struct field *fields,
 		     const char **text, const char *first, const char *last,
 		     struct field_error *err)
@@ -263,7 +276,7 @@ static int text_pair(json_t *object, const struct field *fields,
 		value = *text;
 		f = first ? find(fields, first, strlen(first)) : NULL;
 		if (!f)
-			return bad(err, NULL, "key=value pairs");
+			return bad_pair(err, *text, (int)key_len, last);
 	}
 	if (!f) {
 		snprintf(key, sizeof(key), "%.*s", (int)key_len, *text);

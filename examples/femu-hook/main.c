@@ -124,6 +124,9 @@ static int read_option(struct program *p, int opt)
 {
 	const char **text = text_of(p, opt);
 
+	if (opt == 'i' && strcmp(optarg, "msix") && strcmp(optarg, "msi") &&
+	    strcmp(optarg, "intx"))
+		return usage("--irq takes msix, msi or intx");
 	if (text) {
 		*text = optarg;
 		return DONE;

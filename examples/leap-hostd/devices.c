@@ -40,7 +40,7 @@ static const char help[] =
 "  --root DIR            look there instead of at /\n"
 "  --help\n"
 "\n"
-"Exit: 0 done, 1 a device was refused, 2 usage.\n";
+"Exit: 0 done, 1 a device was refused or is not there, 2 usage.\n";
 
 enum {
 	OPT_ALL = 256, OPT_JSON, OPT_NUMA, OPT_DRIVER, OPT_OWNER, OPT_STATE,
@@ -169,7 +169,7 @@ static int list(struct ask *ask)
 	json_t *array = json_array();
 	const char *after = NULL;
 	struct table t;
-	int err;
+	int err, wanted = !!ask->pci.address;
 
 	table_begin(&t, "llrrllll", heads);
 	while (!(err = leap_pci_next(&ask->pci, after, &info))) {
@@ -179,9 +179,16 @@ static int list(struct ask *ask)
 			print_row(&t, &info);
 		after = info.address;
 	}
-	if (err != -ENOENT) {
-		fprintf(stderr, "leap-hostd: %s\n", leap_last_error());
+	if (err != -ENOENT || (wanted && !after)) {
+		if (err != -ENOENT)
+			fprintf(stderr, "leap-hostd: %s\n", leap_last_error());
+		else
+			fprintf(stderr, "leap-hostd: %s: no such %s\n",
+				ask->pci.address, ask->pci.any_class ?
+				"PCI function" : "NVMe drive (--all has every "
+				"PCI function)");
 		free(t.cells);
+		err = -ENODEV;
 	} else if (ask->json) {
 		json_dumpf(array, stdout, JSON_INDENT(2));
 		printf("\n");

@@ -25,6 +25,7 @@ struct lending {
 	struct leap_timer retry;
 	struct leap_msg work;
 	int work_sent;
+	int said;			/* of what was complained last */
 	int ending;			/* it has been destroyed;
 					 * not yet gone */
 };
@@ -77,10 +78,11 @@ static void changed(struct leap_lender *lender, enum leap_lender_state state,
 	if (state == LEAP_LENDER_LIVE)
 		printf("leap-hostd: lends %s at %s\n", x->conf.url,
 		       x->conf.path);
-	else
-		fprintf(stderr, "leap-hostd: %s: %s: %s\n", x->conf.url,
-			state == LEAP_LENDER_LOST ? "lost" : "cannot be used",
-			strerror(-err));
+	else if (state == LEAP_LENDER_LOST || err != x->said)
+		fprintf(stderr, "leap-hostd: %s: %s: %s; trying again\n",
+			x->conf.url, state == LEAP_LENDER_LOST ? "lost" :
+			"cannot be used", strerror(-err));
+	x->said = state == LEAP_LENDER_FAILED ? err : 0;
 	fflush(stdout);
 	if (state != LEAP_LENDER_FAILED || x->work_sent)
 		return;

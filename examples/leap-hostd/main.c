@@ -187,7 +187,8 @@ static int read_options(struct hostd *h, int argc, char **argv)
 	if (!rc && !c->agent && !json_array_size(c->lends) && !has_own(c)) {
 		rc = -EINVAL;
 		snprintf(c->error, sizeof(c->error),
-			 "expected --listen SOCKET");
+			 "nothing to do: expected --listen SOCKET, --lend, a "
+			 "subsystem with --ns, or a --config with one");
 	}
 	if (rc)
 		fprintf(stderr, "leap-hostd: %s\n", c->error);
@@ -486,6 +487,7 @@ int main(int argc, char **argv)
 		return hostd_devices(argc - 1, argv + 1);
 	if (config_init(&h.config))
 		return 1;
+	h.config.hostd = 1;
 	hostd_upgrade_init(&h, argv);
 	rc = read_options(&h, argc, argv);
 	if (rc) {

@@ -139,13 +139,8 @@ static int read_stack(struct relayed *x)
 
 /* ---- one namespace ---- */
 
-static void open_relay(struct relayed *x);
-
-static void again(struct leap_timer *timer)
-{
-	open_relay((struct relayed *)(void *)((char *)timer -
-		offsetof(struct relayed, retry)));
-}
+static int open_relay(struct relayed *x);
+static void again(struct leap_timer *timer);
 
 static void failed(struct relayed *x, const char *why)
 {
@@ -156,6 +151,15 @@ static void failed(struct relayed *x, const char *why)
 	x->retry.run = again;
 	if (!x->h->stopping)
 		leap_timer_start(x->h->home, &x->retry, RETRY_NS);
+}
+
+static void again(struct leap_timer *timer)
+{
+	struct relayed *x = (struct relayed *)(void *)((char *)timer -
+		offsetof(struct relayed, retry));
+
+	if (open_relay(x))
+		failed(x, leap_last_error());
 }
 
 /* Nothing is under way in it any more. */
@@ -202,13 +206,20 @@ static void opened(int err, struct leap_bdev *bdev, void *arg)
 	settle(x);
 }
 
-static void open_relay(struct relayed *x)
+/* 0, perhaps to be tried again; -EINVAL it will never open. */
+static int open_relay(struct relayed *x)
 {
+	int rc;
+
 	x->opening = 1;
-	if (!leap_relay_open(x->h->home, &x->opts, opened, x))
-		return;
+	rc = leap_relay_open(x->h->home, &x->opts, opened, x);
+	if (!rc)
+		return 0;
 	x->opening = 0;
+	if (rc == -EINVAL || rc == -EPROTONOSUPPORT)
+		return -EINVAL;
 	failed(x, leap_last_error());
+	return 0;
 }
 
 /* ---- all of them ---- */
@@ -224,7 +235,7 @@ static int ensure_target(struct hostd *h)
 }
 
 static int start_ns(struct hostd *h, struct leap_subsystem *ss,
-		    const json_t *one)
+		    const json_t *one, const char **why)
 {
 	struct relayed *x = calloc(1, sizeof(*x));
 	struct field_error err;
@@ -236,12 +247,16 @@ static int start_ns(struct hostd *h, struct leap_subsystem *ss,
 	x->ss = ss;
 	x->next = h->relayed;
 	h->relayed = x;
+	*why = form;
 	rc = fields_read(one, config_ns_fields, &x->ns, &err);
 	if (rc)
 		return rc;
 	rc = read_stack(x);
-	if (!rc)
-		open_relay(x);
+	*why = form;
+	if (!rc) {
+		rc = open_relay(x);
+		*why = leap_last_error();
+	}
 	return rc;
 }
 
@@ -250,6 +265,7 @@ int hostd_relay_add(struct hostd *h, const struct config_subsystem *s,
 {
 	struct leap_subsystem_opts opts = LEAP_SUBSYSTEM_OPTS_INIT;
 	struct leap_subsystem *ss;
+	const char *why = "out of memory";
 	const json_t *one;
 	size_t i;
 	int rc;
@@ -266,9 +282,9 @@ int hostd_relay_add(struct hostd *h, const struct config_subsystem *s,
 		return rc;
 	}
 	json_array_foreach(s->namespaces, i, one) {
-		rc = start_ns(h, ss, one);
+		rc = start_ns(h, ss, one, &why);
 		if (rc) {
-			config_blame_ns(&h->config, index, (int)i, form);
+			config_blame_ns(&h->config, index, (int)i, why);
 			return rc;
 		}
 	}

@@ -120,7 +120,8 @@ static int set_number(json_t *params, const char *key, const char *arg)
 	uint64_t n;
 
 	if (size_from_text(arg, &n) || n > INT64_MAX)
-		return usage("\"%s\": expected a number", arg);
+		return usage("\"%s\": expected a number below 2^63, which "
+			     "may end in k, M, G or T", arg);
 	json_object_set_new(params, key, json_integer((json_int_t)n));
 	return DONE;
 }
@@ -201,6 +202,23 @@ static int set_args(json_t *params, const struct command *cmd, char **arg)
 	return rc;
 }
 
+/* socp and leap-hostd have a socket each, and it is easy to name the other. */
+static void complain(const char *method, const char *error)
+{
+	const struct command *cmd = commands;
+	const char *whose = "socp";
+
+	while (cmd->noun && strcmp(cmd->method, method))
+		cmd++;
+	if (!strncmp(method, "agent.", 6) || !strncmp(method, "lend.", 5))
+		whose = "leap-hostd";
+	if (cmd->noun && !strncmp(error, "no method ", 10))
+		fprintf(stderr, "leapctl: %s here: ask the --control of "
+			"%s\n", error, whose);
+	else
+		fprintf(stderr, "leapctl: %s\n", error);
+}
+
 static int ask(int fd, const char *method, json_t *params, json_t **result)
 {
 	char error[1024];
@@ -210,7 +228,7 @@ static int ask(int fd, const char *method, json_t *params, json_t **result)
 			      &refused);
 	if (*result)
 		return DONE;
-	fprintf(stderr, "leapctl: %s\n", error);
+	complain(method, error);
 	return refused ? REFUSED : NO_CONNECTION;
 }
 
@@ -276,6 +294,15 @@ static int call(int fd, char **arg)
 	return rc;
 }
 
+static int no_command(char **arg)
+{
+	char words[128];
+
+	snprintf(words, sizeof(words), "%.60s%s%.60s", arg[0],
+		 arg[1] ? " " : "", arg[1] ? arg[1] : "");
+	return usage("no command \"%s\"", words);
+}
+
 static const struct command *find(char ***arg)
 {
 	const struct command *cmd;
@@ -303,7 +330,7 @@ static int run(const char *path, char **arg, int json)
 	if (!special) {
 		cmd = find(&arg);
 		if (!cmd)
-			return usage("no command \"%s\"", *arg);
+			return no_command(arg);
 		params = json_object();
 		rc = set_args(params, cmd, arg);
 		if (rc) {
@@ -365,7 +392,7 @@ int main(int argc, char **argv)
 	}
 	if (optind == argc)
 		return usage("%s", "a command is missing");
-	if (!path)
+	if (!path || !*path)
 		return usage("%s", "--control PATH is missing");
 	return run(path, argv + optind, json);
 }

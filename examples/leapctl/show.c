@@ -263,6 +263,9 @@ void show_info(const json_t *info)
 	printf("process   %llu\n", (unsigned long long)number(info, "pid"));
 	printf("uptime    %s\n", time_to_text(number(info, "uptime_ns"), buf,
 					      sizeof(buf)));
+	/* leap-hostd has no more. */
+	if (!json_object_get(info, "layers"))
+		return;
 	printf("resident  %s\n", size(info, "resident_bytes", buf));
 	printf("world     %s\n", text(info, "world"));
 	printf("threads   1 + %llu\n", (unsigned long long)number(info,

@@ -457,8 +457,10 @@ int config_option(struct config *c, const char *name, const char *value)
 		return json_array_append_new(hosts, json_string(value)) ?
 			option_error(c, name, "expected UTF-8 text") : 0;
 	}
-	if (!strcmp(name, "control") || !strcmp(name, "threads") ||
-	    !strcmp(name, "agent"))
+	if (!strcmp(name, "agent"))
+		return option_scalar(c, c->hostd ? "listen" : name, name,
+				     value);
+	if (!strcmp(name, "control") || !strcmp(name, "threads"))
 		return option_scalar(c, name, name, value);
 	if (!strcmp(name, "standby"))
 		return json_object_set_new(c->root, "standby", json_true()) ?
@@ -483,6 +485,7 @@ static int add_drives(struct config *c)
 	const char *nqn;
 	size_t i;
 
+	c->first_drive = json_array_size(c->listeners);
 	json_array_foreach(c->drives, i, drive) {
 		if (json_array_size(c->subsystems) != 1)
 			return option_error(c, "vfio-user", "expected one "
@@ -523,7 +526,7 @@ int config_finish(struct config *c)
 	c->spin_us = top.spin_us;
 	log_level(top.log_level, &c->log_level);
 	if (json_array_size(c->listeners) || json_array_size(c->lends) ||
-	    c->control || c->agent)
+	    c->control || c->agent || c->hostd)
 		return 0;
 	snprintf(c->error, sizeof(c->error), "nothing to do: expected "
 		 "--listen, --vfio-user, --agent, --control, or a --config "
@@ -564,7 +567,10 @@ static void blame_one(struct config *c, const char *list, int i,
 
 void config_blame_listener(struct config *c, int listener, const char *text)
 {
-	blame_one(c, "listeners", listener, c->file_listeners, "listen", text);
+	blame_one(c, "listeners", listener, c->file_listeners,
+		  !c->hostd && (size_t)listener < c->first_drive ? "listen" :
+		  "vfio-user",
+		  text);
 }
 
 void config_blame_lend(struct config *c, int lend, const char *text)

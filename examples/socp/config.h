@@ -89,6 +89,8 @@ struct config {
 	size_t file_subsystems;	/* how many of them the file has */
 	size_t file_listeners;
 	size_t file_lends;
+	size_t first_drive;	/* of listeners: --vfio-user's begin there */
+	int hostd;		/* leap-hostd's, whose options have other names */
 	char error[512];	/* what failed last, with its place */
 };
 

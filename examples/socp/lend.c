@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lend.h"
 
@@ -167,6 +168,9 @@ int lend_start(struct lend *l, struct runtime *rt, struct config *c,
 	opts.arg = l;
 	rc = leap_runtime_create(rt->target, &opts, &l->lr);
 	rt->lent = rc ? NULL : l->lr;
+	if (!rc && access(c->agent, F_OK))
+		fprintf(stderr, "socp: --agent %s: %s; trying again\n",
+			c->agent, strerror(errno));
 	return rc;
 }
 

@@ -61,7 +61,7 @@ static const char help[] =
 "  --threads N           I/O threads beside the first one (default 0)\n"
 "  --spin-us N           how long to poll before sleeping (default 50)\n"
 "  --log-level LEVEL     error, warn, info or debug (default warn)\n"
-"  --check-config        check everything, open stacks, and end\n"
+"  --check-config        check options, open stacks, listen on nothing, end\n"
 "  --layers              what stacks are made of, with the options of each\n"
 "  --help, --version\n"
 "\n"

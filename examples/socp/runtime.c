@@ -276,8 +276,10 @@ static int start_subsystem(struct runtime *rt, struct config *c, int i,
 	return 0;
 }
 
-static int start_listeners(struct runtime *rt, struct config *c)
+/* With @check their options are looked at, and nothing listens. */
+static int start_listeners(struct runtime *rt, struct config *c, int check)
 {
+	struct leap_listener_opts opts = LEAP_LISTENER_OPTS_INIT;
 	struct config_listener l;
 	struct leap_listener *out;
 	struct field_error err;
@@ -289,10 +291,11 @@ static int start_listeners(struct runtime *rt, struct config *c)
 	json_array_foreach(c->listeners, i, one) {
 		memset(&l, 0, sizeof(l));
 		rc = fields_read(one, config_listener_fields, &l, &err);
-		if (!rc)
+		why = err.text;
+		if (!rc && check)
+			rc = config_listener_opts(&l, &opts, &why);
+		else if (!rc)
 			rc = runtime_add_listener(rt, &l, &out, &why);
-		else
-			why = err.text;
 		if (rc) {
 			config_blame_listener(c, (int)i, why);
 			return rc;
@@ -321,8 +324,8 @@ static int start_all(struct runtime *rt, struct config *c, int check)
 				 sizeof(c->error));
 	for (i = 0; !rc && i < json_array_size(c->subsystems); i++)
 		rc = start_subsystem(rt, c, (int)i, check);
-	if (!rc && !check)
-		rc = start_listeners(rt, c);
+	if (!rc)
+		rc = start_listeners(rt, c, check);
 	return rc;
 }
 

@@ -88,8 +88,19 @@ static int config_irqs(const char *text, uint32_t *irqs, const char **why)
 int config_listener_opts(const struct config_listener *l,
 			 struct leap_listener_opts *opts, const char **why)
 {
+	int drive = !strncmp(l->url, "vfio-user:", 10);
 	int rc = 0;
 
+	if ((l->irq || l->trust_memory) && !drive) {
+		*why = l->irq ? "\"irq\": only vfio-user has interrupts" :
+		       "\"trust_memory\": only vfio-user maps memory";
+		return -EINVAL;
+	}
+	if ((l->mode || l->owner) && !drive && strncmp(l->url, "shm:", 4)) {
+		*why = "\"mode\" and \"owner\": only shm and vfio-user have "
+		       "a socket with them";
+		return -EINVAL;
+	}
 	opts->url = l->url;
 	opts->advertise = l->advertise;
 	opts->trust_memory = l->trust_memory;

@@ -307,6 +307,8 @@ LEAP_API int leap_ctrl_next(const struct leap_target *target,
 /**
  * leap_ctrl_disconnect - end one controller and its connections
  *
+ * A virtual machine's drive is pulled out; what its hypervisor is served after
+ * that is up to who made it (vfio-user: the next client has a new one).
  * Context: owner of home
  * Returns: 0, -ENOENT
  */

@@ -114,10 +114,6 @@ int leap_nqn_check(const char *nqn, size_t max)
 	if (len == max)
 		return leap__err(-EINVAL,
 				 "leap_nqn_check: no NUL in %zu bytes", max);
-	if (len < LEAP_NQN_MIN || len > LEAP_NQN_MAX)
-		return leap__err(-EINVAL,
-				 "leap_nqn_check: length %zu is not %d to %d",
-				 len, LEAP_NQN_MIN, LEAP_NQN_MAX);
 	for (i = 0; i < len; i += step) {
 		step = utf8_len((const unsigned char *)nqn + i, len - i);
 		if (!step)
@@ -125,6 +121,14 @@ int leap_nqn_check(const char *nqn, size_t max)
 				"leap_nqn_check: byte %zu is not text in UTF-8",
 				i);
 	}
+	if (len < LEAP_NQN_MIN)
+		return leap__err(-EINVAL, "leap_nqn_check: length %zu of "
+				 "\"%s\" is not %d to %d", len, nqn,
+				 LEAP_NQN_MIN, LEAP_NQN_MAX);
+	if (len > LEAP_NQN_MAX)
+		return leap__err(-EINVAL,
+				 "leap_nqn_check: length %zu is not %d to %d",
+				 len, LEAP_NQN_MIN, LEAP_NQN_MAX);
 	i = date_len(nqn, len);
 	if (!i)
 		return leap__err(-EINVAL,

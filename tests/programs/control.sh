@@ -125,6 +125,23 @@ refuse "there is none of that number" "no controller" \
 end_load
 perf_pid=
 
+drive=vfio-user:$tmp/drive.sock/$nqn
+ok "a drive for a virtual machine" ask listeners add "$drive"
+"$perf" --quiet --time 600 --loss 20000 "$drive" >"$tmp/perf.out" 2>&1 &
+perf_pid=$!
+pci() {
+	ask --json connections | python3 -c 'import json,sys
+print([c["cntlid"] for c in json.load(sys.stdin) if c["peer"] == "pci" and
+	c["io_queues"]][0])'
+}
+ok "is used" wait_for 10 pci
+ok "it is pulled out" ask connections disconnect "$nqn" "$(pci)"
+ok "who comes next gets another" wait_for 20 pci
+end_load
+is "and goes on with it" $? 0
+perf_pid=
+ok "the drive goes" ask listeners remove "$drive"
+
 ask nonsense >/dev/null 2>&1
 is "usage: 2" $? 2
 ask ns add "$nqn" >/dev/null 2>&1

@@ -10,7 +10,8 @@ for page in "$man"/*.3; do
 		on && /^\.Bd/ { show = 1 }' "$page" >"$tmp/example.c"
 	ok "$(basename "$page") has an example" grep -q 'int main' \
 		"$tmp/example.c"
-	ok "$(basename "$page"): it compiles" $CC -std=c11 -Wall -Werror \
+	ok "$(basename "$page"): it compiles" $CC -std=c11 -Wall -Wextra \
+		-Werror \
 		-I"$top_srcdir/include" -c -o "$tmp/example.o" "$tmp/example.c"
 done
 

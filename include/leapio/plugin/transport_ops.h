@@ -150,9 +150,10 @@ struct leap_transport_ops {
 	void (*qp_close)(struct leap_qp *qp);
 
 	/*
-	 * Controller end. listen starts accepting; every connection becomes a
-	 * vqp by leap_vqp_init and leap_listener_accepted. @bound is the
-	 * address for leap_listener_url.
+	 * Controller end; listen is NULL where only hosts go. It starts
+	 * accepting; every connection becomes a vqp by leap_vqp_init and
+	 * leap_listener_accepted. @bound is the address for
+	 * leap_listener_url.
 	 */
 	int (*listen)(struct leap_listener *listener, const char *address,
 		      char *bound, size_t bound_max);

@@ -96,6 +96,9 @@ static int file_open_as(struct leap__file *f, const struct file_opts *o,
 	if (err == -ENOLCK)
 		return leap__err(err, "file: locks of %s are only for show",
 				 o->path);
+	if (err == -EINVAL && !direct)
+		return leap__err(err, "file: %s is neither a regular file nor "
+				 "a block device", o->path);
 	return leap__err(err, "file: cannot open %s: %s", o->path,
 			 strerror(-err));
 }

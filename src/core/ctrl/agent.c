@@ -273,8 +273,9 @@ void leap__agent_lose(struct leap_agent *a, int err, const char *why)
 
 	if (a->state == LEAP_AGENT_FENCING || a->state == LEAP_AGENT_UNFENCED)
 		return;
-	snprintf(a->info.error, sizeof(a->info.error), "runtime %lld: %s: %s",
-		 (long long)s->pid, why, strerror(-err));
+	snprintf(a->info.error, sizeof(a->info.error), "runtime %lld: %s%s%s",
+		 (long long)s->pid, why, err ? ": " : "",
+		 err ? strerror(-err) : "");
 	leap__pg_log(a->pg, err ? LEAP_LOG_WARN : LEAP_LOG_INFO, "agent: %s",
 		     a->info.error);
 	leap__lchan_kill(&s->chan, err);

@@ -311,6 +311,11 @@ struct leap_vdev *leap__vdev_next(const struct leap_target *t,
 	       leap__list_entry(next, struct leap_vdev, link);
 }
 
+bool leap__vdev_ended(const struct leap_vdev *v)
+{
+	return !v->c || v->ended || v->c->dead;
+}
+
 struct leap__ctrl *leap__vdev_ctrl(const struct leap_vdev *v)
 {
 	return v->c;

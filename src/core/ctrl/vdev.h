@@ -30,6 +30,9 @@ struct leap__ctrl *leap__vdev_ctrl(const struct leap_vdev *v);
 void leap__vdev_replay(struct leap_vdev *v, struct leap__iogroup *g,
 		       void (*done)(void *arg, int err), void *arg);
 
+/* leap__vdev_ended - its controller was ended, by somebody else than destroy:
+ * what is left is an empty slot (saved.h). Context: owner of home */
+
 /*
  * leap__vdev_save - take it down for a successor, who carries on where this
  * process stops: the guest sees nothing of it

@@ -9,6 +9,8 @@
 #ifndef LEAP_CORE_IO_SAVED_H
 #define LEAP_CORE_IO_SAVED_H
 
+#include <stdbool.h>
+
 #include <leapio/vdev.h>
 
 struct leap__saved {
@@ -35,6 +37,7 @@ int leap__saved_fd(const struct leap__saved *s, uint32_t index, int *fd);
 void leap__saved_free(struct leap__saved *s);
 
 /* See core/ctrl/vdev.h. */
+bool leap__vdev_ended(const struct leap_vdev *v);
 int leap__vdev_save(const struct leap_vdev *v, struct leap__saved *s);
 int leap__vdev_restore(struct leap_subsystem *ss,
 		       const struct leap_vdev_opts *opts,

@@ -49,6 +49,17 @@ static int make_vdev(struct leap_listener *listener,
 	       leap_vdev_create(ss, &opts, vdev);
 }
 
+/* Somebody ended the controller; the socket is a drive's all the same. */
+static int renew(void *arg, struct leap_vdev *old, struct leap_vdev **vdev)
+{
+	struct leap_listener *listener = arg;
+	struct leap__vfu_listener *l = leap_listener_priv(listener);
+
+	if (!leap__vdev_ended(old))
+		return -EALREADY;
+	return make_vdev(listener, l->server, NULL, vdev);
+}
+
 static int start(struct leap_listener *listener, struct leap__vfu_server *s,
 		 struct leap_vdev *vdev, const char *path)
 {
@@ -150,6 +161,7 @@ int leap__vfu_listen(struct leap_listener *listener, const char *address,
 		err = make(listener, address, NULL, &l->server);
 	if (err)
 		return err;
+	leap__vfu_server_renews(l->server, renew, listener);
 	leap__listener_keeps(listener, &keep_ops);
 	snprintf(bound, bound_max, "%s/%s", address, leap_subsystem_nqn(ss));
 	return 0;

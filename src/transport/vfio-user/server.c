@@ -35,6 +35,9 @@ struct leap__vfu_server {
 	bool stop;			/* as soon as there is no client */
 	void (*stopped)(void *arg);
 	void *stopped_arg;
+	int (*renew)(void *arg, struct leap_vdev *old,
+		     struct leap_vdev **vdev);
+	void *renew_arg;
 	char name[160];
 };
 
@@ -105,9 +108,9 @@ static void stop(struct leap__vfu_server *s)
 
 static void serve(struct leap__vfu_server *s, struct leap__wfd *wfd);
 
-static void dropped(struct leap__vfu_dev *dev)
+static void idle(void *arg)
 {
-	struct leap__vfu_server *s = of_dev(dev);
+	struct leap__vfu_server *s = arg;
 	struct leap__wfd *next = s->next;
 
 	s->state = IDLE;
@@ -116,6 +119,17 @@ static void dropped(struct leap__vfu_dev *dev)
 		stop(s);
 	else if (next)
 		serve(s, next);
+}
+
+static void dropped(struct leap__vfu_dev *dev)
+{
+	struct leap__vfu_server *s = of_dev(dev);
+	struct leap_vdev *old = dev->vdev;
+
+	if (!s->stop && s->renew && !s->renew(s->renew_arg, old, &dev->vdev))
+		dev->ops->destroy(old, idle, s);
+	else
+		idle(s);
 }
 
 static void gone(struct leap__fdchan *chan, int err)
@@ -248,6 +262,15 @@ int leap__vfu_server_start(struct leap__vfu_server *s, struct leap__wfd *wfd,
 	s->dev.irqs = irqs;
 	s->hello.run = too_late;
 	return leap__acceptor_start(s->dev.pg, wfd, accepted, s, &s->acceptor);
+}
+
+void leap__vfu_server_renews(struct leap__vfu_server *s,
+			     int (*renew)(void *arg, struct leap_vdev *old,
+					  struct leap_vdev **vdev),
+			     void *arg)
+{
+	s->renew = renew;
+	s->renew_arg = arg;
 }
 
 void leap__vfu_server_stop(struct leap__vfu_server *s,

@@ -36,6 +36,17 @@ int leap__vfu_server_start(struct leap__vfu_server *s, struct leap__wfd *wfd,
 			   struct leap_vdev *vdev, uint32_t nr_vectors,
 			   uint32_t irqs);
 
+/*
+ * leap__vfu_server_renews - who comes after the drive was pulled out has another
+ *
+ * @renew: asked whenever a client has gone. 0 and *@vdev, which takes the place
+ *         of the old one: that is destroyed before anybody is served again
+ */
+void leap__vfu_server_renews(struct leap__vfu_server *s,
+			     int (*renew)(void *arg, struct leap_vdev *old,
+					  struct leap_vdev **vdev),
+			     void *arg);
+
 /* One that was not started. */
 void leap__vfu_server_free(void *server);
 
