@@ -107,24 +107,20 @@ static inline void wr8(struct front *f, uint32_t at, uint64_t v)
 	leap__ctrl_reg_write(f->c, at, &le, 8);
 }
 
-static inline int set_up(void **state)
+static inline struct front *front_new(struct fx *fx)
 {
 	struct front *f = calloc(1, sizeof(*f));
 
-	fx_setup((void **)&f->fx);
-	assert_int_equal(leap__ctrl_create_registers(f->fx->ss, &front_ops, f,
+	f->fx = fx;
+	assert_int_equal(leap__ctrl_create_registers(fx->ss, &front_ops, f,
 						     &f->c), 0);
 	strcpy(f->c->hostnqn, "nqn.2026-01.org.example:guest");
 	memset(f->c->hostid, 9, sizeof(f->c->hostid));
-	*state = f;
-	return 0;
+	return f;
 }
 
-static inline int tear_down(void **state)
+static inline void front_free(struct front *f)
 {
-	struct front *f = *state;
-	struct fx *fx = f->fx;
-
 	if (!f->ended)
 		leap__ctrl_end(f->c);
 	assert_int_equal(f->ended, 1);
@@ -132,6 +128,22 @@ static inline int tear_down(void **state)
 	reap(f);
 	leap__ctrl_put(f->c);
 	free(f);
+}
+
+static inline int set_up(void **state)
+{
+	struct fx *fx;
+
+	fx_setup((void **)&fx);
+	*state = front_new(fx);
+	return 0;
+}
+
+static inline int tear_down(void **state)
+{
+	struct fx *fx = ((struct front *)*state)->fx;
+
+	front_free(*state);
 	return fx_teardown((void **)&fx);
 }
 

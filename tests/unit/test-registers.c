@@ -222,6 +222,50 @@ static void test_shutdown(void **state)
 	disable(f);
 }
 
+/* More at once than there are bios for: none says that it is done without a
+ * flush. */
+static int poll_crowd(struct fx *fx)
+{
+	return leap_pollgroup_poll(fx->pg, 0);
+}
+
+static void count_failures(void *arg, enum leap_log_level level,
+			   const char *text)
+{
+	(void)level;
+	if (strstr(text, "flush at shutdown failed"))
+		++*(int *)arg;
+}
+
+static void test_crowd(void **state)
+{
+	struct leap_pollgroup_opts opts = LEAP_POLLGROUP_OPTS_INIT;
+	struct front *f[24];
+	int failures = 0, i;
+	struct fx *fx;
+
+	(void)state;
+	opts.nr_cmds = 4;
+	opts.log = count_failures;
+	opts.log_arg = &failures;
+	fx_setup_in((void **)&fx, &opts, poll_crowd);
+	fx_add_ns(fx, "delay[flush_us=2000] -> memory:1M", 4, 512, 0);
+	for (i = 0; i < (int)COUNT(f); i++) {
+		f[i] = front_new(fx);
+		enable(f[i]);
+	}
+	for (i = 0; i < (int)COUNT(f); i++)
+		wr4(f[i], LEAP_REG_CC, CC_ENABLE | 1u << LEAP_CC_SHN_SHIFT);
+	for (i = 0; i < (int)COUNT(f); i++)
+		while (LEAP_GET(rd4(f[i], LEAP_REG_CSTS), LEAP_CSTS_SHST) !=
+		       LEAP_CSTS_SHST_DONE)
+			fx->poll(fx);
+	assert_int_equal(failures, 0);
+	for (i = 0; i < (int)COUNT(f); i++)
+		front_free(f[i]);
+	fx_teardown((void **)&fx);
+}
+
 static void test_others(void **state)
 {
 	struct front *f = *state;
@@ -358,6 +402,7 @@ int main(void)
 		FRONT_TEST(test_unreachable),
 		FRONT_TEST(test_reset),
 		FRONT_TEST(test_shutdown),
+		cmocka_unit_test(test_crowd),
 		FRONT_TEST(test_others),
 		FRONT_TEST(test_sizes),
 		FRONT_TEST(test_noise),

@@ -75,8 +75,8 @@ static void ns_add(struct leap__iogroup *g, struct leap__lmsg *m)
 		leap__link_answer(m, -ENOMEM);
 		return;
 	}
-	/* One bio a command, and one for each controller that shuts down. */
-	err = leap_chan_open(ns->bdev, g->pg, g->nr_cmds + 8, &ns->chan);
+	/* One bio a command, and one for the flush of a shutdown. */
+	err = leap_chan_open(ns->bdev, g->pg, g->nr_cmds + 1, &ns->chan);
 	if (!err)
 		ns->ss->ns[ns->nsid] = ns;
 	leap__link_answer(m, err);
@@ -100,26 +100,28 @@ static void ns_changed(struct leap__lmsg *m)
 	leap__link_answer(m, 0);
 }
 
-/* FLUSH: all namespaces of a subsystem, one after the other. */
-static void flush_next(struct leap__iogroup *g, struct leap__lmsg *m);
+/*
+ * FLUSH: all namespaces of a subsystem, one after the other. However many of its
+ * controllers shut down at once, each waits for its turn, and finds a bio.
+ */
+static void flush_some(struct leap__ioss *ss);
 
 static void flush_done(struct leap_bio *bio, leap_status_t status)
 {
 	struct leap__lmsg *m = bio->arg;
 	struct leap__ions *ns = m->at;
-	struct leap__iogroup *g = m->group;
 
 	leap_bio_put(ns->chan, bio);
 	if (status)
 		m->link.u.feature.value = status;
-	flush_next(g, m);
+	flush_some(ns->ss);
 	ns->busy--;
 	leap__ions_put(ns);
 }
 
-static void flush_next(struct leap__iogroup *g, struct leap__lmsg *m)
+/* 1: one is under way, 0: all are done. */
+static int flush_next(struct leap__ioss *ss, struct leap__lmsg *m)
 {
-	struct leap__ioss *ss = m->subject;
 	struct leap_bio *bio;
 	uint32_t nsid;
 
@@ -144,9 +146,38 @@ static void flush_next(struct leap__iogroup *g, struct leap__lmsg *m)
 		m->at = ns;
 		ns->busy++;
 		leap_bio_submit(ns->chan, bio);
-		return;
+		return 1;
 	}
-	leap__link_answer(m, m->link.u.feature.value ? -EIO : 0);
+	return 0;
+}
+
+static void flush_some(struct leap__ioss *ss)
+{
+	struct leap__lmsg *m = ss->flushes;
+
+	/* With the last answer the subsystem may go. */
+	while (m && !flush_next(ss, m)) {
+		struct leap__lmsg *next = m->next;
+
+		ss->flushes = next;
+		leap__link_answer(m, m->link.u.feature.value ? -EIO : 0);
+		m = next;
+	}
+}
+
+static void flush_all(struct leap__lmsg *m)
+{
+	struct leap__ioss *ss = m->subject;
+	struct leap__lmsg **last = &ss->flushes;
+
+	m->link.u.feature.nsid = 0;
+	m->link.u.feature.value = 0;
+	m->next = NULL;
+	while (*last)
+		last = &(*last)->next;
+	*last = m;
+	if (ss->flushes == m)
+		flush_some(ss);
 }
 
 /* ---- the group ---- */
@@ -188,9 +219,7 @@ static void group_message(struct leap_msg *msg)
 		error_is_back(g, m);
 		break;
 	case LEAP_LINK_FLUSH:
-		m->link.u.feature.nsid = 0;
-		m->link.u.feature.value = 0;
-		flush_next(g, m);
+		flush_all(m);
 		break;
 	default:
 		leap__link_answer(m, -EOPNOTSUPP);

@@ -49,6 +49,7 @@ struct leap__ioss {
 	const void *subsystem;	/* an identity */
 	uint32_t max_nsid;
 	uint32_t reserved;
+	struct leap__lmsg *flushes;	/* of shutdowns; the first is at it */
 	struct leap__ions *ns[];	/* [max_nsid + 1] */
 };
 
