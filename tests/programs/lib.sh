@@ -77,6 +77,11 @@ wait_for() {
 	within $((seconds * 6)) "$@"
 }
 
+# Reads reach the socp that is asked: a host has more to do before than connect.
+is_loaded() {
+	"$leapctl" --control "$ctl" top 0.3 1 | grep -Eq 'read +[1-9]'
+}
+
 # A load that was started with time to spare, as perf_pid, ends now: well, when
 # nothing was wrong with it.
 end_load() {

@@ -33,7 +33,7 @@ wrong 4 "No such file" "$perf" --quiet shm:"$tmp/none/$nqn"
 wrong 4 "refused" "$perf" --discover tcp://127.0.0.1:1
 "$perf" --quiet --time 600 "$url/$nqn" >"$tmp/perf.out" 2>&1 &
 perf_pid=$!
-wait_for 10 sh -c "'$leapctl' --control '$ctl' connections | grep -q 127"
+wait_for 10 is_loaded
 stop_socp KILL 2>/dev/null
 wait_for 10 grep -q "lost the connection" "$tmp/perf.out"
 kill -INT "$perf_pid"

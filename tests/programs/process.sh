@@ -75,8 +75,7 @@ is_idle "idle" "$pid"
 
 "$perf" --quiet --time 600 --loss 4294967295 "$url/$nqn" >"$tmp/perf.out" 2>&1 &
 perf_pid=$!
-wait_for 10 sh -c "'$leapctl' --control '$ctl' connections | grep -q 127"
-sleep 0.3
+wait_for 10 is_loaded
 kill -TERM "$pid"
 ok "it ends within ten seconds under load" within 10 is_gone "$pid"
 stop_socp TERM 2>/dev/null
