@@ -49,13 +49,13 @@ has "leapctl says who has borrowed" "$out" " $pid "
 	"$near/$nqn" >"$tmp/perf.out" 2>&1 &
 perf_pid=$!
 for i in 1 2 3 4; do
-	sleep 1
+	wait_for 10 is_loaded
 	stop_socp KILL >/dev/null 2>&1
 	ok "killed under load, round $i: the next one borrows" start_socp \
 		--listen "$near" --threads 2 --subsystem "$nqn" \
 		--ns "stack=relay:lent:$tmp/lend.sock/$dev[nsid=1,queues=2]"
 done
-sleep 0.5
+wait_for 10 is_loaded
 end_load
 is "the host saw pauses, and its data" $? 0
 sed 's/^/# /' "$tmp/perf.out"

@@ -30,13 +30,13 @@ has "by number" "$out" "no namespace 4"
 "$perf" --verify --quiet --time 600 --queues 2 --nsid 3 "$url/$nqn" \
 	>"$tmp/perf.out" 2>&1 &
 perf_pid=$!
-sleep 1
+wait_for 10 is_loaded
 kill -9 "$far_pid"
 wait "$far_pid" 2>/dev/null
 wait_for 10 flock -n "$tmp/disk" true
 sleep 0.5
 ok "the far end is back" start_far --listen "$far_url" --ns "$far_ns"
-sleep 0.5
+wait_for 10 is_loaded
 end_load
 is "the host saw a pause, and its data" $? 0
 sed 's/^/# /' "$tmp/perf.out"
