@@ -222,8 +222,6 @@ static void test_shutdown(void **state)
 	disable(f);
 }
 
-/* More at once than there are bios for: none says that it is done without a
- * flush. */
 static int poll_crowd(struct fx *fx)
 {
 	return leap_pollgroup_poll(fx->pg, 0);
@@ -237,9 +235,12 @@ static void count_failures(void *arg, enum leap_log_level level,
 		++*(int *)arg;
 }
 
+/* More at once than there are bios for: none says that it is done without a
+ * flush. */
 static void test_crowd(void **state)
 {
 	struct leap_pollgroup_opts opts = LEAP_POLLGROUP_OPTS_INIT;
+	struct unit_lived lived = { 0 };
 	struct front *f[24];
 	int failures = 0, i;
 	struct fx *fx;
@@ -258,8 +259,11 @@ static void test_crowd(void **state)
 		wr4(f[i], LEAP_REG_CC, CC_ENABLE | 1u << LEAP_CC_SHN_SHIFT);
 	for (i = 0; i < (int)COUNT(f); i++)
 		while (LEAP_GET(rd4(f[i], LEAP_REG_CSTS), LEAP_CSTS_SHST) !=
-		       LEAP_CSTS_SHST_DONE)
+		       LEAP_CSTS_SHST_DONE) {
 			fx->poll(fx);
+			assert_true(unit_lived_ns(&lived,
+				leap_pollgroup_now_ns(fx->pg)) < 10000000000u);
+		}
 	assert_int_equal(failures, 0);
 	for (i = 0; i < (int)COUNT(f); i++)
 		front_free(f[i]);

@@ -195,7 +195,7 @@ int leap__vdev_save(const struct leap_vdev *v, struct leap__saved *s)
 	uint32_t i;
 
 	memset(s, 0, sizeof(*s));
-	if (!v->c || v->ended || v->c->dead)
+	if (leap__vdev_ended(v))
 		return -ENODEV;
 	if (under_way(v))
 		return -EAGAIN;
